@@ -1,0 +1,251 @@
+"""What each verb can be told: frozen dataclasses, a docstring line a field, presets as instances.
+
+The docstrings are the command line's help. Names are nanoGPT's where nanoGPT has the field.
+Nothing here imports torch or the command-line library.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from shakegpt.errors import ShakegptError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Finetune a GPT-2 on a text. The defaults fit the pocket GPT-2 and two CPU cores."""
+
+    init_from: str = "pocket"
+    """Model to start from: pocket (ships with shakegpt), gpt2, gpt2-medium, gpt2-large, gpt2-xl,
+    distilgpt2, any GPT-2 on the Hugging Face hub, a checkpoint directory, a run, or scratch."""
+    dataset: tuple[str, ...] = ("plays",)
+    """Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (fetched once), text
+    files, directories of .txt files, or - for standard input."""
+    out_dir: str | None = None
+    """Directory of the run, which must not hold one yet. None: runs/<time>-<model>."""
+
+    max_iters: int = 20
+    """Optimizer steps. 20 is enough for the talk's story; raise it while val loss still falls."""
+    eval_interval: int = 5
+    """Iterations between evaluations, each with a sample and a saved state. Lower it to see more,
+    raise it for long runs."""
+    eval_tokens: int = 40_000
+    """Validation tokens each evaluation predicts, evenly spread and always the same; a smaller
+    split is used whole. Raise it for a more exact val loss, lower it for a faster run."""
+
+    batch_size: int = 8
+    """Windows a micro-batch. Lower it when memory is short, with more accumulation instead."""
+    gradient_accumulation_steps: int = 4
+    """Micro-batches an iteration: batch_size x this x block_size tokens make one update."""
+    block_size: int | None = None
+    """Tokens a window. None: what the model was made for; lower it to save memory and time."""
+
+    learning_rate: float = 1e-3
+    """Step size of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5."""
+    decay_lr: bool = False
+    """Warm up and decay the rate along a cosine instead of keeping it constant. For long runs."""
+    warmup_iters: int = 0
+    """Iterations of linear warm-up, with --decay-lr. From scratch, about 1 % of max_iters."""
+    lr_decay_iters: int | None = None
+    """Iteration at which the cosine ends, with --decay-lr. None: max_iters."""
+    min_lr: float = 0.0
+    """Rate at the cosine's end, with --decay-lr. A tenth of learning_rate is usual."""
+
+    weight_decay: float = 0.1
+    """AdamW's weight decay, on matrices only. Raise it against overfitting."""
+    beta1: float = 0.9
+    """AdamW's decay of the mean gradient."""
+    beta2: float = 0.95
+    """AdamW's decay of the mean squared gradient; 0.99 or more for very small batches."""
+    grad_clip: float | None = 1.0
+    """Largest gradient norm; larger ones are scaled down to it. None: no clipping."""
+    dropout: float = 0.0
+    """Share of activations dropped while training. Try 0.1 against overfitting in long runs."""
+
+    n_layer: int = 6
+    """Blocks, with --init-from scratch only."""
+    n_head: int = 6
+    """Attention heads, with --init-from scratch only."""
+    n_embd: int = 384
+    """Width, with --init-from scratch only; a multiple of n_head."""
+    tokenizer: str = "pocket"
+    """Vocabulary, with --init-from scratch only: pocket, gpt2, char (the text's own characters),
+    or a directory with vocab.json and merges.txt."""
+
+    prompt: str = "ROMEO:"
+    """Prompt of the sample that each evaluation draws."""
+    max_new_tokens: int = 200
+    """Tokens of that sample; 0 draws none."""
+    temperature: float = 0.8
+    """Of that sample: 0 takes the likeliest token always, 1 draws as the model predicts."""
+    top_k: int | None = 200
+    """Of that sample: draw from the k likeliest tokens only. None: from all."""
+    top_p: float | None = None
+    """Of that sample: draw from the likeliest tokens that make up p together. None: from all."""
+
+    seed: int = 1337
+    """Decides windows, dropout, samples and, from scratch, the weights."""
+    device: Device = "auto"
+    """Where to train. auto: cuda, else mps, else cpu."""
+    dtype: Dtype = "auto"
+    """Arithmetic of the matrix products; weights stay float32. auto: bfloat16 where the device
+    is fast at it, float16 with loss scaling where only that works, else float32."""
+    compile: bool = False
+    """Compile the model with inductor first: a minute or more of waiting, then faster steps on a
+    GPU. Needs a C++ compiler on a CPU."""
+    threads: int | None = None
+    """CPU threads of the arithmetic. None: PyTorch's choice, the physical cores."""
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError, naming field and value, for what can never work."""
+        object.__setattr__(self, "dataset", _as_names(self.dataset))
+        for field in fields(self):
+            _RULES.get(field.name, _anything)(field.name, getattr(self, field.name))
+
+
+def _as_names(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not names:
+        raise ShakegptError("--dataset names no text: give plays, tinyshakespeare, a file or -")
+    return names
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _anything(name: str, value: Any) -> None:
+    pass
+
+
+def _number(low: float, high: float, *, above: bool = False, optional: bool = False, unit: str) -> Any:
+    """A rule: a finite number from `low` (or above it) to `high`; None too when optional."""
+
+    def check(name: str, value: Any) -> None:
+        if optional and value is None:
+            return
+        finite = isinstance(value, int | float) and math.isfinite(value)
+        if not finite or value < low or value > high or (above and value == low):
+            bounds = f"above {low:g}" if above else f"at least {low:g}"
+            most = "" if math.isinf(high) else f" and at most {high:g}"
+            raise ShakegptError(f"{_flag(name)} {value} makes no sense: give {unit} {bounds}{most}")
+
+    return check
+
+
+_COUNT = _number(1, 2**31, unit="a whole number")
+_RULES: dict[str, Any] = {
+    "max_iters": _number(0, 2**31, unit="a whole number"),
+    "eval_interval": _COUNT,
+    "eval_tokens": _COUNT,
+    "batch_size": _COUNT,
+    "gradient_accumulation_steps": _COUNT,
+    "block_size": _number(2, 2**31, optional=True, unit="a whole number"),
+    "learning_rate": _number(0, 10, above=True, unit="a number"),
+    "warmup_iters": _number(0, 2**31, unit="a whole number"),
+    "lr_decay_iters": _number(1, 2**31, optional=True, unit="a whole number"),
+    "min_lr": _number(0, 10, unit="a number"),
+    "weight_decay": _number(0, 10, unit="a number"),
+    "beta1": _number(0, 0.999999, unit="a number"),
+    "beta2": _number(0, 0.999999, unit="a number"),
+    "grad_clip": _number(0, math.inf, above=True, optional=True, unit="a number"),
+    "dropout": _number(0, 0.99, unit="a number"),
+    "n_layer": _number(1, 1000, unit="a whole number"),
+    "n_head": _number(1, 1000, unit="a whole number"),
+    "n_embd": _number(1, 100_000, unit="a whole number"),
+    "max_new_tokens": _number(0, 1_000_000, unit="a whole number"),
+    "temperature": _number(0, 100, unit="a number"),
+    "top_k": _number(1, 2**31, optional=True, unit="a whole number"),
+    "top_p": _number(0, 1, above=True, optional=True, unit="a number"),
+    "seed": _number(0, 2**63 - 1, unit="a whole number"),
+    "threads": _number(1, 4096, optional=True, unit="a whole number"),
+}
+
+
+_DEFAULT = FinetuneConfig()
+
+PRESETS: dict[str, tuple[str, FinetuneConfig]] = {
+    "pocket": ("the pocket GPT-2 on the plays: about a minute on two cores, no network", _DEFAULT),
+    "talk": (
+        "the talk: GPT-2 Large on tinyshakespeare, 20 iterations, val loss 3.66 to 2.86",
+        replace(
+            _DEFAULT,
+            init_from="gpt2-large",
+            dataset=("tinyshakespeare",),
+            batch_size=1,
+            gradient_accumulation_steps=32,
+            block_size=1024,
+            learning_rate=3e-5,
+        ),
+    ),
+    "nanogpt": (
+        "nanoGPT's config/finetune_shakespeare.py: GPT-2 XL on tinyshakespeare",
+        replace(
+            _DEFAULT,
+            init_from="gpt2-xl",
+            dataset=("tinyshakespeare",),
+            batch_size=1,
+            gradient_accumulation_steps=32,
+            block_size=1024,
+            learning_rate=3e-5,
+        ),
+    ),
+    "char": (
+        "nanoGPT's config/train_shakespeare_char.py on a CPU: characters, from scratch",
+        replace(
+            _DEFAULT,
+            init_from="scratch",
+            tokenizer="char",
+            dataset=("tinyshakespeare",),
+            n_layer=4,
+            n_head=4,
+            n_embd=128,
+            block_size=64,
+            batch_size=12,
+            gradient_accumulation_steps=1,
+            max_iters=2000,
+            eval_interval=250,
+            learning_rate=1e-3,
+            decay_lr=True,
+            warmup_iters=100,
+            min_lr=1e-4,
+            beta2=0.99,
+        ),
+    ),
+}
+"""name -> (what it is, its configuration). The first is the default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """How to draw a text from a model."""
+
+    prompt: str = "ROMEO:"
+    """What the model continues; - reads it from standard input."""
+    max_new_tokens: int = 200
+    """Tokens to draw."""
+    num_samples: int = 1
+    """How many texts; the k-th uses seed + k."""
+    temperature: float = 0.8
+    """0 takes the likeliest token always, 1 draws as the model predicts, more is wilder."""
+    top_k: int | None = 200
+    """Draw from the k likeliest tokens only. None: from all."""
+    top_p: float | None = None
+    """Draw from the likeliest tokens that make up p together. None: from all."""
+    seed: int = 1337
+    """Same seed, same text (on the same kind of device)."""
+    device: Device = "auto"
+    """Where to compute. auto: cuda, else mps, else cpu."""
+    threads: int | None = None
+    """CPU threads of the arithmetic. None: PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError, naming field and value, for what can never work."""
+        for field in fields(self):
+            rule = _COUNT if field.name == "num_samples" else _RULES.get(field.name, _anything)
+            rule(field.name, getattr(self, field.name))

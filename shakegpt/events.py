@@ -1,0 +1,290 @@
+"""The records of a run log: what each carries, in which unit. The one schema that all parts share.
+
+A run log is JSON Lines in UTF-8: one record a line, appended in one write, never changed. The field
+`event` names the record's kind. Conventions that every reader may rely on:
+
+- an *iteration* is one optimizer step. `iteration` counts updates: evaluation 0 is the untouched
+  checkpoint, step 1 is the first update, evaluation 5 has seen 5 updates. A `progress` record
+  carries the iteration that is being worked on, so its losses belong to weights of `iteration - 1`;
+- `time` is seconds since 1970 (UTC) by the trainer's clock; durations come from a monotonic one;
+- a loss is nats a token; JSON has no NaN, so a loss that is not finite is `null` (None);
+- after a `resume` record with iteration k, whatever the log holds of iterations after k is void:
+  readers key by iteration, so the resumed run overwrites its own tail (`history.History` does).
+"""
+
+from __future__ import annotations
+
+import time as clock
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = 1
+"""Version of this schema, in every `run` record; a reader refuses a newer one with a sentence."""
+
+Phase = Literal["starting", "training", "evaluating", "sampling", "saving", "paused"]
+Status = Literal["finished", "stopped", "failed"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """What every record carries."""
+
+    time: float = msgspec.field(default_factory=clock.time)
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The shape of the model. `n_params` counts the tied embedding once, positions included."""
+
+    name: str
+    n_layer: int
+    n_head: int
+    n_embd: int
+    block_size: int
+    vocab_size: int
+    n_params: int
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """The text: its name, the sha256 of its UTF-8 bytes, its size, and the split in tokens."""
+
+    name: str
+    sha256: str
+    characters: int
+    train_tokens: int
+    val_tokens: int
+    eval_tokens: int
+    """How many of `val_tokens` each evaluation predicts; all of them when `eval_whole`."""
+    eval_whole: bool
+    speakers: tuple[str, ...] = ()
+    """Who speaks in the text, when it is laid out as a play; empty for prose."""
+
+
+class Git(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the code stood, when it ran from a git checkout."""
+
+    commit: str
+    dirty: bool
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run needs in memory by estimate, in bytes, part by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    process: int
+
+    @property
+    def total(self) -> int:
+        """The sum of the parts, bytes."""
+        parts = (self.weights, self.gradients, self.optimizer, self.activations, self.logits)
+        return sum(parts) + self.process
+
+
+class Run(Record, frozen=True, kw_only=True, tag="run"):
+    """The header, the first record of every log."""
+
+    schema: int = SCHEMA
+    run_id: str
+    config: dict[str, Any]
+    model: Model
+    dataset: Dataset
+    device: str
+    device_reason: str
+    dtype: str
+    dtype_reason: str
+    memory: Memory
+    versions: dict[str, str]
+    git: Git | None
+    seed: int
+    host: str
+    pid: int
+    threads: int
+
+
+class Progress(Record, frozen=True, kw_only=True, tag="progress"):
+    """One micro-batch went forward and backward. `micro_step` counts from 1 to `micro_steps`."""
+
+    iteration: int
+    micro_step: int
+    micro_steps: int
+    loss: float | None
+    tokens: int
+    """Tokens trained on so far in the whole run, this micro-batch included."""
+
+
+class Step(Record, frozen=True, kw_only=True, tag="step"):
+    """One update was made: the mean loss over its micro-batches, before the update."""
+
+    iteration: int
+    loss: float | None
+    learning_rate: float
+    grad_norm: float | None
+    """Norm of the gradient before clipping."""
+    seconds: float
+    tokens_per_second: float
+    memory: int
+    """Resident memory of the trainer, bytes."""
+    gpu_memory: int | None = None
+    """Peak memory allocated on the accelerator, bytes; None without one."""
+
+
+class Eval(Record, frozen=True, kw_only=True, tag="eval"):
+    """Mean loss over the fixed validation windows (see `Dataset.eval_tokens`)."""
+
+    iteration: int
+    val_loss: float | None
+    train_loss: float | None = None
+    """Loss over equally many fixed windows of the training text, when it was asked for."""
+    tokens: int
+    seconds: float
+    best: bool
+    """Whether this is the lowest val loss of the run so far."""
+    standard_error: float | None = None
+    """Standard error of the mean, from the spread between windows; None with one window."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sample is drawn."""
+
+    max_new_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    seed: int
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A token that could have come next, written as an array [id, text, probability, raw]."""
+
+    id: int
+    text: str
+    probability: float
+    """After temperature, top-k and top-p: what the draw used."""
+    raw: float
+    """Softmax of the model's own logits, before any of these."""
+
+
+class Sample(Record, frozen=True, kw_only=True, tag="sample"):
+    """A sample begins. `sample` numbers the samples of a run from 0, in the order they began."""
+
+    iteration: int
+    sample: int
+    prompt: str
+    prompt_tokens: tuple[tuple[int, str], ...]
+    settings: Settings
+    asked: bool = False
+    """True when a person asked for it; False for the fixed sample of an evaluation."""
+
+
+class Token(Record, frozen=True, kw_only=True, tag="token"):
+    """One token was drawn. Texts of a sample's tokens join to its text: no half characters."""
+
+    iteration: int
+    sample: int
+    index: int
+    id: int
+    text: str
+    """What this token adds to the text; empty while a character is not complete yet."""
+    probability: float
+    """As `Candidate.probability`."""
+    raw: float
+    """As `Candidate.raw`."""
+    rank: int
+    """Place among all tokens by the model's logits, from 1."""
+    candidates: tuple[Candidate, ...]
+    """The most likely few, best first; the drawn token may not be among them."""
+
+
+class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
+    """A sample is complete, or was cut short by a stop."""
+
+    iteration: int
+    sample: int
+    text: str
+    tokens: int
+    seconds: float
+    complete: bool
+
+
+class Checkpoint(Record, frozen=True, kw_only=True, tag="checkpoint"):
+    """Weights, or all that resuming needs, are safely on disk. `path` is relative to the run."""
+
+    iteration: int
+    kind: Literal["best", "last"]
+    path: str
+    bytes: int
+    seconds: float
+
+
+class Command(Record, frozen=True, kw_only=True, tag="command"):
+    """What became of a command of control.jsonl (`control.Request`), by its id."""
+
+    id: str
+    verb: str
+    status: Literal["accepted", "done", "refused"]
+    message: str = ""
+    iteration: int
+
+
+class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
+    """The trainer lives: at least every 5 seconds, and at once when the phase changes."""
+
+    phase: Phase
+    iteration: int
+    max_iters: int
+    """The limit as it stands now: a command may have changed it."""
+    memory: int
+
+
+class Resume(Record, frozen=True, kw_only=True, tag="resume"):
+    """A run goes on after iteration `iteration`; records of later iterations before this are void."""
+
+    iteration: int
+    config: dict[str, Any]
+    device: str
+    device_reason: str
+    dtype: str
+    dtype_reason: str
+    versions: dict[str, str]
+    git: Git | None
+    host: str
+    pid: int
+    threads: int
+
+
+class Warning(Record, frozen=True, kw_only=True, tag="warning"):
+    """Something a person should know; the run goes on."""
+
+    iteration: int
+    message: str
+
+
+class End(Record, frozen=True, kw_only=True, tag="end"):
+    """The trainer leaves. Only a resume may follow."""
+
+    status: Status
+    reason: str
+    iteration: int
+    best_val_loss: float | None
+    wall_seconds: float
+    """Time this process trained, loading and evaluations included; a run's parts add up."""
+
+
+Event = (
+    Run
+    | Progress
+    | Step
+    | Eval
+    | Sample
+    | Token
+    | SampleEnd
+    | Checkpoint
+    | Command
+    | Heartbeat
+    | Resume
+    | Warning
+    | End
+)
