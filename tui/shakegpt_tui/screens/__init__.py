@@ -1,0 +1,1 @@
+"""The screens: home, run, plot, and the dialogs over them."""
