@@ -1,0 +1,114 @@
+"""What a slide shows of a recorded sample: plain lines, as many as fit, cut where a reader would.
+
+The text comes from a model, so it is data: control characters, line breaks of other kinds and
+whatever could reorder or hide text go, everything else stays for the slide to print as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from itertools import accumulate
+
+import msgspec
+
+ROWS = 9
+"""Rows of a slide that the sample may fill."""
+COLUMNS = 58
+"""Characters that fit into a row; a longer line takes several rows."""
+
+_SPEAKER = re.compile(r"[A-Z][A-Za-z' .,&-]{0,40}:")
+_SENTENCE_END = re.compile(r"""[.!?;:—-]['")\]]?$""")
+_REORDER = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the sample: a speaker's name (no colon), words, or "" between speeches."""
+
+    text: str
+    speaker: bool
+
+
+def clean(text: str) -> str:
+    """`text` with line feeds as its only control characters, and at most one blank line a gap."""
+    unified = "\n".join(text.replace("\t", " ").splitlines())
+    kept = "".join(c for c in unified if c == "\n" or _shows(c))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in kept.split("\n")))
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cs", "Co") and character not in _REORDER
+
+
+def lines(text: str) -> list[Line]:
+    """The lines of a text; a name with a colon that opens a speech is a speaker."""
+    result: list[Line] = []
+    for line in clean(text).strip("\n").split("\n"):
+        opens = not result or not result[-1].text
+        if opens and (found := _SPEAKER.match(line)) and _is_name(line, found.end()):
+            result.append(Line(text=line[: found.end() - 1], speaker=True))
+            line = line[found.end() :].strip()
+            if not line:
+                continue
+        result.append(Line(text=line, speaker=False))
+    return result
+
+
+def _is_name(line: str, end: int) -> bool:
+    """A name stands alone on its line, or is in capitals: `ROMEO: You're high.`"""
+    return not line[end:].strip() or line[:end].isupper()
+
+
+def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[Line, ...], bool]:
+    """The first lines that fill at most `rows`, and whether more followed.
+
+    Cut after the last speech that ends in the second half of the room, else after the last sentence
+    there, else where the room ends. A first line too long for the room is cut inside.
+    """
+    every = lines(text)
+    ends = list(accumulate(_rows(line, columns) for line in every))
+    fit = every[: sum(end <= rows for end in ends)]
+    if len(fit) == len(every):
+        return tuple(fit), False
+    cut = _without_tail(fit[: _good_end(fit)])
+    if not any(line.text and not line.speaker for line in cut):
+        cut = _cut_inside(every, rows * columns)
+    return tuple(cut), True
+
+
+def _rows(line: Line, columns: int) -> int:
+    return max(1, -(-_width(line.text) // columns))
+
+
+def _width(text: str) -> int:
+    """Columns of a fixed-width font."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _good_end(fit: list[Line]) -> int:
+    """How many of the lines to keep so that the cut is least felt."""
+    late = range(len(fit), len(fit) // 2, -1)
+    speech = next((n for n in late if not fit[n - 1].text), 0)
+    return speech or next((n for n in late if _SENTENCE_END.search(fit[n - 1].text)), len(fit))
+
+
+def _without_tail(cut: list[Line]) -> list[Line]:
+    """No name without words at the end, and no gap."""
+    while cut and (cut[-1].speaker or not cut[-1].text):
+        cut = cut[:-1]
+    return cut
+
+
+def _cut_inside(every: list[Line], room: int) -> list[Line]:
+    """The lines up to the first words, these cut to `room` columns, between words if possible."""
+    first = next(i for i, line in enumerate(every) if line.text and not line.speaker)
+    widths = accumulate(_width(c) for c in every[first].text)
+    short = every[first].text[: sum(width <= room for width in widths)]
+    words = short.rpartition(" ")[0] or short
+    return [*every[:first], Line(text=words, speaker=False)][-2:]
+
+
+def speakers(shown: Iterable[Line]) -> tuple[str, ...]:
+    """Who speaks in these lines, each once, in the order of appearance."""
+    return tuple(dict.fromkeys(line.text for line in shown if line.speaker))

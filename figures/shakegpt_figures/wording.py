@@ -1,0 +1,77 @@
+"""Numbers as figures and deck say them: one function a kind of number, so that no two differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def digits(number: int) -> str:
+    """Every digit: 774,030,080."""
+    return f"{number:,}"
+
+
+def about(number: int) -> str:
+    """Three figures at most, with a letter for the size: 774M, 1.56B, 9.7M, 850K, 512."""
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= size * 0.9995:
+            scaled = number / size
+            places = 2 if size == 10**9 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{places}f}".removesuffix(".0") + letter
+    return str(number)
+
+
+def characters(number: int) -> str:
+    """How long a text is: 5.0 million, 48 thousand, 812."""
+    if number >= 999_500:
+        return f"{number / 1e6:.1f} million"
+    return f"{number / 1e3:.0f} thousand" if number >= 9_500 else digits(number)
+
+
+def loss(nats: float) -> str:
+    """Two decimals: a third would be noise; one that has exploded in short."""
+    return f"{nats:.2f}" if abs(nats) < 1000 else f"{nats:.3g}"
+
+
+def percent(share: float) -> str:
+    """A whole percent; one decimal where whole percents would hide it."""
+    return f"{share:.0f}%" if abs(share) >= 9.95 or share == 0 else f"{share:.1f}%"
+
+
+def perplexity(nats: float) -> str:
+    """Among how many equally likely tokens a loss of `nats` leaves the choice."""
+    tokens = math.exp(min(nats, 700))
+    return f"{tokens:.1f}" if tokens < 99.95 else f"{tokens:,.0f}" if tokens < 1e7 else "countless"
+
+
+def rate(learning_rate: float) -> str:
+    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4."""
+    mantissa, exponent = f"{learning_rate:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def duration(seconds: float) -> str:
+    """How long something took, in the unit that a person would use."""
+    if seconds < 89.5:
+        return _plural(max(1, round(seconds)), "second")
+    if seconds < 89.5 * 60:
+        return _plural(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """Names as a sentence has them: A, B and C; beyond `most`: A, B, C and 4 more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def place(device: str, threads: int) -> str:
+    """What computed, so that `on …` goes before it."""
+    if device == "cpu":
+        return _plural(threads, "CPU thread")
+    return {"cuda": "a GPU", "mps": "an Apple GPU"}.get(device, device)
+
+
+def _plural(number: int, unit: str) -> str:
+    return f"{number} {unit}" + ("s" if number != 1 else "")
