@@ -7,6 +7,7 @@ Nothing here imports torch or the command-line library.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -115,6 +116,9 @@ def _as_names(value: Any) -> tuple[str, ...]:
     return names
 
 
+Rule = Callable[[str, Any], None]
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -123,7 +127,9 @@ def _anything(name: str, value: Any) -> None:
     pass
 
 
-def _number(low: float, high: float, *, above: bool = False, optional: bool = False, unit: str) -> Any:
+def _number(
+    low: float, high: float, *, above: bool = False, optional: bool = False, unit: str
+) -> Any:
     """A rule: a finite number from `low` (or above it) to `high`; None too when optional."""
 
     def check(name: str, value: Any) -> None:
@@ -139,7 +145,7 @@ def _number(low: float, high: float, *, above: bool = False, optional: bool = Fa
 
 
 _COUNT = _number(1, 2**31, unit="a whole number")
-_RULES: dict[str, Any] = {
+_RULES: dict[str, Rule] = {
     "max_iters": _number(0, 2**31, unit="a whole number"),
     "eval_interval": _COUNT,
     "eval_tokens": _COUNT,

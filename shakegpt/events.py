@@ -240,7 +240,7 @@ class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class Resume(Record, frozen=True, kw_only=True, tag="resume"):
-    """A run goes on after iteration `iteration`; records of later iterations before this are void."""
+    """A run goes on after `iteration`; earlier records of later iterations are void."""
 
     iteration: int
     config: dict[str, Any]

@@ -36,6 +36,11 @@ class SampleView:
         """Prompt not included; grows while tokens arrive."""
         return "".join(token.text for token in self.tokens)
 
+    @property
+    def complete(self) -> bool:
+        """Whether its end was reached."""
+        return self.end is not None and self.end.complete
+
 
 @dataclass
 class History:
@@ -112,7 +117,7 @@ class History:
         self.progress = {key: value for key, value in self.progress.items() if key[0] <= at}
         self.steps = {key: value for key, value in self.steps.items() if key <= at}
         self.evals = {key: value for key, value in self.evals.items() if key <= at}
-        self.samples = [s for s in self.samples if s.start.iteration <= at]
+        self.samples = [s for s in self.samples if s.start.iteration <= at and s.complete]
         self.checkpoints = [c for c in self.checkpoints if c.iteration <= at]
         self.end = None
 
@@ -139,6 +144,15 @@ class History:
         """The evaluation with the lowest finite val loss."""
         finite = [e for e in self.evals.values() if e.val_loss is not None]
         return min(finite, key=lambda e: e.val_loss or math.inf, default=None)
+
+    def visited(self, iteration: int, samples: bool) -> bool:
+        """Whether all that belongs to the evaluation of `iteration` is in the log, to its sample."""
+        if iteration not in self.evals:
+            return False
+        fixed = (s for s in self.samples if s.start.iteration == iteration and not s.start.asked)
+        saved = (c for c in self.checkpoints if c.iteration == iteration and c.kind == "best")
+        model = iteration == 0 or not self.evals[iteration].best or any(saved)
+        return model and (not samples or any(s.complete for s in fixed))
 
     def state(self, now: float) -> State:
         """What the trainer is doing, judged at `now` (seconds since 1970).

@@ -33,8 +33,9 @@ LIVE: tuple[State, ...] = ("starting", "live", "paused")
 
 _RECORD = b'{"event":"'  # msgspec writes the tag first, without spaces
 _START = len(_RECORD)
-_CURVE = {b'run"', b"resu", b"eval", b'end"'}  # decoded, each of them
-_LATEST = {b"step", b"hear"}  # decoded, the last one only
+_CURVE = frozenset((b'run"', b"resu", b"eval", b'end"'))  # decoded, each of them
+_DRAWN = _CURVE | {b"step"}
+_LATEST = frozenset((b"step", b"hear"))  # decoded, the last one only
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,20 @@ def find_runs(base: Path = RUNS) -> list[RunSummary]:
 def summarize(run: Path) -> RunSummary:
     """What a list would show of the run directory `run`."""
     return _Reader(run).summary(clock.time())
+
+
+def curves(run: Path) -> History:
+    """The history of `run` with its losses only: header, steps, evaluations, resumes, end.
+
+    Empty for a log that is not there or cannot be read; lines that are damaged are left out.
+    """
+    history = History()
+    with suppress(OSError), (run / LOG_NAME).open("rb") as file:
+        for line in file:
+            if line[_START : _START + 4] in _DRAWN:
+                with suppress(*_DAMAGE):
+                    history.add(_decode(line))
+    return history
 
 
 class RunIndex:

@@ -1,0 +1,67 @@
+"""One decision, where and in what arithmetic to compute, with the reason that the log states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from shakegpt.config import Device, Dtype
+from shakegpt.errors import ShakegptError
+
+_TORCH = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and the dtype of its matrix products, each with the reason for it."""
+
+    device: str
+    device_reason: str
+    dtype: str
+    dtype_reason: str
+
+    def autocast(self) -> torch.autocast:
+        """A context in which matrix products run in `dtype`; weights stay float32."""
+        enabled = self.dtype != "float32"
+        return torch.autocast(self.device, _TORCH[self.dtype] if enabled else None, enabled=enabled)
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients would vanish in float16 without loss scaling."""
+        return self.dtype == "float16"
+
+
+def choose(device: Device, dtype: Dtype) -> Place:
+    """Where to compute. Raises ShakegptError for a device that this machine does not have."""
+    found, device_reason = _device(device)
+    chosen, dtype_reason = _dtype(found, dtype)
+    return Place(found, device_reason, chosen, dtype_reason)
+
+
+def _device(asked: Device) -> tuple[str, str]:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        for name, there in available.items():
+            if there:
+                return name, f"{name} is available"
+        return "cpu", "no GPU was found"
+    if not available.get(asked, True):
+        raise ShakegptError(f"--device {asked} is not available on this machine: leave it at auto")
+    return asked, "asked for"
+
+
+def _dtype(device: str, asked: Dtype) -> tuple[str, str]:
+    if asked != "auto":
+        return asked, "asked for"
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "this GPU computes in it"
+        return "float16", "this GPU has no bfloat16: the loss is scaled"
+    if device == "mps":
+        return "bfloat16", "Apple GPUs compute in it"
+    return "float32", "a CPU, where it is exact"

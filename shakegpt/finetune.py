@@ -1,0 +1,354 @@
+"""The finetuning loop: text in, a run directory and its log out. No magic, about 300 lines.
+
+An iteration is one update: some micro-batches forward and backward, their gradients summed, clipped,
+one AdamW step. Every `eval_interval` iterations the state is saved, the val loss measured over always
+the same windows, and a sample drawn. Everything random is a pure function of seed and iteration,
+so a run that was stopped goes on to the very numbers of one that never was.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from shakegpt import checkpoint, events, state
+from shakegpt.config import FinetuneConfig
+from shakegpt.control import Request
+from shakegpt.dataset import Dataset, Window, as_tensors, equally_long
+from shakegpt.device import Place
+from shakegpt.driver import Driver, Log
+from shakegpt.errors import ShakegptError
+from shakegpt.generate import recorded
+from shakegpt.history import History
+from shakegpt.model import GPT
+from shakegpt.tokenizer import Tokenizer
+
+SAVE_SECONDS = 600.0
+"""A state is saved at least this often between evaluations: a kill costs no more than that."""
+
+
+class Finetuning:
+    """A run in the making: model, optimizer, data and log, and what is done with them."""
+
+    def __init__(
+        self,
+        config: FinetuneConfig,
+        model: GPT,
+        tokenizer: Tokenizer,
+        dataset: Dataset,
+        place: Place,
+        run: Path,
+        log: Log,
+        driver: Driver,
+    ) -> None:
+        """Ready to train from iteration 0; the model moves to the device of `place`."""
+        self.config, self.place, self.dataset, self.tokenizer = config, place, dataset, tokenizer
+        self.model = model.to(place.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.forward = torch.compile(self.model) if config.compile else self.model
+        self.scaler = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
+        self.run, self.log, self.driver = run, log, driver
+        self.iteration, self.samples = 0, 0
+        self.best: float | None = None
+        self.max_iters = config.max_iters
+        self._saved = (0, time.monotonic())
+        self._visited = -1
+
+    def train(self) -> None:
+        """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""
+        self.driver.save = self.save_state
+        self.model.train()
+        with self.driver.phase("training"):
+            self.visit()
+            while self.iteration < self.max_iters:
+                self.update(self.iteration + 1)
+                self.visit()
+
+    def continue_from(self, past: History, found: Path | None) -> None:
+        """Take up where `past` ends: moments from the state `found`, the rest from the log."""
+        if found is not None:
+            position = state.load(found, self.model, self.optimizer)
+            self.iteration = self.driver.iteration = position.iteration
+            self._saved = (position.iteration, time.monotonic())
+            if position.loss_scale is not None:
+                self.scaler.load_state_dict(
+                    self.scaler.state_dict() | {"scale": position.loss_scale}
+                )
+        best = past.best_eval
+        self.best = best.val_loss if best is not None else None
+        self.samples = max((s.start.sample + 1 for s in past.samples), default=0)
+        if past.visited(self.iteration, self.config.max_new_tokens > 0):
+            self._visited = self.iteration
+
+    def visit(self) -> None:
+        """After an update: save, evaluate and sample when it is time, then obey commands."""
+        k = self.iteration
+        due = k % self.config.eval_interval == 0 or k == self.max_iters
+        if due or time.monotonic() - self._saved[1] > SAVE_SECONDS:
+            self.save_state()
+        if due and k != self._visited:
+            self.evaluate()
+            self.sample(self.config.prompt, self.settings())
+        self._visited = k
+        self.obey()
+
+    def update(self, iteration: int) -> None:
+        """One iteration: forward and backward for each micro-batch, then one step of AdamW."""
+        started, losses = time.monotonic(), []
+        micro_steps = self.config.gradient_accumulation_steps
+        # region loop
+        for micro_step in range(1, micro_steps + 1):
+            x, y = self.batch(iteration, micro_step)  # grab some text
+            with self.place.autocast():
+                loss = self.forward(x, y)  # forward pass
+            self.scaler.scale(loss / micro_steps).backward()  # compute gradients
+            losses.append(self.report(loss, iteration, micro_step))
+        norm = self.clip(iteration)
+        self.step(iteration)  # update weights
+        self.optimizer.zero_grad()  # reset for the next iteration
+        # endregion loop
+        seconds = time.monotonic() - started
+        tokens = micro_steps * self.config.batch_size * self.dataset.block_size
+        self.log.write(
+            events.Step(
+                iteration=iteration,
+                loss=sum(losses) / micro_steps,
+                learning_rate=learning_rate(self.config, iteration),
+                grad_norm=norm,
+                seconds=seconds,
+                tokens_per_second=tokens / seconds,
+                memory=self.driver.memory(),
+                gpu_memory=gpu_memory(self.place.device),
+            )
+        )
+
+    def batch(self, iteration: int, micro_step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a micro-batch, (B, T) each, on the device."""
+        if self.config.dropout > 0:  # which activations drop is a function of the place, too
+            torch.manual_seed(mix(self.config.seed, iteration, micro_step))
+        return self.on_device(self.windows(iteration, micro_step))
+
+    def windows(self, iteration: int, micro_step: int) -> list[Window]:
+        """Where in the training part that micro-batch stands."""
+        config = self.config
+        return self.dataset.batch(
+            iteration, micro_step, config.gradient_accumulation_steps, config.batch_size
+        )
+
+    def on_device(self, windows: list[Window], split: str = "train") -> tuple[Tensor, Tensor]:
+        """Inputs and targets of equally long windows of a split, (B, T) each."""
+        tokens = self.dataset.train if split == "train" else self.dataset.val
+        x, y = as_tensors(tokens, windows)
+        return x.to(self.place.device), y.to(self.place.device)
+
+    def report(self, loss: Tensor, iteration: int, micro_step: int) -> float:
+        """Log a micro-batch's loss; stop the run before the update if it is not finite."""
+        value = loss.item()
+        micro_steps = self.config.gradient_accumulation_steps
+        per_micro_step = self.config.batch_size * self.dataset.block_size
+        done = (iteration - 1) * micro_steps + micro_step
+        self.log.write(
+            events.Progress(
+                iteration=iteration,
+                micro_step=micro_step,
+                micro_steps=micro_steps,
+                loss=value,
+                tokens=done * per_micro_step,
+            )
+        )
+        if not math.isfinite(value):
+            where = ", ".join(str(w.start) for w in self.windows(iteration, micro_step))
+            raise self.failure(f"the loss is {value} at window {where}", iteration, micro_step)
+        self.driver.check()
+        self.obey()
+        return value
+
+    def clip(self, iteration: int) -> float:
+        """Scale the gradients down to `grad_clip`; returns their norm before that."""
+        self.scaler.unscale_(self.optimizer)
+        most = self.config.grad_clip or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), most))
+        if not math.isfinite(norm) and not self.place.scales_loss:
+            raise self.failure(f"the gradient's norm is {norm}", iteration)
+        return norm
+
+    def failure(self, what: str, iteration: int, micro_step: int | None = None) -> ShakegptError:
+        """The sentence for a run that cannot go on; its last good state is on disk when raised."""
+        self.save_state()
+        place = f"iteration {iteration}" + (f", micro-step {micro_step}" if micro_step else "")
+        return ShakegptError(
+            f"{what} in {place}: the update was not made and the state of iteration "
+            f"{self.iteration} is kept; try a lower --learning-rate or --dtype float32",
+            exit_code=1,
+        )
+
+    def step(self, iteration: int) -> None:
+        """AdamW's update at this iteration's rate; from here on the weights are `iteration`'s."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, iteration)
+        with self.driver.weights:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.iteration = self.driver.iteration = iteration
+
+    @torch.inference_mode()
+    def evaluate(self) -> None:
+        """Mean loss over the validation windows; the best model so far is saved."""
+        started = time.monotonic()
+        with self.driver.phase("evaluating"):
+            losses, tokens = self.window_losses()
+        total = sum(tokens)
+        mean = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / total
+        best = math.isfinite(mean) and (self.best is None or mean < self.best)
+        self.log.write(
+            events.Eval(
+                iteration=self.iteration,
+                val_loss=mean,
+                tokens=total,
+                seconds=time.monotonic() - started,
+                best=best,
+                standard_error=standard_error(losses),
+            )
+        )
+        if best:
+            self.best = mean
+            self.save_model()
+
+    def window_losses(self) -> tuple[list[float], list[int]]:
+        """Mean loss of each validation window, and how many tokens it predicts."""
+        losses: list[float] = []
+        windows = self.dataset.eval_windows(self.dataset.val, self.config.eval_tokens)
+        self.model.eval()
+        for some in equally_long(windows, self.config.batch_size):
+            x, y = self.on_device(some, "val")
+            with self.place.autocast():
+                losses += self.model(x, y, reduction="none").mean(1).tolist()
+            self.driver.check()
+        self.model.train()
+        return losses, [window.length for window in windows]
+
+    def settings(self, request: Request | None = None) -> events.Settings:
+        """How a sample is drawn: as the configuration says, but for what a request names."""
+        names = events.Settings.__struct_fields__
+        asked = {name: getattr(request, name, None) for name in names}
+        usual = {name: getattr(self.config, name) for name in names}
+        return events.Settings(**{n: usual[n] if asked[n] is None else asked[n] for n in names})
+
+    def sample(self, prompt: str, settings: events.Settings, asked: bool = False) -> None:
+        """Draw a text and log it token by token; a stop in its middle is logged as its end."""
+        if settings.max_new_tokens == 0:
+            return
+        number, self.samples = self.samples, self.samples + 1
+        self.model.eval()
+        with self.driver.phase("sampling"):
+            for event in recorded(
+                self.model, self.tokenizer, prompt, settings, self.iteration, number, asked
+            ):
+                self.log.write(event)
+                self.driver.check()
+        self.model.train()
+
+    def obey(self) -> None:
+        """Carry out the commands that came; the log says of each that it is done."""
+        for request in self.driver.requests():
+            match request.verb:
+                case "save":
+                    self.save_state()
+                case "evaluate":
+                    self.evaluate()
+                case "sample":
+                    prompt = self.config.prompt if request.prompt is None else request.prompt
+                    self.sample(prompt, self.settings(request), asked=True)
+                case "max_iters":
+                    self.max_iters = max(request.max_iters or 0, self.iteration)
+                    self.driver.max_iters = self.max_iters
+            self.driver.answer(request, "done")
+
+    def save_state(self) -> None:
+        """Put all that resuming needs on disk, unless it is there; any thread may call this."""
+        with self.driver.weights:
+            k = self.iteration
+            if k in (0, self._saved[0]):  # the state of iteration 0 is the checkpoint itself
+                return
+            started = time.monotonic()
+            scale = float(self.scaler.get_scale()) if self.place.scales_loss else None
+            position = state.Position(iteration=k, loss_scale=scale)
+            path = state.save(self.run / "state", self.model, self.optimizer, position)
+            self._saved = (k, time.monotonic())
+        self.told_saved("last", path, state.size(path), started)
+
+    def save_model(self) -> None:
+        """Write model/, the best so far; not at iteration 0, when it is the untouched checkpoint."""
+        if self.iteration == 0:
+            return
+        started = time.monotonic()
+        with self.driver.phase("saving"):
+            path = self.run / "model"
+            size = checkpoint.save(self.model, path, self.tokenizer, self.iteration)
+        self.told_saved("best", path, size, started)
+
+    def told_saved(
+        self, kind: Literal["best", "last"], path: Path, size: int, began: float
+    ) -> None:
+        """Log that something is safely on disk."""
+        self.log.write(
+            events.Checkpoint(
+                iteration=self.iteration,
+                kind=kind,
+                path=str(path.relative_to(self.run)),
+                bytes=size,
+                seconds=time.monotonic() - began,
+            )
+        )
+
+
+def make_optimizer(model: GPT, config: FinetuneConfig) -> torch.optim.AdamW:
+    """Fused AdamW; weight decay on matrices only, not on biases and LayerNorms."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True
+    )
+
+
+def learning_rate(config: FinetuneConfig, iteration: int) -> float:
+    """Rate of the update that makes iteration - 1 into `iteration`: constant, or with --decay-lr
+    a linear warm-up and a cosine down to `min_lr`.
+    """
+    if not config.decay_lr:
+        return config.learning_rate
+    if iteration <= config.warmup_iters:
+        return config.learning_rate * iteration / (config.warmup_iters + 1)
+    end = config.lr_decay_iters or config.max_iters
+    share = min(1.0, (iteration - config.warmup_iters) / max(1, end - config.warmup_iters))
+    height = 0.5 * (1 + math.cos(math.pi * share))
+    return config.min_lr + height * (config.learning_rate - config.min_lr)
+
+
+def standard_error(losses: list[float]) -> float | None:
+    """Standard error of the mean over windows; None with fewer than two."""
+    if len(losses) < 2:
+        return None
+    mean = sum(losses) / len(losses)
+    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+    return math.sqrt(variance / len(losses))
+
+
+def mix(seed: int, iteration: int, micro_step: int) -> int:
+    """A seed for each micro-step of each run, the same today and after a resume."""
+    return ((seed * 1_000_003 + iteration) * 1_000_003 + micro_step) % (1 << 63)
+
+
+def gpu_memory(device: str) -> int | None:
+    """Most memory allocated on the accelerator so far, bytes; None on a CPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return torch.mps.driver_allocated_memory() if device == "mps" else None

@@ -1,0 +1,213 @@
+"""GPT-2, whole: the model of the talk, readable from top to bottom.
+
+Tokens become vectors (`wte`, `wpe`), N blocks read and write one residual stream (attention looks
+back over the tokens, the MLP thinks about each), `ln_f` and the tied head turn the last vector into
+a score for every token that could come next. Names, shapes and layouts are those of OpenAI's
+checkpoint, so loading one is a loop with an assert: no mapping, no transposing.
+
+Letters in shape comments: B windows in a batch, T tokens in a window, C width of the residual
+stream (n_embd), nh heads of hs = C / nh dimensions each, V tokens in the vocabulary.
+
+References: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; the released
+code and weights of openai/gpt-2; Andrej Karpathy's nanoGPT, whose names for things this keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """The shape of a GPT-2. The defaults are the smallest one that OpenAI released, 124M."""
+
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    block_size: int = 1024
+    vocab_size: int = 50257
+    layer_norm_epsilon: float = 1e-5
+    dropout: float = 0.0
+
+    @property
+    def n_params(self) -> int:
+        """Parameters in all; the embedding counts once, though the head uses it again."""
+        per_block = 12 * self.n_embd**2 + 13 * self.n_embd
+        embeddings = (self.vocab_size + self.block_size) * self.n_embd
+        return embeddings + self.n_layer * per_block + 2 * self.n_embd
+
+
+class KVCache:
+    """Keys and values of the tokens seen so far, so that each token is computed once.
+
+    Allocated once for the whole window and written in place; `length` tokens are filled.
+    """
+
+    def __init__(self, config: GPTConfig, batch: int, like: Tensor) -> None:
+        heads = (config.n_head, config.block_size, config.n_embd // config.n_head)
+        self.keys = like.new_empty(config.n_layer, batch, *heads)  # (L, B, nh, T, hs)
+        self.values = like.new_empty(config.n_layer, batch, *heads)
+        self.length = 0
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write k and v (B, nh, T, hs) of new tokens; return those of all tokens so far."""
+        end = self.length + k.size(2)
+        self.keys[layer, :, :, self.length : end] = k
+        self.values[layer, :, :, self.length : end] = v
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+class Conv1D(nn.Module):
+    """A linear layer whose weight is stored (in, out), as GPT-2's checkpoint has it."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.empty(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        flat = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return flat.view(*x.shape[:-1], -1)
+
+
+class Attention(nn.Module):
+    """Causal self-attention: each token gathers from itself and the tokens before it."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.dropout = config.dropout
+        self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Conv1D(config.n_embd, config.n_embd)
+
+    def forward(self, x: Tensor, layer: int = 0, cache: KVCache | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        B, T, C = x.shape
+        q, k, v = (
+            self.c_attn(x).view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
+        )  # (B,nh,T,hs)
+        if cache is not None:
+            k, v = cache.append(layer, k, v)
+        y = F.scaled_dot_product_attention(q, k, v, **self._mask(q, k))
+        return self._drop(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
+
+    def _mask(self, q: Tensor, k: Tensor) -> dict[str, object]:
+        """Which keys a query may see: all up to its own place."""
+        new, seen = q.size(2), k.size(2)
+        if new == seen:  # the fused kernels know this case without a mask
+            return {"is_causal": True, "dropout_p": self.dropout if self.training else 0.0}
+        if new == 1:
+            return {}
+        mask = torch.ones(new, seen, dtype=torch.bool, device=q.device)
+        return {"attn_mask": mask.tril(seen - new)}
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+class MLP(nn.Module):
+    """Four times wider, a bend, and back: where each token is thought about by itself."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.c_fc = Conv1D(config.n_embd, 4 * config.n_embd)
+        self.c_proj = Conv1D(4 * config.n_embd, config.n_embd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = F.gelu(self.c_fc(x), approximate="tanh")  # GPT-2 was trained with the tanh form
+        return F.dropout(self.c_proj(x), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    """Read the residual stream, add what attention and the MLP make of it."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, layer: int = 0, cache: KVCache | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        x = x + self.attn(self.ln_1(x), layer, cache)
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT(nn.Module):
+    """The language model. Its state dict is a GPT-2 checkpoint, name for name."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Memory for the weights, not yet filled: see `checkpoint.load` and `initialize`."""
+        super().__init__()
+        if config.n_embd % config.n_head:
+            raise ValueError(f"n_embd {config.n_embd} is no multiple of n_head {config.n_head}")
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+
+    def forward(
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        cache: KVCache | None = None,
+        reduction: Literal["mean", "none"] = "mean",
+    ) -> Tensor:
+        """Predict the token after each token of `idx` (B, T), a long tensor with T <= block_size.
+
+        Without targets: logits (B, T, V). With targets (B, T): their cross-entropy in nats a token,
+        the mean or with reduction "none" each, (B, T). With a cache: `idx` goes on where the cache
+        ends, and only the logits after the last token are returned, (B, 1, V).
+        """
+        x = self.trunk(idx, cache)
+        if cache is not None:
+            x = x[:, -1:]
+        logits = F.linear(x, self.wte.weight)  # the head is the embedding, read the other way
+        if targets is None:
+            return logits
+        losses = F.cross_entropy(
+            logits.view(-1, logits.size(-1)).float(), targets.view(-1), reduction=reduction
+        )
+        return losses if reduction == "mean" else losses.view_as(targets)
+
+    def trunk(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Embeddings, blocks and the last LayerNorm: (B, T) -> (B, T, C)."""
+        start = cache.length if cache is not None else 0
+        end = start + idx.size(1)
+        assert end <= self.config.block_size, f"{end} tokens, window {self.config.block_size}"
+        x = self.wte(idx) + self.wpe.weight[start:end]  # (B, T, C) + (T, C)
+        x = F.dropout(x, self.config.dropout, self.training)
+        for layer, block in enumerate(self.h):
+            x = block(x, layer, cache)
+        if cache is not None:
+            cache.length = end
+        out: Tensor = self.ln_f(x)
+        return out
+
+    def new_cache(self, batch: int = 1) -> KVCache:
+        """An empty cache for `batch` texts, on the model's device and in its dtype."""
+        return KVCache(self.config, batch, self.wte.weight)
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator) -> None:
+        """Fill the weights as GPT-2's training began: normal 0.02, residual projections smaller."""
+        for name, p in sorted(self.named_parameters()):
+            if name.endswith("bias"):
+                p.zero_()
+            elif p.dim() == 1:  # LayerNorm
+                p.fill_(1.0)
+            else:
+                # two projections a block add to the stream: scaled so that its variance stays
+                residual = 1 / math.sqrt(2 * self.config.n_layer) if "c_proj" in name else 1.0
+                p.normal_(0.0, 0.02 * residual, generator=generator)

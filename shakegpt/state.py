@@ -1,0 +1,148 @@
+"""Everything that resuming needs, written so that a crash at any instant loses nothing.
+
+    state/000010/weights.safetensors     the model after 10 updates
+    state/000010/optimizer.safetensors   AdamW's two moments of every weight
+    state/000010/manifest.json           position, and the sha256 of both files
+
+A state is written under another name, put on disk, and renamed; the one before it stays until the
+next is whole. There is no random state to keep: windows, dropout and samples are pure functions of
+seed and iteration. A state whose sums do not match is named and passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from shakegpt import checkpoint
+from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT
+
+KEPT = 2
+"""States on disk: the newest, and the one to fall back to if a disk error spoils it."""
+
+_NAME = re.compile(r"\d{6,}")
+_WEIGHTS, _OPTIMIZER, _MANIFEST = "weights.safetensors", "optimizer.safetensors", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a run stands, besides its weights and moments."""
+
+    iteration: int
+    loss_scale: float | None = None
+    """Of float16 training, else None."""
+
+
+def save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
+    """Write a state into `folder` (state/ of a run) and drop those that are too old."""
+    folder.mkdir(exist_ok=True)
+    final = folder / f"{position.iteration:06d}"
+    part = folder / f".{final.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    save_file({n: p.detach().cpu() for n, p in model.named_parameters()}, part / _WEIGHTS)
+    save_file(_moments(model, optimizer), part / _OPTIMIZER)
+    sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
+    manifest = json.dumps({"position": asdict(position), "sha256": sums}, indent=2)
+    checkpoint.replace_file(part / _MANIFEST, manifest.encode())
+    for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
+        checkpoint.settle(path)
+    shutil.rmtree(final, ignore_errors=True)
+    part.rename(final)
+    checkpoint.settle(folder)
+    _prune(folder)
+    return final
+
+
+def size(folder: Path) -> int:
+    """Bytes of a saved state."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _prune(folder: Path) -> None:
+    for old in saved(folder)[KEPT:]:
+        shutil.rmtree(old)
+
+
+def saved(folder: Path) -> list[Path]:
+    """The states in `folder`, newest first; [] when there is none."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+
+
+def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest state whose sums match, or None; and a sentence for each that was passed over."""
+    complaints: list[str] = []
+    for path in saved(folder):
+        complaint = _complaint(path)
+        if complaint is None:
+            return path, complaints
+        complaints.append(complaint)
+    return None, complaints
+
+
+def _complaint(path: Path) -> str | None:
+    try:
+        sums = json.loads((path / _MANIFEST).read_text("utf-8"))["sha256"]
+        spoiled = [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != sums[n]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{path} is not whole ({error}): passed over"
+    return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
+
+
+def load(path: Path, model: GPT, optimizer: torch.optim.Optimizer) -> Position:
+    """Put a state that `newest_whole` found into `model` and `optimizer`.
+
+    The weights of `model` (on the meta device or not) are replaced, mapped from the file.
+    """
+    position = Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
+    moments = _read(path / _OPTIMIZER)
+    for name, p in model.named_parameters():
+        optimizer.state[p] = {
+            "step": torch.tensor(float(position.iteration), device=_step_device(p)),
+            "exp_avg": moments[f"exp_avg.{name}"].to(p.device),
+            "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(p.device),
+        }
+    return position
+
+
+def assign_weights(path: Path, model: GPT) -> None:
+    """Give `model` the weights of the state at `path`, mapped, not copied."""
+    checkpoint.assign(model, path, [path / _WEIGHTS])
+
+
+def _step_device(p: Tensor) -> str:
+    return "cpu" if p.device.type == "cpu" else str(p.device)
+
+
+def _moments(model: GPT, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    moments: dict[str, Tensor] = {}
+    for name, p in model.named_parameters():
+        kept: dict[str, Any] = optimizer.state.get(p, {})
+        for key in ("exp_avg", "exp_avg_sq"):
+            moments[f"{key}.{name}"] = kept[key].cpu() if key in kept else torch.zeros_like(p.data)
+    return moments
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
