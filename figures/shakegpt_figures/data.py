@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ from shakegpt_figures.rundata import (
 from shakegpt_figures.wording import (
     about,
     characters,
+    difference,
     digits,
     duration,
     listing,
@@ -55,6 +58,9 @@ from shakegpt_figures.wording import (
     place,
     rate,
 )
+
+POINTS = 200
+"""Of a curve, at most so many go to the deck."""
 
 
 def write(history: History, log: Path, path: Path) -> RunData:
@@ -70,7 +76,8 @@ def write(history: History, log: Path, path: Path) -> RunData:
         part.write_bytes(text)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise ShakegptError(f"{path} cannot be written: {error.strerror}", exit_code=1) from error
     return data
 
@@ -124,8 +131,8 @@ def _percent(value: float) -> Number:
     return Number(value, percent(value))
 
 
-def _loss_or_none(value: float | None) -> Number | None:
-    return None if value is None else _loss(value)
+def _difference_or_none(value: float | None) -> Number | None:
+    return None if value is None else Number(value, difference(value))
 
 
 def _share_or_none(share: float | None) -> Number | None:
@@ -171,7 +178,7 @@ def _model(model: ev.Model) -> ModelInfo:
 
 
 def _dataset(dataset: ev.Dataset) -> DatasetInfo:
-    known = {"plays": "Shakespeare's plays, all of them", "tinyshakespeare": "tinyshakespeare"}
+    known = {"plays": "Shakespeare’s plays, all of them", "tinyshakespeare": "Tiny Shakespeare"}
     return DatasetInfo(
         title=known.get(dataset.name, dataset.name),
         characters=Number(dataset.characters, characters(dataset.characters)),
@@ -190,6 +197,8 @@ def _settings(history: History, run: ev.Run, sample: SampleView) -> Settings:
     learning_rate = float(_told(config, "learning_rate", run))
     temperature = sample.start.settings.temperature
     return Settings(
+        pretrained=config.get("init_from") != "scratch",
+        constant=not config.get("decay_lr"),
         learning_rate=Number(learning_rate, rate(learning_rate)),
         batch_size=_whole(batch),
         accumulation=_whole(steps),
@@ -222,11 +231,22 @@ def _curves(history: History, told: Fall) -> Curves:
         evaluations=_whole(len(val)),
         first_perplexity=_choices(first),
         best_perplexity=_choices(best),
-        noise=_loss_or_none(noise(train)),
+        noise=_difference_or_none(noise(train)),
         train_upward=_share_or_none(upward_share(train)),
         val_upward=_share_or_none(upward_share(val)),
-        largest_rise=_loss_or_none(largest_rise(val)),
+        largest_rise=_difference_or_none(largest_rise(val)),
+        val=_thinned([(e.iteration, loss_of(e)) for e in finite_evals(history)]),
+        train=_thinned(
+            [(s.iteration, s.loss) for s in history.steps.values() if s.loss is not None]
+        ),
     )
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Every k-th point by iteration, the last one always, rounded to what a screen can tell."""
+    step = -(-len(points) // POINTS) or 1
+    kept = sorted(points)[::-step][::-1]
+    return tuple((iteration, round(loss, 4)) for iteration, loss in kept)
 
 
 def _code() -> Code:

@@ -13,9 +13,9 @@ from itertools import accumulate
 
 import msgspec
 
-ROWS = 9
+ROWS = 10
 """Rows of a slide that the sample may fill."""
-COLUMNS = 58
+COLUMNS = 64
 """Characters that fit into a row; a longer line takes several rows."""
 
 _SPEAKER = re.compile(r"[A-Z][A-Za-z' .,&-]{0,40}:")

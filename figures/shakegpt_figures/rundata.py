@@ -66,7 +66,11 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the trainer and the sampler were told."""
 
+    pretrained: bool
+    """Whether the model had learned anything before."""
     learning_rate: Number
+    constant: bool
+    """Whether the learning rate stayed what it was."""
     batch_size: Number
     accumulation: Number
     window: Number
@@ -94,6 +98,10 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     val_upward: Number | None
     largest_rise: Number | None
     """The most that val loss rose from one evaluation to the next."""
+    val: tuple[tuple[int, float], ...]
+    """(iteration, val loss), for the line on the first slide."""
+    train: tuple[tuple[int, float], ...]
+    """(iteration, mean train loss), evenly thinned out where they are many."""
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,11 @@ def loss(nats: float) -> str:
     return f"{nats:.2f}" if abs(nats) < 1000 else f"{nats:.3g}"
 
 
+def difference(nats: float) -> str:
+    """Two decimals, more where they would hide that there is one."""
+    return loss(nats) if nats >= 0.005 or nats == 0 else f"{nats:.1g}"
+
+
 def percent(share: float) -> str:
     """A whole percent; one decimal where whole percents would hide it."""
     return f"{share:.0f}%" if abs(share) >= 9.95 or share == 0 else f"{share:.1f}%"

@@ -1,0 +1,6 @@
+import '@fontsource-variable/fraunces/opsz.css'
+import '@fontsource/fira-code/latin-400.css'
+import '@fontsource/fira-code/latin-600.css'
+import '@fontsource/nunito-sans/latin-400.css'
+import '@fontsource/nunito-sans/latin-700.css'
+import './talk.css'
