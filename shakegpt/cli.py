@@ -1,1 +1,237 @@
-"""placeholder"""
+"""The command line: verbs only. Parse, call, print; what is heavy is imported inside its verb."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shakegpt import __version__
+from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
+from shakegpt.errors import ShakegptError
+
+T = TypeVar("T")
+
+HELP = """shakegpt: finetune GPT-2 on Shakespeare, watch it learn, check the talk's numbers.
+
+  shakegpt finetune [PRESET] [--flags]   train; in a terminal with a live screen
+  shakegpt finetune --resume RUN         go on with a run that was stopped or killed
+  shakegpt sample RUN|MODEL [--flags]    let a model write
+  shakegpt evaluate RUN|MODEL [--flags]  val loss and perplexity over fixed windows
+  shakegpt runs [DIRECTORY]              the runs there are, and how they went
+  shakegpt figures [RUN ...] [--flags]   draw training, architecture and generation
+  shakegpt claims [RUN] [--flags]        the talk's claims beside a run's numbers
+
+Presets of finetune: {presets}.
+`shakegpt VERB --help` explains each flag. `shakegpt-tui` opens the terminal UI."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneArguments(FinetuneConfig):
+    """`FinetuneConfig`, and where to show the run."""
+
+    tui: bool = True
+    """Open the live screen in a terminal; --no-tui prints lines instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeArguments:
+    """What may change when a run goes on; all else stays as it began."""
+
+    resume: Path
+    """Directory of the run to go on with."""
+    max_iters: int | None = None
+    """New limit of iterations. None: as it was."""
+    tui: bool = True
+    """Open the live screen in a terminal; --no-tui prints lines instead."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; returns the exit code: 0 done, 1 failed, 2 bad input, 128 + n by a signal."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(arguments)
+    except ShakegptError as error:
+        print(f"shakegpt: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("shakegpt: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has left: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb, *rest = arguments or ["--help"]
+    if verb in ("-h", "--help", "help"):
+        print(HELP.format(presets=", ".join(PRESETS)))
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"shakegpt {__version__}")
+        return 0
+    if verb not in VERBS:
+        raise ShakegptError(f"there is no verb {verb!r}{_nearest(verb, VERBS)}")
+    return VERBS[verb](rest)
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f": did you mean {close[0]}?" if close else f": there are {', '.join(known)}"
+
+
+def _parse(kind: type[T], verb: str, arguments: list[str], default: T | None = None) -> T:
+    """The dataclass that the flags describe; leaves with 2 and an explanation when they don't."""
+    import tyro
+
+    more: dict[str, Any] = {} if default is None else {"default": default}
+    description = (kind.__doc__ or "").splitlines()[0]
+    return tyro.cli(kind, prog=f"shakegpt {verb}", description=description, args=arguments, **more)
+
+
+def _finetune(arguments: list[str]) -> int:
+    if any(word == "--resume" or word.startswith("--resume=") for word in arguments):
+        asked = _parse(ResumeArguments, "finetune", arguments)
+        return _watch(arguments) if asked.tui and on_terminal() else _resume(asked)
+    rest, default = _preset(arguments)
+    fields = asdict(_parse(FinetuneArguments, "finetune", rest, default))
+    if fields.pop("tui") and on_terminal():
+        return _watch(arguments)
+    return _train(FinetuneConfig(**fields))
+
+
+def _preset(arguments: list[str]) -> tuple[list[str], FinetuneArguments]:
+    """Take the preset's name off the front; the first preset when there is none."""
+    name = next(iter(PRESETS))
+    if arguments and not arguments[0].startswith("-"):
+        name, *arguments = arguments
+    if name not in PRESETS:
+        raise ShakegptError(f"there is no preset {name!r}{_nearest(name, PRESETS)}")
+    return arguments, FinetuneArguments(**asdict(PRESETS[name][1]))
+
+
+def on_terminal() -> bool:
+    """Whether a person sits at a terminal that can show the live screen."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb")
+    return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty() and not dumb
+
+
+def _watch(arguments: list[str]) -> int:
+    from shakegpt_tui.main import watch
+
+    return watch(arguments)
+
+
+def _train(config: FinetuneConfig) -> int:
+    from shakegpt.console import console
+
+    with console() as shown:
+        from shakegpt.driver import Stopped
+        from shakegpt.session import finetune
+
+        try:
+            finetune(_absolute(config), shown, signals=True)
+        except Stopped as stopped:
+            return stopped.exit_code
+    return 0
+
+
+def _absolute(config: FinetuneConfig) -> FinetuneConfig:
+    """Files by their full path, so that a run can be resumed from anywhere."""
+    named = ("plays", "tinyshakespeare", "-")
+    dataset = tuple(n if n in named else str(Path(n).absolute()) for n in config.dataset)
+    return replace(config, dataset=dataset)
+
+
+def _resume(asked: ResumeArguments) -> int:
+    from shakegpt.console import console
+
+    with console() as shown:
+        from shakegpt.driver import Stopped
+        from shakegpt.session import resume
+
+        try:
+            resume(asked.resume, asked.max_iters, shown, signals=True)
+        except Stopped as stopped:
+            return stopped.exit_code
+    return 0
+
+
+def _sample(arguments: list[str]) -> int:
+    model, flags = _model_word("sample", SampleConfig, arguments)
+    asked = _parse(SampleConfig, "sample MODEL", flags)
+    from shakegpt.writing import write_samples
+
+    return write_samples(model, asked)
+
+
+def _evaluate(arguments: list[str]) -> int:
+    model, flags = _model_word("evaluate", EvaluateConfig, arguments)
+    asked = _parse(EvaluateConfig, "evaluate MODEL", flags)
+    from shakegpt.evaluate import evaluate
+
+    return evaluate(model, asked)
+
+
+def _words(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What comes before the flags, and the flags."""
+    count = next((n for n, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return arguments[:count], arguments[count:]
+
+
+def _model_word(verb: str, kind: type[T], arguments: list[str]) -> tuple[str, list[str]]:
+    """The model or run that a verb is about, and its flags."""
+    words, flags = _words(arguments)
+    if {"-h", "--help"} & set(flags):
+        _parse(kind, f"{verb} MODEL", ["--help"])
+    if len(words) != 1:
+        raise ShakegptError(
+            f"{verb} takes one run, checkpoint directory or model name before its flags, as in "
+            f"`shakegpt {verb} pocket`, and was given {len(words)}"
+        )
+    return words[0], flags
+
+
+def _runs(arguments: list[str]) -> int:
+    words, flags = _words(arguments)
+    if flags or len(words) > 1:
+        print("usage: shakegpt runs [DIRECTORY]   (the runs in DIRECTORY, by default runs/)")
+        return 0 if {"-h", "--help"} & set(flags) else 2
+    from shakegpt.listing import print_runs
+
+    print_runs(Path(words[0]) if words else Path("runs"))
+    return 0
+
+
+def _figures(arguments: list[str]) -> int:
+    from shakegpt.config import FiguresConfig
+
+    words, flags = _words(arguments)
+    asked = _parse(FiguresConfig, "figures [RUN ...]", flags)
+    from shakegpt_figures.make import run
+
+    return run(replace(asked, runs=tuple(words)))
+
+
+def _claims(arguments: list[str]) -> int:
+    from shakegpt.config import ClaimsConfig
+
+    words, flags = _words(arguments)
+    asked = _parse(ClaimsConfig, "claims [RUN]", flags)
+    from shakegpt.claims import run
+
+    return run(replace(asked, run=words[0] if words else None))
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "finetune": _finetune,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "runs": _runs,
+    "figures": _figures,
+    "claims": _claims,
+}

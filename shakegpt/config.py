@@ -255,3 +255,28 @@ class SampleConfig:
         for field in fields(self):
             rule = _COUNT if field.name == "num_samples" else _RULES.get(field.name, _anything)
             rule(field.name, getattr(self, field.name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How to measure a model on the validation part of a text."""
+
+    dataset: tuple[str, ...] | None = None
+    """Text, as in `finetune`. None: what the run was trained on, else plays."""
+    eval_tokens: int = 40_000
+    """Validation tokens to predict, evenly spread; a smaller split is used whole."""
+    block_size: int | None = None
+    """Tokens a window. None: what the model was made for."""
+    batch_size: int = 8
+    """Windows at a time. Lower it when memory is short."""
+    device: Device = "auto"
+    """Where to compute. auto: cuda, else mps, else cpu."""
+    dtype: Dtype = "auto"
+    """Arithmetic of the matrix products, as in `finetune`."""
+    threads: int | None = None
+    """CPU threads of the arithmetic. None: PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError, naming field and value, for what can never work."""
+        for field in fields(self):
+            _RULES.get(field.name, _anything)(field.name, getattr(self, field.name))

@@ -130,12 +130,15 @@ def _tokenized(text: Text, tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
     paths = [cache_dir() / "tokens" / f"{key[:32]}-{part}.npy" for part in ("train", "val")]
     if (cached := _cached(paths)) is not None:
         return cached
-    dtype = np.uint16 if tokenizer.n_vocab <= 1 << 16 else np.uint32
-    bounds = ((0, split), (split, len(text.content)))
-    arrays = [tokenizer.encode_array(text.content, *b).astype(dtype) for b in bounds]
-    for path, array in zip(paths, arrays, strict=True):
+    train = _narrow(tokenizer.encode_array(text.content, 0, split), tokenizer.n_vocab)
+    val = _narrow(tokenizer.encode_array(text.content, split), tokenizer.n_vocab)
+    for path, array in zip(paths, (train, val), strict=True):
         _keep(path, array)
-    return arrays[0], arrays[1]
+    return train, val
+
+
+def _narrow(ids: NDArray[np.uint32], n_vocab: int) -> Tokens:
+    return ids.astype(np.uint16) if n_vocab <= 1 << 16 else ids
 
 
 def _cached(paths: list[Path]) -> tuple[Tokens, Tokens] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from shakegpt.config import Device, Dtype
 from shakegpt.errors import ShakegptError
 
+PROBE_SECONDS = 0.05
 _TORCH = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -65,3 +67,17 @@ def _dtype(device: str, asked: Dtype) -> tuple[str, str]:
     if device == "mps":
         return "bfloat16", "Apple GPUs compute in it"
     return "float32", "a CPU, where it is exact"
+
+
+def speed(place: Place) -> float:
+    """Floating-point operations a second of a matrix product of middling size, measured now."""
+    size = 1024 if place.device == "cpu" else 4096
+    a = torch.randn(size, size, device=place.device, dtype=_TORCH[place.dtype])
+    rounds, seconds = 0, 0.0
+    (a @ a).sum().item()  # the first one sets things up
+    while seconds < PROBE_SECONDS:
+        began = time.perf_counter()
+        (a @ a).sum().item()
+        seconds += time.perf_counter() - began
+        rounds += 1
+    return rounds * 2.0 * size**3 / seconds

@@ -1,9 +1,10 @@
 """What reaches a trainer while it works: signals, commands, and the heartbeat it gives in return.
 
-A thread listens, so that a signal or command is heard even while a long backward pass holds the main
-thread. Weights do not change inside an iteration: the thread can save the state of the last
-finished one at once, and the trainer leaves at the next safe point, or is left behind after
-`GRACE` seconds. The trainer calls `check` at safe points: between micro-steps, windows and tokens.
+A thread listens, so that a signal or command is heard even while a long backward pass holds the
+main thread. Weights do not change inside an iteration: the state of the last finished one is saved
+at once, beside the computation, and the trainer leaves at its next safe point, or is left behind
+after `GRACE` seconds. Safe points, where it calls `check`, are between micro-steps, windows and
+tokens.
 """
 
 from __future__ import annotations

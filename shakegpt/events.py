@@ -96,6 +96,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     dtype: str
     dtype_reason: str
     memory: Memory
+    seconds: float | None = None
+    """What the run will take by estimate; None where nothing could be measured beforehand."""
     versions: dict[str, str]
     git: Git | None
     seed: int

@@ -1,9 +1,9 @@
 """The finetuning loop: text in, a run directory and its log out. No magic, about 300 lines.
 
-An iteration is one update: some micro-batches forward and backward, their gradients summed, clipped,
-one AdamW step. Every `eval_interval` iterations the state is saved, the val loss measured over always
-the same windows, and a sample drawn. Everything random is a pure function of seed and iteration,
-so a run that was stopped goes on to the very numbers of one that never was.
+An iteration is one update: some micro-batches forward and backward, their gradients summed and
+clipped, one AdamW step. Every `eval_interval` iterations the state is saved, the val loss measured
+over always the same windows, and a sample drawn. Everything random is a pure function of seed and
+iteration, so a run that was stopped goes on to the very numbers of one that never was.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
 from shakegpt import checkpoint, events, state
 from shakegpt.config import FinetuneConfig
 from shakegpt.control import Request
-from shakegpt.dataset import Dataset, Window, as_tensors, equally_long
+from shakegpt.dataset import Dataset, Window, as_tensors
 from shakegpt.device import Place
 from shakegpt.driver import Driver, Log
 from shakegpt.errors import ShakegptError
+from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
 from shakegpt.history import History
 from shakegpt.model import GPT
 from shakegpt.tokenizer import Tokenizer
 
+Kind = Literal["best", "last"]
 SAVE_SECONDS = 600.0
 """A state is saved at least this often between evaluations: a kill costs no more than that."""
 
@@ -55,7 +58,7 @@ class Finetuning:
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
         self.best: float | None = None
-        self.max_iters = config.max_iters
+        self.max_iters = driver.max_iters = config.max_iters
         self._saved = (0, time.monotonic())
         self._visited = -1
 
@@ -131,7 +134,8 @@ class Finetuning:
         """Inputs and targets of a micro-batch, (B, T) each, on the device."""
         if self.config.dropout > 0:  # which activations drop is a function of the place, too
             torch.manual_seed(mix(self.config.seed, iteration, micro_step))
-        return self.on_device(self.windows(iteration, micro_step))
+        x, y = as_tensors(self.dataset.train, self.windows(iteration, micro_step))
+        return x.to(self.place.device), y.to(self.place.device)
 
     def windows(self, iteration: int, micro_step: int) -> list[Window]:
         """Where in the training part that micro-batch stands."""
@@ -139,12 +143,6 @@ class Finetuning:
         return self.dataset.batch(
             iteration, micro_step, config.gradient_accumulation_steps, config.batch_size
         )
-
-    def on_device(self, windows: list[Window], split: str = "train") -> tuple[Tensor, Tensor]:
-        """Inputs and targets of equally long windows of a split, (B, T) each."""
-        tokens = self.dataset.train if split == "train" else self.dataset.val
-        x, y = as_tensors(tokens, windows)
-        return x.to(self.place.device), y.to(self.place.device)
 
     def report(self, loss: Tensor, iteration: int, micro_step: int) -> float:
         """Log a micro-batch's loss; stop the run before the update if it is not finite."""
@@ -196,48 +194,41 @@ class Finetuning:
             self.scaler.update()
             self.iteration = self.driver.iteration = iteration
 
-    @torch.inference_mode()
     def evaluate(self) -> None:
         """Mean loss over the validation windows; the best model so far is saved."""
-        started = time.monotonic()
+        started, config = time.monotonic(), self.config
+        self.model.eval()
         with self.driver.phase("evaluating"):
-            losses, tokens = self.window_losses()
-        total = sum(tokens)
-        mean = sum(loss * n for loss, n in zip(losses, tokens, strict=True)) / total
-        best = math.isfinite(mean) and (self.best is None or mean < self.best)
+            found = measure(
+                self.model,
+                self.dataset,
+                config.eval_tokens,
+                config.batch_size,
+                self.place,
+                self.driver.check,
+            )
+        self.model.train()
+        best = math.isfinite(found.loss) and (self.best is None or found.loss < self.best)
         self.log.write(
             events.Eval(
                 iteration=self.iteration,
-                val_loss=mean,
-                tokens=total,
+                val_loss=found.loss,
+                tokens=found.tokens,
                 seconds=time.monotonic() - started,
                 best=best,
-                standard_error=standard_error(losses),
+                standard_error=found.standard_error,
             )
         )
         if best:
-            self.best = mean
+            self.best = found.loss
             self.save_model()
-
-    def window_losses(self) -> tuple[list[float], list[int]]:
-        """Mean loss of each validation window, and how many tokens it predicts."""
-        losses: list[float] = []
-        windows = self.dataset.eval_windows(self.dataset.val, self.config.eval_tokens)
-        self.model.eval()
-        for some in equally_long(windows, self.config.batch_size):
-            x, y = self.on_device(some, "val")
-            with self.place.autocast():
-                losses += self.model(x, y, reduction="none").mean(1).tolist()
-            self.driver.check()
-        self.model.train()
-        return losses, [window.length for window in windows]
 
     def settings(self, request: Request | None = None) -> events.Settings:
         """How a sample is drawn: as the configuration says, but for what a request names."""
-        names = events.Settings.__struct_fields__
-        asked = {name: getattr(request, name, None) for name in names}
-        usual = {name: getattr(self.config, name) for name in names}
-        return events.Settings(**{n: usual[n] if asked[n] is None else asked[n] for n in names})
+        usual = {name: getattr(self.config, name) for name in events.Settings.__struct_fields__}
+        asked = {name: getattr(request, name, None) for name in usual}
+        chosen = {name: value for name, value in asked.items() if value is not None}
+        return msgspec.convert(usual | chosen, events.Settings)
 
     def sample(self, prompt: str, settings: events.Settings, asked: bool = False) -> None:
         """Draw a text and log it token by token; a stop in its middle is logged as its end."""
@@ -283,7 +274,7 @@ class Finetuning:
         self.told_saved("last", path, state.size(path), started)
 
     def save_model(self) -> None:
-        """Write model/, the best so far; not at iteration 0, when it is the untouched checkpoint."""
+        """Write model/, the best so far; not at iteration 0, where it is the given checkpoint."""
         if self.iteration == 0:
             return
         started = time.monotonic()
@@ -331,15 +322,6 @@ def learning_rate(config: FinetuneConfig, iteration: int) -> float:
     share = min(1.0, (iteration - config.warmup_iters) / max(1, end - config.warmup_iters))
     height = 0.5 * (1 + math.cos(math.pi * share))
     return config.min_lr + height * (config.learning_rate - config.min_lr)
-
-
-def standard_error(losses: list[float]) -> float | None:
-    """Standard error of the mean over windows; None with fewer than two."""
-    if len(losses) < 2:
-        return None
-    mean = sum(losses) / len(losses)
-    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
-    return math.sqrt(variance / len(losses))
 
 
 def mix(seed: int, iteration: int, micro_step: int) -> int:

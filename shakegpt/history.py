@@ -146,7 +146,7 @@ class History:
         return min(finite, key=lambda e: e.val_loss or math.inf, default=None)
 
     def visited(self, iteration: int, samples: bool) -> bool:
-        """Whether all that belongs to the evaluation of `iteration` is in the log, to its sample."""
+        """Whether the log holds all that belongs to the evaluation of `iteration`."""
         if iteration not in self.evals:
             return False
         fixed = (s for s in self.samples if s.start.iteration == iteration and not s.start.asked)

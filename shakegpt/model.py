@@ -95,21 +95,20 @@ class Attention(nn.Module):
         )  # (B,nh,T,hs)
         if cache is not None:
             k, v = cache.append(layer, k, v)
-        y = F.scaled_dot_product_attention(q, k, v, **self._mask(q, k))
-        return self._drop(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
+        y = self._gather(q, k, v)
+        y = self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+        return F.dropout(y, self.dropout, self.training)
 
-    def _mask(self, q: Tensor, k: Tensor) -> dict[str, object]:
-        """Which keys a query may see: all up to its own place."""
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What each query finds among the keys up to its own place: (B, nh, T, hs)."""
         new, seen = q.size(2), k.size(2)
         if new == seen:  # the fused kernels know this case without a mask
-            return {"is_causal": True, "dropout_p": self.dropout if self.training else 0.0}
+            p = self.dropout if self.training else 0.0
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p)
         if new == 1:
-            return {}
-        mask = torch.ones(new, seen, dtype=torch.bool, device=q.device)
-        return {"attn_mask": mask.tril(seen - new)}
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+            return F.scaled_dot_product_attention(q, k, v)
+        mask = torch.ones(new, seen, dtype=torch.bool, device=q.device).tril(seen - new)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 class MLP(nn.Module):
@@ -173,12 +172,13 @@ class GPT(nn.Module):
         x = self.trunk(idx, cache)
         if cache is not None:
             x = x[:, -1:]
-        logits = F.linear(x, self.wte.weight)  # the head is the embedding, read the other way
+        logits: Tensor = F.linear(
+            x, self.wte.weight
+        )  # the head is the embedding, read the other way
         if targets is None:
             return logits
-        losses = F.cross_entropy(
-            logits.view(-1, logits.size(-1)).float(), targets.view(-1), reduction=reduction
-        )
+        flat = logits.view(-1, logits.size(-1)).float()  # (B * T, V)
+        losses = F.cross_entropy(flat, targets.view(-1), reduction=reduction)
         return losses if reduction == "mean" else losses.view_as(targets)
 
     def trunk(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:

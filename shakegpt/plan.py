@@ -1,8 +1,8 @@
 """What a run will need, before it starts: memory by part, disk, time. Imports no torch.
 
-The counts follow from the shapes: float32 weights, gradients and two moments are 4, 4 and 8 bytes a
-parameter; a block keeps 16 tensors of the size of the residual stream for its backward pass (measured
-for fused attention and one-kernel GELU); the loss keeps the logits and their softmax.
+The counts follow from the shapes: float32 weights, gradients and two moments are 4, 4 and 8 bytes
+a parameter; a block keeps 16 tensors of the size of the residual stream for its backward pass
+(measured for fused attention and one-kernel GELU); the loss keeps the logits and their softmax.
 """
 
 from __future__ import annotations
@@ -49,13 +49,16 @@ def estimate(
     )
 
 
-def flops(n_layer: int, n_embd: int, n_params: int, block_size: int, config: FinetuneConfig) -> int:
-    """Floating-point operations of the training in `config`: forward 2, backward 4 a parameter and
-    token, and attention's own; evaluations and samples are not counted.
+def flops(
+    n_layer: int, n_embd: int, n_params: int, block_size: int, eval_tokens: int, c: FinetuneConfig
+) -> float:
+    """Floating-point operations of a whole run: 2 a parameter and token forward, 4 backward, and
+    attention's own; evaluations are forward only, samples too small to count.
     """
-    per_token = 6 * n_params + 12 * n_layer * n_embd * block_size
-    tokens = config.batch_size * config.gradient_accumulation_steps * block_size
-    return per_token * tokens * config.max_iters
+    per_token = 2 * n_params + 4 * n_layer * n_embd * block_size
+    trained = c.max_iters * c.batch_size * c.gradient_accumulation_steps * block_size
+    evaluations = 1 + -(-c.max_iters // c.eval_interval)
+    return per_token * (3 * trained + evaluations * eval_tokens)
 
 
 def disk(n_params: int) -> int:

@@ -14,8 +14,8 @@ from pathlib import Path
 from shakegpt.errors import ShakegptError
 
 _SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*")
-_ASIDE = re.compile(r"\\?\[[^\[\]]*\]")
-_STAGE_DIRECTION = re.compile(r"_+[^_]*_|\*[^*]*\*|_")
+_ASIDE = re.compile(r"_*\\?\[[^\[\]]*\]_*")
+_STAGE_DIRECTION = re.compile(r"_[^_]*_|\*[^*]*\*|_")
 _ESCAPE = re.compile(r"\\([\\\[\]_*#.-])")
 
 

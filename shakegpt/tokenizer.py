@@ -129,7 +129,7 @@ def _chunks(text: str, start: int, end: int | None) -> Iterator[str]:
 
 def _read_vocab(path: Path) -> dict[str, int]:
     try:
-        vocab = json.loads(path.read_text("utf-8"))
+        vocab: dict[str, int] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ShakegptError(f"{path} cannot be read as a vocabulary: {error}") from error
     ids = list(vocab.values()) if isinstance(vocab, dict) else []

@@ -1,0 +1,96 @@
+"""Val loss over fixed windows: the measure of a run's evaluations and of `shakegpt evaluate`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from shakegpt import checkpoint, history
+from shakegpt.config import EvaluateConfig
+from shakegpt.dataset import Dataset, as_tensors, equally_long
+from shakegpt.device import Place, choose
+from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT
+from shakegpt.runlog import LOG_NAME
+from shakegpt.texts import load_text
+from shakegpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Mean loss in nats a token, over how many tokens, and how sure: its standard error."""
+
+    loss: float
+    tokens: int
+    standard_error: float | None
+
+
+def _nothing() -> None:
+    pass
+
+
+@torch.inference_mode()
+def measure(
+    model: GPT,
+    dataset: Dataset,
+    eval_tokens: int,
+    batch_size: int,
+    place: Place,
+    check: Callable[[], None] = _nothing,
+) -> Measured:
+    """Loss of `model` over the validation windows of `dataset`; `check` is called between them."""
+    losses: list[float] = []
+    windows = dataset.eval_windows(dataset.val, eval_tokens)
+    for some in equally_long(windows, batch_size):
+        x, y = as_tensors(dataset.val, some)
+        with place.autocast():
+            each = model(x.to(place.device), y.to(place.device), reduction="none")  # (B, T)
+        losses += each.mean(1).tolist()
+        check()
+    tokens = sum(window.length for window in windows)
+    total = sum(loss * w.length for loss, w in zip(losses, windows, strict=True))
+    return Measured(total / tokens, tokens, standard_error(losses))
+
+
+def standard_error(losses: list[float]) -> float | None:
+    """Standard error of the mean over windows; None with fewer than two."""
+    if len(losses) < 2:
+        return None
+    mean = sum(losses) / len(losses)
+    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+    return math.sqrt(variance / len(losses))
+
+
+def evaluate(name: str, asked: EvaluateConfig) -> int:
+    """The verb: print the val loss of a run's best model, a checkpoint, or a hub model."""
+    if asked.threads is not None:
+        torch.set_num_threads(asked.threads)
+    source, place = checkpoint.find(name), choose(asked.device, asked.dtype)
+    text = load_text(asked.dataset or _text_of(name))
+    shape = checkpoint.read_config(source.folder)
+    block_size = asked.block_size or shape.block_size
+    if block_size > shape.block_size:
+        raise ShakegptError(f"--block-size {block_size} is over the {shape.block_size} of {name}")
+    dataset = Dataset(text, Tokenizer(source.folder), block_size, seed=0)
+    model = checkpoint.load(source.folder).to(place.device).eval()
+    found = measure(model, dataset, asked.eval_tokens, asked.batch_size, place)
+    sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""
+    print(
+        f"{source.name} on {text.name}: val loss {found.loss:.4f}{sure} nats a token, perplexity "
+        f"{math.exp(min(found.loss, 700)):.1f}, over {found.tokens:,} of {len(dataset.val):,} "
+        f"tokens, {place.device} {place.dtype}"
+    )
+    return 0
+
+
+def _text_of(name: str) -> tuple[str, ...]:
+    """The text a run was trained on; the plays for everything else."""
+    if not (Path(name) / LOG_NAME).exists():
+        return ("plays",)
+    run = history.load(Path(name))[0].run
+    return tuple(cast("list[str]", run.config["dataset"])) if run is not None else ("plays",)

@@ -1,0 +1,56 @@
+"""Numbers and foreign text as a person reads them: the same words in every part."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def loss(value: float | None) -> str:
+    """A loss in nats a token; what was not finite is said so."""
+    return "not finite" if value is None else f"{value:.4f}"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that suits: 512 MiB, 15.3 GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def parameters(count: int) -> str:
+    """Parameters as the papers give them: 4.3M, 774M, 1.56B."""
+    if count >= 1e9:
+        return f"{count / 1e9:.2f}B"
+    return f"{count / 1e6:.0f}M" if count >= 1e7 else f"{count / 1e6:.1f}M"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 8 s, 1:05 or 2:10:00."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes = f"{rest // 60}:{rest % 60:02d}" if not hours else f"{rest // 60:02d}:{rest % 60:02d}"
+    return f"{hours}:{minutes}" if hours else minutes
+
+
+def harmless(text: str) -> str:
+    """`text` with every control and direction-changing character made visible, but for line breaks
+    and tabs: a terminal shows it and obeys nothing in it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or _shows(c) else _visible(c) for c in text)
+
+
+def _shows(char: str) -> bool:
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") or char == "\u200d"
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    return chr(0x2400 + code) if code < 0x20 else f"<{code:04X}>"
+
+
+def one_line(text: str, most: int) -> str:
+    """`text` harmless, on one line, cut to `most` characters."""
+    flat = " ".join(harmless(text).split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"

@@ -1,0 +1,65 @@
+"""`shakegpt sample`: let a model write, to the terminal or into a file, as it draws."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TextIO
+
+import torch
+
+from shakegpt import checkpoint
+from shakegpt.config import SampleConfig
+from shakegpt.device import choose
+from shakegpt.events import Settings
+from shakegpt.generate import generate
+from shakegpt.model import GPT
+from shakegpt.tokenizer import Decoder, Tokenizer
+from shakegpt.wording import harmless
+
+SEPARATOR = "-" * 15
+
+
+def write_samples(name: str, asked: SampleConfig) -> int:
+    """Stream texts by the model `name` to standard output; returns the exit code."""
+    if asked.threads is not None:
+        torch.set_num_threads(asked.threads)
+    if asked.prompt == "-":
+        asked = replace(asked, prompt=sys.stdin.read())
+    source = checkpoint.find(name)
+    tokenizer = Tokenizer(source.folder)
+    ids = tokenizer.encode(asked.prompt)
+    place = choose(asked.device, "float32")
+    model = checkpoint.load(source.folder).to(place.device).eval()
+    for number in range(asked.num_samples):
+        if number:
+            print(SEPARATOR)
+        _write_one(model, tokenizer, ids, asked, number, sys.stdout)
+    return 0
+
+
+def _write_one(
+    model: GPT, tokenizer: Tokenizer, ids: list[int], asked: SampleConfig, number: int, out: TextIO
+) -> None:
+    settings = Settings(
+        max_new_tokens=asked.max_new_tokens,
+        temperature=asked.temperature,
+        top_k=asked.top_k,
+        top_p=asked.top_p,
+        seed=asked.seed + number,
+    )
+    show = harmless if out.isatty() else str  # a file gets the text as it is
+    out.write(show(asked.prompt))
+    decoder, told = Decoder(tokenizer), False
+    for draw in generate(model, tokenizer, ids, settings):
+        if draw.slid and not told:
+            told = True
+            print(
+                f"\nshakegpt: the window of {model.config.block_size} tokens is full: it slides, "
+                "and the text goes on from its last part",
+                file=sys.stderr,
+            )
+        if draw.id != tokenizer.eot:
+            out.write(show(decoder.add(draw.id)))
+            out.flush()
+    out.write(show(decoder.flush()) + "\n")
