@@ -117,7 +117,10 @@ class Chromium:
             case "Network.loadingFailed" if not told.get("canceled"):
                 self.seen.failures.append(f"{told['errorText']} (request {told['requestId']})")
             case "Runtime.exceptionThrown":
-                self.seen.errors.append(json.dumps(told["exceptionDetails"])[:500])
+                thrown = told["exceptionDetails"]
+                self.seen.errors.append(
+                    str(thrown.get("exception", {}).get("description") or thrown["text"])[:500]
+                )
             case "Runtime.consoleAPICalled" if told["type"] in ("error", "assert", "warning"):
                 self.seen.errors.append(json.dumps([a.get("value") for a in told["args"]])[:500])
             case "Log.entryAdded" if told["entry"]["level"] == "error":

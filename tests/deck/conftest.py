@@ -1,0 +1,142 @@
+"""What the deck's tests share: node modules, a build of the deck, servers, a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from shakegpt_figures import data
+from tests.deck.chromium import Chromium, executable
+from tests.deck.made import Made
+
+ROOT = Path(__file__).parents[2]
+SLIDES = ROOT / "slides"
+FIGURES = ("architecture", "training", "generation")
+STAND_IN = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1920 1080">'
+    '<rect width="1920" height="1080" fill="#1a1a2e"/></svg>'
+)
+
+
+def need(what: str, there: bool) -> None:
+    """Skip where a tool is absent; never in CI, where its absence is a failure."""
+    if there:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is absent, and CI must test the deck")
+    pytest.skip(f"the deck was not tested: {what} is absent")
+
+
+def quiet(command: list[str], where: Path) -> None:
+    """Run a command; its output is told when it fails."""
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """slides/node_modules as the lock file has it; installed again only when that changed."""
+    need("Node (node and npm)", bool(shutil.which("node") and shutil.which("npm")))
+    where = SLIDES / "node_modules"
+    stamp = where / ".shakegpt-lock"
+    lock = hashlib.sha256((SLIDES / "package-lock.json").read_bytes()).hexdigest()
+    if not stamp.is_file() or stamp.read_text() != lock:
+        quiet(["npm", "ci"], SLIDES)
+        stamp.write_text(lock)
+    return where
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """A Chromium with one page."""
+    need("Chromium", executable() is not None)
+    with Chromium() as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def built(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The deck as it stands in the repository, built."""
+    out = tmp_path_factory.mktemp("deck") / "dist"
+    quiet(["npm", "run", "build", "--", "--out", str(out)], SLIDES)
+    return out
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site(built: Path) -> Iterator[str]:
+    """The built deck, served as plain files; its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=built)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def copy_deck(modules: Path, where: Path, run: Made) -> Path:
+    """A deck of its own beside the package's sources, with the data of this run."""
+    deck = where / "slides"
+    shutil.copytree(SLIDES, deck, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    (deck / "node_modules").symlink_to(modules)
+    (where / "shakegpt").symlink_to(ROOT / "shakegpt")
+    config = deck / "vite.config.ts"  # Vite serves only what lies under the deck, unless told
+    allowed = f"server: {{ fs: {{ allow: ['{ROOT}', '{deck}'] }} }}, plugins"
+    config.write_text(config.read_text("utf-8").replace("{ plugins", f"{{ {allowed}"))
+    data.write(run.history, run.log, deck / "data" / "run.json")
+    for name in FIGURES:
+        (deck / "public" / f"{name}.svg").write_text(STAND_IN)
+    return deck
+
+
+@contextmanager
+def presenting(deck: Path) -> Iterator[str]:
+    """`npm run dev` in a deck; its address."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (deck / "dev.log").open("w") as log:
+        server = subprocess.Popen(
+            ["npm", "run", "dev", "--", "--port", str(port)],
+            cwd=deck,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "CI": "true"},  # else Vite leaves when there is no terminal
+            start_new_session=True,
+        )
+    try:
+        base = f"http://localhost:{port}"
+        _wait_for(base, server, deck / "dev.log")
+        yield base
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+def _wait_for(base: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and server.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(base, timeout=5):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the dev server did not start: {log.read_text()[-2000:]}")

@@ -1,0 +1,58 @@
+// What a person would see on slide `number`: texts with their sizes, and what is wrong with their places.
+(number) => {
+  const slide = document.querySelector(`.slidev-page-${number}`)
+  const room = slide.getBoundingClientRect()
+  const scale = room.width / slide.offsetWidth
+  const short = (text) => text.trim().replace(/\s+/g, ' ').slice(0, 80)
+  const all = [...slide.querySelectorAll('*')]
+  const shows = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+
+  const texts = []
+  const boxes = []
+  const outside = []
+  const walker = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT)
+  while (walker.nextNode()) {
+    const node = walker.currentNode
+    if (!node.data.trim() || !shows(node.parentElement)) continue
+    texts.push([parseFloat(getComputedStyle(node.parentElement).fontSize) * scale, short(node.data)])
+    const range = document.createRange()
+    range.selectNodeContents(node)
+    for (const box of range.getClientRects()) {
+      if (box.left < room.left - 1 || box.right > room.right + 1 ||
+          box.top < room.top - 1 || box.bottom > room.bottom + 1) outside.push(short(node.data))
+      boxes.push({ box, text: short(node.data) })
+    }
+  }
+
+  const overlaps = []
+  boxes.forEach(({ box: a, text }, i) => {
+    for (const { box: b, text: other } of boxes.slice(i + 1)) {
+      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+      // boxes of lines reach a little over the letters: half a line counts
+      if (wide > 2 && high > Math.min(a.height, b.height) / 2) overlaps.push(`${text} | ${other}`)
+    }
+  })
+
+  const clipped = all
+    .filter((e) => shows(e) && getComputedStyle(e).overflowX !== 'visible')
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1)
+    .map((e) => short(e.textContent))
+  const sample = slide.querySelector('[data-sample]')
+  return {
+    texts,
+    outside,
+    overlaps,
+    clipped,
+    hidden: [...slide.querySelectorAll('.slidev-vclick-hidden')].map((e) => short(e.textContent)),
+    images: [...slide.querySelectorAll('img')].map((e) => [e.src, e.naturalWidth, e.alt]),
+    runs: [...document.querySelectorAll('[data-run]')]
+      .filter((e) => slide.contains(e) || e.classList.contains('status'))
+      .map((e) => [e.dataset.run, e.textContent]),
+    code: [...slide.querySelectorAll('.slidev-code .line')].map((e) => e.textContent),
+    sample: sample && [...sample.children].map((e) => e.textContent),
+    sampleElements: sample ? sample.querySelectorAll('*').length : 0,
+    faces: [...document.fonts].filter((f) => f.status === 'loaded').map((f) => f.family),
+    title: document.title,
+  }
+}

@@ -1,0 +1,140 @@
+"""The built deck in a real Chromium: every slide as the audience sees it, and that checks bite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deck.browse import SLIDES, faults, is_outside, look, show, value
+from tests.deck.chromium import Chromium
+from tests.deck.conftest import ROOT
+
+FONTS = {"Fraunces Variable", "Nunito Sans", "Fira Code"}
+
+
+@pytest.fixture(scope="module")
+def run() -> dict[str, Any]:
+    """The run.json that the deck was built with."""
+    told: dict[str, Any] = json.loads((ROOT / "slides/data/run.json").read_text("utf-8"))
+    return told
+
+
+@pytest.mark.parametrize("slide", range(1, SLIDES + 1))
+def test_a_slide_is_as_it_should_be(
+    browser: Chromium, site: str, run: dict[str, Any], slide: int
+) -> None:
+    show(browser, site, slide)
+    assert faults(browser, site, slide, run) == []
+
+
+def test_there_are_as_many_slides_as_the_talk_has(browser: Chromium, site: str) -> None:
+    show(browser, site, 1)
+    pages = browser.ask("document.querySelectorAll('[class*=slidev-page-]').length")
+    assert pages >= 1
+    show(browser, site, SLIDES)
+    assert "Questions?" in [text for _, text in look(browser, SLIDES)["texts"]]
+
+
+def test_the_fonts_are_the_decks_own(browser: Chromium, site: str) -> None:
+    shown = set()
+    for slide in (1, 8):
+        show(browser, site, slide)
+        shown |= set(look(browser, slide)["faces"])
+    assert shown >= FONTS
+
+
+def test_the_sample_is_the_recorded_one(browser: Chromium, site: str, run: dict[str, Any]) -> None:
+    show(browser, site, 11)
+    seen = look(browser, 11)
+    assert seen["sample"] == [line["text"] for line in run["sample"]["lines"]]
+    assert seen["sampleElements"] == len(seen["sample"])
+
+
+@pytest.mark.parametrize(
+    ("slide", "figure"), [(3, "architecture"), (6, "training"), (9, "generation")]
+)
+def test_a_figure_has_words(
+    browser: Chromium, site: str, run: dict[str, Any], slide: int, figure: str
+) -> None:
+    show(browser, site, slide)
+    ((source, width, alt),) = look(browser, slide)["images"]
+    assert source.endswith(f"{figure}.svg")
+    assert width > 0
+    assert alt == run["alt"][figure]
+
+
+@pytest.mark.parametrize(
+    ("slide", "file", "region"), [(8, "finetune.py", "loop"), (10, "generate.py", "generate")]
+)
+def test_the_code_is_the_code_that_runs(
+    browser: Chromium, site: str, slide: int, file: str, region: str
+) -> None:
+    show(browser, site, slide)
+    source = (ROOT / "shakegpt" / file).read_text("utf-8").splitlines()
+    first, last = (
+        next(i for i, line in enumerate(source) if line.strip() == f"# {mark} {region}")
+        for mark in ("region", "endregion")
+    )
+    lines = source[first + 1 : last]
+    indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+    assert [line.rstrip() for line in look(browser, slide)["code"]] == [
+        line[indent:] for line in lines
+    ]
+
+
+def _more(html: str) -> str:
+    return f"s.insertAdjacentHTML('beforeend', `{html}`)"
+
+
+BREAKS = {
+    "outside the slide: more": _more("<p>more</p>" * 12),
+    "outside the slide: wide": _more(f"<p style='white-space:nowrap'>{'wide ' * 60}</p>"),
+    "font of 21": _more("<p style='font-size:11px'>small print</p>"),
+    "clipped": _more("<p style='height:20px;overflow:hidden;font-size:40px'>cut</p>"),
+    "over each other": _more("<p style='position:absolute;top:44px;left:64px'>on the title</p>"),
+    "curves.best shows '9.99'": "s.querySelector('[data-run$=best]').textContent = '9.99'",
+    "still hidden": "s.querySelector('li').classList.add('slidev-vclick-hidden')",
+    "picture not loaded": _more("<img src='data:,' alt='none'>"),
+    "picture without words": _more("<img src='favicon.svg'>"),
+    "request failed: 404": "await fetch('missing.svg')",
+    "request outside: http://127.0.0.2": "await fetch('http://127.0.0.2:9/').catch(() => 0)",
+    "error: ": "setTimeout(() => { throw new Error('on purpose') })",
+    "nothing on the slide": "s.replaceChildren()",
+}
+"""What a check says -> what is done to a good slide so that it must say it."""
+
+
+@pytest.mark.parametrize("said", BREAKS)
+def test_what_is_broken_is_found(
+    browser: Chromium, site: str, run: dict[str, Any], said: str
+) -> None:
+    show(browser, site, 7)
+    browser.ask(
+        "(async () => { const s = document.querySelector('.slidev-page-7 .slidev-layout'); "
+        f"{BREAKS[said]}; await new Promise(r => setTimeout(r, 50)) }})()"
+    )
+    assert any(fault.startswith(said) for fault in faults(browser, site, 7, run))
+
+
+def test_values_are_told_apart_from_missing_ones(run: dict[str, Any]) -> None:
+    assert value(run, "curves.first") == run["curves"]["first"]["text"]
+    assert value(run, "run.id") == run["run"]["id"]
+    assert value(run, "curves") is None
+    assert value(run, "curves.nothing") is None
+
+
+def test_outside_is_all_but_the_site() -> None:
+    base = "http://127.0.0.1:80"
+    assert not is_outside(base + "/a.svg", base)
+    assert not is_outside("data:image/png;base64,", base)
+    assert is_outside("http://127.0.0.1:8080/a.svg", base)
+    assert is_outside("https://fonts.example/a.woff2", base)
+
+
+def test_nothing_in_the_build_names_a_server_to_load_from(built: Path) -> None:
+    for page in built.glob("*.html"):
+        assert "//fonts." not in page.read_text("utf-8")
+        assert "cdn" not in page.read_text("utf-8")

@@ -1,0 +1,112 @@
+"""The deck while it is presented: another run takes the stage without a reload; text stays text."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from shakegpt_figures import data
+from tests.deck import made
+from tests.deck.browse import SLIDES, faults, look, show, turn_to
+from tests.deck.chromium import Chromium
+from tests.deck.conftest import STAND_IN, copy_deck, presenting
+
+
+class Stage(NamedTuple):
+    """A deck that is being presented."""
+
+    deck: Path
+    base: str
+
+    def tell(self, run: made.Made) -> dict[str, Any]:
+        """Give it another run, as `shakegpt figures --watch` does; its run.json."""
+        path = self.deck / "data" / "run.json"
+        data.write(run.history, run.log, path)
+        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return told
+
+
+@pytest.fixture(scope="module")
+def stage(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    where = tmp_path_factory.mktemp("stage")
+    deck = copy_deck(modules, where, made.pocket(where / "run"))
+    with presenting(deck) as base:
+        yield Stage(deck, base)
+
+
+def test_another_run_takes_the_stage_without_a_reload(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
+    show(browser, stage.base, 7)
+    assert "4.22" in json.dumps(look(browser, 7)["runs"])
+    browser.ask("window.still = true")
+    began = time.monotonic()
+    stage.tell(made.large(tmp_path / "run"))
+    browser.wait("document.querySelector('[data-run=\"curves.first\"]').textContent === '3.66'")
+    assert time.monotonic() - began < 2
+    assert browser.ask("window.still") is True
+    assert browser.seen.errors == []
+
+
+def test_a_figure_that_was_replaced_is_shown(browser: Chromium, stage: Stage) -> None:
+    show(browser, stage.base, 6)
+    browser.ask("window.still = true")
+    figure = stage.deck / "public" / "training.svg"
+    part = figure.with_suffix(".part")
+    part.write_text(STAND_IN.replace("1920 1080", "1600 900"))
+    part.replace(figure)
+    browser.wait(
+        "document.querySelector('.slidev-page-6 img').complete && "
+        "document.querySelector('.slidev-page-6 img').src.includes('training.svg?v=')"
+    )
+    assert browser.ask("window.still") is True
+    assert any("training.svg?v=" in url for url in browser.seen.requests)
+
+
+@pytest.mark.parametrize("kind", ["large", "hostile"])
+def test_every_slide_holds_another_run(
+    browser: Chromium, stage: Stage, tmp_path: Path, kind: str
+) -> None:
+    told = stage.tell(getattr(made, kind)(tmp_path / "run"))
+    found = {}
+    show(browser, stage.base, 1)
+    for slide in range(1, SLIDES + 1):
+        turn_to(browser, slide)
+        if wrong := faults(browser, stage.base, slide, told):
+            found[slide] = wrong
+    assert found == {}
+
+
+def test_a_sample_is_text_whatever_it_says(browser: Chromium, stage: Stage, tmp_path: Path) -> None:
+    told = stage.tell(made.hostile(tmp_path / "run"))
+    show(browser, stage.base, 11)
+    seen = look(browser, 11)
+    lines = [line["text"] for line in told["sample"]["lines"]]
+    assert "<script>document.title = 'taken'</script>{{ 7 * 6 }}" in " ".join(lines)
+    assert seen["sample"] == lines
+    assert seen["sampleElements"] == len(lines)
+    assert ["sample.prompt", "{{ 6 * 7 }}<i>"] in seen["runs"]
+    assert "taken" not in seen["title"]
+
+
+def test_a_key_that_is_not_there_is_an_error(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
+    told = stage.tell(made.pocket(tmp_path / "run"))
+    path = stage.deck / "data" / "run.json"
+    del told["curves"]["best"]
+    path.write_text(json.dumps(told))
+    try:
+        browser.open(f"{stage.base}/#/7")
+        until = time.monotonic() + 20
+        while time.monotonic() < until and "no curves" not in " ".join(browser.seen.errors):
+            browser.ask("'what the page does is noted while it is asked'")
+            time.sleep(0.05)
+        assert "has no curves.best" in " ".join(browser.seen.errors)
+    finally:
+        stage.tell(made.pocket(tmp_path / "again"))
