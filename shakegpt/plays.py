@@ -14,8 +14,9 @@ from pathlib import Path
 from shakegpt.errors import ShakegptError
 
 _SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*")
-_ASIDE = re.compile(r"_*\\?\[[^\[\]]*\]_*")
-_STAGE_DIRECTION = re.compile(r"_[^_]*_|\*[^*]*\*|_")
+# neither reaches over a blank line: a few marks in the files are never closed
+_ASIDE = re.compile(r"_*\\?\[(?:[^\[\]\n]|\n(?!\n))*\]_*")
+_STAGE_DIRECTION = re.compile(r"_(?:[^_\n]|\n(?!\n))*_|\*(?:[^*\n]|\n(?!\n))*\*|[_*]")
 _ESCAPE = re.compile(r"\\([\\\[\]_*#.-])")
 
 

