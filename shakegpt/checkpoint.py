@@ -198,6 +198,7 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
     part = folder / f".{WEIGHTS}.part"
     weights = {name: p.detach().cpu() for name, p in model.named_parameters()}
     save_file(weights, part, {"format": "pt", "iteration": str(iteration)})
+    part.chmod(0o644)  # safetensors makes it private
     settle(part)
     part.replace(folder / WEIGHTS)
     settle(folder)

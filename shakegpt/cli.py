@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from shakegpt import __version__
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.wording import harmless
 
 T = TypeVar("T")
 
@@ -52,11 +53,15 @@ class ResumeArguments:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0 done, 1 failed, 2 bad input, 128 + n by a signal."""
-    arguments = sys.argv[1:] if argv is None else argv
+    return run(_dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Call `job`; what it raises becomes one sentence on stderr and an exit code."""
     try:
-        return _dispatch(arguments)
+        return job(arguments)
     except ShakegptError as error:
-        print(f"shakegpt: {error}", file=sys.stderr)
+        print(f"shakegpt: {harmless(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("shakegpt: stopped by Ctrl-C", file=sys.stderr)
@@ -127,14 +132,25 @@ def _watch(arguments: list[str]) -> int:
 
 
 def _train(config: FinetuneConfig) -> int:
+    from shakegpt import session
+
+    return _shown(lambda log: session.finetune(_absolute(config), log, signals=True))
+
+
+def _resume(asked: ResumeArguments) -> int:
+    from shakegpt import session
+
+    return _shown(lambda log: session.resume(asked.resume, asked.max_iters, log, signals=True))
+
+
+def _shown(job: Callable[[Any], Path]) -> int:
+    """Run a training under the console that suits; returns its exit code."""
     from shakegpt.console import console
+    from shakegpt.driver import Stopped
 
-    with console() as shown:
-        from shakegpt.driver import Stopped
-        from shakegpt.session import finetune
-
+    with console() as log:
         try:
-            finetune(_absolute(config), shown, signals=True)
+            job(log)
         except Stopped as stopped:
             return stopped.exit_code
     return 0
@@ -145,20 +161,6 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     named = ("plays", "tinyshakespeare", "-")
     dataset = tuple(n if n in named else str(Path(n).absolute()) for n in config.dataset)
     return replace(config, dataset=dataset)
-
-
-def _resume(asked: ResumeArguments) -> int:
-    from shakegpt.console import console
-
-    with console() as shown:
-        from shakegpt.driver import Stopped
-        from shakegpt.session import resume
-
-        try:
-            resume(asked.resume, asked.max_iters, shown, signals=True)
-        except Stopped as stopped:
-            return stopped.exit_code
-    return 0
 
 
 def _sample(arguments: list[str]) -> int:
@@ -177,7 +179,7 @@ def _evaluate(arguments: list[str]) -> int:
     return evaluate(model, asked)
 
 
-def _words(arguments: list[str]) -> tuple[list[str], list[str]]:
+def split_words(arguments: list[str]) -> tuple[list[str], list[str]]:
     """What comes before the flags, and the flags."""
     count = next((n for n, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     return arguments[:count], arguments[count:]
@@ -185,7 +187,7 @@ def _words(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _model_word(verb: str, kind: type[T], arguments: list[str]) -> tuple[str, list[str]]:
     """The model or run that a verb is about, and its flags."""
-    words, flags = _words(arguments)
+    words, flags = split_words(arguments)
     if {"-h", "--help"} & set(flags):
         _parse(kind, f"{verb} MODEL", ["--help"])
     if len(words) != 1:
@@ -197,7 +199,7 @@ def _model_word(verb: str, kind: type[T], arguments: list[str]) -> tuple[str, li
 
 
 def _runs(arguments: list[str]) -> int:
-    words, flags = _words(arguments)
+    words, flags = split_words(arguments)
     if flags or len(words) > 1:
         print("usage: shakegpt runs [DIRECTORY]   (the runs in DIRECTORY, by default runs/)")
         return 0 if {"-h", "--help"} & set(flags) else 2
@@ -210,7 +212,7 @@ def _runs(arguments: list[str]) -> int:
 def _figures(arguments: list[str]) -> int:
     from shakegpt.config import FiguresConfig
 
-    words, flags = _words(arguments)
+    words, flags = split_words(arguments)
     asked = _parse(FiguresConfig, "figures [RUN ...]", flags)
     from shakegpt_figures.make import run
 
@@ -220,7 +222,7 @@ def _figures(arguments: list[str]) -> int:
 def _claims(arguments: list[str]) -> int:
     from shakegpt.config import ClaimsConfig
 
-    words, flags = _words(arguments)
+    words, flags = split_words(arguments)
     asked = _parse(ClaimsConfig, "claims [RUN]", flags)
     from shakegpt.claims import run
 
