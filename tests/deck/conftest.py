@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import signal
@@ -51,13 +50,8 @@ def quiet(command: list[str], where: Path) -> None:
 def modules() -> Path:
     """slides/node_modules as the lock file has it; installed again only when that changed."""
     need("Node (node and npm)", bool(shutil.which("node") and shutil.which("npm")))
-    where = SLIDES / "node_modules"
-    stamp = where / ".shakegpt-lock"
-    lock = hashlib.sha256((SLIDES / "package-lock.json").read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text() != lock:
-        quiet(["npm", "ci"], SLIDES)
-        stamp.write_text(lock)
-    return where
+    quiet(["make", "slides/node_modules/.package-lock.json"], ROOT)
+    return SLIDES / "node_modules"
 
 
 @pytest.fixture(scope="session")
