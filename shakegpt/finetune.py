@@ -106,14 +106,14 @@ class Finetuning:
         micro_steps = self.config.gradient_accumulation_steps
         # region loop
         for micro_step in range(1, micro_steps + 1):
-            x, y = self.batch(iteration, micro_step)  # grab some text
+            x, y = self.batch(iteration, micro_step)  # a few windows of the text
             with self.place.autocast():
-                loss = self.forward(x, y)  # forward pass
-            self.scaler.scale(loss / micro_steps).backward()  # compute gradients
+                loss = self.forward(x, y)  # how wrong is every guess?
+            self.scaler.scale(loss / micro_steps).backward()  # which weights are to blame?
             losses.append(self.report(loss, iteration, micro_step))
         norm = self.clip(iteration)
-        self.step(iteration)  # update weights
-        self.optimizer.zero_grad()  # reset for the next iteration
+        self.step(iteration)  # nudge all of them
+        self.optimizer.zero_grad()  # and begin again
         # endregion loop
         seconds = time.monotonic() - started
         tokens = micro_steps * self.config.batch_size * self.dataset.block_size
