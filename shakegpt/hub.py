@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from shakegpt.errors import ShakegptError
 
@@ -19,7 +22,7 @@ HUB_NAMES = {
 """Short names and where they live; `owner/name` works for every other GPT-2."""
 
 _FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "vocab.json", "merges.txt"]
-_PATIENCE = 3.0
+PATIENCE = 2.0
 """Seconds until a hub that does not answer counts as out of reach."""
 
 
@@ -52,34 +55,41 @@ def _download(name: str, repository: str) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
-    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
         raise _out_of_reach(name, "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "")
     print(f"fetching {repository} from the hub, once", file=sys.stderr)
     try:
-        return Path(snapshot_download(repository, allow_patterns=_FILES, etag_timeout=_PATIENCE))
+        return Path(snapshot_download(repository, allow_patterns=_FILES, etag_timeout=PATIENCE))
     except (RepositoryNotFoundError, HFValidationError):
         raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
     except (HfHubHTTPError, OSError) as error:
         raise _out_of_reach(name, str(error).splitlines()[0]) from error
 
 
-def _reachable(endpoint: str) -> bool:
-    """Whether the hub takes a connection at all: its client would retry for half a minute."""
-    url = urlsplit(endpoint)
-    if _proxied():
+def reachable(address: str) -> bool:
+    """Whether the server of `address` takes a connection within `PATIENCE` seconds.
+
+    Clients of the hub retry for half a minute, and looking up a name has no timeout of its own: so
+    a thread tries it, and is left behind when it takes too long. Behind a proxy the answer is yes.
+    """
+    if {"https", "http", "all"} & set(getproxies()):
         return True
+    url, answers = urlsplit(address), queue.SimpleQueue[bool]()
+    port = url.port or (80 if url.scheme == "http" else 443)
+
+    def knock() -> None:
+        try:
+            socket.create_connection((url.hostname or "", port), PATIENCE).close()
+        except OSError:
+            answers.put(False)
+        else:
+            answers.put(True)
+
+    threading.Thread(target=knock, daemon=True).start()
     try:
-        port = url.port or (80 if url.scheme == "http" else 443)
-        socket.create_connection((url.hostname or "", port), _PATIENCE).close()
-    except OSError:
+        return answers.get(timeout=PATIENCE)
+    except queue.Empty:
         return False
-    return True
-
-
-def _proxied() -> bool:
-    from urllib.request import getproxies
-
-    return bool({"https", "http", "all"} & set(getproxies()))
 
 
 def _out_of_reach(name: str, reason: str) -> ShakegptError:

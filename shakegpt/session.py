@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -120,6 +121,7 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     place = choose(config.device, config.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    _require_compiler(config, place)
     if config.init_from == "scratch":
         text = load_text(config.dataset)
         tokenizer = _vocabulary(config.tokenizer, text, scratch)
@@ -137,6 +139,12 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         )
     dataset = Dataset(text, tokenizer, block_size, config.seed)
     return Parts(config, name, folder, shape, tokenizer, dataset, place)
+
+
+def _require_compiler(config: FinetuneConfig, place: Place) -> None:
+    compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
+    if config.compile and place.device == "cpu" and not any(map(shutil.which, compilers)):
+        raise ShakegptError("--compile needs a C++ compiler on a CPU: install g++, or leave it out")
 
 
 def _source(config: FinetuneConfig, run: Path | None) -> tuple[str, Path]:

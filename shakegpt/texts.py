@@ -19,6 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from shakegpt.errors import ShakegptError
+from shakegpt.hub import PATIENCE, reachable
 from shakegpt.plays import plays
 
 TINYSHAKESPEARE = (
@@ -26,8 +27,6 @@ TINYSHAKESPEARE = (
 )
 TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 TINYSHAKESPEARE_BYTES = 1_115_394
-NETWORK_TIMEOUT = 4.0
-"""Seconds until a server that does not answer counts as absent: the sentence comes within 5."""
 
 _SPEAKER_LINE = re.compile(r"(?:^|\n\n)([A-Z][A-Za-z' .,&-]{0,40}):\n")
 
@@ -133,9 +132,11 @@ def _is_tinyshakespeare(data: bytes) -> bool:
 
 
 def _fetch_tinyshakespeare() -> bytes:
-    print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
     try:
-        with urllib.request.urlopen(TINYSHAKESPEARE, timeout=NETWORK_TIMEOUT) as response:
+        if not reachable(TINYSHAKESPEARE):
+            raise OSError("no network")
+        print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
+        with urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE) as response:
             data: bytes = response.read(TINYSHAKESPEARE_BYTES + 1)
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
