@@ -11,6 +11,8 @@ from tests.deck.chromium import Chromium
 SLIDES = 15
 SMALLEST = 24.0
 """Font size that the last row can read, px at 1920x1080."""
+FAINTEST = 4.5
+"""Contrast of text with what is behind it, as WCAG asks."""
 
 LOOK = (Path(__file__).parent / "look.js").read_text("utf-8")
 
@@ -45,7 +47,8 @@ def look(page: Chromium, slide: int) -> dict[str, Any]:
 def faults(page: Chromium, base: str, slide: int, run: dict[str, Any]) -> list[str]:
     """All that is wrong with the slide that is shown, a sentence each; [] when nothing is."""
     seen = look(page, slide)
-    found = [f"font of {size:.1f} px: {text}" for size, text in seen["texts"] if size < SMALLEST]
+    found = [f"font of {size:.1f} px: {text}" for size, _, text in seen["texts"] if size < SMALLEST]
+    found += [f"contrast of {c:.1f}: {text}" for _, c, text in seen["texts"] if c < FAINTEST]
     found += [f"outside the slide: {text}" for text in seen["outside"]]
     found += [f"clipped: {text}" for text in seen["clipped"]]
     found += [f"over each other: {text}" for text in seen["overlaps"]]

@@ -7,6 +7,20 @@
   const all = [...slide.querySelectorAll('*')]
   const shows = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true })
 
+  // WCAG contrast of an element's text with what lies behind it
+  const channels = (colour) => (colour.match(/[\d.]+/g) ?? []).map(Number)
+  const light = (colour) => channels(colour).slice(0, 3)
+    .map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0)
+  const behind = (e) => {
+    const colour = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)'
+    return (channels(colour)[3] ?? 1) === 1 ? colour : behind(e.parentElement)
+  }
+  const contrast = (e) => {
+    const [dark, bright] = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => a - b)
+    return (bright + 0.05) / (dark + 0.05)
+  }
+
   const texts = []
   const boxes = []
   const outside = []
@@ -14,7 +28,8 @@
   while (walker.nextNode()) {
     const node = walker.currentNode
     if (!node.data.trim() || !shows(node.parentElement)) continue
-    texts.push([parseFloat(getComputedStyle(node.parentElement).fontSize) * scale, short(node.data)])
+    const size = parseFloat(getComputedStyle(node.parentElement).fontSize) * scale
+    texts.push([size, contrast(node.parentElement), short(node.data)])
     const range = document.createRange()
     range.selectNodeContents(node)
     for (const box of range.getClientRects()) {

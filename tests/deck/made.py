@@ -81,6 +81,13 @@ def large(where: Path) -> Made:
     return make(where, records("gpt2-large", wall=1860.0))
 
 
+def running(where: Path) -> Made:
+    """Half way: two samples recorded, no end."""
+    done = [e for e in records() if not isinstance(e, ev.End)]
+    begun = [e for e in done if getattr(e, "iteration", 0) <= 10]
+    return make(where, [*begun, *logs.sample(iteration=10, number=1)])
+
+
 def hostile(where: Path) -> Made:
     """Markup, mustaches, wide and right-to-left characters, and a word without an end."""
     return make(where, records(text=HOSTILE, prompt="{{ 6 * 7 }}<i>"))

@@ -35,7 +35,7 @@ def test_there_are_as_many_slides_as_the_talk_has(browser: Chromium, site: str) 
     pages = browser.ask("document.querySelectorAll('[class*=slidev-page-]').length")
     assert pages >= 1
     show(browser, site, SLIDES)
-    assert "Questions?" in [text for _, text in look(browser, SLIDES)["texts"]]
+    assert "Questions?" in [text for _, _, text in look(browser, SLIDES)["texts"]]
 
 
 def test_the_fonts_are_the_decks_own(browser: Chromium, site: str) -> None:
@@ -93,6 +93,7 @@ BREAKS = {
     "outside the slide: more": _more("<p>more</p>" * 12),
     "outside the slide: wide": _more(f"<p style='white-space:nowrap'>{'wide ' * 60}</p>"),
     "font of 21": _more("<p style='font-size:11px'>small print</p>"),
+    "contrast of 3.": _more("<p style='color:#6b7280'>gray on blue</p>"),
     "clipped": _more("<p style='height:20px;overflow:hidden;font-size:40px'>cut</p>"),
     "over each other": _more("<p style='position:absolute;top:44px;left:64px'>on the title</p>"),
     "curves.best shows '9.99'": "s.querySelector('[data-run$=best]').textContent = '9.99'",

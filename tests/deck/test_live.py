@@ -68,7 +68,15 @@ def test_a_figure_that_was_replaced_is_shown(browser: Chromium, stage: Stage) ->
     assert any("training.svg?v=" in url for url in browser.seen.requests)
 
 
-@pytest.mark.parametrize("kind", ["large", "hostile"])
+def test_an_unfinished_run_is_called_so(browser: Chromium, stage: Stage, tmp_path: Path) -> None:
+    show(browser, stage.base, 7)
+    assert not browser.ask("document.querySelector('.status')")
+    stage.tell(made.running(tmp_path / "run"))
+    browser.wait("document.querySelector('.status')?.checkVisibility()")
+    assert ["run.status", "running, iteration 10 of 20"] in look(browser, 7)["runs"]
+
+
+@pytest.mark.parametrize("kind", ["large", "hostile", "running"])
 def test_every_slide_holds_another_run(
     browser: Chromium, stage: Stage, tmp_path: Path, kind: str
 ) -> None:
