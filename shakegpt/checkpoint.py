@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ from shakegpt.tokenizer import Tokenizer
 
 POCKET = Path(__file__).parent / "pocket"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-LARGEST = 100_000
-"""No size in a config.json may be larger (vocabularies: ten times), or it is refused unread."""
+LARGEST = {"n_layer": 1000, "vocab_size": 1_000_000}
+"""No size in a config.json may be larger, or it is refused before anything is built from it."""
+LARGEST_ELSE = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,16 @@ def find(name: str) -> Source:
     if name == "pocket":
         return Source(name, POCKET)
     path = Path(name)
-    if (path / "log.jsonl").exists():
-        return Source(path.name, _model_of_run(path))
-    if path.is_dir():
-        return Source(path.resolve().name, path)
-    if path.exists():
-        raise ShakegptError(f"{name} is a file: give the directory that holds the checkpoint")
+    with suppress(OSError):  # a name too long for a path may still get the sentence below
+        if name and path.is_dir():
+            is_run = (path / "log.jsonl").exists()
+            return Source(path.resolve().name, _model_of_run(path) if is_run else path)
+        if name and path.exists():
+            raise ShakegptError(f"{name} is a file: give the directory that holds the checkpoint")
     if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
         known = ", ".join(["pocket", *HUB_NAMES])
         raise ShakegptError(
-            f"there is no model {name!r}: give {known}, owner/name on the Hugging Face hub, a "
+            f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face hub, a "
             "checkpoint directory, a run, or scratch"
         )
     return Source(name, fetch(name))
@@ -85,7 +88,10 @@ def read_config(folder: Path) -> GPTConfig:
         raise ShakegptError(f"{folder}/config.json has n_inner {raw['n_inner']}, not 4 x n_embd")
     if shape["n_embd"] % shape["n_head"]:
         raise ShakegptError(f"{folder}/config.json: n_embd is no multiple of n_head")
-    return GPTConfig(**shape, layer_norm_epsilon=float(raw.get("layer_norm_epsilon", 1e-5)))
+    epsilon = raw.get("layer_norm_epsilon", 1e-5)
+    if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
+        raise ShakegptError(f"{folder}/config.json has layer_norm_epsilon {epsilon!r}: give 1e-5")
+    return GPTConfig(**shape, layer_norm_epsilon=float(epsilon))
 
 
 _SHAPE = {
@@ -107,7 +113,7 @@ _COMPUTED_AS: dict[str, tuple[Any, ...]] = {
 
 def _size(folder: Path, raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
-    most = LARGEST * (10 if key == "vocab_size" else 1)
+    most = LARGEST.get(key, LARGEST_ELSE)
     if type(value) is not int or not 1 <= value <= most:
         raise ShakegptError(f"{folder}/config.json has {key} {value!r}: no size of a GPT-2")
     return value
@@ -141,7 +147,9 @@ def assign(model: GPT, folder: Path, files: list[Path]) -> None:
     """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once."""
     missing = dict(model.named_parameters())
     for path in files:
-        for name, tensor in _tensors(path, missing):
+        for name, tensor in _tensors(path, dict(model.named_parameters())):
+            if name not in missing:
+                raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
             _set_parameter(model, name, nn.Parameter(tensor.float()))
             del missing[name]
     if missing:
@@ -156,12 +164,15 @@ def _tensors(path: Path, wanted: Mapping[str, Tensor]) -> list[tuple[str, Tensor
         with safe_open(path, framework="pt") as file:
             keys = [(key, key.removeprefix("transformer.")) for key in file.keys()]  # noqa: SIM118
             for key, name in keys:
-                shape = tuple(file.get_slice(key).get_shape())
+                found = file.get_slice(key)
+                shape = tuple(found.get_shape())
                 if name in wanted and shape != tuple(wanted[name].shape):
                     raise ShakegptError(
                         f"{path} has {key} of shape {shape}, and config.json says "
                         f"{tuple(wanted[name].shape)}"
                     )
+                if name in wanted and found.get_dtype() not in ("F64", "F32", "F16", "BF16"):
+                    raise ShakegptError(f"{path} has {key} in {found.get_dtype()}: give floats")
             return [(name, file.get_tensor(key)) for key, name in keys if name in wanted]
     except (SafetensorError, OSError) as error:
         raise ShakegptError(
@@ -182,9 +193,9 @@ def _weight_files(folder: Path) -> list[Path]:
         hint = "it has only a pickled one, which is not opened" if pickled else "copy it there"
         raise ShakegptError(f"{folder} has no {WEIGHTS}: {hint}")
     shards = _read_json(folder / INDEX).get("weight_map")
-    names = sorted(set(shards.values())) if isinstance(shards, dict) else []
+    names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
+        if Path(name).name != name or not (folder / name).is_file():
             raise ShakegptError(f"{folder}/{INDEX} names the shard {name!r}, which is not there")
     return [folder / name for name in names]
 

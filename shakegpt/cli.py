@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from shakegpt import __version__
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.history import History
 from shakegpt.wording import harmless
 
 T = TypeVar("T")
@@ -138,17 +139,20 @@ def _train(config: FinetuneConfig) -> int:
 
 
 def _resume(asked: ResumeArguments) -> int:
-    from shakegpt import session
+    from shakegpt import history, session
 
-    return _shown(lambda log: session.resume(asked.resume, asked.max_iters, log, signals=True))
+    past, _ = history.load(asked.resume)
+    return _shown(
+        lambda log: session.resume(asked.resume, asked.max_iters, log, signals=True), past
+    )
 
 
-def _shown(job: Callable[[Any], Path]) -> int:
-    """Run a training under the console that suits; returns its exit code."""
+def _shown(job: Callable[[Any], Path], past: History | None = None) -> int:
+    """Run a training under the console that suits, which knows its past; returns the exit code."""
     from shakegpt.console import console
     from shakegpt.driver import Stopped
 
-    with console() as log:
+    with console(past) as log:
         try:
             job(log)
         except Stopped as stopped:

@@ -31,8 +31,8 @@ SAMPLE_LINES = 12
 class PlainConsole:
     """A line an iteration and an evaluation; nothing that rewrites a line."""
 
-    def __init__(self) -> None:
-        self.history = History()
+    def __init__(self, past: History | None = None) -> None:
+        self.history = past or History()
         self._began = time.monotonic()
         self._gone = False
 
@@ -83,8 +83,8 @@ class PlainConsole:
 class LiveConsole(PlainConsole):
     """One block at the bottom of the terminal; evaluations stay above it as lines."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, past: History | None = None) -> None:
+        super().__init__(past)
         from rich.console import Console
         from rich.live import Live
 
@@ -130,10 +130,10 @@ class LiveConsole(PlainConsole):
 
 
 @contextmanager
-def console() -> Iterator[PlainConsole]:
-    """The console that suits: live in a terminal that can, else plain."""
+def console(past: History | None = None) -> Iterator[PlainConsole]:
+    """The console that suits: live in a terminal that can, else plain. `past` is what was before."""
     dumb = os.environ.get("TERM", "") in ("", "dumb")
-    shown = LiveConsole() if sys.stdout.isatty() and not dumb else PlainConsole()
+    shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
     try:
         yield shown
     finally:

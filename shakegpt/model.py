@@ -138,8 +138,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, layer: int = 0, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + self.attn(self.ln_1(x), layer, cache)
-        return x + self.mlp(self.ln_2(x))
+        gathered: Tensor = self.attn(self.ln_1(x), layer, cache)
+        x = x + gathered
+        thought: Tensor = self.mlp(self.ln_2(x))
+        return x + thought
 
 
 class GPT(nn.Module):
@@ -178,7 +180,7 @@ class GPT(nn.Module):
         if targets is None:
             return logits
         flat = logits.view(-1, logits.size(-1)).float()  # (B * T, V)
-        losses = F.cross_entropy(flat, targets.view(-1), reduction=reduction)
+        losses = F.cross_entropy(flat, targets.reshape(-1), reduction=reduction)
         return losses if reduction == "mean" else losses.view_as(targets)
 
     def trunk(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:

@@ -5,39 +5,27 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import shutil
-import socket
-import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import torch
 
-from shakegpt import __version__, checkpoint, events, history, plan, state
+from shakegpt import checkpoint, events, history, plan, state
 from shakegpt.config import FinetuneConfig
-from shakegpt.dataset import Dataset
-from shakegpt.device import Place, choose, speed
 from shakegpt.driver import Driver, Log, Stopped
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import Finetuning
+from shakegpt.header import resume_record, run_record
 from shakegpt.history import History
-from shakegpt.model import GPT, GPTConfig
+from shakegpt.model import GPT
+from shakegpt.parts import Parts, initial_model, prepare, saved_model
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt.runs import new_run_dir
-from shakegpt.texts import Text, load_text
-from shakegpt.tokenizer import Tokenizer, write_char_vocabulary
 
-EFFICIENCY = 0.7
-"""Share of a plain matrix product's speed that training reaches; measured 0.6 to 0.85 on CPUs."""
-SCRATCH_BLOCK_SIZE = 256
-"""Window of a model from scratch unless --block-size says otherwise."""
+STDIN_COPY = "text.txt"
+"""In the run directory: what came by standard input, which nobody could give a second time."""
 
 
 class Tee:
@@ -52,20 +40,6 @@ class Tee:
             log.write(event)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """All that training needs besides the weights, checked, before anything is written."""
-
-    config: FinetuneConfig
-    name: str
-    folder: Path | None
-    """Checkpoint to start from; None from scratch."""
-    shape: GPTConfig
-    tokenizer: Tokenizer
-    dataset: Dataset
-    place: Place
-
-
 def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = False) -> Path:
     """Train as `config` says; `log` sees each record too. Returns the run directory.
 
@@ -74,12 +48,14 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
     """
     with tempfile.TemporaryDirectory() as scratch:
         parts = prepare(config, Path(scratch))
+        model = initial_model(parts)
         run = _claim(parts)
         with RunLog(run / LOG_NAME) as own:
             checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
+            parts = _keep_stdin(parts, run)
             log = Tee(own, log)
-            log.write(_header(run, parts))
-            _train(parts, run, log, signals, _initial_model(parts))
+            log.write(run_record(run, parts))
+            _train(parts, run, log, signals, model)
     return run
 
 
@@ -103,96 +79,14 @@ def resume(
         _require_same(parts, past.run)
         found, complaints = state.newest_whole(run / "state")
         iteration = int(found.name) if found is not None else 0
+        model = initial_model(parts) if found is None else saved_model(parts, found)
         log = Tee(own, log)
-        log.write(_resume_record(parts, iteration))
+        log.write(resume_record(parts, iteration))
         for complaint in complaints:
             log.write(events.Warning(iteration=iteration, message=complaint))
-        model = _initial_model(parts) if found is None else _saved_model(parts, found)
         past = history.load(run)[0]  # as readers see it now, without what the resume made void
         _train(parts, run, log, signals, model, past, found)
     return run
-
-
-def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> Parts:
-    """Find and check model, vocabulary, text and device; a resumed run brings its own vocabulary.
-
-    Raises ShakegptError for what cannot work; writes nothing but to `scratch`.
-    """
-    place = choose(config.device, config.dtype)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    _require_compiler(config, place)
-    if config.init_from == "scratch":
-        text = load_text(config.dataset)
-        tokenizer = _vocabulary(config.tokenizer, text, scratch)
-        shape, name, folder = _scratch_shape(config, tokenizer), "scratch", None
-    else:
-        name, folder = _source(config, run)
-        shape = checkpoint.read_config(folder)
-        tokenizer, text = Tokenizer(folder), load_text(config.dataset)
-    if tokenizer.n_vocab > shape.vocab_size:
-        raise ShakegptError(f"{name}: vocab.json has more tokens than the model's embedding")
-    block_size = config.block_size or shape.block_size
-    if block_size > shape.block_size:
-        raise ShakegptError(
-            f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
-        )
-    dataset = Dataset(text, tokenizer, block_size, config.seed)
-    return Parts(config, name, folder, shape, tokenizer, dataset, place)
-
-
-def _require_compiler(config: FinetuneConfig, place: Place) -> None:
-    compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
-    if config.compile and place.device == "cpu" and not any(map(shutil.which, compilers)):
-        raise ShakegptError("--compile needs a C++ compiler on a CPU: install g++, or leave it out")
-
-
-def _source(config: FinetuneConfig, run: Path | None) -> tuple[str, Path]:
-    """Where the model's shape and vocabulary are: with the run once it has begun."""
-    if run is not None and (run / "model" / "config.json").exists():
-        return config.init_from, run / "model"
-    source = checkpoint.find(config.init_from)
-    return source.name, source.folder
-
-
-def _vocabulary(name: str, text: Text, scratch: Path) -> Tokenizer:
-    if name == "char":
-        write_char_vocabulary(text.content, scratch)
-        return Tokenizer(scratch)
-    return Tokenizer(checkpoint.find(name).folder)
-
-
-def _scratch_shape(config: FinetuneConfig, tokenizer: Tokenizer) -> GPTConfig:
-    if config.n_embd % config.n_head:
-        raise ShakegptError(
-            f"--n-embd {config.n_embd} is no multiple of --n-head {config.n_head}: heads are equal"
-        )
-    return GPTConfig(
-        n_layer=config.n_layer,
-        n_head=config.n_head,
-        n_embd=config.n_embd,
-        block_size=config.block_size or SCRATCH_BLOCK_SIZE,
-        vocab_size=tokenizer.n_vocab,
-    )
-
-
-def _initial_model(parts: Parts) -> GPT:
-    """The weights of iteration 0."""
-    if parts.folder is not None and parts.config.init_from != "scratch":
-        source = checkpoint.find(parts.config.init_from)
-        return checkpoint.load(source.folder, parts.config.dropout)
-    with torch.device("meta"):
-        model = GPT(replace(parts.shape, dropout=parts.config.dropout))
-    model.to_empty(device="cpu")
-    model.initialize(torch.Generator().manual_seed(parts.config.seed))
-    return model
-
-
-def _saved_model(parts: Parts, found: Path) -> GPT:
-    with torch.device("meta"):
-        model = GPT(replace(parts.shape, dropout=parts.config.dropout))
-    state.assign_weights(found, model)
-    return model
 
 
 def _claim(parts: Parts) -> Path:
@@ -212,12 +106,21 @@ def _claim(parts: Parts) -> Path:
     return run
 
 
+def _keep_stdin(parts: Parts, run: Path) -> Parts:
+    """Copy a text from standard input into the run, and name the copy: a resume reads it again."""
+    if "-" not in parts.config.dataset:
+        return parts
+    copy = (run / STDIN_COPY).absolute()
+    checkpoint.replace_file(copy, parts.dataset.text.content.encode())
+    return replace(parts, config=replace(parts.config, dataset=(str(copy),)))
+
+
 def _config_of(past: History, max_iters: int | None) -> FinetuneConfig:
     """The configuration that a run goes on with."""
     assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
     config = msgspec.convert(latest, FinetuneConfig)
-    limit = max_iters if max_iters is not None else max(past.max_iters, config.max_iters)
+    limit = max_iters if max_iters is not None else past.max_iters
     if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
         raise ShakegptError(
             f"the run is finished at iteration {past.iteration}: give --max-iters above that to "
@@ -295,81 +198,3 @@ def _explained(error: BaseException) -> BaseException:
             f"the disk refused ({error}): make room, then go on with --resume", exit_code=1
         )
     return error
-
-
-def _header(run: Path, parts: Parts) -> events.Run:
-    config, shape, place = parts.config, parts.shape, parts.place
-    dataset = parts.dataset.record(config.eval_tokens)
-    return events.Run(
-        run_id=run.name,
-        config=asdict(config),
-        model=events.Model(
-            name=parts.name,
-            n_layer=shape.n_layer,
-            n_head=shape.n_head,
-            n_embd=shape.n_embd,
-            block_size=shape.block_size,
-            vocab_size=shape.vocab_size,
-            n_params=shape.n_params,
-        ),
-        dataset=dataset,
-        memory=estimate(parts),
-        seconds=plan.flops(
-            shape.n_layer,
-            shape.n_embd,
-            shape.n_params,
-            parts.dataset.block_size,
-            dataset.eval_tokens,
-            config,
-        )
-        / (EFFICIENCY * speed(place)),
-        seed=config.seed,
-        **_circumstances(place),
-    )
-
-
-def estimate(parts: Parts) -> events.Memory:
-    """What the run needs in memory, by `plan.estimate`."""
-    s = parts.shape
-    return plan.estimate(s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, parts.config)
-
-
-def _resume_record(parts: Parts, iteration: int) -> events.Resume:
-    return events.Resume(
-        iteration=iteration, config=asdict(parts.config), **_circumstances(parts.place)
-    )
-
-
-def _circumstances(place: Place) -> dict[str, Any]:
-    """Where, with what and by whom this process trains."""
-    packages = ("torch", "transformers", "tiktoken", "safetensors")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    return {
-        "device": place.device,
-        "device_reason": place.device_reason,
-        "dtype": place.dtype,
-        "dtype_reason": place.dtype_reason,
-        "versions": {"shakegpt": __version__, "python": platform.python_version(), **versions},
-        "git": _git(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _git() -> events.Git | None:
-    """Commit of the checkout that this code runs from; None when it was installed."""
-    where = Path(__file__).parent
-    try:
-        commit = _git_says(where, "rev-parse", "HEAD")
-        dirty = bool(_git_says(where, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return events.Git(commit=commit, dirty=dirty)
-
-
-def _git_says(where: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=5
-    )
-    return done.stdout.strip()

@@ -16,9 +16,11 @@ def size(count: int) -> str:
 
 
 def parameters(count: int) -> str:
-    """Parameters as the papers give them: 4.3M, 774M, 1.56B."""
+    """Parameters as the papers give them: 28K, 4.3M, 774M, 1.56B."""
     if count >= 1e9:
         return f"{count / 1e9:.2f}B"
+    if count < 1e6:
+        return f"{count / 1e3:.0f}K"
     return f"{count / 1e6:.0f}M" if count >= 1e7 else f"{count / 1e6:.1f}M"
 
 

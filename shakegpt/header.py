@@ -1,0 +1,90 @@
+"""The first record of a log, and that of a resume: what trains, where, with what and by whom."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shakegpt import __version__, events, plan
+from shakegpt.device import Place, speed
+from shakegpt.parts import Parts
+
+EFFICIENCY = 0.7
+"""Share of a plain matrix product's speed that training reaches; measured 0.6 to 0.85 on CPUs."""
+
+
+def run_record(run: Path, parts: Parts) -> events.Run:
+    """The header of a new run, its needs in memory and time estimated."""
+    config, shape, place = parts.config, parts.shape, parts.place
+    dataset = parts.dataset.record(config.eval_tokens)
+    sizes = (shape.n_layer, shape.n_embd, shape.n_params, parts.dataset.block_size)
+    work = plan.flops(*sizes, dataset.eval_tokens, config)
+    return events.Run(
+        run_id=run.name,
+        config=asdict(config),
+        model=events.Model(
+            name=parts.name,
+            n_layer=shape.n_layer,
+            n_head=shape.n_head,
+            n_embd=shape.n_embd,
+            block_size=shape.block_size,
+            vocab_size=shape.vocab_size,
+            n_params=shape.n_params,
+        ),
+        dataset=dataset,
+        memory=plan.estimate(
+            shape.n_layer, shape.n_head, shape.n_embd, shape.vocab_size, shape.block_size, config
+        ),
+        seconds=work / (EFFICIENCY * speed(place)),
+        seed=config.seed,
+        **_circumstances(place),
+    )
+
+
+def resume_record(parts: Parts, iteration: int) -> events.Resume:
+    """The record of a run that goes on after `iteration`."""
+    return events.Resume(
+        iteration=iteration, config=asdict(parts.config), **_circumstances(parts.place)
+    )
+
+
+def _circumstances(place: Place) -> dict[str, Any]:
+    packages = ("torch", "transformers", "tiktoken", "safetensors")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "device": place.device,
+        "device_reason": place.device_reason,
+        "dtype": place.dtype,
+        "dtype_reason": place.dtype_reason,
+        "versions": {"shakegpt": __version__, "python": platform.python_version(), **versions},
+        "git": _git(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git() -> events.Git | None:
+    """Commit of the checkout that this code runs from; None when it was installed."""
+    where = Path(__file__).parent
+    try:
+        commit = _git_says(where, "rev-parse", "HEAD")
+        dirty = bool(_git_says(where, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return events.Git(commit=commit, dirty=dirty)
+
+
+def _git_says(where: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=5
+    )
+    return done.stdout.strip()

@@ -1,0 +1,122 @@
+"""What a run is made of, found and checked before anything is written: model, text, device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from shakegpt import checkpoint, state
+from shakegpt.config import FinetuneConfig
+from shakegpt.dataset import Dataset
+from shakegpt.device import Place, choose
+from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT, GPTConfig
+from shakegpt.texts import Text, load_text
+from shakegpt.tokenizer import Tokenizer, write_char_vocabulary
+
+SCRATCH_BLOCK_SIZE = 256
+"""Window of a model from scratch unless --block-size says otherwise."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that training needs besides the weights."""
+
+    config: FinetuneConfig
+    name: str
+    """What the model is called in the log."""
+    shape: GPTConfig
+    tokenizer: Tokenizer
+    dataset: Dataset
+    place: Place
+
+
+def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> Parts:
+    """Find and check everything; a `run` that has begun brings its own shape and vocabulary.
+
+    Raises ShakegptError for what cannot work; writes nothing but a character vocabulary, to
+    `scratch`.
+    """
+    place = choose(config.device, config.dtype)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    _require_compiler(config, place)
+    text = None
+    if run is not None and (run / "model" / "config.json").exists():
+        name, folder = config.init_from, run / "model"
+    elif config.init_from == "scratch":
+        text = load_text(config.dataset)
+        name, folder = "scratch", _vocabulary(config.tokenizer, text, scratch)
+    else:
+        source = checkpoint.find(config.init_from)
+        name, folder = source.name, source.folder
+    tokenizer = Tokenizer(folder)
+    shape = _shape(config, folder, tokenizer, fresh=name == "scratch" and run is None)
+    block_size = config.block_size or shape.block_size
+    if block_size > shape.block_size:
+        raise ShakegptError(
+            f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
+        )
+    dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
+    return Parts(config, name, shape, tokenizer, dataset, place)
+
+
+def _require_compiler(config: FinetuneConfig, place: Place) -> None:
+    compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
+    if config.compile and place.device == "cpu" and not any(map(shutil.which, compilers)):
+        raise ShakegptError("--compile needs a C++ compiler on a CPU: install g++, or leave it out")
+
+
+def _vocabulary(name: str, text: Text, scratch: Path) -> Path:
+    """The directory with the vocabulary that --tokenizer names."""
+    if name != "char":
+        return checkpoint.find(name).folder
+    write_char_vocabulary(text.content, scratch)
+    return scratch
+
+
+def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bool) -> GPTConfig:
+    """From the configuration when the model is made from scratch, else from the checkpoint."""
+    if not fresh:
+        shape = checkpoint.read_config(folder)
+        if tokenizer.n_vocab > shape.vocab_size:
+            raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
+        return shape
+    if config.n_embd % config.n_head:
+        raise ShakegptError(
+            f"--n-embd {config.n_embd} is no multiple of --n-head {config.n_head}: heads are equal"
+        )
+    return GPTConfig(
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        n_embd=config.n_embd,
+        block_size=config.block_size or SCRATCH_BLOCK_SIZE,
+        vocab_size=tokenizer.n_vocab,
+    )
+
+
+def initial_model(parts: Parts) -> GPT:
+    """The weights of iteration 0: those of the checkpoint, or fresh ones from the seed."""
+    if parts.config.init_from != "scratch":
+        source = checkpoint.find(parts.config.init_from)
+        return checkpoint.load(source.folder, parts.config.dropout)
+    model = _empty(parts)
+    model.to_empty(device="cpu")
+    model.initialize(torch.Generator().manual_seed(parts.config.seed))
+    return model
+
+
+def saved_model(parts: Parts, found: Path) -> GPT:
+    """The weights of a saved state, mapped from its file."""
+    model = _empty(parts)
+    state.assign_weights(found, model)
+    return model
+
+
+def _empty(parts: Parts) -> GPT:
+    with torch.device("meta"):
+        return GPT(replace(parts.shape, dropout=parts.config.dropout))
