@@ -58,8 +58,8 @@ def find(name: str) -> Source:
     if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
         known = ", ".join(["pocket", *HUB_NAMES])
         raise ShakegptError(
-            f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face hub, a "
-            "checkpoint directory, a run, or scratch"
+            f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face "
+            "hub, a checkpoint directory, a run, or scratch"
         )
     return Source(name, fetch(name))
 

@@ -131,7 +131,7 @@ class LiveConsole(PlainConsole):
 
 @contextmanager
 def console(past: History | None = None) -> Iterator[PlainConsole]:
-    """The console that suits: live in a terminal that can, else plain. `past` is what was before."""
+    """The console that suits: live in a terminal that can, else plain; `past` it need not tell."""
     dumb = os.environ.get("TERM", "") in ("", "dumb")
     shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
     try:
