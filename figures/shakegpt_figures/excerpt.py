@@ -6,6 +6,7 @@ whatever could reorder or hide text go, everything else stays for the slide to p
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -13,10 +14,10 @@ from itertools import accumulate
 
 import msgspec
 
-ROWS = 10
+ROWS = 9
 """Rows of a slide that the sample may fill."""
 COLUMNS = 64
-"""Characters that fit into a row; a longer line takes several rows."""
+"""Lower-case letters that fit into a row; a longer line takes several rows."""
 
 _SPEAKER = re.compile(r"[A-Z][A-Za-z' .,&-]{0,40}:")
 _SENTENCE_END = re.compile(r"""[.!?;:—-]['")\]]?$""")
@@ -63,8 +64,9 @@ def _is_name(line: str, end: int) -> bool:
 def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[Line, ...], bool]:
     """The first lines that fill at most `rows`, and whether more followed.
 
-    Cut after the last speech that ends in the second half of the room, else after the last sentence
-    there, else where the room ends. A first line too long for the room is cut inside.
+    Cut after a speech that ends in the last quarter of the room, else after a sentence that ends in
+    the last third, else after a speech of the second half, else where the room ends. A first line
+    too long for the room is cut inside.
     """
     every = lines(text)
     ends = list(accumulate(_rows(line, columns) for line in every))
@@ -78,19 +80,25 @@ def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[
 
 
 def _rows(line: Line, columns: int) -> int:
-    return max(1, -(-_width(line.text) // columns))
+    return max(1, math.ceil(sum(map(_width, line.text)) / columns))
 
 
-def _width(text: str) -> int:
-    """Columns of a fixed-width font."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def _width(character: str) -> float:
+    """How many lower-case letters of the deck's font are as wide, on the safe side."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return 1.5 if character.isupper() or character in "mw—" else 1
 
 
 def _good_end(fit: list[Line]) -> int:
     """How many of the lines to keep so that the cut is least felt."""
-    late = range(len(fit), len(fit) // 2, -1)
-    speech = next((n for n in late if not fit[n - 1].text), 0)
-    return speech or next((n for n in late if _SENTENCE_END.search(fit[n - 1].text)), len(fit))
+    whole = len(fit)
+    speeches = [n for n in range(1, whole + 1) if not fit[n - 1].text]
+    sentences = [n for n in range(1, whole + 1) if _SENTENCE_END.search(fit[n - 1].text)]
+    for ends, share in ((speeches, 3 / 4), (sentences, 2 / 3), (speeches, 1 / 2)):
+        if ends and ends[-1] > whole * share:
+            return ends[-1]
+    return whole
 
 
 def _without_tail(cut: list[Line]) -> list[Line]:
@@ -103,7 +111,7 @@ def _without_tail(cut: list[Line]) -> list[Line]:
 def _cut_inside(every: list[Line], room: int) -> list[Line]:
     """The lines up to the first words, these cut to `room` columns, between words if possible."""
     first = next(i for i, line in enumerate(every) if line.text and not line.speaker)
-    widths = accumulate(_width(c) for c in every[first].text)
+    widths = accumulate(map(_width, every[first].text))
     short = every[first].text[: sum(width <= room for width in widths)]
     words = short.rpartition(" ")[0] or short
     return [*every[:first], Line(text=words, speaker=False)][-2:]

@@ -88,6 +88,14 @@ def running(where: Path) -> Made:
     return make(where, [*begun, *logs.sample(iteration=10, number=1)])
 
 
+def brimful(where: Path) -> Made:
+    """As many and as wide lines as fit, under long names."""
+    wide = "LOUD MUMMERS SWARM WHOLESOME MAMMON WEST"
+    names = ("BARTHOLOMEO OF UPPER MANTUA", "FERDINANDO OF LOWER PADUA")
+    speeches = "".join(f"\n\n{name}:\n{wide}" for name in names)
+    return make(where, records(text=f"\n{wide}\n{wide}{speeches}"))
+
+
 def hostile(where: Path) -> Made:
     """Markup, mustaches, wide and right-to-left characters, and a word without an end."""
     return make(where, records(text=HOSTILE, prompt="{{ 6 * 7 }}<i>"))

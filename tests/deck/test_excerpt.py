@@ -37,6 +37,12 @@ def test_the_cut_falls_between_speeches_when_one_ends_late_enough() -> None:
     assert excerpt("ROMEO:" + VERSES, rows=10)[1]
 
 
+def test_the_cut_falls_after_a_late_sentence_rather_than_an_early_speech() -> None:
+    text = "A:\none\ntwo\nthree\n\nB:\nfour.\nfive,\nsix and\nseven"
+    assert shown(text, rows=9)[-1] == "four."
+    assert shown(text.replace("four.", "four"), rows=9)[-1] == "three"
+
+
 def test_the_cut_falls_after_a_sentence_when_the_speech_is_long() -> None:
     speech = "NURSE:\n" + "\n".join(["One line that goes", "on to here."] * 6)
     assert shown(speech, rows=8)[-1] == "on to here."
@@ -51,6 +57,7 @@ def test_a_speech_without_an_end_is_cut_between_words() -> None:
 def test_a_word_without_an_end_is_cut_where_the_room_ends() -> None:
     assert shown("x" * 1000, rows=2, columns=10) == ["x" * 20]
     assert shown("漢" * 1000, rows=2, columns=10) == ["漢" * 10]
+    assert shown("W" * 1000, rows=2, columns=15) == ["W" * 20]
 
 
 def test_what_hides_or_reorders_text_is_left_out() -> None:

@@ -72,11 +72,15 @@ def test_an_unfinished_run_is_called_so(browser: Chromium, stage: Stage, tmp_pat
     show(browser, stage.base, 7)
     assert not browser.ask("document.querySelector('.status')")
     stage.tell(made.running(tmp_path / "run"))
-    browser.wait("document.querySelector('.status')?.checkVisibility()")
+    browser.wait(
+        "(() => { const status = document.querySelector('.status');"
+        "const box = status?.getBoundingClientRect();"
+        "return box && document.elementFromPoint(box.x + 5, box.y + 5) === status })()"
+    )
     assert ["run.status", "running, iteration 10 of 20"] in look(browser, 7)["runs"]
 
 
-@pytest.mark.parametrize("kind", ["large", "hostile", "running"])
+@pytest.mark.parametrize("kind", ["large", "hostile", "running", "brimful"])
 def test_every_slide_holds_another_run(
     browser: Chromium, stage: Stage, tmp_path: Path, kind: str
 ) -> None:
