@@ -1,0 +1,40 @@
+"""What all tests share: no network, a cache of their own, one small run to look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Commands
+from tests.tiny import play
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+os.environ.pop("FORCE_COLOR", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache directory of the tests' own, so that a user's is neither used nor filled."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["SHAKEGPT_CACHE"] = str(folder)
+    os.environ["HF_HUB_CACHE"] = os.environ["HF_HOME"] = str(folder / "hub")
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small play that is quickly learned."""
+    path = tmp_path_factory.mktemp("text") / "play.txt"
+    path.write_text(play(), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shakegpt(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Commands]:
+    """The command line; see `commands`."""
+    commands = Commands(tmp_path_factory.mktemp("streams"), {"SHAKEGPT_CACHE": str(cache)})
+    yield commands
+    commands.close()

@@ -1,0 +1,125 @@
+"""Small things for the tests: a text that can be learned, checkpoints, a run's configuration."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shakegpt import events
+from shakegpt.checkpoint import POCKET
+from shakegpt.config import FinetuneConfig
+from shakegpt.model import GPT, GPTConfig
+
+WORDS = [
+    "the",
+    "king",
+    "and",
+    "queen",
+    "of",
+    "love",
+    "sweet",
+    "night",
+    "shall",
+    "thou",
+    "art",
+    "my",
+    "lord",
+    "good",
+    "sir",
+    "come",
+    "hither",
+    "speak",
+    "again",
+    "what",
+    "light",
+    "through",
+    "window",
+    "breaks",
+    "it",
+    "is",
+    "east",
+]
+SPEAKERS = ("HAMLET", "JULIET", "OPHELIA", "ROMEO")
+POCKET_VOCABULARY = len((POCKET / "merges.txt").read_text("utf-8").splitlines())
+
+
+def play(speeches: int = 60, seed: int = 0) -> str:
+    """A play of random words in its usual layout: its few words are quickly learned."""
+    draw = random.Random(seed)
+    lines = lambda: "\n".join(" ".join(draw.choices(WORDS, k=7)) for _ in range(3))  # noqa: E731
+    return "\n".join(f"{draw.choice(SPEAKERS)}:\n{lines()}\n" for _ in range(speeches))
+
+
+def tiny_config(text: Path, out: Path, **changes: Any) -> FinetuneConfig:
+    """A run of a random model with 2 blocks that takes a second."""
+    usual = FinetuneConfig(
+        init_from="scratch",
+        dataset=(str(text),),
+        out_dir=str(out),
+        n_layer=2,
+        n_head=2,
+        n_embd=32,
+        block_size=32,
+        batch_size=4,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-2,
+        max_iters=6,
+        eval_interval=3,
+        max_new_tokens=8,
+        device="cpu",
+        threads=1,
+    )
+    return replace(usual, **changes)
+
+
+def as_flags(config: FinetuneConfig) -> list[str]:
+    """The words that say `config` on the command line, where it differs from the default."""
+    words: list[str] = ["--no-tui"]
+    for name, usual in FinetuneConfig().__dict__.items():
+        value = getattr(config, name)
+        if value == usual:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{flag}", *(str(v) for v in values)]
+    return words
+
+
+def random_model(seed: int = 0, **shape: Any) -> GPT:
+    """A model with random weights, large enough that its logits differ visibly."""
+    with torch.device("meta"):
+        model = GPT(GPTConfig(**shape))
+    model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in sorted(model.named_parameters()):
+            p.normal_(1.0 if p.dim() == 1 and "ln" in name else 0.0, 0.15, generator=generator)
+    return model
+
+
+def copy_vocabulary(folder: Path) -> Path:
+    """Put the pocket's vocabulary into `folder`; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copyfile(POCKET / name, folder / name)
+    return folder
+
+
+class Listener:
+    """A log that calls `heard` with each record, and keeps them."""
+
+    def __init__(self, heard: Callable[[events.Event], None] = lambda event: None) -> None:
+        self.heard, self.records = heard, list[events.Event]()
+
+    def write(self, event: events.Event) -> None:
+        self.records.append(event)
+        self.heard(event)
