@@ -79,8 +79,9 @@ def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[
     return tuple(cut), True
 
 
-def _rows(line: Line, columns: int) -> int:
-    return max(1, math.ceil(sum(map(_width, line.text)) / columns))
+def _rows(line: Line, columns: int) -> float:
+    """How many rows a line takes; a gap is half as high."""
+    return math.ceil(sum(map(_width, line.text)) / columns) or 0.5
 
 
 def _width(character: str) -> float:

@@ -39,7 +39,7 @@ def test_the_numbers_are_the_logs(tmp_path: Path) -> None:
     assert told.settings.tokens_per_update.text == "32,768"
     assert told.run.wall.text == "31 minutes"
     assert told.sample.invented == "MARGOLIUS"
-    assert told.sample.known == "ROMEO"
+    assert told.sample.known == "ROMEO and JULIET"
     assert told.alt.training == words.training_alt(large.history)
 
 

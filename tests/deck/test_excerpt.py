@@ -33,14 +33,14 @@ def test_all_of_a_short_sample_is_shown() -> None:
 
 
 def test_the_cut_falls_between_speeches_when_one_ends_late_enough() -> None:
-    assert shown("ROMEO:" + VERSES, rows=10)[-1] == "What says the duke?"
-    assert excerpt("ROMEO:" + VERSES, rows=10)[1]
+    assert shown("ROMEO:" + VERSES, rows=8)[-1] == "What says the duke?"
+    assert excerpt("ROMEO:" + VERSES, rows=8)[1]
 
 
 def test_the_cut_falls_after_a_late_sentence_rather_than_an_early_speech() -> None:
     text = "A:\none\ntwo\nthree\n\nB:\nfour.\nfive,\nsix and\nseven"
-    assert shown(text, rows=9)[-1] == "four."
-    assert shown(text.replace("four.", "four"), rows=9)[-1] == "three"
+    assert shown(text, rows=8)[-1] == "four."
+    assert shown(text.replace("four.", "four"), rows=8)[-1] == "three"
 
 
 def test_the_cut_falls_after_a_sentence_when_the_speech_is_long() -> None:

@@ -45,10 +45,8 @@ def test_another_run_takes_the_stage_without_a_reload(
     show(browser, stage.base, 7)
     assert "4.22" in json.dumps(look(browser, 7)["runs"])
     browser.ask("window.still = true")
-    began = time.monotonic()
     stage.tell(made.large(tmp_path / "run"))
     browser.wait("document.querySelector('[data-run=\"curves.first\"]').textContent === '3.66'")
-    assert time.monotonic() - began < 2
     assert browser.ask("window.still") is True
     assert browser.seen.errors == []
 
