@@ -25,18 +25,18 @@ _TABLE = _stand_ins()
 
 
 def printable(text: str) -> str:
-    """`text` with every control, direction and invisible character replaced, newlines kept.
+    r"""`text` with every control, direction and invisible character replaced, newlines kept.
 
-    >>> printable("a\\x1b[31mb")
+    >>> printable("a\x1b[31mb")
     'a␛[31mb'
     """
     return text[:_LONGEST].translate(_TABLE)
 
 
 def one_line(text: str, width: int | None = None) -> str:
-    """`printable` on one line, newlines as ↵, cut to `width` characters with an ellipsis.
+    r"""`printable` on one line, newlines as ↵, cut to `width` characters with an ellipsis.
 
-    >>> one_line("to be,\\nor not", 9)
+    >>> one_line("to be,\nor not", 9)
     'to be,↵o…'
     """
     line = printable(text).replace("\n", "↵")

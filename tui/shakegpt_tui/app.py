@@ -1,0 +1,201 @@
+"""The Textual app: which screen is shown, what is remembered, what signals do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import signal
+import time as clock
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from shakegpt.errors import ShakegptError
+from shakegpt_tui import settings as memory
+from shakegpt_tui import trainer as trainers
+from shakegpt_tui.feed import Feed, LiveFeed
+from shakegpt_tui.keys import APP_KEYS
+from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.screens.run_base import RunBase
+from shakegpt_tui.themes import CYCLE, OWN, WITHOUT_COLOUR, is_theme
+from shakegpt_tui.trainer import Trainer
+from shakegpt_tui.widgets.too_small import NEEDED
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""Signals that end the app with the terminal restored and exit code 128 + n."""
+
+
+class ShakegptApp(App[str]):
+    """Home, or one run when a feed is given. Its result is a last word for the terminal."""
+
+    CSS_PATH = "shakegpt.tcss"
+    TITLE = "shakegpt"
+    BINDINGS: ClassVar[list[BindingType]] = [*APP_KEYS]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-too-narrow"),
+        (NEEDED[0], "-slim"),
+        (70, "-narrow"),
+        (110, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-too-low"),
+        (NEEDED[1], "-low"),
+        (20, "-short"),
+        (34, "-tall"),
+    ]
+
+    def __init__(
+        self, feed: Feed | None = None, trainer: Trainer | None = None, config: Path | None = None
+    ) -> None:
+        """`config`: file of the settings; None: the user's."""
+        self.settings = memory.Settings()
+        super().__init__()
+        self._config = config or memory.path()
+        self.settings = memory.load(self._config)
+        self.here = Path.cwd()
+        self._feed = feed
+        self._trainers: dict[Path, Trainer] = {}
+        if trainer is not None:
+            self.started(trainer)
+
+    def on_load(self) -> None:
+        """Before the terminal is taken: the look, and signals that give it back."""
+        for theme in OWN:
+            self.register_theme(theme)
+        wanted = WITHOUT_COLOUR if self.no_color else self.settings.theme
+        self.theme = wanted if is_theme(wanted) else CYCLE[0]
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            for number in SIGNALS:
+                loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def on_mount(self) -> None:
+        """Show the first screen, and notice a terminal that went away without a signal."""
+        if self._feed is None:
+            self.open_home()
+        else:
+            self.push_screen(RunScreen(self._feed, self._trainers.get(self._feed.run)))
+        if not self.is_headless:
+            self.set_interval(2.0, self._leave_a_dead_terminal)
+
+    def _leave_a_dead_terminal(self) -> None:
+        """A hang-up that was ignored (nohup) would leave the app spinning on a closed terminal."""
+        if not os.isatty(0):
+            self.exit(return_code=128 + signal.SIGHUP)
+
+    def started(self, trainer: Trainer) -> Trainer:
+        """Remember a trainer that was started here, to see how it ends."""
+        self._trainers[trainer.run] = trainer
+        return trainer
+
+    def open_home(self) -> None:
+        """Show the start form and the list of runs in place of what is shown."""
+        from shakegpt_tui.screens.home import HomeScreen
+
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.push_screen(HomeScreen(), self._chosen)
+
+    def _chosen(self, choice: tuple[str, Any] | None) -> None:
+        if choice is None:
+            self.exit()
+            return
+        verb, what = choice
+        try:
+            run = self.started(trainers.start(what)).run if verb == "start" else Path(what)
+        except ShakegptError as error:
+            self.open_home()
+            self.notify(str(error), severity="error", timeout=10, markup=False)
+            return
+        self.push_screen(RunScreen(LiveFeed(run), self._trainers.get(run)))
+
+    def leave(self, screen: RunBase) -> None:
+        """End the app with a word on how the run stands and an exit code that says the same."""
+        now, run = screen.facts(), screen.run
+        if screen.refused is not None:
+            self.exit(str(screen.refused), screen.refused.exit_code)
+        elif not screen.live:
+            self.exit()
+        elif now.moving:
+            self.exit(f"training goes on; to come back: shakegpt-tui {run}")
+        elif now.state in ("failed", "crashed"):
+            code = screen.trainer.exit_code if screen.trainer else None
+            words = trainers.last_words(run, 1) or [f"the run {now.state}"]
+            self.exit(words[-1], code if code is not None and code > 0 else 1)
+        else:
+            self.exit(f"{now.state} at iteration {now.iteration}: {run}")
+
+    def keep(self, settings: memory.Settings) -> None:
+        """Take over settings and remember them."""
+        self.settings = settings
+        memory.save(settings, self._config)
+
+    def watch_theme(self, theme: str) -> None:
+        """Remember the look, unless NO_COLOR chose it."""
+        if self.is_running and not self.no_color and theme != self.settings.theme:
+            self.settings.theme = theme
+            self.keep(self.settings)
+
+    def action_cycle_theme(self) -> None:
+        """The next of the own themes; under NO_COLOR there is only one."""
+        if self.no_color:
+            self.notify("NO_COLOR is set: there is one theme without colour", markup=False)
+            return
+        place = CYCLE.index(self.theme) if self.theme in CYCLE else -1
+        self.theme = CYCLE[(place + 1) % len(CYCLE)]
+        self.notify(self.theme, timeout=1.5, markup=False)
+
+    def action_picture(self) -> None:
+        """Write the screen as SVG into the working directory."""
+        file = self.here / f"shakegpt-{clock.strftime('%Y-%m-%dT%H-%M-%S')}.svg"
+        try:
+            file.write_text(self.picture(), encoding="utf-8")
+        except OSError as error:
+            self.notify(f"cannot write {file}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"written to {file}", markup=False)
+
+    def picture(self) -> str:
+        """The screen as SVG that fetches nothing: fonts of the reader's machine only."""
+        svg = self.export_screenshot(title=self.title)
+        svg = re.sub(r",?\s*url\([^)]*\)\s*format\([^)]*\)", "", svg)
+        return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+    def action_help_keys(self) -> None:
+        """What each key does on the screen that is shown."""
+        from shakegpt_tui.screens.help import KeyHelp
+
+        shown = self.screen
+        own = [b for _, b in shown._bindings if shown.check_action(b.action.split("(")[0], ())]
+        self.push_screen(KeyHelp([*own, *(b for _, b in self._bindings)]))
+
+    def copy(self, text: str) -> None:
+        """OSC 52, and once more in tmux's envelope, for a tmux that lets it through."""
+        self.copy_to_clipboard(text)
+        if "TMUX" in os.environ and self._driver is not None:
+            data = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
+            self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{data}\a\x1b\\")
+
+    def refresh_plot(self) -> None:
+        """Tell a plot over the run screen that its history grew."""
+        refresh = getattr(self.screen, "refresh_history", None)
+        if refresh is not None:
+            refresh()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The command palette: Textual's own, and whatever the screen's keys do."""
+        yield from super().get_system_commands(screen)
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if active.enabled and binding.tooltip and not binding.system:
+                yield SystemCommand(
+                    binding.description,
+                    binding.tooltip,
+                    lambda action=binding.action: screen.run_action(action),
+                )

@@ -1,0 +1,74 @@
+"""The line under the status that names what a person should know at once, and the way out."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from shakegpt_tui import units
+from shakegpt_tui.facts import Facts
+from shakegpt_tui.printable import one_line
+from shakegpt_tui.trainer import last_words
+
+if TYPE_CHECKING:
+    from shakegpt_tui.screens.run import RunScreen
+
+TROUBLE, WORD, QUIET = "bold reverse $error", "bold reverse $warning", "$text-muted"
+
+
+def banner(screen: RunScreen, now: Facts) -> Content:
+    """Empty when all is as it should be."""
+    if screen.refused is not None:
+        return Content.styled(f" {one_line(str(screen.refused))} ", TROUBLE)
+    if not screen.caught_up:
+        return Content.styled(f"opening {one_line(str(screen.run))} …", QUIET)
+    if screen.replay is not None and not screen.replay.ended:
+        held = "held" if screen.replay.paused else f"{screen.replay.speed:g} × as fast as it was"
+        return Content.styled(f" REPLAY  {held} ", "bold reverse $accent")
+    if screen.leaving:
+        return Content.styled(" stopping and saving, then leaving; q leaves at once ", WORD)
+    return _state(screen, now)
+
+
+def _state(screen: RunScreen, now: Facts) -> Content:
+    way = _way_on(screen, now)
+    match now.state:
+        case "crashed" if screen.history.run is None:
+            code = screen.trainer.exit_code if screen.trainer else None
+            exit_code = "" if code is None else f" (exit code {code})"
+            return Content.styled(f" the trainer did not start{exit_code}: see messages ", TROUBLE)
+        case "crashed":
+            return Content.styled(f" crashed{_how(screen, now)}{way} ", TROUBLE)
+        case "failed":
+            reason = one_line(screen.history.end.reason, 200) if screen.history.end else ""
+            return Content.styled(f" failed: {reason}{way} ", TROUBLE)
+        case "silent":
+            quiet = units.duration(now.quiet)
+            return Content.styled(f" no word for {quiet}, though its process lives ", WORD)
+        case "stopped":
+            return Content.styled(f"stopped at iteration {now.iteration}{way}", QUIET)
+        case "starting" if not screen.history.evals:
+            return Content.styled("the trainer loads the model and the text …", QUIET)
+    return Content("")
+
+
+def _how(screen: RunScreen, now: Facts) -> str:
+    code = screen.trainer.exit_code if screen.trainer is not None else None
+    if code is None:
+        return f": no word for {units.duration(now.quiet)} and its process is gone"
+    if code < 0:
+        return f": killed by {signal.Signals(-code).name}"
+    return f" with exit code {code}"
+
+
+def _way_on(screen: RunScreen, now: Facts) -> str:
+    if not screen.live or now.saved_iteration is None:
+        return ""
+    return f" · r resumes from iteration {now.saved_iteration}"
+
+
+def last_words_of(screen: RunScreen, now: Facts) -> list[str]:
+    """The trainer's last words, when they are of interest."""
+    return last_words(screen.run) if now.state in ("crashed", "failed") else []

@@ -1,0 +1,200 @@
+"""What the run screen says about a run at one moment, worked out from its history. No widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from shakegpt import events as ev
+from shakegpt.history import History, State
+from shakegpt_tui import units
+from shakegpt_tui.printable import one_line
+
+T = TypeVar("T")
+
+RECENT = 8
+"""Steps whose median tells how long the next one takes: one slow step does not move the ETA."""
+
+MOVING: tuple[State, ...] = ("starting", "live", "paused", "silent")
+"""States in which a trainer may still write; in all others resuming is the way on."""
+
+WORDS: dict[State, str] = {
+    "starting": "starting",
+    "live": "training",
+    "paused": "paused",
+    "silent": "silent",
+    "crashed": "crashed",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One moment of a run. Losses in nats a token, times in seconds, memory in bytes."""
+
+    state: State
+    word: str
+    """The state or, while it is live, what the trainer is busy with."""
+    model: str
+    dataset: str
+    device: str
+    iteration: int
+    max_iters: int
+    micro_step: int
+    micro_steps: int
+    eta: float | None
+    tokens_per_second: float | None
+    loss: float | None
+    val_loss: float | None
+    first_val: float | None
+    best_val: float | None
+    best_iteration: int | None
+    learning_rate: float | None
+    memory: int | None
+    gpu_memory: int | None
+    saved_iteration: int | None
+    saved_age: float | None
+    quiet: float
+    """Seconds since the newest record."""
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, from 0 to 1, the running iteration's part included."""
+        if self.max_iters <= 0:
+            return 0.0
+        part = self.micro_step / self.micro_steps if self.micro_steps else 0.0
+        return min(1.0, (self.iteration + part) / self.max_iters)
+
+    @property
+    def moving(self) -> bool:
+        """Whether a trainer may still be at work."""
+        return self.state in MOVING
+
+
+def facts(history: History, now: float, *, exited: bool = False, launching: bool = False) -> Facts:
+    """The facts of `history` at `now` (seconds since 1970).
+
+    `exited`: the trainer's process is known to be gone, so that a log without an end is a crash
+    at once instead of after `history.STALE_AFTER`. `launching`: a trainer was started that has not
+    written yet, whatever the log of its predecessor says.
+    """
+    state: State = "starting" if launching else history.state(now)
+    if exited and state in MOVING:
+        state = "crashed"
+    run, step = history.run, _latest(history.steps)
+    evaluation, best, first = _latest(history.evals), history.best_eval, history.first_eval
+    iteration = max(history.iteration, history.resumes[-1].iteration if history.resumes else 0)
+    micro_step, micro_steps = _micro(history, iteration) if state in MOVING else (0, 0)
+    saved = history.checkpoints[-1] if history.checkpoints else None
+    beat = history.heartbeat
+    return Facts(
+        state=state,
+        word=_word(state, beat),
+        model=one_line(run.model.name, 40) if run else "",
+        dataset=one_line(run.dataset.name, 40) if run else "",
+        device=f"{one_line(run.device, 20)} {one_line(run.dtype, 20)}" if run else "",
+        iteration=iteration,
+        max_iters=history.max_iters,
+        micro_step=micro_step,
+        micro_steps=micro_steps,
+        eta=_eta(history, iteration, micro_step, micro_steps) if state == "live" else None,
+        tokens_per_second=step.tokens_per_second if step else None,
+        loss=step.loss if step else None,
+        val_loss=evaluation.val_loss if evaluation else None,
+        first_val=first.val_loss if first else None,
+        best_val=best.val_loss if best else None,
+        best_iteration=best.iteration if best else None,
+        learning_rate=step.learning_rate if step else None,
+        memory=beat.memory if beat else step.memory if step else None,
+        gpu_memory=step.gpu_memory if step else None,
+        saved_iteration=saved.iteration if saved else None,
+        saved_age=max(0.0, now - saved.time) if saved else None,
+        quiet=max(0.0, now - history.last_time) if history.last_time else 0.0,
+    )
+
+
+def _latest(records: dict[int, T]) -> T | None:
+    return records[max(records)] if records else None
+
+
+def _word(state: State, beat: ev.Heartbeat | None) -> str:
+    return beat.phase if state == "live" and beat is not None else WORDS[state]
+
+
+def _micro(history: History, iteration: int) -> tuple[int, int]:
+    """(k, n) of the micro-steps of the iteration at work; (0, 0) between iterations."""
+    if not history.progress:
+        return 0, 0
+    latest = history.progress[next(reversed(history.progress))]
+    return (latest.micro_step, latest.micro_steps) if latest.iteration > iteration else (0, 0)
+
+
+def _eta(history: History, iteration: int, micro_step: int, micro_steps: int) -> float | None:
+    """Seconds to the end: the steps that remain, and the evaluations with what comes with them."""
+    if not history.steps:
+        return None
+    recent = [history.steps[k].seconds for k in sorted(history.steps)[-RECENT:]]
+    remaining = max(0, history.max_iters - iteration)
+    part = micro_step / micro_steps if micro_steps else 0.0
+    steps = max(0.0, remaining - part) * median(recent)
+    return steps + _evaluations_left(history, iteration) * _evaluation_seconds(history)
+
+
+def _evaluations_left(history: History, iteration: int) -> int:
+    """At each multiple of the interval after `iteration`, and at the last iteration."""
+    interval = _interval(history)
+    whole = history.max_iters // interval - iteration // interval
+    return whole + (history.max_iters % interval != 0 and iteration < history.max_iters)
+
+
+def _interval(history: History) -> int:
+    latest = history.resumes[-1] if history.resumes else history.run
+    value = latest.config.get("eval_interval") if latest else None
+    return value if isinstance(value, int) and value > 0 else 1 << 31
+
+
+def _evaluation_seconds(history: History) -> float:
+    """An evaluation, its sample and its save, as long as the latest of each took."""
+    evaluation = _latest(history.evals)
+    ends = (s.end for s in reversed(history.samples) if not s.start.asked and s.end)
+    sample = next(ends, None)
+    save = sum(c.seconds for c in history.checkpoints[-2:])
+    return (
+        (evaluation.seconds if evaluation else 0.0)
+        + (sample.seconds if sample else 0.0)
+        + (save if history.checkpoints else 0.0)
+    )
+
+
+def trend(f: Facts) -> str:
+    """How far val loss came since the first evaluation, as `▼ 0.81`; empty before there are two."""
+    if f.val_loss is None or f.first_val is None or f.val_loss == f.first_val:
+        return ""
+    change = f.val_loss - f.first_val
+    return f"{'▼' if change < 0 else '▲'} {abs(change):.2f}"
+
+
+def headline(f: Facts) -> str:
+    """Where the run is: iteration, micro-step, percent."""
+    if not f.max_iters:
+        return ""
+    micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if f.micro_steps > 1 else ""
+    return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
+
+
+def details(f: Facts) -> list[tuple[str, str]]:
+    """(label, value) of the small print, most wanted first; what is unknown is left out."""
+    saved = f"{units.ago(f.saved_age)} at {f.saved_iteration}" if f.saved_age is not None else None
+    best = f"{units.loss(f.best_val)} at {f.best_iteration}" if f.best_val is not None else None
+    rows = [
+        ("best", best),
+        ("speed", units.rate(f.tokens_per_second) if f.tokens_per_second is not None else None),
+        ("saved", saved),
+        ("memory", units.size(f.memory) if f.memory else None),
+        ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
+        ("rate", units.learning_rate(f.learning_rate) if f.learning_rate is not None else None),
+    ]
+    return [(label, value) for label, value in rows if value is not None]

@@ -1,0 +1,159 @@
+"""Where a run screen's records come from: a log that grows, or a finished one played again.
+
+A feed's `batches` runs in a thread and yields what has come, at most about ten times a second;
+it never touches a widget. `now` is the time by which ages and the run's state are judged: the
+clock for a live log, the log's own time for a replay.
+"""
+
+from __future__ import annotations
+
+import threading
+import time as clock
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Protocol
+
+from shakegpt.events import End, Event
+from shakegpt.runlog import CHUNK, LOG_NAME, Follower, Problem, read
+
+POLL = 0.1
+"""Seconds between looks at a log: ten times a second reads as a stream, at 0.1 % of a core."""
+IDLE_POLL = 0.5
+"""The same after the log's end: only a resume from elsewhere can come."""
+LONGEST_GAP = 8.0
+"""Seconds of a log without records that a replay plays: heartbeats come every 5, so a longer gap
+is a time without a trainer, which nobody wants to sit through."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What came at once. `restarted`: the log was replaced, what came before is void."""
+
+    events: list[Event] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    restarted: bool = False
+    caught_up: bool = False
+    """The feed has delivered all that was there when it was opened."""
+
+
+class Feed(Protocol):
+    """A source of a run's records."""
+
+    run: Path
+
+    def now(self) -> float:
+        """Seconds since 1970, by which to judge ages."""
+        ...
+
+    def batches(self, stop: threading.Event) -> Iterator[Batch]:
+        """Batches as they come, until `stop` is set; blocks, for a thread only.
+
+        Raises ShakegptError for a log of a newer version.
+        """
+        ...
+
+
+class LiveFeed:
+    """Follows the log of `run`, which need not exist yet."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def now(self) -> float:
+        """The clock's time."""
+        return clock.time()
+
+    def batches(self, stop: threading.Event) -> Iterator[Batch]:
+        """What is there in pieces, then what comes."""
+        follower, told, caught_up, ended = Follower(self.run / LOG_NAME), 0, False, False
+        while not stop.is_set():
+            events = follower.poll(CHUNK)
+            told = 0 if follower.restarted else told
+            problems = follower.problems[told:]
+            told = len(follower.problems)
+            if events or problems or follower.restarted:
+                ended = isinstance(events[-1], End) if events else False
+                yield Batch(events, problems, follower.restarted)
+            elif not caught_up:
+                caught_up = True
+                yield Batch(caught_up=True)
+            else:
+                stop.wait(IDLE_POLL if ended else POLL)
+
+
+class ReplayFeed:
+    """Plays the log of `run` from its start, `speed` times as fast as it was written."""
+
+    TICK = 0.05
+
+    def __init__(self, run: Path, speed: float) -> None:
+        self.run = run
+        self.speed = speed
+        self.paused = False
+        self.ended = False
+        self._now = 0.0
+
+    def now(self) -> float:
+        """The moment of the log that is being played; the clock's time once all is played."""
+        return clock.time() if self.ended else self._now
+
+    def batches(self, stop: threading.Event) -> Iterator[Batch]:
+        """The records, each when its time has come."""
+        events, problems = read(self.run / LOG_NAME)
+        offsets = record_gaps([event.time for event in events], LONGEST_GAP)
+        yield Batch(problems=problems, caught_up=True)
+        position, sent, before = 0.0, 0, clock.monotonic()
+        while sent < len(events):
+            if stop.wait(self.TICK):
+                return
+            before, elapsed = clock.monotonic(), clock.monotonic() - before
+            position += 0.0 if self.paused else elapsed * self.speed
+            due = sent
+            while due < len(events) and offsets[due] <= position:
+                due += 1
+            if due:
+                self._now = events[due - 1].time + position - offsets[due - 1]
+            if due > sent:
+                yield Batch(events[sent:due])
+                sent = due
+        self.ended = True
+        yield Batch()
+
+
+def record_gaps(times: list[float], longest: float) -> list[float]:
+    """Offsets from the first of `times`, with every gap cut to `longest` and none negative.
+
+    >>> record_gaps([10.0, 11.0, 500.0, 499.0], 5.0)
+    [0.0, 1.0, 6.0, 6.0]
+    """
+    offsets = [0.0] if times else []
+    for before, after in pairwise(times):
+        offsets.append(offsets[-1] + min(max(after - before, 0.0), longest))
+    return offsets
+
+
+class Still:
+    """A log up to one iteration, all at once, at its own time: for pictures."""
+
+    def __init__(self, run: Path, until: int | None = None) -> None:
+        self.run = run
+        self._until = until
+        self._now = 0.0
+
+    def now(self) -> float:
+        """The time of the last record shown."""
+        return self._now
+
+    def batches(self, stop: threading.Event) -> Iterator[Batch]:
+        """One batch: the records up to the first that belongs to a later iteration."""
+        events, problems = read(self.run / LOG_NAME)
+        late = (n for n, event in enumerate(events) if self._is_late(event))
+        events = events[: next(late, len(events))]
+        self._now = events[-1].time if events else 0.0
+        yield Batch(events, problems, caught_up=True)
+        stop.wait()
+
+    def _is_late(self, event: Event) -> bool:
+        return self._until is not None and getattr(event, "iteration", 0) > self._until

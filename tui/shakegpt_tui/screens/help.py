@@ -1,0 +1,65 @@
+"""The key help, made from the bindings of the screen under it: it cannot tell anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from shakegpt_tui.widgets.quiet import Quiet
+
+KEY_WIDTH = 9
+
+
+class KeyHelp(ModalScreen[None]):
+    """Shows what each key does; any of the usual keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", "Close")
+    ]
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        super().__init__(classes="dialog")
+        self._keys = list(bindings)
+
+    def compose(self) -> ComposeResult:
+        """One scrolling text."""
+        with VerticalScroll(classes="dialog-box help-box"):
+            yield Quiet(classes="dialog-text")
+
+    def on_mount(self) -> None:
+        """Write the table."""
+        table = key_table(self._keys, self.app.get_key_display)
+        self.query_one(".dialog-text", Quiet).say(table, layout=True)
+        self.query_one(".help-box").border_title = Content("Keys")
+
+
+def key_table(bindings: Iterable[Binding], display: Callable[[Binding], str]) -> Content:
+    """Headings and a line a key; a binding without a sentence falls back to its word."""
+    lines: list[Content] = []
+    for heading, rows in _grouped(bindings).items():
+        lines += [Content("")] if lines else []
+        lines.append(Content.styled(heading, "bold $primary"))
+        for keys, text in rows:
+            shown = " ".join(display(binding) for binding in keys)
+            lines.append(Content.assemble((f"{shown:>{KEY_WIDTH}}  ", "bold"), text))
+    return Content("\n").join(lines)
+
+
+def _grouped(bindings: Iterable[Binding]) -> dict[str, list[tuple[list[Binding], str]]]:
+    groups: dict[str, list[tuple[list[Binding], str]]] = {}
+    for binding in bindings:
+        text = binding.tooltip or binding.description
+        if not text or binding.system:
+            continue
+        rows = groups.setdefault(binding.group.description if binding.group else "Keys", [])
+        if rows and rows[-1][1] == text:
+            rows[-1][0].append(binding)
+        else:
+            rows.append(([binding], text))
+    return groups

@@ -1,0 +1,213 @@
+"""The run screen: watch a run learn and drive it. Its parts are `run_reading` and `run_driving`."""
+
+from __future__ import annotations
+
+import time as clock
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Footer
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from shakegpt.errors import ShakegptError
+from shakegpt_tui import plot_series
+from shakegpt_tui.banner import banner, last_words_of
+from shakegpt_tui.facts import Facts
+from shakegpt_tui.feed import Batch
+from shakegpt_tui.keys import RUN_KEYS
+from shakegpt_tui.screens.run_driving import Driving
+from shakegpt_tui.screens.run_reading import Reading
+from shakegpt_tui.widgets.activity import Activity, messages, ticker
+from shakegpt_tui.widgets.candidates import Candidates
+from shakegpt_tui.widgets.quiet import Quiet
+from shakegpt_tui.widgets.sample_pane import SamplePane
+from shakegpt_tui.widgets.search_bar import SearchBar
+from shakegpt_tui.widgets.sparkline import LossSparkline
+from shakegpt_tui.widgets.status import Status
+from shakegpt_tui.widgets.too_small import TooSmall
+
+FRAME = 0.1
+"""Seconds between redraws while records come: ten a second read as a stream of text."""
+CURVE_FRAME = 0.25
+"""Seconds between redraws of curves."""
+MOST_WAITING = 8
+"""Batches that may wait for the screen before the reader waits for it."""
+MOST_COMMANDS = 50
+
+
+class RunScreen(Driving, Reading):
+    """Shows what its feed brings. Between batches it does nothing but look at the clock."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*RUN_KEYS]
+
+    class Arrived(Message):
+        """Records came."""
+
+        def __init__(self, batch: Batch) -> None:
+            super().__init__()
+            self.batch = batch
+
+    class Refused(Message):
+        """The log cannot be read at all, for this reason."""
+
+        def __init__(self, error: ShakegptError) -> None:
+            super().__init__()
+            self.error = error
+
+    caught_up = False
+    """All that the log held at first has been folded in."""
+    _redraw_at: Timer | None = None
+    _last_redraw = 0.0
+    _last_curve = 0.0
+    _curve_key: tuple[int, ...] = ()
+    _shape: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """From the top: status, word of trouble, curve, samples and side, ticker, keys."""
+        yield Status(id="status")
+        yield Quiet(id="banner")
+        yield LossSparkline(id="curve")
+        with Horizontal(id="stage"):
+            with Horizontal(id="samples"):
+                yield SamplePane(id="beside")
+                yield SamplePane(id="shown")
+            with Vertical(id="side"):
+                yield Candidates(id="candidates")
+                yield Activity(id="activity")
+        yield Quiet(id="ticker")
+        yield Footer(compact=True, show_command_palette=False)
+        yield TooSmall(id="too-small")
+
+    def on_mount(self) -> None:
+        """Start reading, and look at the clock once a second for ages and a trainer's exit."""
+        self.query_one(Candidates).border_title = "candidates"
+        self.follow()
+        self.set_interval(1.0, self._tick)
+        self.redraw()
+
+    @work(thread=True, exclusive=True, group="feed", exit_on_error=False)
+    def follow(self) -> None:
+        """Read in a thread; the screen gets batches and is never overrun by them."""
+        stop = get_current_worker().cancelled_event
+        try:
+            for batch in self.feed.batches(stop):
+                while self.message_queue_size > MOST_WAITING and not stop.wait(0.02):
+                    pass
+                if stop.is_set() or not self.post_message(self.Arrived(batch)):
+                    return
+        except ShakegptError as error:
+            self.post_message(self.Refused(error))
+
+    @on(Worker.StateChanged)
+    def _reader_broke(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            text = f"reading {self.run} failed: {event.worker.error!r}"
+            self.post_message(self.Refused(ShakegptError(text, exit_code=1)))
+
+    @on(Arrived)
+    def _arrived(self, event: Arrived) -> None:
+        batch = event.batch
+        if batch.restarted:
+            self.restart_history()
+        self.history.extend(batch.events)
+        self.problems += batch.problems
+        if batch.caught_up:
+            self.caught_up = True
+            self.redraw()
+        elif self.caught_up:
+            self._redraw_soon()
+
+    @on(Refused)
+    def _refused(self, event: Refused) -> None:
+        self.refused, self.caught_up = event.error, True
+        self.redraw()
+
+    @on(SearchBar.Asked)
+    def _searched(self, event: SearchBar.Asked) -> None:
+        self.search(event.needle)
+
+    def _redraw_soon(self) -> None:
+        wait = self._last_redraw + FRAME - clock.monotonic()
+        if wait <= 0:
+            self.redraw()
+        elif self._redraw_at is None:
+            self._redraw_at = self.set_timer(wait, self.redraw)
+
+    def _tick(self) -> None:
+        if self.leaving and self.caught_up and not self.facts().moving:
+            self.shakegpt.leave(self)
+        else:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Show everything as it is now; what has not changed is not painted."""
+        if not self.is_mounted:
+            return
+        if self._redraw_at is not None:
+            self._redraw_at.stop()
+            self._redraw_at = None
+        self._last_redraw = clock.monotonic()
+        now = self.facts()
+        with self.app.batch_update():
+            self.query_one(Status).show(now)
+            self._show_words(now)
+            self.show_samples()
+        self._show_curves()
+        self._shape_to(now)
+
+    def _show_words(self, now: Facts) -> None:
+        text = banner(self, now)
+        line = self.query_one("#banner", Quiet)
+        line.display = bool(text)
+        line.say(text, layout=True)
+        commands = self.driver.lines(self.history, self.feed.now(), MOST_COMMANDS)
+        said = messages(self.history, self.problems, now, last_words_of(self, now))
+        self.query_one(Activity).show(commands, said)
+        self.query_one("#ticker", Quiet).say(ticker(commands, said))
+
+    def _show_curves(self) -> None:
+        told = self.history
+        key = (len(told.steps), len(told.evals), len(told.resumes), len(told.progress))
+        wait = self._last_curve + CURVE_FRAME - clock.monotonic()
+        if key == self._curve_key:
+            return
+        if wait > 0:
+            self._redraw_at = self._redraw_at or self.set_timer(wait, self.redraw)
+            return
+        self._curve_key, self._last_curve = key, clock.monotonic()
+        self.query_one(LossSparkline).show(plot_series.of_history(self.history))
+        self.shakegpt.refresh_plot()
+
+    def _shape_to(self, now: Facts) -> None:
+        """Let the footer follow the state: only keys that do something now are there."""
+        shape = (now.state, self.launching, self.history.run is None)
+        if shape != self._shape:
+            self._shape = shape
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Which keys do something at the moment; the others are not offered."""
+        if action in ("hold", "faster", "slower"):
+            return self.replay is not None
+        if action == "resume":
+            return self.live and not self.facts().moving and bool(self.history.checkpoints)
+        if action == "limit":
+            return self.live and self.history.run is not None
+        if action in ("pause", "go_on"):
+            state = self.facts().state
+            paused = state == "paused"
+            return self.live and self.facts().moving and paused == (action == "go_on")
+        if action in ("sample", "edit", "evaluate", "save", "stop"):
+            return self.live and self.facts().moving
+        return True
+
+    def action_plot(self) -> None:
+        """The large plot, with this run and others to lay over it."""
+        from shakegpt_tui.screens.plot import PlotScreen
+
+        self.app.push_screen(PlotScreen(self.history, [self.run]))

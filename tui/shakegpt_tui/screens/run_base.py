@@ -1,0 +1,94 @@
+"""What the parts of the run screen share: the run's history, its feed, its trainer, one redraw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from shakegpt.errors import ShakegptError
+from shakegpt.history import History
+from shakegpt.runlog import Problem
+from shakegpt_tui.browse import Browser, Hit
+from shakegpt_tui.driver import Driver
+from shakegpt_tui.facts import Facts, facts
+from shakegpt_tui.feed import Feed, LiveFeed, ReplayFeed
+from shakegpt_tui.trainer import Trainer, is_starting
+
+if TYPE_CHECKING:
+    from shakegpt_tui.app import ShakegptApp
+
+
+class RunBase(Screen[None]):
+    """State and the few words that driving and reading both need; `redraw` is the screen's."""
+
+    def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
+        super().__init__()
+        self.feed = feed
+        self.trainer = trainer
+        self.history = History()
+        self.problems: list[Problem] = []
+        self.browser = Browser(self.history)
+        self.driver = Driver(feed.run)
+        self.hit: Hit | None = None
+        self.lives_before = 0
+        """Resumes in the log before `trainer` was started: it is starting until one more comes."""
+
+    @property
+    def shakegpt(self) -> ShakegptApp:
+        """The app, typed."""
+        from shakegpt_tui.app import ShakegptApp
+
+        assert isinstance(self.app, ShakegptApp)
+        return self.app
+
+    @property
+    def run(self) -> Path:
+        """The run directory."""
+        return self.feed.run
+
+    @property
+    def live(self) -> bool:
+        """Whether there may be a trainer to drive: not in a replay or a picture."""
+        return isinstance(self.feed, LiveFeed)
+
+    @property
+    def replay(self) -> ReplayFeed | None:
+        """The feed, when it is a replay."""
+        return self.feed if isinstance(self.feed, ReplayFeed) else None
+
+    @property
+    def launching(self) -> bool:
+        """Whether a trainer was started whose first record has not come yet."""
+        if self.trainer is not None and self.trainer.exit_code is None:
+            born = len(self.history.resumes) + (self.history.run is not None)
+            return born <= self.lives_before
+        return self.live and self.history.run is None and is_starting(self.run)
+
+    def facts(self) -> Facts:
+        """The facts of this moment."""
+        exited = self.trainer is not None and self.trainer.exit_code is not None
+        return facts(self.history, self.feed.now(), exited=exited, launching=self.launching)
+
+    def restart_history(self) -> None:
+        """Forget what was read: another log took its place."""
+        self.history = History()
+        self.problems.clear()
+        self.browser = Browser(self.history)
+        self.hit = None
+
+    refused: ShakegptError | None = None
+    """Why the log cannot be read at all."""
+
+    def say(self, text: str, *, problem: bool = False) -> None:
+        """A passing word to the person."""
+        self.notify(text, severity="warning" if problem else "information", markup=False)
+
+    def complain(self, error: ShakegptError) -> None:
+        """What went wrong, in its one sentence."""
+        self.notify(str(error), severity="error", timeout=10, markup=False)
+
+    def redraw(self) -> None:
+        """Show everything as it is now."""
+        raise NotImplementedError

@@ -1,0 +1,184 @@
+"""Driving a run from its screen: commands, stop, kill, resume, leaving; holding a replay."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from shakegpt.control import Verb
+from shakegpt.errors import ShakegptError
+from shakegpt_tui import trainer as trainers
+from shakegpt_tui.screens.run_base import RunBase
+from shakegpt_tui.settings import Settings
+
+SPEEDS = (0.25, 256.0)
+"""The slowest and the fastest replay."""
+
+
+class Driving(RunBase):
+    """The actions that change the run; each says what it did or why it could not."""
+
+    leaving = False
+    """The screen closes as soon as the stop that was asked is done."""
+
+    def ask(self, verb: Verb, **values: Any) -> None:
+        """Send a command; the activity list shows it as asked, then as the log tells."""
+        if self.launching:
+            self.say("the trainer is still starting: ask again in a moment", problem=True)
+            return
+        try:
+            self.driver.ask(verb, **values)
+        except ShakegptError as error:
+            self.complain(error)
+        self.redraw()
+
+    def action_pause(self) -> None:
+        """Pause training."""
+        self.ask("pause")
+
+    def action_go_on(self) -> None:
+        """Let a paused training go on."""
+        self.ask("resume")
+
+    def action_evaluate(self) -> None:
+        """Evaluate now."""
+        self.ask("evaluate")
+
+    def action_save(self) -> None:
+        """Save now."""
+        self.ask("save")
+
+    def action_sample(self) -> None:
+        """Sample now, with the prompt and the settings that are remembered."""
+        kept = self.shakegpt.settings
+        seed = random.randrange(1 << 31) if kept.seed is None else kept.seed
+        self.ask(
+            "sample",
+            prompt=kept.prompt or None,
+            max_new_tokens=kept.max_new_tokens,
+            temperature=kept.temperature,
+            top_k=kept.top_k,
+            top_p=kept.top_p,
+            seed=seed,
+        )
+        self.browser.follow()
+        self.redraw()
+
+    def action_edit(self) -> None:
+        """Edit prompt and settings of "sample now"."""
+        from shakegpt_tui.screens.prompt import PromptEditor
+
+        kept = self.shakegpt.settings
+        runs_own = self.history.run.config.get("prompt") if self.history.run else None
+        prompt = kept.prompt or (runs_own if isinstance(runs_own, str) else "")
+        self.app.push_screen(PromptEditor(kept, prompt), self._edited)
+
+    def _edited(self, result: tuple[Settings, bool] | None) -> None:
+        if result is None:
+            return
+        self.shakegpt.keep(result[0])
+        if result[1]:
+            self.action_sample()
+
+    def action_limit(self) -> None:
+        """Change the iteration limit; a run that has ended resumes with it."""
+        from shakegpt_tui.screens.dialogs import AskNumber
+
+        now = self.facts()
+        explanation = (
+            f"{now.iteration} of {now.max_iters} iterations are done. "
+            "At the limit the trainer saves and ends."
+        )
+        least = max(1, now.iteration)
+        dialog = AskNumber("Train until which iteration?", explanation, now.max_iters, least)
+        self.app.push_screen(dialog, self._limited)
+
+    def _limited(self, limit: int | None) -> None:
+        if limit is None:
+            return
+        if self.facts().moving:
+            self.ask("max_iters", max_iters=limit)
+        else:
+            self._resume("--max-iters", str(limit))
+
+    def action_stop(self) -> None:
+        """Stop and save; when that was asked already, offer to kill."""
+        if self.launching or self.driver.stopping(self.history):
+            self._offer_kill()
+        else:
+            self.ask("stop")
+            self.say("stopping: it saves first. x again to kill it")
+
+    def _offer_kill(self) -> None:
+        from shakegpt_tui.screens.dialogs import Choice, Way
+
+        saved = self.facts().saved_iteration
+        kept = "nothing was saved yet" if saved is None else f"iteration {saved} is saved"
+        explanation = f"It ends at once, without saving: {kept}, what came after is lost."
+        ways = [Way("k", "kill", "kill", "error")]
+        self.app.push_screen(Choice("Kill the trainer?", explanation, ways), self._kill)
+
+    def _kill(self, answer: str | None) -> None:
+        if answer != "kill":
+            return
+        if self.trainer is not None and self.trainer.exit_code is None:
+            self.trainer.kill()
+            self.say("killed")
+        elif trainers.kill_stranger(self.history, self.run):
+            self.say("killed")
+        else:
+            self.say("there is no trainer of this run on this machine", problem=True)
+
+    def action_resume(self) -> None:
+        """Go on with a run that has ended in whichever way."""
+        self._resume()
+
+    def _resume(self, *flags: str) -> None:
+        self.lives_before = len(self.history.resumes) + (self.history.run is not None)
+        try:
+            self.trainer = self.shakegpt.started(trainers.resume(self.run, *flags))
+        except ShakegptError as error:
+            self.complain(error)
+        self.redraw()
+
+    def action_leave(self) -> None:
+        """Leave; a run that moves is asked about first, a stop that saves is waited for."""
+        from shakegpt_tui.screens.dialogs import Choice, Way
+
+        if not self.live or not self.facts().moving or self.leaving:
+            self.shakegpt.leave(self)
+            return
+        ways = [Way("l", "leave it running", "leave"), Way("s", "stop and save", "stop")]
+        explanation = f"To come back: shakegpt-tui {self.run}"
+        self.app.push_screen(Choice("Leave the run?", explanation, ways), self._left)
+
+    def _left(self, answer: str | None) -> None:
+        if answer == "leave":
+            self.shakegpt.leave(self)
+        elif answer == "stop":
+            self.leaving = True
+            self.ask("stop")
+            self.say("stopping and saving; q again leaves at once")
+
+    def action_home(self) -> None:
+        """The list of runs; this one goes on."""
+        self.shakegpt.open_home()
+
+    def action_hold(self) -> None:
+        """Hold the replay, or let it go on."""
+        if self.replay is not None:
+            self.replay.paused = not self.replay.paused
+            self.redraw()
+
+    def action_faster(self) -> None:
+        """Double the speed of the replay."""
+        self._change_speed(2.0)
+
+    def action_slower(self) -> None:
+        """Halve the speed of the replay."""
+        self._change_speed(0.5)
+
+    def _change_speed(self, factor: float) -> None:
+        if self.replay is not None:
+            self.replay.speed = min(SPEEDS[1], max(SPEEDS[0], self.replay.speed * factor))
+            self.redraw()

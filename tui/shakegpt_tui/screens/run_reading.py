@@ -1,0 +1,172 @@
+"""Reading the samples of a run: stepping, comparing, tokens and candidates, search, copies."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.content import Content
+
+from shakegpt_tui.browse import full_text
+from shakegpt_tui.printable import one_line, printable
+from shakegpt_tui.screens.run_base import RunBase
+from shakegpt_tui.widgets.candidates import Candidates
+from shakegpt_tui.widgets.sample_pane import SamplePane
+from shakegpt_tui.widgets.sample_text import Look
+
+TOKENS_A_ROW = 8
+"""How far up and down move the token cursor: about a line of text."""
+
+
+class Reading(RunBase):
+    """The actions that change what is looked at, and the drawing of it."""
+
+    def show_samples(self) -> None:
+        """Draw the sample in question, the one beside it, and the candidates of the cursor."""
+        shown, kept = self.browser.sample, self.shakegpt.settings
+        pane, beside = self.query_one("#shown", SamplePane), self.query_one("#beside", SamplePane)
+        if shown is None:
+            beside.display = False
+            pane.say(Content.styled(self.nothing_yet(), "$text-muted"))
+            return
+        partner = self.browser.partner() if kept.compare else None
+        beside.display = partner is not None
+        if partner is not None:
+            look = Look(probabilities=kept.probabilities, needle=self.browser.needle)
+            beside.show(partner, look, self._place(self.history.samples.index(partner)))
+        hit = self.hit.offset if self.hit and self.hit.sample == self.browser.position else None
+        look = Look(kept.probabilities, self.browser.token, self.browser.needle, hit)
+        pane.show(shown, look, self._place(self.browser.position or 0))
+        self._show_candidates()
+
+    def nothing_yet(self) -> str:
+        """What the sample pane says before there is a sample."""
+        if self.history.run is not None and self.history.run.config.get("max_new_tokens") == 0:
+            return "this run draws no samples by itself: press s for one"
+        return "the first sample comes with the first evaluation"
+
+    def _place(self, position: int) -> str:
+        count = len(self.history.samples)
+        following = self.browser.chosen is None and position == count - 1
+        return f"{position + 1} of {count}{'' if following else ' ◂▸'}"
+
+    def _show_candidates(self) -> None:
+        token, sample = self.browser.token, self.browser.sample
+        self.set_class(token is not None, "-tokens")
+        if token is not None and sample is not None and token < len(sample.tokens):
+            self.query_one(Candidates).show(sample.tokens[token], len(sample.tokens))
+
+    def action_back(self, by: int) -> None:
+        """Step through the samples, or through the tokens while they are walked."""
+        if self.browser.token is None:
+            self.browser.step(by)
+            self.hit = None
+        else:
+            self.browser.move_token(by)
+        self.redraw()
+
+    def action_scroll(self, by: int) -> None:
+        """Scroll the sample, or move the token cursor by about a line."""
+        if self.browser.token is not None:
+            self.browser.move_token(by * TOKENS_A_ROW)
+            self.redraw()
+            return
+        pane = self.query_one("#shown", SamplePane)
+        pane.scroll_up(animate=False) if by < 0 else pane.scroll_down(animate=False)
+
+    def action_first(self) -> None:
+        """The first sample."""
+        self.browser.first()
+        self.redraw()
+
+    def action_follow(self) -> None:
+        """The latest sample, and those that come."""
+        self.browser.follow()
+        self.redraw()
+
+    def action_compare(self) -> None:
+        """The first sample with the same prompt beside the one shown."""
+        kept = self.shakegpt.settings
+        kept.compare = not kept.compare
+        self.shakegpt.keep(kept)
+        self.redraw()
+
+    def action_colour(self) -> None:
+        """Colour the tokens by probability."""
+        kept = self.shakegpt.settings
+        kept.probabilities = not kept.probabilities
+        self.shakegpt.keep(kept)
+        self.redraw()
+
+    def action_tokens(self) -> None:
+        """Begin to walk the tokens, or end it."""
+        if self.browser.token is None:
+            self.browser.move_token(1)
+        else:
+            self.browser.token = None
+        self.redraw()
+
+    @on(SamplePane.TokenClicked)
+    def _choose_token(self, event: SamplePane.TokenClicked) -> None:
+        if event.view is not self.browser.sample:
+            self.browser.chosen = self.history.samples.index(event.view)
+        self.browser.put_token(event.token)
+        self.redraw()
+
+    async def action_search(self) -> None:
+        """Ask what to look for."""
+        from shakegpt_tui.widgets.search_bar import SearchBar
+
+        bars = self.query(SearchBar)
+        if bars:
+            bars.first().focus_field()
+        else:
+            await self.mount(SearchBar(self.browser.needle), before="Footer")
+
+    def search(self, needle: str) -> None:
+        """Look for `needle` in all samples and show the first place."""
+        self.browser.needle, self.hit = needle, None
+        if needle:
+            self.action_seek(1)
+        self.redraw()
+
+    def action_seek(self, by: int) -> None:
+        """The next place found, or the one before."""
+        if not self.browser.needle:
+            self.say("nothing searched for yet: press /", problem=True)
+            return
+        self.hit = self.browser.seek(by, self.hit)
+        if self.hit is None:
+            self.say(f"“{one_line(self.browser.needle, 40)}” is in no sample", problem=True)
+        self.redraw()
+
+    def action_messages(self) -> None:
+        """Show commands and messages where there is no room for them beside the samples."""
+        self.toggle_class("-activity")
+
+    def action_plain(self) -> None:
+        """Leave tokens, search and messages."""
+        self.browser.token, self.browser.needle, self.hit = None, "", None
+        self.remove_class("-activity")
+        self.redraw()
+
+    def action_copy(self) -> None:
+        """Send the sample to the clipboard of the terminal, which may or may not take it."""
+        if self.browser.sample is not None:
+            self.shakegpt.copy(printable(full_text(self.browser.sample)))
+            self.say("sent to the terminal's clipboard; if it took nothing, Y writes a file")
+
+    def action_write(self) -> None:
+        """Write the sample to a file: in the run directory or, if that is not ours, here."""
+        sample = self.browser.sample
+        if sample is None:
+            return
+        name = f"sample-{sample.start.sample}-iteration-{sample.start.iteration}.txt"
+        data = full_text(sample).encode("utf-8", "replace")
+        for file in (self.run / name, self.shakegpt.here / name):
+            try:
+                file.write_bytes(data)
+            except OSError as error:
+                problem = f"cannot write {file}: {error.strerror}"
+                continue
+            self.say(f"written to {file}")
+            return
+        self.say(problem, problem=True)

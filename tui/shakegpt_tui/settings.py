@@ -1,0 +1,58 @@
+"""What the UI remembers from one time to the next, in the user's config directory.
+
+A file that is missing, damaged or of another version is as good as none: defaults apply. It is
+written whole under another name and then renamed, so a crash leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+Finite = Annotated[float, msgspec.Meta(ge=0, le=100)]
+
+
+class Settings(msgspec.Struct, kw_only=True):
+    """Remembered choices. Sampling fields that are None mean what the run says."""
+
+    theme: str = "shakegpt-dark"
+    probabilities: bool = False
+    """Whether tokens are coloured by probability."""
+    compare: bool = False
+    """Whether the first sample stands beside the latest."""
+    prompt: str = ""
+    """Prompt of "sample now"; empty: the run's."""
+    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    temperature: Finite | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    """None: another one each time, so that asking again shows another text."""
+
+
+def path() -> Path:
+    """Where the settings are kept."""
+    from platformdirs import user_config_path
+
+    return user_config_path("shakegpt", appauthor=False) / "tui.json"
+
+
+def load(file: Path) -> Settings:
+    """The settings of `file`, or the defaults."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Settings()
+
+
+def save(settings: Settings, file: Path) -> None:
+    """Write the settings; a config directory that cannot be written is no reason to complain."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f"{file.name}.{os.getpid()}")
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+        fresh.replace(file)

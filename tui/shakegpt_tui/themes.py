@@ -1,0 +1,64 @@
+"""The looks: dark, light, ansi (the terminal's own colours) and clear (safe for colour blindness).
+
+The losses keep their hues apart in every theme: train is $secondary, val is $primary. In `clear`
+they are the blue and orange of Okabe and Ito's palette, and good and bad are never told apart by
+red and green alone: every state has a word as well.
+"""
+
+from __future__ import annotations
+
+from textual.theme import BUILTIN_THEMES, Theme
+
+DARK = Theme(
+    name="shakegpt-dark",
+    primary="#f2b84b",
+    secondary="#6aa9e9",
+    accent="#c9a2f2",
+    success="#7fc98b",
+    warning="#f2934b",
+    error="#f0616d",
+    foreground="#e8e4da",
+    background="#14151a",
+    surface="#1b1d24",
+    panel="#262933",
+    dark=True,
+)
+LIGHT = Theme(
+    name="shakegpt-light",
+    primary="#a35c00",
+    secondary="#1f5fa8",
+    accent="#7a3fb0",
+    success="#2c7a3d",
+    warning="#b04a00",
+    error="#b3202f",
+    foreground="#23221f",
+    background="#fbf8f1",
+    surface="#f3eee2",
+    panel="#e6dfcf",
+    dark=False,
+)
+CLEAR = Theme(
+    name="shakegpt-clear",
+    primary="#e69f00",
+    secondary="#56b4e9",
+    accent="#cc79a7",
+    success="#009e73",
+    warning="#f0e442",
+    error="#d55e00",
+    foreground="#f2f2f2",
+    background="#101216",
+    surface="#181b20",
+    panel="#252a31",
+    dark=True,
+)
+OWN = (DARK, LIGHT, CLEAR)
+CYCLE = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light", CLEAR.name)
+"""What the theme key goes through; the command palette offers Textual's other themes as well."""
+
+WITHOUT_COLOUR = "ansi-dark"
+"""The theme under NO_COLOR: only with native colours can Textual leave colour out altogether."""
+
+
+def is_theme(name: str) -> bool:
+    """Whether a remembered theme still exists."""
+    return name in CYCLE or name in BUILTIN_THEMES

@@ -1,0 +1,154 @@
+"""The trainer as a process of its own, in its own session: nothing that befalls the UI reaches it.
+
+A closed terminal, a Ctrl-C, a killed or broken UI leave it running; it reads commands from its
+run directory and writes its log there, and its stderr goes to trainer.log beside them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time as clock
+from collections.abc import Sequence
+from pathlib import Path
+
+from shakegpt.errors import ShakegptError
+from shakegpt.history import History
+from shakegpt.runlog import LOG_NAME
+from shakegpt.runs import TRAINER_LOG, new_run_dir
+
+BIRTH = 60.0
+"""Seconds that a trainer may take to its first record: importing torch and reading a checkpoint
+of GPT-2 XL from a cold disk."""
+_TAIL = 16_384
+"""Bytes at the end of trainer.log among which the last words are."""
+
+
+class Trainer:
+    """A trainer that this process started. Its exit is seen at once, unlike a stranger's."""
+
+    def __init__(self, run: Path, arguments: Sequence[str]) -> None:
+        """Run `shakegpt finetune` with `arguments`; raises ShakegptError when it cannot start."""
+        self.run = run
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            with (run / TRAINER_LOG).open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "shakegpt", "finetune", *arguments, "--no-tui"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                )
+        except OSError as error:
+            raise ShakegptError(f"cannot start a trainer for {run}: {error}", exit_code=1) from None
+
+    @property
+    def pid(self) -> int:
+        """The trainer's process number; its process group and session have the same."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs, then its exit code, negative for a signal."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """End it and its children at once. What it saved last stays: saves are atomic."""
+        if self.exit_code is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def start(arguments: Sequence[str]) -> Trainer:
+    """Start a run with the flags of `shakegpt finetune`, in their directory or a new one."""
+    named = option(arguments, "--out-dir")
+    if option(arguments, "--resume") is not None:
+        return resume(Path(option(arguments, "--resume") or ""))
+    run = Path(named) if named else new_run_dir(model_of(arguments))
+    if (run / LOG_NAME).exists():
+        raise ShakegptError(
+            f"{run} holds a run already: give another --out-dir, or open it with "
+            f"`shakegpt-tui {run}`"
+        )
+    rest = list(arguments) if named else [*arguments, "--out-dir", str(run)]
+    return Trainer(run, rest)
+
+
+def resume(run: Path, *flags: str) -> Trainer:
+    """Go on with a run that stopped, failed or crashed; `flags` change its configuration."""
+    return Trainer(run, ["--resume", str(run), *flags])
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of a flag, written with dashes or underscores, with a space or `=`; the last wins.
+
+    >>> option(["talk", "--out_dir=here"], "--out-dir")
+    'here'
+    """
+    value = None
+    for position, argument in enumerate(arguments):
+        flag, equals, attached = argument.partition("=")
+        if flag.replace("_", "-") == name:
+            following = arguments[position + 1] if position + 1 < len(arguments) else None
+            value = attached if equals else following
+    return value
+
+
+def model_of(arguments: Sequence[str]) -> str:
+    """The model that flags ask for, for the name of the run directory."""
+    from shakegpt.config import PRESETS, FinetuneConfig
+
+    named = option(arguments, "--init-from")
+    preset = PRESETS.get(arguments[0]) if arguments else None
+    return named or (preset[1] if preset else FinetuneConfig()).init_from
+
+
+def is_starting(run: Path) -> bool:
+    """Whether a trainer of somebody else may be about to begin the log of `run`."""
+    try:
+        return clock.time() - run.stat().st_mtime < BIRTH
+    except OSError:
+        return False
+
+
+def last_words(run: Path, lines: int = 12) -> list[str]:
+    """The last lines that a trainer wrote to its stderr, as they are; [] when it wrote none."""
+    try:
+        with (run / TRAINER_LOG).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            text = file.read(_TAIL).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def kill_stranger(history: History, run: Path) -> bool:
+    """Kill the trainer that writes the log of `run` though another process started it.
+
+    Only if a trainer holds the log's lock: process numbers are used again, and the log's number
+    alone could name somebody else by now. False when there is nobody to kill.
+    """
+    latest = history.resumes[-1] if history.resumes else history.run
+    if latest is None or latest.host != os.uname().nodename or not _is_written(run):
+        return False
+    try:
+        os.kill(latest.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _is_written(run: Path) -> bool:
+    """Whether a trainer holds the lock of the log at this moment."""
+    try:
+        with (run / LOG_NAME).open("rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

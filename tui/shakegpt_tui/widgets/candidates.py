@@ -1,0 +1,70 @@
+"""What could have stood in a token's place: the candidates that the model weighed, as bars."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from shakegpt.events import Candidate, Token
+from shakegpt_tui.printable import one_line
+from shakegpt_tui.widgets.quiet import Quiet
+
+NAME_WIDTH = 12
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class Candidates(Quiet):
+    """The candidates of the token under the cursor; as many as fit."""
+
+    def show(self, token: Token, count: int) -> None:
+        """Show the candidates of `token`, the sample having `count` tokens."""
+        room = max(1, self.content_size.height - 2) if self.content_size.height > 2 else 99
+        width = max(8, self.content_size.width - NAME_WIDTH - 10)
+        lines = [_head(token, count), _draw_line(token)]
+        shown = list(token.candidates[:room])
+        lines += [_line(candidate, candidate.id == token.id, width) for candidate in shown]
+        if all(candidate.id != token.id for candidate in shown):
+            drawn = Candidate(
+                id=token.id, text=token.text, probability=token.probability, raw=token.raw
+            )
+            lines[-1 if len(shown) == room else len(lines) :] = [_line(drawn, True, width)]
+        self.say(Content("\n").join(lines), layout=True)
+
+
+def _head(token: Token, count: int) -> Content:
+    return Content.assemble(
+        (f"token {token.index + 1} of {count} ", "$text-muted"), (_name(token.text), "bold")
+    )
+
+
+def _draw_line(token: Token) -> Content:
+    text = f"drawn at {_share(token.probability)}, model {_share(token.raw)}, rank {token.rank}"
+    return Content.styled(text, "$text-muted")
+
+
+def _line(candidate: Candidate, drawn: bool, width: int) -> Content:
+    name = _name(candidate.text)
+    style = "bold $primary" if drawn else ""
+    return Content.assemble(
+        (f"{'▸' if drawn else ' '} {name:<{NAME_WIDTH}} ", style),
+        (bar(candidate.probability, width), "$primary" if drawn else "$secondary"),
+        (f" {_share(candidate.probability):>6}", style or "$text-muted"),
+    )
+
+
+def _name(text: str) -> str:
+    return one_line(text, NAME_WIDTH - 2).join("“”") if text else "(part of a character)"
+
+
+def _share(probability: float) -> str:
+    return f"{100 * probability:.1f}%" if probability >= 0.001 else "<0.1%"
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of `width` cells at most, in eighths of a cell, padded.
+
+    >>> bar(0.5, 3)
+    '█▌ '
+    """
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, part = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[part] if part else "")).ljust(width)

@@ -1,0 +1,116 @@
+"""One sample of the run: a title that says which, its text as it streams, a place in it."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.events import Click
+from textual.message import Message
+
+from shakegpt.events import Settings
+from shakegpt.history import SampleView
+from shakegpt_tui.browse import full_text
+from shakegpt_tui.printable import one_line, printable
+from shakegpt_tui.widgets.quiet import Quiet
+from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset
+
+
+class SamplePane(VerticalScroll, can_focus=False):
+    """Shows a sample; follows its end while it grows, unless the reader scrolled away."""
+
+    class TokenClicked(Message):
+        """The mouse chose a token of the sample that is shown."""
+
+        def __init__(self, view: SampleView, token: int) -> None:
+            super().__init__()
+            self.view = view
+            self.token = token
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="sample-pane")
+        self.view: SampleView | None = None
+        self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """The text, scrolled by its pane."""
+        yield Quiet(classes="sample-text")
+
+    @property
+    def text(self) -> str:
+        """What is on show."""
+        return self.query_one(Quiet).said
+
+    def say(self, content: Content) -> None:
+        """Show a word instead of a sample."""
+        self.view, self._drawn = None, ()
+        self.border_title, self.border_subtitle = "", ""
+        self.query_one(Quiet).say(content, layout=True)
+
+    def show(self, view: SampleView, look: Look, place: str) -> None:
+        """Show `view`; `place` says where in the run it stands, as `3 of 5`."""
+        drawn = (id(view), len(view.tokens), view.end is not None, look, place)
+        if drawn == self._drawn:
+            return
+        changed, self.view, self._drawn = view is not self.view, view, drawn
+        self.border_title = Content(title(view, place))
+        self.border_subtitle = legend() if look.probabilities else Content(subtitle(view))
+        self.query_one(Quiet).say(styled(view, look), layout=True)
+        if changed:
+            self._begin(view)
+        if look.token is not None:
+            self._reveal(token_offset(view, look.token))
+        elif look.hit is not None:
+            self._reveal(look.hit)
+
+    def _begin(self, view: SampleView) -> None:
+        growing = view.end is None
+        self.anchor(growing)
+        if not growing:
+            self.scroll_home(animate=False, immediate=True)
+
+    def _reveal(self, offset: int) -> None:
+        """Scroll so that the character at `offset` is in view."""
+        if self.view is None:
+            return
+        width = max(1, self.scrollable_content_region.width)
+        before = Content(printable(full_text(self.view)[: offset + 1]))
+        row = len(before.wrap(width)) - 1
+        top, height = round(self.scroll_y), self.scrollable_content_region.height
+        if not top <= row < top + height:
+            self.anchor(False)
+            target = max(0, row - height // 2)
+            self.call_after_refresh(self.scroll_to, y=target, animate=False, immediate=True)
+
+    def on_click(self, event: Click) -> None:
+        """A click on a token chooses it."""
+        token = event.style.meta.get("token")
+        if isinstance(token, int) and self.view is not None:
+            self.post_message(self.TokenClicked(self.view, token))
+
+
+def title(view: SampleView, place: str) -> str:
+    """Which sample it is, most telling first."""
+    asked = " · asked for" if view.start.asked else ""
+    return f"iteration {view.start.iteration} · sample {place}{asked}"
+
+
+def subtitle(view: SampleView) -> str:
+    """How it was drawn and how far it is."""
+    settings, end = view.start.settings, view.end
+    if end is None:
+        progress = f"{len(view.tokens)}/{settings.max_new_tokens} tokens …"
+    else:
+        rate = f", {end.tokens / end.seconds:.0f}/s" if end.seconds > 0 else ""
+        progress = f"{end.tokens} tokens{rate}{'' if end.complete else ', cut short'}"
+    return f"{progress} · {sampling(settings)}"
+
+
+def sampling(settings: Settings) -> str:
+    """The settings that decided a draw."""
+    parts = [f"temperature {settings.temperature:g}"]
+    if settings.top_k is not None:
+        parts.append(f"top-k {settings.top_k}")
+    if settings.top_p is not None:
+        parts.append(f"top-p {settings.top_p:g}")
+    return one_line(" · ".join(parts))

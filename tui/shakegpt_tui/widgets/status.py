@@ -1,0 +1,135 @@
+"""The top of the run screen: state, progress, numbers to read from afar, small print."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Digits
+
+from shakegpt.history import State
+from shakegpt_tui import units
+from shakegpt_tui.facts import Facts, details, headline, trend
+from shakegpt_tui.widgets.quiet import Quiet
+
+CHIPS: dict[State, str] = {
+    "starting": "secondary",
+    "live": "success",
+    "paused": "warning",
+    "silent": "warning",
+    "crashed": "error",
+    "finished": "primary",
+    "stopped": "secondary",
+    "failed": "error",
+}
+"""Which colour of the theme a state has; the state's word stands in it as well."""
+
+
+class BigNumber(Vertical):
+    """A number in digits three rows high under a small label."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id, classes="big-number")
+        self._value = ""
+
+    def compose(self) -> ComposeResult:
+        """Label, then digits."""
+        yield Quiet(classes="big-label")
+        yield Digits("")
+
+    def show(self, label: Content, value: str) -> None:
+        """Show `value`; digits that stay the same are not painted again."""
+        self.query_one(Quiet).say(label)
+        if value != self._value:
+            self._value = value
+            self.query_one(Digits).update(value)
+
+
+class ProgressLine(Widget):
+    """One row, filled as far as the run is; moves with every micro-step."""
+
+    DEFAULT_CSS = "ProgressLine { height: 1; }"
+    fraction: reactive[float] = reactive(0.0)
+
+    def render(self) -> Content:
+        """Half a cell is the finest step."""
+        halves = round(self.fraction * self.size.width * 2)
+        filled = "━" * (halves // 2) + "╸" * (halves % 2)
+        rest = "─" * (self.size.width - len(filled))
+        return Content.assemble((filled, "$primary"), (rest, "$panel-lighten-2"))
+
+    def validate_fraction(self, fraction: float) -> float:
+        """Only changes that can be seen repaint."""
+        steps = max(1, self.size.width * 2)
+        return round(fraction * steps) / steps
+
+
+class Status(Vertical):
+    """All facts of a run; which of them are seen is the stylesheet's choice by size."""
+
+    def compose(self) -> ComposeResult:
+        """Head, progress, big numbers (or one line of them), small print."""
+        with Horizontal(id="head"):
+            yield Quiet(id="chip")
+            yield Quiet(id="headline")
+            yield Quiet(id="subject")
+        yield ProgressLine(id="progress")
+        with Horizontal(id="numbers"):
+            for name in ("iteration", "val", "train", "left"):
+                yield BigNumber(f"big-{name}")
+        yield Quiet(id="brief")
+        yield Quiet(id="details")
+
+    def show(self, facts: Facts) -> None:
+        """Say what `facts` say."""
+        chip, colour = self.query_one("#chip", Quiet), CHIPS[facts.state]
+        chip.say(Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"), layout=True)
+        self.query_one("#headline", Quiet).say(Content.styled(headline(facts), "bold"))
+        subject = " · ".join(filter(None, (facts.model, facts.dataset, facts.device)))
+        self.query_one("#subject", Quiet).say(Content.styled(subject, "$text-muted"), layout=True)
+        self.query_one(ProgressLine).fraction = facts.fraction
+        self._show_numbers(facts)
+        self.query_one("#brief", Quiet).say(brief(facts))
+        self.query_one("#details", Quiet).say(small_print(facts), layout=True)
+
+    def _show_numbers(self, facts: Facts) -> None:
+        label, muted = Content.styled, "$text-muted"
+        val = Content.assemble(("● val loss ", "$primary"), (trend(facts), muted))
+        numbers = {
+            "iteration": (label(f"iteration of {facts.max_iters}", muted), facts.iteration),
+            "val": (val, units.loss(facts.val_loss)),
+            "train": (label("● train loss", "$secondary"), units.loss(facts.loss)),
+            "left": (label("time left", muted), _clock(facts.eta)),
+        }
+        for name, (text, value) in numbers.items():
+            self.query_one(f"#big-{name}", BigNumber).show(text, str(value))
+
+
+def _clock(seconds: float | None) -> str:
+    """A duration that digits can show: 0:42 rather than 42 s."""
+    if seconds is None:
+        return "-:--"
+    minutes, secs = divmod(max(0, round(seconds)), 60)
+    hours, mins = divmod(minutes, 60)
+    return f"{hours}:{mins:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+
+
+def brief(facts: Facts) -> Content:
+    """The big numbers in one line, for small terminals."""
+    pieces: list[tuple[str, str]] = [("val ", "$primary"), (units.loss(facts.val_loss), "bold")]
+    if trend(facts):
+        pieces.append((f" {trend(facts)}", "$text-muted"))
+    pieces += [("  train ", "$secondary"), (units.loss(facts.loss), "bold")]
+    if facts.eta is not None:
+        pieces += [("  left ", "$text-muted"), (units.duration(facts.eta), "bold")]
+    return Content.assemble(*pieces)
+
+
+def small_print(facts: Facts) -> Content:
+    """Label and value pairs, the most wanted first; what does not fit is cut at the end."""
+    pieces: list[tuple[str, str] | str] = []
+    for label, value in details(facts):
+        pieces += [(f"{label} ", "$text-muted"), (value, ""), "   "]
+    return Content.assemble(*pieces[:-1])
