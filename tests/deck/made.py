@@ -88,6 +88,17 @@ def running(where: Path) -> Made:
     return make(where, [*begun, *logs.sample(iteration=10, number=1)])
 
 
+def begun(where: Path) -> Made:
+    """One evaluation and a sample, no update: the least that the deck can show."""
+    return make(where, [logs.header(), *logs.curve([], {0: 4.2}), *logs.sample(iteration=0)])
+
+
+def worse(where: Path) -> Made:
+    """A run that forgot instead of learning."""
+    body = logs.curve([[3.0, 3.1]] * 2, {0: 3.0, 1: 3.2, 2: 3.3})
+    return make(where, [logs.header(), *body, *logs.sample(iteration=2), logs.end(2)])
+
+
 def brimful(where: Path) -> Made:
     """As many and as wide lines as fit, under long names."""
     wide = "LOUD MUMMERS SWARM WHOLESOME MAMMON WEST"

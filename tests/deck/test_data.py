@@ -95,17 +95,14 @@ def test_a_running_run_says_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_a_run_that_learned_nothing_is_not_praised(tmp_path: Path) -> None:
-    body = logs.curve([[3.0, 3.1]] * 2, {0: 3.0, 1: 3.2, 2: 3.3})
-    events = [logs.header(), *body, *logs.sample(), logs.end(2)]
-    told = data.run_data(*_parts(made.make(tmp_path / "run", events)))
+    told = data.run_data(*_parts(made.worse(tmp_path / "run")))
     assert not told.curves.improved
     assert told.curves.drop == Number(0.0, "0%")
     assert told.curves.largest_rise == near(0.2, "0.20")
 
 
 def test_a_number_that_was_not_measured_is_null(tmp_path: Path) -> None:
-    events = [logs.header(), *logs.curve([], {0: 3.0}), *logs.sample()]
-    told = data.run_data(*_parts(made.make(tmp_path / "run", events)))
+    told = data.run_data(*_parts(made.begun(tmp_path / "run")))
     assert told.curves.noise is None
     assert told.curves.largest_rise is None
     assert told.curves.train == ()

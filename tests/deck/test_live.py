@@ -78,7 +78,7 @@ def test_an_unfinished_run_is_called_so(browser: Chromium, stage: Stage, tmp_pat
     assert ["run.status", "running, iteration 10 of 20"] in look(browser, 7)["runs"]
 
 
-@pytest.mark.parametrize("kind", ["large", "hostile", "running", "brimful"])
+@pytest.mark.parametrize("kind", ["large", "hostile", "running", "brimful", "begun", "worse"])
 def test_every_slide_holds_another_run(
     browser: Chromium, stage: Stage, tmp_path: Path, kind: str
 ) -> None:
