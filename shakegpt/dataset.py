@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -144,7 +145,7 @@ def _narrow(ids: NDArray[np.uint32], n_vocab: int) -> Tokens:
 def _cached(paths: list[Path]) -> tuple[Tokens, Tokens] | None:
     try:
         train, val = (np.load(path, mmap_mode="r") for path in paths)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):  # none there, or not whole
         return None
     return train, val
 
@@ -158,4 +159,5 @@ def _keep(path: Path, array: Tokens) -> None:
             np.save(file, array)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def load_text(names: Iterable[str]) -> Text:
     names = list(names)
     parts = [part for name in names for part in _contents(name)]
     content = parts[0] if len(parts) == 1 else "\n\n".join(part.strip("\n") for part in parts)
-    if not content.strip():
+    if not content or content.isspace():
         raise ShakegptError(f"--dataset {' '.join(names)} is empty: give a text with words in it")
     digest = hashlib.sha256()
     for start in range(0, len(content), 1 << 24):
@@ -78,8 +79,9 @@ def _contents(name: str) -> list[str]:
     if name == "-":
         return [_decode(sys.stdin.buffer.read(), "standard input")]
     path = Path(name)
-    if path.is_dir():
-        return [_read(file) for file in _text_files(path)]
+    with suppress(OSError):  # a name too long for a path gets its sentence from _read
+        if path.is_dir():
+            return [_read(file) for file in _text_files(path)]
     return [_read(path)]
 
 
@@ -108,9 +110,10 @@ def _decode(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        place = error.start + len(data) - len(error.object)  # it does not count a byte-order mark
         raise ShakegptError(
-            f"{name} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it "
-            f"first, for example with `iconv -f latin1 -t utf-8 {name}`"
+            f"{name} is not UTF-8: byte {place} is 0x{data[place]:02x}; convert it first, for "
+            f"example with `iconv -f latin1 -t utf-8 {name}`"
         ) from None
 
 

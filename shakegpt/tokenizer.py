@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from shakegpt.errors import ShakegptError
 END_OF_TEXT = "<|endoftext|>"
 # GPT-2's rule for where a token may never reach across, from its released encoder
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_CUT = re.compile(r"(?<=\S)[ \n\r\t]")
 CHUNK = 1 << 20
 """Characters that are encoded at a time: keeps the memory for a 150 MB text small."""
 
@@ -117,12 +119,11 @@ class Decoder:
 
 
 def _chunks(text: str, start: int, end: int | None) -> Iterator[str]:
-    """Cut before a line break that follows a visible character: no token reaches across that."""
+    """Cut between a visible character and a blank: no token of `PATTERN` reaches across that."""
     end = len(text) if end is None else end
     while start < end:
-        cut = min(start + CHUNK, end)
-        while cut < end and not (text[cut] == "\n" and not text[cut - 1].isspace()):
-            cut += 1
+        found = _CUT.search(text, start + CHUNK, end)
+        cut = found.start() if found else end
         yield text[start:cut]
         start = cut
 
@@ -130,7 +131,7 @@ def _chunks(text: str, start: int, end: int | None) -> Iterator[str]:
 def _read_vocab(path: Path) -> dict[str, int]:
     try:
         vocab: dict[str, int] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShakegptError(f"{path} cannot be read as a vocabulary: {error}") from error
     ids = list(vocab.values()) if isinstance(vocab, dict) else []
     if not ids or not all(type(i) is int for i in ids) or sorted(ids) != list(range(len(ids))):

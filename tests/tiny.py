@@ -16,37 +16,10 @@ from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.model import GPT, GPTConfig
 
-WORDS = [
-    "the",
-    "king",
-    "and",
-    "queen",
-    "of",
-    "love",
-    "sweet",
-    "night",
-    "shall",
-    "thou",
-    "art",
-    "my",
-    "lord",
-    "good",
-    "sir",
-    "come",
-    "hither",
-    "speak",
-    "again",
-    "what",
-    "light",
-    "through",
-    "window",
-    "breaks",
-    "it",
-    "is",
-    "east",
-]
+_LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
+again what light through window breaks it is east"""
+WORDS = _LINES.split()
 SPEAKERS = ("HAMLET", "JULIET", "OPHELIA", "ROMEO")
-POCKET_VOCABULARY = len((POCKET / "merges.txt").read_text("utf-8").splitlines())
 
 
 def play(speeches: int = 60, seed: int = 0) -> str:
