@@ -1,0 +1,118 @@
+"""Axes of loss over iterations, shared by one run's figure and the comparison of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+
+from shakegpt_figures.style import BODY, HEIGHT, LABEL, SMALL, WIDTH, font
+
+Point = tuple[float, float]
+LEFT, RIGHT, TOP, BOTTOM = 190, 1330, 296, 948
+"""The plot's edges on the slide, px; the labels stand to its right."""
+LOG_FROM = 20
+"""Largest over smallest loss from which the axis is logarithmic."""
+PAD = 0.06
+"""Air above and below the curves, share of their height; beside them, share of the width."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How iterations and losses become px on the slide."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+    log: bool
+
+    def px(self, x: float, y: float) -> Point:
+        """A point of the data on the slide, px from the top left."""
+        across = (x - self.first) / (self.last - self.first)
+        up = (self.level(y) - self.level(self.low)) / (self.level(self.high) - self.level(self.low))
+        return LEFT + across * (RIGHT - LEFT), BOTTOM - up * (BOTTOM - TOP)
+
+    def level(self, y: float) -> float:
+        """A loss as the axis measures it."""
+        return math.log(y) if self.log else y
+
+    def loss(self, level: float) -> float:
+        """The loss at a level of the axis."""
+        return math.exp(level) if self.log else level
+
+
+def scale(points: Sequence[Point], iterations: int) -> Scale:
+    """A scale that shows all the points, with air around them; nothing is clipped."""
+    losses = [y for _, y in points]
+    low, high = min(losses), max(losses)
+    log = low > 0 and high / low > LOG_FROM
+    bare = Scale(0, max(1, iterations), low, high, log)
+    air = max(PAD * (bare.level(high) - bare.level(low)), 1e-3 * max(1.0, abs(bare.level(high))))
+    side = 0.035 * bare.last
+    return replace(
+        bare,
+        first=min(0.0, *(x for x, _ in points)) - side,
+        last=max(bare.last, *(x for x, _ in points)) + side,
+        low=bare.loss(bare.level(low) - air),
+        high=bare.loss(bare.level(high) + air),
+    )
+
+
+def clear_corner(
+    bare: Scale, points: Sequence[Point], wide: float, tall: float
+) -> tuple[Scale, Point]:
+    """Room for a note of `wide` x `tall` px in the corner where it costs least.
+
+    Returns the scale, stretched where the note would have covered a point, and the note's top left.
+    """
+    height = BOTTOM - TOP
+    low, high = bare.level(bare.low), bare.level(bare.high)
+    choices = []
+    for left in (True, False):
+        edge = LEFT + 20 if left else RIGHT - 20 - wide
+        near = [bare.level(y) for x, y in points if edge - 20 < bare.px(x, y)[0] < edge + wide + 20]
+        if not near:
+            near = [(low + high) / 2]
+        below = min(low, (min(near) * height - tall * high) / (height - tall))
+        above = max(high, (max(near) * height - tall * low) / (height - tall))
+        choices.append((low - below, replace(bare, low=bare.loss(below)), (edge, BOTTOM - tall)))
+        choices.append((above - high, replace(bare, high=bare.loss(above)), (edge, float(TOP))))
+    _, stretched, place = min(choices, key=lambda choice: choice[0])
+    return stretched, place
+
+
+def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
+    """The plot's axes: ticks at the evaluations while they are few, hairlines at the losses."""
+    box = (LEFT / WIDTH, 1 - BOTTOM / HEIGHT, (RIGHT - LEFT) / WIDTH, (BOTTOM - TOP) / HEIGHT)
+    axes = figure.add_axes(box, gid="plot")
+    axes.set_yscale("log" if at.log else "linear")
+    axes.set(xlim=(at.first, at.last), ylim=(at.low, at.high))
+    few = 2 <= len(evaluated) <= 9
+    axes.xaxis.set_major_locator(
+        FixedLocator(list(evaluated)) if few else MaxNLocator(8, integer=True, steps=[1, 2, 5, 10])
+    )
+    axes.yaxis.set_major_locator(
+        LogLocator(numticks=7) if at.log else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+    )
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.4g}")
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_fontproperties(font("sans", BODY - 2))
+    axes.set_xlabel("iteration", fontproperties=font("sans", BODY - 2), labelpad=10)
+    return axes
+
+
+def name_losses(slide: Axes, at: Scale) -> None:
+    """What the loss axis measures, above it where it reads without turning the head."""
+    unit = "loss, nats a token" + (" (logarithmic)" if at.log else "")
+    slide.text(
+        LEFT - 110, TOP - 40, unit, color=LABEL, fontproperties=font("sans", SMALL), va="baseline"
+    )

@@ -1,0 +1,61 @@
+r"""Text of a run made safe to draw: what has no shape, or no glyph in our fonts, becomes visible.
+
+Prompts, samples and names come from models and files. A newline turns into ↵, a space into ␣,
+controls and characters that the shipped fonts lack into escapes such as \u4e2d: a figure that
+fell back to a font of the machine would look different on the next one.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from matplotlib.ft2font import FT2Font
+
+from shakegpt_figures.style import Face, fitting, font_file
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, formats, unassigned, separators
+_NAMED = {"\n": "↵", "\t": "\\t", "\r": "\\r"}
+
+
+@lru_cache
+def _glyphs(face: Face) -> frozenset[int]:
+    return frozenset(FT2Font(str(font_file(face))).get_charmap())
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def drawable(text: str, face: Face = "sans") -> str:
+    """`text` with every character that `face` cannot show replaced by a name or an escape."""
+    shown = "".join(_drawable(char, face) for char in text)
+    if shown and unicodedata.combining(shown[0]):
+        return "◌" + shown  # an accent on its own needs something to sit on
+    return shown
+
+
+def _drawable(char: str, face: Face) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    if unicodedata.category(char) in _UNSEEN or ord(char) not in _glyphs(face):
+        return _escape(char)
+    return char
+
+
+def face_for(text: str, bold: bool = False) -> Face:
+    """Monospaced where it has all the glyphs, else the sans that knows more scripts."""
+    mono: Face = "mono bold" if bold else "mono"
+    if all(ord(char) in _glyphs(mono) for char in text if char.isprintable()):
+        return mono
+    return "bold" if bold else "sans"
+
+
+def token(text: str, room: float, size: float, bold: bool = False) -> tuple[str, Face]:
+    """A token as a person can tell it from others, cut to `room` px, and the face to draw it in."""
+    face = face_for(text, bold)
+    if not text:
+        return "(part of a character)", face
+    shown = drawable(text.replace(" ", "␣"), face)
+    return fitting(shown, room, size, face), face

@@ -1,0 +1,130 @@
+"""How the figures look: one palette, a few sizes, the fonts, and a slide to draw on in pixels.
+
+A figure is a 1920x1080 slide. It is 1920/72 inches wide at 72 dots an inch, so that a point is a
+pixel and a font size of 28 is 28 px on the slide. Nothing is smaller: at six picture heights from
+the wall that is what can still be read. Contrasts on the background, by WCAG: INK 15.6, LABEL 11.5,
+MUTED 6.7, CYAN 9.4, YELLOW 11.1, GREEN 9.8, ORANGE 7.5; all that is text has at least 4.5. Two lines
+are told apart by cyan and yellow (no colour blindness merges them) and by form; green and orange
+only repeat what a sign or a word says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+from matplotlib.textpath import TextPath
+
+WIDTH, HEIGHT = 1920, 1080
+"""The slide, px."""
+MARGIN = 80
+"""Left and right of everything, px."""
+
+BACKGROUND = "#1a1a2e"
+PANEL = "#24243f"
+"""Behind a group of things; text on it keeps its contrast."""
+INK = "#f1f5f9"
+LABEL = "#cbd5e1"
+MUTED = "#9ca3af"
+RULE = "#6f7796"
+"""Lines and arrows that are not text."""
+CYAN = "#22d3ee"
+YELLOW = "#facc15"
+GREEN = "#4ade80"
+ORANGE = "#fb923c"
+
+SMALL, BODY, LARGE, TITLE, HERO = 28, 34, 44, 58, 92
+"""Font sizes, px."""
+
+Face = Literal["sans", "bold", "mono", "mono bold"]
+_FILES: dict[str, str] = {
+    "sans": "DejaVuSans.ttf",
+    "bold": "DejaVuSans-Bold.ttf",
+    "mono": "DejaVuSansMono.ttf",
+    "mono bold": "DejaVuSansMono-Bold.ttf",
+}
+
+
+def font_file(face: Face) -> Path:
+    """The font that ships inside matplotlib; by path, since a system's own DejaVu may differ."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FILES[face]
+
+
+@lru_cache
+def font(face: Face, size: float) -> FontProperties:
+    """A face at a size in px."""
+    return FontProperties(fname=font_file(face), size=size)
+
+
+@contextmanager
+def talk() -> Iterator[None]:
+    """The talk's style and nothing of a user's own matplotlibrc: same log, same bytes."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        style = Path(__file__).with_name("talk.mplstyle")
+        matplotlib.rc_file(style, use_default_template=False)
+        yield
+
+
+def slide() -> tuple[Figure, Axes]:
+    """An empty slide, and axes over all of it in px from the top left corner."""
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
+    axes = figure.add_axes((0, 0, 1, 1), zorder=1)
+    axes.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def write(
+    axes: Axes,
+    x: float,
+    y: float,
+    text: str,
+    size: float = BODY,
+    colour: str = INK,
+    face: Face = "sans",
+    **how: Any,
+) -> Text:
+    """Put one line of text with its left end at (x, y), centred on y unless told otherwise."""
+    how = {"ha": "left", "va": "center_baseline", **how}
+    return axes.text(x, y, text, color=colour, fontproperties=font(face, size), **how)
+
+
+@lru_cache(maxsize=4096)
+def width(text: str, size: float, face: Face = "sans") -> float:
+    """How wide a line of text is, px."""
+    if not text.strip():
+        return len(text) * size * 0.32
+    return float(TextPath((0, 0), text, prop=font(face, size)).get_extents().width)
+
+
+def fitting(text: str, room: float, size: float, face: Face = "sans") -> str:
+    """The text, its end cut off with an ellipsis when it is wider than `room` px."""
+    if width(text, size, face) <= room:
+        return text
+    while text and width(text + "…", size, face) > room:
+        text = text[:-1]
+    return text + "…"
+
+
+def shrunk(text: str, room: float, size: float, face: Face = "sans", least: float = SMALL) -> float:
+    """The largest font size up to `size`, and at least `least`, at which `text` fits `room` px."""
+    return max(least, min(size, size * room / max(1.0, width(text, size, face))))
+
+
+def heading(axes: Axes, title: str, below: str) -> None:
+    """The claim of a figure in one line, and under it what it was measured on."""
+    room = WIDTH - 2 * MARGIN
+    size = shrunk(title, room, TITLE, "bold", least=40)
+    title = fitting(title, room, size, "bold")
+    write(axes, MARGIN, 92, title, size, face="bold", gid="title")
+    below = fitting(below, room, SMALL + 2)
+    write(axes, MARGIN, 164, below, SMALL + 2, LABEL, gid="below")
