@@ -149,9 +149,12 @@ def _resume(asked: ResumeArguments) -> int:
 
 def _shown(job: Callable[[Any], Path], past: History | None = None) -> int:
     """Run a training under the console that suits, which knows its past; returns the exit code."""
+    import signal
+
     from shakegpt.console import console
     from shakegpt.driver import Stopped
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
     with console(past) as log:
         try:
             job(log)

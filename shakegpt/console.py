@@ -115,12 +115,16 @@ class LiveConsole(PlainConsole):
     def _block(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         h = self.history
         if h.run is None:
             return Text("loading", style="dim")
-        bar = ProgressBar(total=max(h.max_iters, 1), completed=finished(h), width=40)
+        whole = max(h.max_iters, 1)
+        bar = Table.grid(padding=(0, 1))
+        share = Text(f"{finished(h) / whole:.0%}")
+        bar.add_row(ProgressBar(total=whole, completed=finished(h), width=40), share)
         parts: list[RenderableType] = [bar, Text(status_line(h, self._eta()))]
         if h.samples and not h.samples[-1].complete:
             view = h.samples[-1]
