@@ -1,0 +1,126 @@
+"""The full-screen plot: a readout line, the plot, the keys; other runs laid over on request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from shakegpt.history import History
+from shakegpt_tui import plot_series
+from shakegpt_tui.plot import Series
+from shakegpt_tui.printable import one_line
+from shakegpt_tui.readout import readout
+from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.widgets.loss_plot import LossPlot
+
+
+class PlotScreen(Screen[None]):
+    """Train and val loss of a run, large. Closing it returns nothing."""
+
+    DEFAULT_CSS = """
+    PlotScreen {
+        layout: vertical;
+        #readout { height: 1; padding: 0 1; background: $panel; }
+        #settings { height: 1; padding: 0 1; color: $foreground 60%; }
+        LossPlot { padding: 0; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Back", tooltip="Take the cursor away, then close the plot"),
+        Binding("q", "dismiss", "Close", show=False),
+        Binding("c", "compare", "Compare", tooltip="Lay other runs over this one"),
+    ]
+
+    class Loaded(Message):
+        """The curves of other runs were read."""
+
+        def __init__(self, others: Mapping[str, Sequence[Series]]) -> None:
+            super().__init__()
+            self.others = others
+
+    def __init__(self, history: History, runs: Sequence[Path] = ()) -> None:
+        """Plot `history`, which may grow (`refresh_history`), offering `runs` to compare with."""
+        super().__init__()
+        self.history = history
+        self.runs = list(runs)
+        self.chosen: list[Path] = []
+        self._seen: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Readout, plot, how it is drawn, keys."""
+        yield Static(id="readout", markup=False)
+        yield LossPlot(id="plot")
+        yield Static(id="settings", markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Show what there is, with the keys at the plot."""
+        self.query_one(LossPlot).focus()
+        self.refresh_history()
+
+    def refresh_history(self) -> None:
+        """Show what came to the history since; costs nothing when no loss did."""
+        told = self.history
+        mark = (len(told.steps), len(told.evals), told.iteration, len(told.resumes))
+        if mark != self._seen and (plot := self.query(LossPlot)):
+            self._seen = mark
+            plot.first().show(plot_series.of_history(told))
+
+    def on_loss_plot_changed(self, event: LossPlot.Changed) -> None:
+        """Say what is under the cursor and how the plot is drawn."""
+        plot, run = event.plot, self.history.run
+        line = readout(plot.at, plot.readings(), plot.other_readings(), run.time if run else None)
+        self.query_one("#readout", Static).update(line)
+        self.query_one("#settings", Static).update(_settings(plot))
+
+    def action_leave(self) -> None:
+        """Take the cursor away if there is one, else close."""
+        plot = self.query_one(LossPlot)
+        if plot.cursor is None:
+            self.dismiss()
+        else:
+            plot.put_cursor(None)
+
+    def action_compare(self) -> None:
+        """Ask which runs to lay over this one."""
+        if not self.runs:
+            self.notify("There is no other run to compare with.", severity="warning")
+            return
+        self.app.push_screen(PlotPicker(self.runs, self.chosen), self._picked)
+
+    def _picked(self, chosen: list[Path] | None) -> None:
+        if chosen is not None:
+            self.chosen = chosen
+            self._load(chosen)
+
+    @work(thread=True, exclusive=True, group="compare")
+    def _load(self, chosen: list[Path]) -> None:
+        self.post_message(self.Loaded({_name(run): plot_series.of_run(run) for run in chosen}))
+
+    def on_plot_screen_loaded(self, event: Loaded) -> None:
+        """Draw the other runs."""
+        self.query_one(LossPlot).compare(event.others)
+
+
+def _name(run: Path) -> str:
+    """A run's name without the day, which its neighbours share."""
+    return one_line(re.sub(r"^\d{4}-\d\d-\d\dT(\d\d)-(\d\d)-\d\d-", r"\1:\2 ", run.name))
+
+
+def _settings(plot: LossPlot) -> str:
+    smoothing = f"train smoothed {plot.smoothing:g}" if plot.smoothing else "train not smoothed"
+    lo, hi = plot.view.window(plot.extent)
+    whole = plot.view.span is None
+    shown = "whole run" if whole else f"iterations {lo:.0f} to {hi:.0f}"
+    follows = "" if whole or not plot.view.follows else ", following"
+    scale = "log" if plot.look.log else "linear"
+    return f"{shown}{follows}  ·  {scale}  ·  {smoothing}  ·  {plot.look.symbols.name}"

@@ -1,0 +1,94 @@
+"""Which other runs to lay over a plot: a list to tick, read from their logs in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Footer, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from shakegpt import runs
+from shakegpt_tui import units
+from shakegpt_tui.printable import one_line
+
+NAME_WIDTH = 34
+
+
+class PlotPicker(ModalScreen[list[Path] | None]):
+    """Returns the runs that are ticked, or None when the choice is left as it was."""
+
+    DEFAULT_CSS = """
+    PlotPicker {
+        align: center middle;
+        & > Vertical {
+            width: 90%; max-width: 90; height: auto; max-height: 90%;
+            border: round $primary; background: $surface; padding: 0 1;
+        }
+        SelectionList, SelectionList:focus {
+            height: auto; max-height: 1fr; border: none; padding: 0; background: $surface;
+        }
+        Static { height: 1; color: $foreground 60%; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "done", "Compare", priority=True),
+        Binding("escape", "dismiss(None)", "Cancel"),
+    ]
+
+    class Found(Message):
+        """What the runs' logs say was read."""
+
+        def __init__(self, summaries: list[runs.RunSummary]) -> None:
+            super().__init__()
+            self.summaries = summaries
+
+    def __init__(self, offered: Sequence[Path], chosen: Sequence[Path]) -> None:
+        super().__init__()
+        self.offered, self.chosen = list(offered), set(chosen)
+
+    def compose(self) -> ComposeResult:
+        """The list, and how to use it."""
+        with Vertical() as box:
+            box.border_title = "Compare with"
+            yield SelectionList[Path]()
+            yield Static("space ticks, enter compares, escape leaves it as it is", markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Read the logs, newest run first."""
+        self.query_one(SelectionList).loading = True
+        self._summarize()
+
+    @work(thread=True, exclusive=True)
+    def _summarize(self) -> None:
+        found = [runs.summarize(run) for run in self.offered]
+        found.sort(key=lambda summary: summary.started, reverse=True)
+        self.post_message(self.Found(found))
+
+    def on_plot_picker_found(self, event: Found) -> None:
+        """Offer the runs."""
+        chooser = self.query_one(SelectionList)
+        chooser.loading = False
+        chooser.add_options(
+            [Selection(_line(run), run.path, run.path in self.chosen) for run in event.summaries]
+        )
+        chooser.focus()
+
+    def action_done(self) -> None:
+        """Return the ticked runs."""
+        self.dismiss(list(self.query_one(SelectionList).selected))
+
+
+def _line(run: runs.RunSummary) -> Content:
+    losses = f"{units.loss(run.first_val):>6} → {units.loss(run.best_val):<6}"
+    name = one_line(run.name, NAME_WIDTH).ljust(NAME_WIDTH)
+    return Content.assemble(name, "  ", (losses, "$primary"), "  ", (run.state, "dim"))

@@ -1,0 +1,308 @@
+"""The loss plot: axes, raw and smoothed train loss, val loss, other runs; zoom, pan, cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from shakegpt_tui import units
+from shakegpt_tui.plot import Extent, Reading, Series, nearest, read, smoothed, x_extent
+from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, plain_label, waiting
+from shakegpt_tui.plot_raster import SYMBOLS
+from shakegpt_tui.plot_view import View
+from shakegpt_tui.printable import one_line
+from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
+
+SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+"""Weights of the moving average that + and - go through."""
+LABEL_WIDTH = 14
+"""Characters of another run's name at the end of its curve."""
+
+
+class LossPlot(FrameView, can_focus=True):
+    """Losses over iterations. `show` gives it a run's curves, `compare` those of other runs."""
+
+    DEFAULT_CSS = """
+    LossPlot { height: 1fr; width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "cursor(-1)", "Cursor", key_display="←→", tooltip="Read values: one back"),
+        Binding("right", "cursor(1)", "Cursor right", show=False, tooltip="Read values: one on"),
+        Binding("home", "cursor_to_end(-1)", "Cursor to the left edge", show=False),
+        Binding("end", "newest", "Newest", tooltip="Follow the newest iteration"),
+        Binding("up,i", "zoom(0.7)", "Zoom", key_display="↑↓", tooltip="Zoom in at the cursor"),
+        Binding("down,o", "zoom(1.4286)", "Zoom out", show=False),
+        Binding("comma,shift+left", "pan(-0.2)", "Pan", key_display=", .", tooltip="Pan left"),
+        Binding("full_stop,shift+right", "pan(0.2)", "Pan right", show=False),
+        Binding("0", "whole", "Whole run", key_display="0"),
+        Binding("l", "log", "Log", tooltip="Logarithmic or linear losses"),
+        Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+ -", tooltip="Smoother"),
+        Binding("minus", "smooth(-1)", "Less smooth", show=False),
+        Binding("b", "symbols", "Symbols", tooltip="Braille, blocks or ASCII"),
+    ]
+
+    class Changed(Message):
+        """The cursor moved, or what is shown or how it is shown changed."""
+
+        def __init__(self, plot: LossPlot) -> None:
+            super().__init__()
+            self.plot = plot
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.look = Look()
+        self.view = View()
+        self.smoothing = 0.6
+        self.cursor: float | None = None
+        """The x that is read out, None without a cursor."""
+        self.others: Mapping[str, Sequence[Series]] = {}
+        self._series: Sequence[Series] = ()
+        self._smooth: dict[int, Series] = {}
+        """id of a series -> its smoothed curve, as last drawn."""
+        self._dragged: tuple[int, View] | None = None
+
+    def show(self, series: Sequence[Series]) -> None:
+        """Show these curves from now on; cheap to call for every new record."""
+        if series != self._series:
+            self._series = series
+            self.redraw_soon()
+            self._tell()
+
+    def compare(self, others: Mapping[str, Sequence[Series]]) -> None:
+        """Lay the curves of other runs, by the name to show, behind those of this one."""
+        self.others = others
+        self.redraw()
+        self._tell()
+
+    def draw_frame(self, width: int, height: int) -> Frame:
+        """The curves at the present view, without the cursor."""
+        self._smooth.clear()
+        if any(len(series.xs) for series in self._all()):
+            return draw(self._curves(), width, height, self.view, self.look)
+        return waiting(width, height)
+
+    def _curves(self) -> list[Curve]:
+        """From the back to the front: other runs, raw train loss, smoothed, val."""
+        curves = [
+            curve
+            for k, (name, series) in enumerate(self.others.items())
+            for curve in self._other(name, series, f"run{k % RUN_COLOURS + 1}")
+        ]
+        return curves + [curve for series in self._series for curve in self._own(series)]
+
+    def _own(self, series: Series) -> list[Curve]:
+        label = f"{series.name} {units.loss(series.latest)}"
+        if series.kind == "val":
+            return [Curve(series, "val", label, points=True)]
+        if not self.smoothing:
+            return [Curve(series, "train", label)]
+        smooth = self._smooth[id(series)] = smoothed(series, self.smoothing)
+        return [Curve(series, "raw"), Curve(smooth, "train", label)]
+
+    def _other(self, name: str, own: Sequence[Series], role: str) -> list[Curve]:
+        curves = []
+        for series in own:
+            if series.kind == "val":
+                label = f"{plain_label(one_line(name, LABEL_WIDTH))} {units.loss(series.latest)}"
+                curves.append(Curve(series, role, label, points=True))
+            else:
+                curves.append(Curve(smoothed(series, self.smoothing), role))
+        return curves
+
+    def _all(self) -> Iterator[Series]:
+        yield from self._series
+        for series in self.others.values():
+            yield from series
+
+    @property
+    def extent(self) -> Extent:
+        """First and last iteration of all curves."""
+        return x_extent(list(self._all()))
+
+    @property
+    def at(self) -> float | None:
+        """The x that is read out: the cursor, or the newest without one; None without points."""
+        if self.cursor is not None:
+            return self.cursor
+        return max((s.xs[-1] for s in self._series if len(s.xs)), default=None)
+
+    def readings(self) -> list[Reading]:
+        """What the run's own curves say there: train, smooth, val."""
+        if self.at is None:
+            return []
+        curves = [
+            part for series in self._series for part in (series, self._smooth.get(id(series)))
+        ]
+        return [r for s in curves if s is not None and (r := read(s, self.at)) is not None]
+
+    def other_readings(self) -> dict[str, Reading]:
+        """The val loss of the other runs there, by their names."""
+        found = {}
+        for name, curves in self.others.items():
+            val = next((series for series in curves if series.kind == "val"), None)
+            reading = None if val is None or self.at is None else read(val, self.at)
+            if reading is not None:
+                found[name] = reading
+        return found
+
+    def finish(self, frame: Frame) -> Frame:
+        """`frame` with a hairline at the cursor, and the points that it reads."""
+        column = None if self.cursor is None else frame.column_of(self.cursor)
+        if column is None:
+            return frame
+        topped = copy(frame)
+        topped.chars = [list(row) for row in frame.chars]
+        topped.roles = [list(row) for row in frame.roles]
+        for row in range(frame.top, frame.top + frame.height):
+            if frame.roles[row][column] in ("", "grid", "raw"):
+                topped.put(column, row, self.look.symbols.down_line, "cursor")
+        self._mark(topped)
+        return topped
+
+    def _mark(self, frame: Frame) -> None:
+        for reading in self.readings():
+            column = frame.column_of(reading.x)
+            row = None if reading.y is None else frame.row_of(reading.y)
+            if column is not None and row is not None:
+                role = "val" if reading.series.kind == "val" else "train"
+                frame.put(column, row, self.look.symbols.point, role)
+
+    def _tell(self) -> None:
+        self.post_message(self.Changed(self))
+
+    def _changed(self) -> None:
+        self.redraw()
+        self._tell()
+
+    def put_cursor(self, x: float | None) -> None:
+        """Read out the iteration nearest to `x`; None takes the cursor away."""
+        self.cursor = None if x is None else self._snapped(x)
+        self.repaint()
+        self._tell()
+
+    def _snapped(self, x: float) -> float:
+        found = [(abs(r.x - x), r.x) for s in self._all() if (r := read(s, x)) is not None]
+        return min(found)[1] if found else x
+
+    def action_cursor(self, by: int) -> None:
+        """Move the cursor one column, and at least one point, to the left or right."""
+        frame = self.frame
+        if self.cursor is None:
+            self.put_cursor(frame.x_range[1] if by < 0 else frame.x_range[0])
+            return
+        column = frame.column_of(self.cursor)
+        aim = self.cursor if column is None else frame.x_at(column + by)
+        target = self._snapped(aim)
+        if (target - self.cursor) * by <= 0:
+            target = self._neighbour(by)
+        self.cursor = target
+        self._reveal(target)
+        self.put_cursor(target)
+
+    def _neighbour(self, by: int) -> float:
+        """The next point left or right of the cursor in any curve; the cursor at the ends."""
+        assert self.cursor is not None
+        best: float | None = None
+        for series in self._all():
+            index = nearest(series.xs, self.cursor)
+            for x in series.xs[max((index or 0) - 1, 0) : (index or 0) + 2]:
+                ahead = (x - self.cursor) * by
+                if ahead > 0 and (best is None or ahead < (best - self.cursor) * by):
+                    best = x
+        return self.cursor if best is None else best
+
+    def _reveal(self, x: float) -> None:
+        lo, hi = self.view.window(self.extent)
+        if not lo <= x <= hi:
+            self.view = self.view.pan(x - (lo if x < lo else hi), self.extent)
+            self._changed()
+
+    def action_cursor_to_end(self, by: int) -> None:
+        """Put the cursor at the left or right edge."""
+        self.put_cursor(self.frame.x_range[0 if by < 0 else 1])
+
+    def action_newest(self) -> None:
+        """Go to the newest iteration and stay with it."""
+        self.view = View(self.view.span)
+        self.cursor = None
+        self._changed()
+
+    def action_zoom(self, factor: float) -> None:
+        """Zoom around the cursor; without one around the middle."""
+        lo, hi = self.view.window(self.extent)
+        at = (lo + hi) / 2 if self.cursor is None else min(max(self.cursor, lo), hi)
+        self._zoom(factor, at)
+
+    def _zoom(self, factor: float, at: float) -> None:
+        self.view = self.view.zoom(factor, at, self.extent)
+        self._changed()
+
+    def action_pan(self, share: float) -> None:
+        """Move the window by that share of its width."""
+        lo, hi = self.view.window(self.extent)
+        self.view = self.view.pan(share * (hi - lo), self.extent)
+        self._changed()
+
+    def action_whole(self) -> None:
+        """Show the whole run."""
+        self.view = View()
+        self._changed()
+
+    def action_log(self) -> None:
+        """Switch between logarithmic and linear losses."""
+        self.look = Look(self.look.symbols, not self.look.log)
+        self._changed()
+
+    def action_smooth(self, by: int) -> None:
+        """Smooth train loss more or less."""
+        place = SMOOTHINGS.index(self.smoothing) + by
+        self.smoothing = SMOOTHINGS[min(max(place, 0), len(SMOOTHINGS) - 1)]
+        self._changed()
+
+    def action_symbols(self) -> None:
+        """Draw with the next set of symbols."""
+        names = list(SYMBOLS)
+        following = names[(names.index(self.look.symbols.name) + 1) % len(names)]
+        self.look = Look(SYMBOLS[following], self.look.log)
+        self._changed()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The wheel zooms in at the pointer."""
+        event.stop()
+        self._zoom(0.8, self.frame.x_at(event.x))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel zooms out at the pointer."""
+        event.stop()
+        self._zoom(1.25, self.frame.x_at(event.x))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Dragging pans from here."""
+        self._dragged = (event.x, self.view)
+        self.capture_mouse()
+
+    def on_mouse_up(self) -> None:
+        """The drag is over."""
+        self._dragged = None
+        self.release_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """The pointer is a cursor; with a button down it pulls the picture along."""
+        if self._dragged is None:
+            self.put_cursor(self.frame.x_at(event.x))
+            return
+        start, view = self._dragged
+        lo, hi = view.window(self.extent)
+        distance = (start - event.x) / max(self.frame.width - 1, 1) * (hi - lo)
+        self.view = view.pan(distance, self.extent)
+        self._changed()
+
+    def on_click(self, event: events.Click) -> None:
+        """Two clicks show the whole run again."""
+        if event.chain == 2:
+            self.action_whole()

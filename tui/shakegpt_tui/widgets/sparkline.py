@@ -1,0 +1,49 @@
+"""The losses of a run at a glance: train and val on one scale in a few rows, values at the ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shakegpt_tui import units
+from shakegpt_tui.plot import Series, smoothed
+from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, waiting
+from shakegpt_tui.plot_raster import BRAILLE, Symbols
+from shakegpt_tui.widgets.frame_view import FrameView
+
+SMOOTHING = 0.6
+"""Weight of the moving average of train loss; its raw values show dim behind it."""
+
+
+class LossSparkline(FrameView):
+    """Train and val loss, labelled at their ends; values that are missing are gaps."""
+
+    DEFAULT_CSS = """
+    LossSparkline { height: 5; width: 1fr; }
+    """
+
+    def __init__(
+        self, symbols: Symbols = BRAILLE, *, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.symbols = symbols
+        self._series: Sequence[Series] = ()
+
+    def show(self, series: Sequence[Series]) -> None:
+        """Show these curves from now on; cheap to call for every new record."""
+        if series != self._series:
+            self._series = series
+            self.redraw_soon()
+
+    def draw_frame(self, width: int, height: int) -> Frame:
+        """The curves without axes: the labels carry the numbers."""
+        curves = [curve for series in self._series for curve in _curves(series, height)]
+        if not any(len(curve.series.xs) for curve in curves):
+            return waiting(width, height)
+        return draw(curves, width, height, look=Look(self.symbols, axes=False))
+
+
+def _curves(series: Series, height: int) -> list[Curve]:
+    label = f"{series.name} {units.loss(series.latest)}"
+    if series.kind != "train":
+        return [Curve(series, series.kind, label, points=height > 3)]
+    return [Curve(series, "raw"), Curve(smoothed(series, SMOOTHING), "train", label)]
