@@ -23,7 +23,7 @@ from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_base import RunBase
-from shakegpt_tui.themes import CYCLE, OWN, WITHOUT_COLOUR, is_theme
+from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
 
@@ -74,6 +74,10 @@ class ShakegptApp(App[str]):
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, for themes that lack them."""
+        return DEFAULTS
 
     def on_mount(self) -> None:
         """Show the first screen, and notice a terminal that went away without a signal."""

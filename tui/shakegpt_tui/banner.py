@@ -15,7 +15,7 @@ from shakegpt_tui.trainer import last_words
 if TYPE_CHECKING:
     from shakegpt_tui.screens.run import RunScreen
 
-TROUBLE, WORD, QUIET = "bold reverse $error", "bold reverse $warning", "$text-muted"
+TROUBLE, WORD, QUIET = "bold reverse $error", "bold reverse $warning", "$quiet"
 
 
 def banner(screen: RunScreen, now: Facts) -> Content:

@@ -185,6 +185,15 @@ def headline(f: Facts) -> str:
     return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
 
 
+def loss_line(f: Facts) -> str:
+    """The losses in one plain line."""
+    parts = [f"val loss {units.loss(f.val_loss)} {trend(f)}".rstrip()]
+    parts.append(f"train loss {units.loss(f.loss)}")
+    if f.eta is not None:
+        parts.append(f"time left {units.duration(f.eta)}")
+    return "  ".join(parts)
+
+
 def details(f: Facts) -> list[tuple[str, str]]:
     """(label, value) of the small print, most wanted first; what is unknown is left out."""
     saved = f"{units.ago(f.saved_age)} at {f.saved_iteration}" if f.saved_age is not None else None

@@ -22,6 +22,7 @@ DARK = Theme(
     surface="#1b1d24",
     panel="#262933",
     dark=True,
+    variables={"quiet": "#9a978f", "rule": "#474a55"},
 )
 LIGHT = Theme(
     name="shakegpt-light",
@@ -36,6 +37,7 @@ LIGHT = Theme(
     surface="#f3eee2",
     panel="#e6dfcf",
     dark=False,
+    variables={"quiet": "#6c6960", "rule": "#c9c0ab"},
 )
 CLEAR = Theme(
     name="shakegpt-clear",
@@ -50,7 +52,10 @@ CLEAR = Theme(
     surface="#181b20",
     panel="#252a31",
     dark=True,
+    variables={"quiet": "#a0a4aa", "rule": "#4a515b"},
 )
+DEFAULTS = {"quiet": "ansi_bright_black", "rule": "ansi_bright_black"}
+"""$quiet (small print) and $rule (lines) for themes that are not ours."""
 OWN = (DARK, LIGHT, CLEAR)
 CYCLE = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light", CLEAR.name)
 """What the theme key goes through; the command palette offers Textual's other themes as well."""

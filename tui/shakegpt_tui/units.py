@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shakegpt import wording
+
 NOTHING = "–"
 
 
@@ -49,18 +51,12 @@ def ago(seconds: float | None) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes, in powers of 1000 as disks and system monitors have them.
+    """Bytes in the unit that suits, as everywhere in shakegpt.
 
-    >>> size(812_345_678), size(3_250_000_000), size(None)
-    ('812 MB', '3.25 GB', '–')
+    >>> size(812_345_678), size(None)
+    ('775 MiB', '–')
     """
-    if count is None:
-        return NOTHING
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
-            value = count / factor
-            return f"{value:.2f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
-    return f"{count} B"
+    return NOTHING if count is None else wording.size(count)
 
 
 def rate(value: float | None) -> str:

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from shakegpt_tui.keys import heading_of
 from shakegpt_tui.widgets.quiet import Quiet
 
 KEY_WIDTH = 9
@@ -54,10 +55,10 @@ def key_table(bindings: Iterable[Binding], display: Callable[[Binding], str]) ->
 def _grouped(bindings: Iterable[Binding]) -> dict[str, list[tuple[list[Binding], str]]]:
     groups: dict[str, list[tuple[list[Binding], str]]] = {}
     for binding in bindings:
-        text = binding.tooltip or binding.description
+        text = binding.tooltip or (binding.description if binding.show else "")
         if not text or binding.system:
             continue
-        rows = groups.setdefault(binding.group.description if binding.group else "Keys", [])
+        rows = groups.setdefault(heading_of(binding), [])
         if rows and rows[-1][1] == text:
             rows[-1][0].append(binding)
         else:

@@ -25,7 +25,7 @@ class Reading(RunBase):
         pane, beside = self.query_one("#shown", SamplePane), self.query_one("#beside", SamplePane)
         if shown is None:
             beside.display = False
-            pane.say(Content.styled(self.nothing_yet(), "$text-muted"))
+            pane.word(Content.styled(self.nothing_yet(), "$quiet"))
             return
         partner = self.browser.partner() if kept.compare else None
         beside.display = partner is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 
 from shakegpt.history import History
@@ -13,10 +13,10 @@ from shakegpt.runlog import Problem
 from shakegpt_tui.driver import Line, Status
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.printable import one_line
-from shakegpt_tui.widgets.quiet import Quiet
+from shakegpt_tui.widgets.following import Following
 
 COLOURS: dict[Status, str] = {
-    "asked": "$text-muted",
+    "asked": "$quiet",
     "unanswered": "bold $warning",
     "accepted": "$secondary",
     "done": "$success",
@@ -31,24 +31,20 @@ class Activity(Vertical):
 
     def compose(self) -> ComposeResult:
         """Commands above messages."""
-        with VerticalScroll(id="commands", can_focus=False):
-            yield Quiet(classes="list")
-        with VerticalScroll(id="messages", can_focus=False):
-            yield Quiet(classes="list")
+        yield Following(id="commands")
+        yield Following(id="messages")
 
     def on_mount(self) -> None:
-        """Name the lists and follow their ends."""
-        for name in ("commands", "messages"):
-            scroll = self.query_one(f"#{name}", VerticalScroll)
-            scroll.border_title = name
-            scroll.anchor()
+        """Name the lists."""
+        for scroll in self.query(Following):
+            scroll.border_title = scroll.id
 
     def show(self, commands: Sequence[Line], messages: Sequence[Content]) -> None:
         """Show both lists, oldest first."""
         lines = [command(line) for line in commands]
-        nothing = Content.styled("none yet", "$text-muted")
-        self.query_one("#commands Quiet", Quiet).say(_joined(lines) or nothing, layout=True)
-        self.query_one("#messages Quiet", Quiet).say(_joined(messages) or nothing, layout=True)
+        nothing = Content.styled("none yet", "$quiet")
+        self.query_one("#commands", Following).say(_joined(lines) or nothing)
+        self.query_one("#messages", Following).say(_joined(messages) or nothing)
 
 
 def _joined(lines: Sequence[Content]) -> Content:
@@ -69,13 +65,11 @@ def messages(
         for problem in problems[-MOST_MESSAGES:]
     ]
     said += [
-        Content.assemble(
-            (f"{w.iteration:>4}  ", "$text-muted"), (one_line(w.message, 400), "$warning")
-        )
+        Content.assemble((f"{w.iteration:>4}  ", "$quiet"), (one_line(w.message, 400), "$warning"))
         for w in history.warnings[-MOST_MESSAGES:]
     ]
     said += [
-        Content.styled(f"{r.iteration:>4}  resumed on {one_line(r.host, 40)}", "$text-muted")
+        Content.styled(f"{r.iteration:>4}  resumed on {one_line(r.host, 40)}", "$quiet")
         for r in history.resumes[-MOST_MESSAGES:]
     ]
     if history.end is not None and not facts.moving:

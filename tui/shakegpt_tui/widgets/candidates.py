@@ -32,13 +32,13 @@ class Candidates(Quiet):
 
 def _head(token: Token, count: int) -> Content:
     return Content.assemble(
-        (f"token {token.index + 1} of {count} ", "$text-muted"), (_name(token.text), "bold")
+        (f"token {token.index + 1} of {count} ", "$quiet"), (_name(token.text), "bold")
     )
 
 
 def _draw_line(token: Token) -> Content:
     text = f"drawn at {_share(token.probability)}, model {_share(token.raw)}, rank {token.rank}"
-    return Content.styled(text, "$text-muted")
+    return Content.styled(text, "$quiet")
 
 
 def _line(candidate: Candidate, drawn: bool, width: int) -> Content:
@@ -47,7 +47,7 @@ def _line(candidate: Candidate, drawn: bool, width: int) -> Content:
     return Content.assemble(
         (f"{'▸' if drawn else ' '} {name:<{NAME_WIDTH}} ", style),
         (bar(candidate.probability, width), "$primary" if drawn else "$secondary"),
-        (f" {_share(candidate.probability):>6}", style or "$text-muted"),
+        (f" {_share(candidate.probability):>6}", style or "$quiet"),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -12,11 +10,11 @@ from shakegpt.events import Settings
 from shakegpt.history import SampleView
 from shakegpt_tui.browse import full_text
 from shakegpt_tui.printable import one_line, printable
-from shakegpt_tui.widgets.quiet import Quiet
+from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset
 
 
-class SamplePane(VerticalScroll, can_focus=False):
+class SamplePane(Following, can_focus=False):
     """Shows a sample; follows its end while it grows, unless the reader scrolled away."""
 
     class TokenClicked(Message):
@@ -32,20 +30,11 @@ class SamplePane(VerticalScroll, can_focus=False):
         self.view: SampleView | None = None
         self._drawn: tuple[object, ...] = ()
 
-    def compose(self) -> ComposeResult:
-        """The text, scrolled by its pane."""
-        yield Quiet(classes="sample-text")
-
-    @property
-    def text(self) -> str:
-        """What is on show."""
-        return self.query_one(Quiet).said
-
-    def say(self, content: Content) -> None:
+    def word(self, content: Content) -> None:
         """Show a word instead of a sample."""
         self.view, self._drawn = None, ()
         self.border_title, self.border_subtitle = "", ""
-        self.query_one(Quiet).say(content, layout=True)
+        self.say(content)
 
     def show(self, view: SampleView, look: Look, place: str) -> None:
         """Show `view`; `place` says where in the run it stands, as `3 of 5`."""
@@ -55,19 +44,15 @@ class SamplePane(VerticalScroll, can_focus=False):
         changed, self.view, self._drawn = view is not self.view, view, drawn
         self.border_title = Content(title(view, place))
         self.border_subtitle = legend() if look.probabilities else Content(subtitle(view))
-        self.query_one(Quiet).say(styled(view, look), layout=True)
         if changed:
-            self._begin(view)
+            self.following = view.end is None
+        self.say(styled(view, look))
+        if changed and view.end is not None:
+            self.scroll_home(animate=False, immediate=True)
         if look.token is not None:
             self._reveal(token_offset(view, look.token))
         elif look.hit is not None:
             self._reveal(look.hit)
-
-    def _begin(self, view: SampleView) -> None:
-        growing = view.end is None
-        self.anchor(growing)
-        if not growing:
-            self.scroll_home(animate=False, immediate=True)
 
     def _reveal(self, offset: int) -> None:
         """Scroll so that the character at `offset` is in view."""
@@ -78,7 +63,7 @@ class SamplePane(VerticalScroll, can_focus=False):
         row = len(before.wrap(width)) - 1
         top, height = round(self.scroll_y), self.scrollable_content_region.height
         if not top <= row < top + height:
-            self.anchor(False)
+            self.following = False
             target = max(0, row - height // 2)
             self.call_after_refresh(self.scroll_to, y=target, animate=False, immediate=True)
 

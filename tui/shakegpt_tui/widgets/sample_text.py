@@ -16,7 +16,7 @@ from shakegpt_tui.browse import full_text, occurrences
 from shakegpt_tui.printable import printable
 
 LEVELS: tuple[tuple[float, str, str], ...] = (
-    (0.6, "≥60%", "$text-muted"),
+    (0.6, "≥60%", "$quiet"),
     (0.3, "≥30%", "$foreground"),
     (0.1, "≥10%", "$secondary"),
     (0.02, "≥2%", "bold $primary"),

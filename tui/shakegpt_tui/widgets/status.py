@@ -58,7 +58,7 @@ class ProgressLine(Widget):
         halves = round(self.fraction * self.size.width * 2)
         filled = "━" * (halves // 2) + "╸" * (halves % 2)
         rest = "─" * (self.size.width - len(filled))
-        return Content.assemble((filled, "$primary"), (rest, "$panel-lighten-2"))
+        return Content.assemble((filled, "$primary"), (rest, "$rule"))
 
     def validate_fraction(self, fraction: float) -> float:
         """Only changes that can be seen repaint."""
@@ -88,14 +88,14 @@ class Status(Vertical):
         chip.say(Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"), layout=True)
         self.query_one("#headline", Quiet).say(Content.styled(headline(facts), "bold"))
         subject = " · ".join(filter(None, (facts.model, facts.dataset, facts.device)))
-        self.query_one("#subject", Quiet).say(Content.styled(subject, "$text-muted"), layout=True)
+        self.query_one("#subject", Quiet).say(Content.styled(subject, "$quiet"), layout=True)
         self.query_one(ProgressLine).fraction = facts.fraction
         self._show_numbers(facts)
         self.query_one("#brief", Quiet).say(brief(facts))
         self.query_one("#details", Quiet).say(small_print(facts), layout=True)
 
     def _show_numbers(self, facts: Facts) -> None:
-        label, muted = Content.styled, "$text-muted"
+        label, muted = Content.styled, "$quiet"
         val = Content.assemble(("● val loss ", "$primary"), (trend(facts), muted))
         numbers = {
             "iteration": (label(f"iteration of {facts.max_iters}", muted), facts.iteration),
@@ -120,10 +120,10 @@ def brief(facts: Facts) -> Content:
     """The big numbers in one line, for small terminals."""
     pieces: list[tuple[str, str]] = [("val ", "$primary"), (units.loss(facts.val_loss), "bold")]
     if trend(facts):
-        pieces.append((f" {trend(facts)}", "$text-muted"))
+        pieces.append((f" {trend(facts)}", "$quiet"))
     pieces += [("  train ", "$secondary"), (units.loss(facts.loss), "bold")]
     if facts.eta is not None:
-        pieces += [("  left ", "$text-muted"), (units.duration(facts.eta), "bold")]
+        pieces += [("  left ", "$quiet"), (units.duration(facts.eta), "bold")]
     return Content.assemble(*pieces)
 
 
@@ -131,5 +131,5 @@ def small_print(facts: Facts) -> Content:
     """Label and value pairs, the most wanted first; what does not fit is cut at the end."""
     pieces: list[tuple[str, str] | str] = []
     for label, value in details(facts):
-        pieces += [(f"{label} ", "$text-muted"), (value, ""), "   "]
+        pieces += [(f"{label} ", "$quiet"), (value, ""), "   "]
     return Content.assemble(*pieces[:-1])

@@ -1,0 +1,37 @@
+"""Whether there is a terminal that the UI can be shown on, and how gently it must be treated."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def missing() -> str | None:
+    """Why there is no terminal for a screen, in a few words; None when there is one.
+
+    Textual reads keys from stdin and writes to stderr: at the end of either it would spin.
+    """
+    if not _is_tty(sys.stdin):
+        return "stdin is not a terminal"
+    if not _is_tty(sys.stderr):
+        return "stderr is not a terminal"
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        return f"TERM is {os.environ.get('TERM', '')!r}"
+    return None
+
+
+def _is_tty(stream: object) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and bool(isatty())
+
+
+def tune() -> None:
+    """Set what Textual reads from the environment; call it before Textual is imported.
+
+    Fewer frames and no animation keep a slow line from filling up, over which the loop would wait.
+    """
+    remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
+    os.environ.setdefault("TEXTUAL_FPS", "15" if remote else "30")
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if "NO_COLOR" in os.environ:  # decided by Textual when the app is made, by its theme
+        os.environ["TEXTUAL_THEME"] = "ansi-dark"
