@@ -3,8 +3,8 @@
 A figure is a 1920x1080 slide. It is 1920/72 inches wide at 72 dots an inch, so that a point is a
 pixel and a font size of 28 is 28 px on the slide. Nothing is smaller: at six picture heights from
 the wall that is what can still be read. Contrasts on the background, by WCAG: INK 15.6, LABEL 11.5,
-MUTED 6.7, CYAN 9.4, YELLOW 11.1, GREEN 9.8, ORANGE 7.5; all that is text has at least 4.5. Two lines
-are told apart by cyan and yellow (no colour blindness merges them) and by form; green and orange
+MUTED 6.7, CYAN 9.4, YELLOW 11.1, GREEN 9.8, ORANGE 7.5; all text has at least 4.5. Two lines are
+told apart by cyan and yellow (no colour blindness merges them) and by form; green and orange
 only repeat what a sign or a word says.
 """
 

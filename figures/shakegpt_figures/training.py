@@ -141,7 +141,9 @@ def _plot(
     axes.plot(x, y, "o", color=CYAN, alpha=0.5, ms=size, mew=0, gid="micro-batches")
     x, y = zip(*means, strict=True) if means else ((), ())
     axes.plot(x, y, "-", color=BACKGROUND, lw=8)
-    axes.plot(x, y, "-", color=CYAN, lw=5, marker="o" if len(means) == 1 else "", gid="means")
+    axes.plot(
+        x, y, "-", color=CYAN, lw=5, marker="o" if len(means) == 1 else "", ms=16, gid="means"
+    )
     shown = [history.evals[iteration] for iteration in sorted(history.evals)]
     x = tuple(e.iteration for e in shown)
     y = tuple(math.nan if e.val_loss is None else e.val_loss for e in shown)
