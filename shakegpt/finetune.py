@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 import torch
 from torch import Tensor
 
 from shakegpt import checkpoint, events, state
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, SampleConfig
 from shakegpt.control import Request
 from shakegpt.dataset import Dataset, Window, as_tensors
 from shakegpt.device import Place
@@ -58,9 +60,10 @@ class Finetuning:
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
         self.best: float | None = None
-        self.max_iters = driver.max_iters = config.max_iters
+        self.working = 0
+        driver.max_iters = config.max_iters
         self._saved = (0, time.monotonic())
-        self._visited = -1
+        self._looked = -1
 
     def train(self) -> None:
         """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""
@@ -68,7 +71,7 @@ class Finetuning:
         self.model.train()
         with self.driver.phase("training"):
             self.visit()
-            while self.iteration < self.max_iters:
+            while self.iteration < self.config.max_iters:
                 self.update(self.iteration + 1)
                 self.visit()
 
@@ -82,27 +85,40 @@ class Finetuning:
                 self.scaler.load_state_dict(
                     self.scaler.state_dict() | {"scale": position.loss_scale}
                 )
-        best = past.best_eval
-        self.best = best.val_loss if best is not None else None
         self.samples = max((s.start.sample + 1 for s in past.samples), default=0)
         if past.visited(self.iteration, self.config.max_new_tokens > 0):
-            self._visited = self.iteration
+            self._looked = self.iteration
+        self.best = min(self._measured(past), default=None)
+
+    def _measured(self, past: History) -> list[float]:
+        """Val losses that stand: not one that is measured again, nor one whose model was lost."""
+        again = self.iteration if self.due() and self._looked != self.iteration else -1
+        kept = (e for k, e in past.evals.items() if k != again and past.visited(k, samples=False))
+        return [e.val_loss for e in kept if e.val_loss is not None]
+
+    def due(self) -> bool:
+        """Whether the weights are those of an iteration that is evaluated."""
+        k = self.iteration
+        return k % self.config.eval_interval == 0 or k == self.config.max_iters
 
     def visit(self) -> None:
-        """After an update: save, evaluate and sample when it is time, then obey commands."""
-        k = self.iteration
-        due = k % self.config.eval_interval == 0 or k == self.max_iters
-        if due or time.monotonic() - self._saved[1] > SAVE_SECONDS:
+        """After an update: look at the model when it is time, obey commands, and look again."""
+        self.look()
+        while self.obey():  # which may have made this iteration the last one
+            self.look()
+
+    def look(self) -> None:
+        """Save, evaluate and sample, if this iteration is due for it."""
+        if self.due() or time.monotonic() - self._saved[1] > SAVE_SECONDS:
             self.save_state()
-        if due and k != self._visited:
+        if self.due() and self.iteration != self._looked:
             self.evaluate()
             self.sample(self.config.prompt, self.settings())
-        self._visited = k
-        self.obey()
+            self._looked = self.iteration
 
     def update(self, iteration: int) -> None:
         """One iteration: forward and backward for each micro-batch, then one step of AdamW."""
-        started, losses = time.monotonic(), []
+        started, losses, self.working = time.monotonic(), [], iteration
         micro_steps = self.config.gradient_accumulation_steps
         # region loop
         for micro_step in range(1, micro_steps + 1):
@@ -194,11 +210,20 @@ class Finetuning:
             self.scaler.update()
             self.iteration = self.driver.iteration = iteration
 
+    @contextmanager
+    def at_rest(self, phase: events.Phase) -> Iterator[None]:
+        """A phase in which the model does not learn, and nothing is dropped."""
+        self.model.eval()
+        try:
+            with self.driver.phase(phase):
+                yield
+        finally:
+            self.model.train()
+
     def evaluate(self) -> None:
         """Mean loss over the validation windows; the best model so far is saved."""
         started, config = time.monotonic(), self.config
-        self.model.eval()
-        with self.driver.phase("evaluating"):
+        with self.at_rest("evaluating"):
             found = measure(
                 self.model,
                 self.dataset,
@@ -207,7 +232,6 @@ class Finetuning:
                 self.place,
                 self.driver.check,
             )
-        self.model.train()
         best = math.isfinite(found.loss) and (self.best is None or found.loss < self.best)
         self.log.write(
             events.Eval(
@@ -227,38 +251,54 @@ class Finetuning:
         """How a sample is drawn: as the configuration says, but for what a request names."""
         usual = {name: getattr(self.config, name) for name in events.Settings.__struct_fields__}
         asked = {name: getattr(request, name, None) for name in usual}
-        chosen = {name: value for name, value in asked.items() if value is not None}
-        return msgspec.convert(usual | chosen, events.Settings)
+        chosen = usual | {name: value for name, value in asked.items() if value is not None}
+        SampleConfig(**chosen)  # refuses what makes no sense
+        return events.Settings(**chosen)
 
     def sample(self, prompt: str, settings: events.Settings, asked: bool = False) -> None:
         """Draw a text and log it token by token; a stop in its middle is logged as its end."""
         if settings.max_new_tokens == 0:
             return
-        number, self.samples = self.samples, self.samples + 1
-        self.model.eval()
-        with self.driver.phase("sampling"):
-            for event in recorded(
-                self.model, self.tokenizer, prompt, settings, self.iteration, number, asked
-            ):
+        self.tokenizer.encode(prompt)  # raises before the sample has a number
+        key = (self.iteration, self.samples, asked)
+        self.samples += 1
+        with self.at_rest("sampling"):
+            text = recorded(
+                self.model, self.tokenizer, prompt, settings, *key, check=self.driver.check
+            )
+            for event in text:
                 self.log.write(event)
-                self.driver.check()
-        self.model.train()
 
-    def obey(self) -> None:
-        """Carry out the commands that came; the log says of each that it is done."""
+    def obey(self) -> bool:
+        """Carry out the commands that came; the log says what became of each. True if any came."""
+        obeyed = False
         for request in self.driver.requests():
-            match request.verb:
-                case "save":
-                    self.save_state()
-                case "evaluate":
-                    self.evaluate()
-                case "sample":
-                    prompt = self.config.prompt if request.prompt is None else request.prompt
-                    self.sample(prompt, self.settings(request), asked=True)
-                case "max_iters":
-                    self.max_iters = max(request.max_iters or 0, self.iteration)
-                    self.driver.max_iters = self.max_iters
-            self.driver.answer(request, "done")
+            obeyed = True
+            try:
+                self.carry_out(request)
+            except ShakegptError as error:
+                self.driver.answer(request, "refused", str(error))
+            else:
+                self.driver.answer(request, "done")
+        return obeyed
+
+    def carry_out(self, request: Request) -> None:
+        """Do what a command asks. Raises ShakegptError for one that makes no sense."""
+        match request.verb:
+            case "save":
+                self.save_state()
+            case "evaluate":
+                self.evaluate()
+            case "sample":
+                prompt = self.config.prompt if request.prompt is None else request.prompt
+                self.sample(prompt, self.settings(request), asked=True)
+            case "max_iters":
+                if request.max_iters is None or request.max_iters < 0:
+                    raise ShakegptError(f"max_iters {request.max_iters} is no number of iterations")
+                # an iteration that is being worked on is still finished
+                limit = max(request.max_iters, self.working)
+                self.config = replace(self.config, max_iters=limit)
+                self.driver.max_iters = limit
 
     def save_state(self) -> None:
         """Put all that resuming needs on disk, unless it is there; any thread may call this."""

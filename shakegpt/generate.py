@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from shakegpt import events
+from shakegpt.errors import ShakegptError
 from shakegpt.events import Candidate, Settings
 from shakegpt.model import GPT, KVCache
 from shakegpt.tokenizer import Decoder, Tokenizer
@@ -45,7 +46,7 @@ def generate(
     """
     context = context or [tokenizer.eot or 0]
     random = torch.Generator().manual_seed(settings.seed)
-    window = Window(model)
+    window = Window(model, tokenizer.n_vocab)
     # region generate
     for _ in range(settings.max_new_tokens):
         logits = window.predict(context)  # score every token that could come next
@@ -60,23 +61,24 @@ def generate(
 class Window:
     """The model's view of a growing text: computes only what is new, slides when it is full."""
 
-    def __init__(self, model: GPT) -> None:
-        self._model, self._size = model, model.config.block_size
+    def __init__(self, model: GPT, n_vocab: int) -> None:
+        """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
+        self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
         self._cache: KVCache = model.new_cache()
         self._seen = 0
         self.slid = False
 
     def predict(self, context: list[int]) -> Tensor:
-        """Logits (V,), float32 on the CPU, of the token that comes after `context`."""
+        """Logits (n_vocab,), float32 on the CPU, of the token that comes after `context`."""
         new = context[self._seen :]
         self.slid = self._cache.length + len(new) > self._size
         if self.slid:
             self._cache.length = 0
-            new = context[-int(self._size * SLIDE_TO) :]
+            new = context[-max(1, int(self._size * SLIDE_TO)) :]
         self._seen = len(context)
         idx = torch.tensor([new], device=self._model.wte.weight.device)
         logits: Tensor = self._model(idx, cache=self._cache)
-        return logits[0, -1].float().cpu()
+        return logits[0, -1, : self._n_vocab].float().cpu()
 
 
 def sample(
@@ -88,6 +90,12 @@ def sample(
 ) -> Draw:
     """Draw from logits (V,): temperature, then the k likeliest, then those that make up p."""
     raw = torch.softmax(logits, 0)
+    if not raw.isfinite().all():
+        raise ShakegptError(
+            "the model's scores are not finite numbers: its weights are damaged or it was trained "
+            "at too high a --learning-rate; take another checkpoint",
+            exit_code=1,
+        )
     probabilities, ids = _choices(logits, settings)
     place = int(torch.multinomial(probabilities, 1, generator=random))
     chosen = int(ids[place])
@@ -116,13 +124,14 @@ def _choices(logits: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     if settings.temperature == 0:
         return torch.ones(1), logits.argmax().view(1)
     k = min(settings.top_k or len(logits), len(logits))
+    below = logits - logits.max()  # at most 0: stays a number however small the temperature is
     if settings.top_p is None and k == len(logits):
-        return torch.softmax(logits / settings.temperature, 0), torch.arange(k)
-    values, ids = logits.topk(k)
+        return torch.softmax(below / settings.temperature, 0), torch.arange(k)
+    values, ids = below.topk(k)
     probabilities = torch.softmax(values / settings.temperature, 0)
     if settings.top_p is not None:
         before = probabilities.cumsum(0) - probabilities
-        keep = int((before < settings.top_p).sum())  # the first is always kept
+        keep = max(1, int((before < settings.top_p).sum()))
         probabilities, ids = probabilities[:keep] / probabilities[:keep].sum(), ids[:keep]
     return probabilities, ids
 
@@ -141,26 +150,42 @@ def recorded(
     iteration: int = 0,
     sample: int = 0,
     asked: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[events.Sample | events.Token | events.SampleEnd]:
-    """A sample as the records of a run log: its beginning, each token, its end."""
+    """A sample as the records of a run log: its beginning, each token, its end.
+
+    `check` is called between tokens; what it raises comes through after the end of what there is.
+    """
     ids = tokenizer.encode(prompt)
     tokens = tuple((id, tokenizer.decode([id])) for id in ids)
     key = {"iteration": iteration, "sample": sample}
     yield events.Sample(**key, prompt=prompt, prompt_tokens=tokens, settings=settings, asked=asked)
     started, text, count, decoder = time.monotonic(), "", 0, Decoder(tokenizer)
-    for count, draw in enumerate(generate(model, tokenizer, ids, settings), 1):
-        added = decoder.add(draw.id)
-        text += added
-        yield events.Token(
-            **key,
-            index=count - 1,
-            id=draw.id,
-            text=added,
-            probability=draw.probability,
-            raw=draw.raw,
-            rank=draw.rank,
-            candidates=draw.candidates,
-        )
-    seconds = time.monotonic() - started
-    text += decoder.flush()
-    yield events.SampleEnd(**key, text=text, tokens=count, seconds=seconds, complete=True)
+
+    def end(complete: bool) -> events.SampleEnd:
+        seconds, whole = time.monotonic() - started, text + decoder.flush()
+        return events.SampleEnd(**key, text=whole, tokens=count, seconds=seconds, complete=complete)
+
+    try:
+        for draw in generate(model, tokenizer, ids, settings):
+            check()
+            added = decoder.add(draw.id)
+            text, count = text + added, count + 1
+            yield _token(draw, added, count - 1, key)
+    except Exception:
+        yield end(complete=False)
+        raise
+    yield end(complete=True)
+
+
+def _token(draw: Draw, text: str, index: int, key: dict[str, int]) -> events.Token:
+    return events.Token(
+        **key,
+        index=index,
+        id=draw.id,
+        text=text,
+        probability=draw.probability,
+        raw=draw.raw,
+        rank=draw.rank,
+        candidates=draw.candidates,
+    )
