@@ -56,6 +56,7 @@ class Driver:
         self._process = psutil.Process()
         self._stop: Stopped | None = None
         self._paused = False
+        self._obeying = False
         self._requests: deque[Request] = deque()
         self._left = threading.Event()
         self._ears, self._mouth = socket.socketpair()
@@ -120,10 +121,23 @@ class Driver:
             )
         )
 
-    def check(self) -> None:
-        """A safe point: waits while paused; raises Stopped when asked to stop."""
-        while self._paused and self._stop is None:
-            time.sleep(POLL_SECONDS)
+    def check(self, meanwhile: Callable[[], object] | None = None) -> None:
+        """A safe point: waits while paused; raises Stopped when asked to stop.
+
+        `meanwhile` carries out the commands that come during a pause. A safe point without it, in
+        the middle of an evaluation or a sample, goes on instead: then the next one has its turn.
+        """
+        while self._paused and not self._obeying and self._stop is None:
+            if not self._requests:
+                time.sleep(POLL_SECONDS)
+            elif meanwhile is None:
+                break
+            else:
+                self._obeying = True
+                try:
+                    meanwhile()
+                finally:
+                    self._obeying = False
         if self._stop is not None:
             raise self._stop
 

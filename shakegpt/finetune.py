@@ -178,7 +178,7 @@ class Finetuning:
         if not math.isfinite(value):
             where = ", ".join(str(w.start) for w in self.windows(iteration, micro_step))
             raise self.failure(f"the loss is {value} at window {where}", iteration, micro_step)
-        self.driver.check()
+        self.driver.check(self.obey)
         self.obey()
         return value
 
