@@ -280,3 +280,35 @@ class EvaluateConfig:
         """Raise ShakegptError, naming field and value, for what can never work."""
         for field in fields(self):
             _RULES.get(field.name, _anything)(field.name, getattr(self, field.name))
+
+
+Figure = Literal["training", "architecture", "generation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresConfig:
+    """What to draw of which run, and where to put it."""
+
+    runs: tuple[str, ...] = ()
+    """Run directories; several are compared in training.svg. None given: the newest finished run,
+    or the recorded one that ships."""
+    out: str | None = None
+    """Directory for the figures and run.json. None: the deck's, slides/public and slides/data."""
+    only: tuple[Figure, ...] = ("training", "architecture", "generation")
+    """Figures to draw."""
+    format: tuple[Literal["svg", "png", "pdf"], ...] = ("svg",)
+    """File formats to write; the deck shows svg."""
+    watch: bool = False
+    """Follow a live run, by default the newest, and redraw after each evaluation until it ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsConfig:
+    """How to hold the talk's claims against a run."""
+
+    run: str | None = None
+    """Run directory. None: the newest finished run, or the recorded one that ships."""
+    strict: bool = False
+    """Leave with 1 when a claim differs or could not be measured."""
+    json: bool = False
+    """Print the rows as JSON instead of a table."""

@@ -117,7 +117,8 @@ def fitting(text: str, room: float, size: float, face: Face = "sans") -> str:
 
 def shrunk(text: str, room: float, size: float, face: Face = "sans", least: float = SMALL) -> float:
     """The largest font size up to `size`, and at least `least`, at which `text` fits `room` px."""
-    return max(least, min(size, size * room / max(1.0, width(text, size, face))))
+    wide = width(text, size, face)
+    return size if wide <= room else max(least, 0.98 * size * room / wide)
 
 
 def heading(axes: Axes, title: str, below: str) -> None:

@@ -1,0 +1,89 @@
+"""The verb `shakegpt figures`: read a log, draw what was asked for, write the deck's data.
+
+matplotlib is imported when something is drawn, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from shakegpt.config import FiguresConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.history import History
+from shakegpt_figures import data, words
+from shakegpt_figures.source import Source, choose
+
+FIGURES = ("training", "architecture", "generation")
+DECK = Path("slides")
+"""The deck, from the top of a checkout."""
+
+
+def run(config: FiguresConfig) -> int:
+    """Draw once, or with `watch` again after each evaluation and sample until the run ends."""
+    pictures, numbers = places(config.out)
+    sources = [Source(path) for path in choose(config.runs, config.watch)]
+    if config.watch:
+        from shakegpt_figures.watch import watch
+
+        return watch(sources, config, pictures, numbers)
+    histories = [source.checked() for source in sources]
+    written = [*draw(config.only, histories, pictures, config.format)]
+    data.write(histories[0], sources[0].log, numbers)
+    told = [words.status(history) for history in histories]
+    for name, status in zip((source.log.parent for source in sources), told, strict=True):
+        print(f"from {name}" + (f" ({status})" if status else ""))
+    print("\n".join(map(str, [*written, numbers])))
+    return 0
+
+
+def places(out: str | None) -> tuple[Path, Path]:
+    """Where the figures and the deck's data go.
+
+    Raises ShakegptError when neither `out` nor a deck says so.
+    """
+    if out is not None:
+        return Path(out), Path(out) / "run.json"
+    if not DECK.is_dir():
+        raise ShakegptError(
+            f"there is no deck in {Path.cwd()} (no {DECK}/): give a directory with --out, or work "
+            "from the top of a checkout"
+        )
+    return DECK / "public", DECK / "data" / "run.json"
+
+
+def draw(
+    names: Sequence[str], histories: Sequence[History], out: Path, formats: Sequence[str]
+) -> list[Path]:
+    """Draw all that was named, then write it: a log that lacks something leaves no file behind.
+
+    Raises ShakegptError when a log lacks what a figure needs, or a file cannot be written.
+    """
+    from shakegpt_figures.save import render, replace
+
+    ready: list[tuple[Path, bytes]] = []
+    for name in names:
+        figure = import_module(f"shakegpt_figures.{name}").draw(histories)
+        title, desc = said(name, histories)
+        for format in formats:
+            ready.append((out / f"{name}.{format}", render(figure, format, title, desc)))
+    for path, content in ready:
+        replace(path, content)
+    return [path for path, _ in ready]
+
+
+def said(name: str, histories: Sequence[History]) -> tuple[str, str]:
+    """Title and description of a figure."""
+    first = histories[0]
+    if name == "architecture":
+        model = words.header(first).model
+        return words.architecture_title(model), words.architecture_alt(model)
+    if name == "generation":
+        return words.generation_title(first), words.generation_alt(first, 0, 3)
+    if len(histories) == 1:
+        return words.training_title(first), words.training_alt(first)
+    from shakegpt_figures import comparison
+
+    runs = [f"{words.header(h).run_id}: {words.training_alt(h)}" for h in histories]
+    return comparison.title(histories), " ".join(runs)

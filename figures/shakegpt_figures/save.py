@@ -1,0 +1,71 @@
+"""A figure to a file: whole or not at all, the same bytes for the same log, and readable by all.
+
+An SVG gets its numbers in words as <title> and <desc>, for screen readers and for whoever searches.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from matplotlib.figure import Figure
+
+from shakegpt.errors import ShakegptError
+from shakegpt_figures.style import HEIGHT, WIDTH, talk
+
+Format = Literal["svg", "png", "pdf"]
+_HEAD = re.compile(r"<svg\b[^>]*>", re.DOTALL)
+_UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold in any form."""
+
+
+def save(figure: Figure, path: Path, title: str, desc: str) -> None:
+    """Write the figure in the format of the path's suffix.
+
+    Raises ShakegptError when the place cannot be written; a file that was there stays as it was.
+    """
+    replace(path, render(figure, path.suffix.lstrip("."), title, desc))
+
+
+def render(figure: Figure, format: str, title: str, desc: str) -> bytes:
+    """The bytes of the file: no date, no version, ids from a fixed salt."""
+    out = BytesIO()
+    dates = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None}}
+    with talk():
+        figure.savefig(out, format=format, metadata=dates.get(format, {"Software": None}))
+    data = out.getvalue()
+    return _told(data.decode(), title, desc).encode() if format == "svg" else data
+
+
+def _told(svg: str, title: str, desc: str) -> str:
+    """The SVG with a head that gives its size in px and says what it shows."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" version="1.1" '
+        f'role="img" aria-labelledby="figure-title figure-desc">\n'
+        f'<title id="figure-title">{_text(title)}</title>\n'
+        f'<desc id="figure-desc">{_text(desc)}</desc>'
+    )
+    return _HEAD.sub(lambda _: head, svg, count=1)
+
+
+def _text(text: str) -> str:
+    return escape(_UNFIT.sub("\ufffd", text))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one move, so that nobody ever reads half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise ShakegptError(f"{path} cannot be written: {error.strerror}", exit_code=1) from error

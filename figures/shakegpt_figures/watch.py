@@ -1,0 +1,93 @@
+"""`shakegpt figures --watch`: follow a run and redraw what an evaluation or a sample changed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from shakegpt.config import FiguresConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.history import History
+from shakegpt.measures import shown_sample
+from shakegpt_figures import data, words
+from shakegpt_figures.make import draw
+from shakegpt_figures.source import Source
+
+POLL = 0.2
+"""Seconds between looks at the log: an evaluation is on the slide within one second."""
+CHANGES = ("training", "generation", "architecture")
+"""Curves first: they are what a room waits for."""
+
+BETWEEN = 5.0
+"""Seconds after which new steps alone are worth a new picture."""
+
+
+class Screen:
+    """What is on the slides now, and what has been said about it."""
+
+    def __init__(self, config: FiguresConfig, out: Path, numbers: Path) -> None:
+        self._config, self._out, self._numbers = config, out, numbers
+        self._shown: dict[str, object] = {}
+        self._said: set[str] = set()
+        self._when = -BETWEEN
+
+    def show(self, sources: Sequence[Source]) -> None:
+        """Draw each figure whose content is another than the one shown."""
+        histories = [source.history for source in sources]
+        for name in (name for name in CHANGES if name in self._config.only):
+            if (state := self._state(name, histories)) != self._shown.get(name):
+                self._shown[name] = state
+                self._draw(name, histories)
+                self._write(sources[0])
+
+    def _state(self, name: str, histories: Sequence[History]) -> object:
+        """What a figure depends on, as far as it is worth drawing again."""
+        if name == "architecture":
+            return [words.header(history).model for history in histories]
+        if name == "generation":
+            sample = shown_sample(histories[0])
+            return sample and (sample.start.sample, len(sample.tokens[:3]), sample.end is not None)
+        evals = [(sorted(h.evals), len(h.resumes), h.end is not None) for h in histories]
+        now, steps = time.monotonic(), [history.iteration for history in histories]
+        before = self._shown.get(name)
+        if isinstance(before, tuple) and before[0] == evals and now - self._when < BETWEEN:
+            return before
+        self._when = now
+        return evals, steps
+
+    def _draw(self, name: str, histories: Sequence[History]) -> None:
+        try:
+            for path in draw([name], histories, self._out, self._config.format):
+                told = words.status(histories[0]) or "finished"
+                print(f"{path} ({told})", flush=True)
+        except ShakegptError as error:
+            self._say(str(error))
+
+    def _write(self, source: Source) -> None:
+        try:
+            data.write(source.history, source.log, self._numbers)
+        except ShakegptError as error:
+            self._say(str(error))
+
+    def _say(self, sentence: str) -> None:
+        """A sentence once: what a live log lacks now, it will have later."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            print(f"not yet: {sentence}", file=sys.stderr, flush=True)
+
+
+def watch(sources: Sequence[Source], config: FiguresConfig, out: Path, numbers: Path) -> int:
+    """Redraw until all the runs have ended or a person stops it (Ctrl-C is a clean end)."""
+    screen = Screen(config, out, numbers)
+    try:
+        while True:
+            if all(source.history.run is not None for source in sources):
+                screen.show(sources)
+            if all(source.history.end is not None for source in sources):
+                return 0
+            while not any([source.refresh() for source in sources]):
+                time.sleep(POLL)
+    except KeyboardInterrupt:
+        return 0
