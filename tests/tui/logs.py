@@ -106,11 +106,13 @@ def token(
         raw=probability * 0.8,
         rank=1 if probability > 0.5 else 3,
         candidates=(
-            ev.Candidate(id=1000 + index, text=text, probability=probability, raw=probability * 0.8),
+            ev.Candidate(
+                id=1000 + index, text=text, probability=probability, raw=probability * 0.8
+            ),
             ev.Candidate(id=7, text=" thee", probability=rest * 0.5, raw=rest * 0.4),
             ev.Candidate(id=8, text=" sword", probability=rest * 0.3, raw=rest * 0.2),
         ),
-    )  # fmt: skip
+    )
 
 
 def beat(phase: ev.Phase, iteration: int, time: float, max_iters: int = 20) -> ev.Heartbeat:

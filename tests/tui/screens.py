@@ -1,0 +1,60 @@
+"""Running the app in a test: a log on disk, an app that follows it, a script that presses keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.feed import Feed, LiveFeed
+from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.trainer import Trainer
+
+LARGE, USUAL, SMALL = (120, 40), (80, 24), (50, 15)
+Script = Callable[["Pilot[str]", ShakegptApp], Awaitable[None]]
+
+
+def play(
+    source: Path | Feed,
+    script: Script,
+    *,
+    size: tuple[int, int] = LARGE,
+    config: Path,
+    trainer: Trainer | None = None,
+) -> ShakegptApp:
+    """Open a run in a headless app, wait until it has caught up, then follow the script."""
+    feed = LiveFeed(source) if isinstance(source, Path) else source
+    app = ShakegptApp(feed, trainer, config=config / "tui.json")
+
+    async def body() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.caught_up)
+            await script(pilot, app)
+
+    asyncio.run(body())
+    return app
+
+
+async def until(pilot: Pilot[str], condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for the screen; fails when it does not come."""
+    for _ in range(round(seconds / 0.05)):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(f"did not come within {seconds} s:\n{text(pilot.app)}")
+
+
+def text(app: object) -> str:
+    """What is on the screen, as plain lines."""
+    assert isinstance(app, ShakegptApp)
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+def run_screen(app: ShakegptApp) -> RunScreen:
+    """The run screen, which may be under a dialog."""
+    found = [screen for screen in app.screen_stack if isinstance(screen, RunScreen)]
+    return found[-1]

@@ -1,0 +1,258 @@
+"""The parts of the run screen that have no widgets: facts, feeds, browsing, settings, commands."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shakegpt import events as ev
+from shakegpt.control import Inbox
+from shakegpt.errors import ShakegptError
+from shakegpt.history import History
+from shakegpt.runlog import LOG_NAME
+from shakegpt_tui import browse, driver, facts, feed, printable, settings, trainer, units
+from tests.tui import logs
+
+
+def history(upto: int = 12) -> History:
+    return History().extend(logs.story(upto))
+
+
+@given(st.text())
+def test_printable_text_obeys_nothing_and_keeps_offsets(text: str) -> None:
+    shown = printable.printable(text)
+    assert len(shown) == len(text)
+    assert all(char == "\n" or char.isprintable() or char == "\ufffd" or not _acts(char)
+               for char in shown)  # fmt: skip
+
+
+def _acts(char: str) -> bool:
+    return ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or char in "\u202e\u2066\u200b\u2028"
+
+
+def test_one_line_is_one_line() -> None:
+    assert printable.one_line("a\nb\rc\x1b[2J") == "a↵b␍c␛[2J"
+    assert len(printable.one_line("x" * 100, 10)) == 10
+
+
+def test_facts_of_a_run_under_way() -> None:
+    told = history(12)
+    now = facts.facts(told, told.last_time + 1)
+    assert (now.state, now.word, now.iteration, now.max_iters) == ("live", "training", 12, 20)
+    assert now.val_loss == pytest.approx(4.3 + 1.5 * 0.85**10)
+    assert now.best_iteration == 10 and now.saved_iteration == 10
+    assert facts.trend(now) == "▼ 1.20"
+    assert now.fraction == pytest.approx(0.6)
+
+
+def test_time_left_counts_steps_and_the_evaluations_between() -> None:
+    told = history(12)
+    now = facts.facts(told, told.last_time)
+    evaluation = 0.5 + 0.05 * len(logs.TEXT) + 0.3  # eval, its sample, its two saves
+    assert now.eta == pytest.approx(8 * 1.0 + 2 * evaluation)
+
+
+def test_micro_steps_move_the_progress_within_an_iteration() -> None:
+    told = history(12)
+    *micro, _ = logs.iteration(13, told.last_time)
+    told.extend(micro[:3])
+    now = facts.facts(told, told.last_time)
+    assert (now.micro_step, now.micro_steps) == (3, 4)
+    assert now.fraction == pytest.approx(12.75 / 20)
+    assert "micro-step 3/4" in facts.headline(now)
+
+
+@pytest.mark.parametrize(
+    ("age", "exited", "launching", "state"),
+    [
+        (1, False, False, "live"),
+        (60, False, False, "crashed"),  # the header's host is not this one
+        (1, True, False, "crashed"),
+        (60, False, True, "starting"),
+    ],
+)
+def test_states(age: float, exited: bool, launching: bool, state: str) -> None:
+    told = history(7)
+    now = facts.facts(told, told.last_time + age, exited=exited, launching=launching)
+    assert now.state == state
+    assert now.eta is None or state == "live"
+
+
+def test_facts_of_nothing_at_all() -> None:
+    now = facts.facts(History(), 0.0)
+    assert facts.headline(now) == "" and facts.details(now) == [] and now.fraction == 0.0
+
+
+def test_a_loss_that_is_no_number_is_said_so() -> None:
+    told = History().extend([logs.header(), ev.Eval(iteration=0, val_loss=None, tokens=1,
+                                                    seconds=1, best=False)])  # fmt: skip
+    now = facts.facts(told, told.last_time)
+    assert units.loss(now.val_loss) == "–" and facts.trend(now) == ""
+
+
+def test_browsing_steps_through_samples_and_follows_at_the_end() -> None:
+    browser = browse.Browser(history(12))
+    assert browser.position == 2
+    browser.step(-1)
+    assert browser.position == 1 and browser.chosen == 1
+    browser.history.extend(logs.sample(3, 12, logs.T0))
+    assert browser.position == 1
+    browser.step(5)
+    assert browser.chosen is None and browser.position == 3
+    browser.first()
+    assert browser.position == 0
+
+
+def test_the_cursor_stays_within_the_tokens_and_holds_the_sample() -> None:
+    browser = browse.Browser(history(6))
+    browser.move_token(1)
+    assert (browser.token, browser.chosen) == (0, 1)
+    browser.move_token(-5)
+    assert browser.token == 0
+    browser.move_token(1000)
+    assert browser.token == len(logs.TEXT) - 1
+
+
+def test_search_goes_round_through_all_samples() -> None:
+    browser = browse.Browser(history(12))
+    browser.needle = "YONDER"
+    places = [browser.seek(1, None)]
+    for _ in range(3):
+        places.append(browser.seek(1, places[-1]))
+    assert [hit.sample for hit in places if hit] == [2, 0, 1, 2]
+    assert browser.seek(-1, places[-1]) == places[-2]
+    browser.needle = "not there"
+    assert browser.seek(1, None) is None
+
+
+def test_a_live_feed_delivers_what_is_there_and_what_comes(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(2))
+    stop = threading.Event()
+    batches = feed.LiveFeed(run).batches(stop)
+    first = next(batches)
+    assert isinstance(first.events[0], ev.Run)
+    assert next(batches).caught_up
+    with (run / LOG_NAME).open("a") as log:
+        log.write("no record\n")
+    logs.write(run, logs.iteration(3, logs.T0))
+    later = next(batches)
+    assert len(later.events) == 5 and len(later.problems) == 1
+    (run / LOG_NAME).unlink()
+    logs.write(run, [logs.header()])
+    assert next(batches).restarted
+    stop.set()
+    assert list(batches) == []
+
+
+def test_a_replay_keeps_the_order_and_the_pace(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(2))
+    whole = list(logs.story(2))
+    replay = feed.ReplayFeed(run, speed=100)
+    seen = []
+    for batch in replay.batches(threading.Event()):
+        seen += batch.events
+        assert not seen or replay.ended or replay.now() - seen[-1].time <= feed.LONGEST_GAP
+    assert seen == whole
+
+
+def test_a_replay_can_be_held_and_stopped(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(2))
+    replay, stop = feed.ReplayFeed(run, speed=1000), threading.Event()
+    replay.paused = True
+    batches = replay.batches(stop)
+    assert next(batches).caught_up
+    assert next(batches).events  # the header's time has come at once
+    threading.Timer(0.3, stop.set).start()
+    assert list(batches) == []
+
+
+def test_dead_time_in_a_log_is_not_played() -> None:
+    assert feed.record_gaps([0, 1, 1000, 1001], 8) == [0, 1, 9, 10]
+
+
+def test_a_still_ends_with_its_iteration(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(12))
+    batch = next(feed.Still(run, until=5).batches(threading.Event()))
+    assert History().extend(batch.events).iteration == 5
+
+
+def test_commands_show_as_asked_then_as_the_log_says(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(2))
+    inbox, told = Inbox(run), history(2)
+    drive = driver.Driver(run)
+    request = drive.ask("sample", prompt="O [b]Romeo", temperature=0.5)
+    heard = inbox.poll()
+    assert [(r.verb, r.prompt, r.temperature) for r in heard] == [("sample", "O [b]Romeo", 0.5)]
+    assert [line.status for line in drive.lines(told, request.time, 9)] == ["asked"]
+    assert [line.status for line in drive.lines(told, request.time + 60, 9)] == ["unanswered"]
+    for status in ("accepted", "done"):
+        told.add(ev.Command(id=request.id, verb="sample", status=status, iteration=2))
+        assert [line.status for line in drive.lines(told, request.time, 9)] == [status]
+
+
+def test_a_stop_is_under_way_until_the_log_ends(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(2))
+    drive, told = driver.Driver(run), history(2)
+    assert not drive.stopping(told)
+    drive.ask("stop")
+    assert drive.stopping(told)
+    told.add(logs.end(2, logs.T0, "stopped"))
+    assert not drive.stopping(told)
+
+
+def test_a_run_that_cannot_be_driven_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ShakegptError, match="cannot drive"):
+        driver.Driver(tmp_path / "nowhere").ask("pause")
+
+
+def test_settings_survive_and_damage_does_not_hurt(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "tui.json"
+    settings.save(settings.Settings(theme="ansi-dark", top_k=5, prompt="\x1b["), file)
+    assert settings.load(file).top_k == 5
+    assert [f.name for f in file.parent.iterdir()] == ["tui.json"]
+    for damage in (b"", b"{", b'{"top_p": 7}', b"\xff", b'{"theme": 3}', b"[" * 100_000):
+        file.write_bytes(damage)
+        assert settings.load(file) == settings.Settings()
+
+
+def test_settings_that_cannot_be_written_are_let_go(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings.save(settings.Settings(), tmp_path / "file" / "tui.json")
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--out-dir", "a"], "a"),
+        (["talk", "--out_dir=b", "--seed", "1"], "b"),
+        (["--out-dir=a", "--out-dir=c"], "c"),
+        (["--out-dir"], None),
+        ([], None),
+    ],
+)
+def test_finding_a_flag(flags: list[str], value: str | None) -> None:
+    assert trainer.option(flags, "--out-dir") == value
+
+
+def test_the_model_that_flags_name() -> None:
+    assert trainer.model_of([]) == "pocket"
+    assert trainer.model_of(["talk"]) == "gpt2-large"
+    assert trainer.model_of(["talk", "--init-from", "gpt2"]) == "gpt2"
+
+
+def test_a_run_that_is_there_is_not_trained_over(tmp_path: Path) -> None:
+    run = logs.write(tmp_path / "run", logs.story(1))
+    with pytest.raises(ShakegptError, match="holds a run already"):
+        trainer.start(["--out-dir", str(run)])
+
+
+def test_a_stranger_is_killed_only_while_it_holds_the_log(tmp_path: Path) -> None:
+    import os
+
+    run = logs.write(tmp_path / "run", [logs.own_header(os.getpid(), logs.T0)])
+    told = History().extend([logs.own_header(os.getpid(), logs.T0)])
+    assert trainer.kill_stranger(told, run) is False  # and this test goes on

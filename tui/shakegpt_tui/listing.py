@@ -1,0 +1,77 @@
+"""The rows of the list of runs: what each column says, in which order, after which filter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shakegpt.history import State
+from shakegpt.runs import RunSummary
+from shakegpt_tui import units
+from shakegpt_tui.plot_bars import bars
+from shakegpt_tui.printable import one_line
+
+CURVE_WIDTH = 8
+Cell = tuple[str, str]
+"""(text, role): a role is a theme colour's name, "dim" or ""."""
+
+STATES: dict[State, tuple[str, str]] = {
+    "starting": ("◌ starting", "secondary"),
+    "live": ("● live", "success"),
+    "paused": ("‖ paused", "warning"),
+    "silent": ("● silent", "warning"),
+    "crashed": ("✕ crashed", "error"),
+    "finished": ("✓ finished", "dim"),
+    "stopped": ("■ stopped", "dim"),
+    "failed": ("✕ failed", "error"),
+}
+"""A mark and a word for each state: never colour alone."""
+
+_KEYS: dict[str, Callable[[RunSummary], Any]] = {
+    "newest": lambda run: -run.started,
+    "val loss": lambda run: math.inf if run.best_val is None else run.best_val,
+    "model": lambda run: run.model.lower(),
+    "state": lambda run: list(STATES).index(run.state),
+}
+ORDERS = tuple(_KEYS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run as the list shows it: its cells by column."""
+
+    path: Path
+    cells: dict[str, Cell]
+
+
+def arrange(found: Sequence[RunSummary], order: str, words: str) -> list[RunSummary]:
+    """The runs that have all `words` somewhere, sorted; newest first among equals."""
+    wanted = words.casefold().split()
+    kept = [run for run in found if all(word in _said(run) for word in wanted)]
+    return sorted(sorted(kept, key=_KEYS["newest"]), key=_KEYS[order])
+
+
+def _said(run: RunSummary) -> str:
+    return f"{run.name} {run.model} {run.dataset} {run.state}".casefold()
+
+
+def row_of(run: RunSummary, now: float) -> Row:
+    """What the list says of `run` at `now`, seconds since 1970."""
+    first, best = run.first_val, run.best_val
+    losses = "–" if best is None else f"{units.loss(first)} → {units.loss(best)}"
+    done = f"{run.iteration}/{run.max_iters}" if run.max_iters else "–"
+    cells: dict[str, Cell] = {
+        "run": (one_line(run.name, 34), ""),
+        "state": STATES[run.state],
+        "model": (one_line(run.model, 12) or "–", ""),
+        "val loss": (losses, "primary"),
+        "curve": (bars([y for _, y in run.val_curve], CURVE_WIDTH), "primary"),
+        "done": (done, ""),
+        "age": (units.ago(now - run.started).removesuffix(" ago"), "dim"),
+    }
+    if run.problem:
+        cells["state"] = ("! unreadable", "error")
+    return Row(run.path, cells)

@@ -1,0 +1,109 @@
+"""The models that the form offers: shapes and sizes, whether they are here, what they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import psutil
+
+import shakegpt
+from shakegpt import plan
+from shakegpt.config import FinetuneConfig
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model whose shape is known without opening it. `disk` is what its weights take, bytes."""
+
+    name: str
+    n_layer: int
+    n_head: int
+    n_embd: int
+    vocab_size: int
+    block_size: int
+    disk: int
+    here: bool | None = None
+    """Whether it needs no network; None while nobody has looked."""
+
+
+# Shapes from each model's config.json, sizes of model.safetensors as the hub lists them.
+GPT2S = (
+    Known("gpt2", 12, 12, 768, 50257, 1024, 548_105_171),
+    Known("gpt2-medium", 24, 16, 1024, 50257, 1024, 1_519_984_962),
+    Known("gpt2-large", 36, 20, 1280, 50257, 1024, 3_247_159_078),
+    Known("gpt2-xl", 48, 25, 1600, 50257, 1024, 6_431_829_964),
+    Known("distilgpt2", 6, 12, 768, 50257, 1024, 352_824_413),
+)
+CHAR_VOCABULARY = 128
+"""An upper bound for the characters of an English text, in whose stead it estimates."""
+
+
+class _Shape(msgspec.Struct):
+    n_layer: int
+    n_head: int
+    n_embd: int
+    vocab_size: int
+    n_positions: int
+
+
+@cache
+def pocket() -> Known:
+    """The model that ships with shakegpt, as its own files describe it."""
+    return _in_folder("pocket", Path(shakegpt.__file__).parent / "pocket") or Known(
+        "pocket", 0, 0, 0, 0, 0, 0, here=False
+    )
+
+
+def _in_folder(name: str, folder: Path) -> Known | None:
+    try:
+        shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Shape)
+        disk = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    sizes = (shape.n_layer, shape.n_head, shape.n_embd, shape.vocab_size, shape.n_positions)
+    return Known(name, *sizes, disk, here=disk > 0) if min(sizes) > 0 else None
+
+
+def known() -> list[Known]:
+    """The models to offer, without looking into any cache: fast."""
+    return [pocket(), *GPT2S]
+
+
+def look(models: list[Known]) -> list[Known]:
+    """The same, with whether each is in the hub's cache. Takes a second: not for the UI's loop."""
+    from shakegpt.hub import in_cache
+
+    return [m if m.here else replace(m, here=in_cache(m.name) is not None) for m in models]
+
+
+def of(name: str, models: list[Known]) -> Known | None:
+    """The model that `name` means, when its shape can be told without a network."""
+    found = next((model for model in models if model.name == name), None)
+    if found is not None or not name.strip():
+        return found
+    path = Path(name.strip())
+    return _in_folder(name, path) or _in_folder(name, path / "model")
+
+
+def scratch(config: FinetuneConfig) -> Known:
+    """The model that `--init-from scratch` makes."""
+    vocabulary = {"pocket": pocket().vocab_size, "gpt2": 50257}.get(
+        config.tokenizer, CHAR_VOCABULARY
+    )
+    block = config.block_size or 256
+    return Known("scratch", config.n_layer, config.n_head, config.n_embd, vocabulary, block, 0)
+
+
+def memory(model: Known, config: FinetuneConfig) -> int:
+    """Bytes that finetuning `model` takes at its peak, by estimate."""
+    return plan.estimate(
+        model.n_layer, model.n_head, model.n_embd, model.vocab_size, model.block_size, config
+    ).total
+
+
+def free_memory() -> int:
+    """Bytes of this machine's memory that programs can still have."""
+    return int(psutil.virtual_memory().available)

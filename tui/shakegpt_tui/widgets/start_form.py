@@ -1,0 +1,231 @@
+"""The start form: presets, models with what they need, settings with their help and errors."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import DescendantFocus
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Button, Input, Label, OptionList, Select, Static
+from textual.widgets.option_list import Option
+
+from shakegpt.config import PRESETS, FinetuneConfig
+from shakegpt_tui import form, models, units
+from shakegpt_tui.printable import one_line
+
+
+class FormRow(Vertical):
+    """One setting: label and input on a line, what is wrong with it below."""
+
+    def __init__(self, field: form.Field, value: str) -> None:
+        super().__init__(classes="" if field.name in form.ESSENTIAL else "further")
+        self.field, self._value = field, value
+
+    def compose(self) -> ComposeResult:
+        """Label, input, error."""
+        with Horizontal():
+            yield Label(self.field.label, markup=False)
+            suggester = SuggestFromList(self.field.choices) if self.field.choices else None
+            hint = " or ".join(self.field.choices) or ("none" if self.field.optional else "")
+            yield Input(
+                self._value,
+                placeholder=hint,
+                suggester=suggester,
+                compact=True,
+                name=self.field.name,
+                id=f"field-{self.field.name}",
+            )
+        yield Static(classes="error", markup=False)
+
+    def complain(self, error: str) -> None:
+        """Show what is wrong, or with "" that nothing is."""
+        self.query_one(".error", Static).update(one_line(error))
+        self.set_class(bool(error), "wrong")
+
+
+class StartForm(Vertical):
+    """What to train, on what, how; `Start` when it makes sense."""
+
+    DEFAULT_CSS = """
+    StartForm {
+        & > #first { height: 1; margin-bottom: 1; }
+        #preset { width: 1fr; }
+        #start { margin-left: 1; min-width: 12; }
+        & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
+        #models {
+            height: auto; max-height: 6; border: none; padding: 0; margin: 0 0 1 0;
+            background: transparent; scrollbar-size-vertical: 1;
+        }
+        FormRow { height: auto; }
+        FormRow.further { display: none; }
+        &.-all FormRow.further { display: block; }
+        FormRow > Horizontal { height: 1; }
+        FormRow Label { width: 16; color: $foreground 75%; }
+        FormRow Input { width: 1fr; background: $panel; }
+        FormRow Input:focus { background: $primary 25%; }
+        FormRow .error { display: none; color: $error; padding-left: 16; height: auto; }
+        FormRow.wrong .error { display: block; }
+        FormRow.wrong Label { color: $error; }
+        & > #need { height: auto; max-height: 2; }
+        & > #help { height: 3; color: $foreground 60%; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f4", "further", "All settings", tooltip="Show all settings, or the few again"),
+        Binding("f5", "start", "Start", tooltip="Start the run"),
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
+
+    class Start(Message):
+        """A run is to start with these arguments of `shakegpt finetune`."""
+
+        def __init__(self, arguments: list[str]) -> None:
+            super().__init__()
+            self.arguments = arguments
+
+    class Looked(Message):
+        """It is known by now which models are here."""
+
+        def __init__(self, found: list[models.Known]) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.models = models.known()
+        self.config: FinetuneConfig | None = FinetuneConfig()
+        self._free = models.free_memory()
+
+    def compose(self) -> ComposeResult:
+        """Preset and start, models, settings, what it takes, help."""
+        with Horizontal(id="first"):
+            presets = [(f"{name}: {text}", name) for name, (text, _) in PRESETS.items()]
+            yield Select(presets, allow_blank=False, compact=True, id="preset")
+            yield Button("Start  F5", id="start", variant="primary", compact=True)
+        with VerticalScroll(id="settings", can_focus=False):
+            for name, field in form.form_fields().items():
+                yield FormRow(field, form.typed(getattr(self.config, name)))
+                if name == "init_from":
+                    yield OptionList(*self._options(), id="models", markup=False, compact=True)
+        yield Static(id="need", markup=False)
+        yield Static(id="help", markup=False)
+
+    def on_mount(self) -> None:
+        """Say what the defaults take, and look which models are here."""
+        self._judge()
+        self.query_one("#help", Static).update(PRESETS[next(iter(PRESETS))][0])
+        self.set_timer(0.2, self._look)  # after the first picture: it imports the hub's client
+
+    @work(thread=True, exclusive=True, exit_on_error=False)
+    def _look(self) -> None:
+        self.post_message(self.Looked(models.look(self.models)))
+
+    def on_start_form_looked(self, event: Looked) -> None:
+        """Show which models are here."""
+        self.models = event.found
+        self._list_models()
+
+    def texts(self) -> dict[str, str]:
+        """What is typed, by field."""
+        return {row.field.name: row.query_one(Input).value for row in self.query(FormRow)}
+
+    @on(Input.Changed)
+    def _judge(self) -> None:
+        """Check the form as it stands: errors beside their fields, needs below."""
+        self.config, errors = form.check(self.texts())
+        for row in self.query(FormRow):
+            row.complain(errors.get(row.field.name, ""))
+            if row.field.name in errors and row.has_class("further"):
+                self.add_class("-all")  # an error must be seen
+        if self.config is not None:
+            self._list_models()
+        self.query_one("#need", Static).update(self._need())
+
+    def _options(self) -> list[Option]:
+        config = self.config or FinetuneConfig()
+        return [Option(_model_line(m, config, self._free), id=m.name) for m in self.models]
+
+    def _list_models(self) -> None:
+        chooser = self.query_one("#models", OptionList)
+        for option in self._options():
+            chooser.replace_option_prompt(str(option.id), option.prompt)
+
+    def _need(self) -> Content:
+        """What the run takes, and whether this machine has it."""
+        if self.config is None:
+            return Content.styled("Mend what is marked, then start.", "$error")
+        name = self.config.init_from
+        scratch = models.scratch(self.config) if name == "scratch" else None
+        model = scratch or models.of(name, self.models)
+        if model is None:
+            return Content(f"{one_line(name, 40)}: its size is known when it is here.")
+        need = models.memory(model, self.config)
+        takes = f"Takes about {units.size(need)} of memory; {units.size(self._free)} are free"
+        if need <= self._free:
+            return Content.styled(f"{takes}.", "$success")
+        way = ": lower batch size (and raise accumulation), block size or the model."
+        return Content.styled(takes + way, "$warning")
+
+    @on(OptionList.OptionSelected, "#models")
+    def _take_model(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.query_one("#field-init_from", Input).value = str(event.option.id)
+
+    @on(Select.Changed, "#preset")
+    def _take_preset(self, event: Select.Changed) -> None:
+        event.stop()
+        text, config = PRESETS[str(event.value)]
+        for row in self.query(FormRow):
+            row.query_one(Input).value = form.typed(getattr(config, row.field.name))
+        self.query_one("#help", Static).update(text)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Explain the setting that has the focus."""
+        field = form.form_fields().get(event.widget.name or "")
+        if field is not None:
+            self.query_one("#help", Static).update(field.help)
+
+    @on(Input.Submitted)
+    def _next(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.screen.focus_next()
+
+    @on(Button.Pressed, "#start")
+    def _pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_start()
+
+    def action_start(self) -> None:
+        """Ask for the run, or go to what is wrong."""
+        self._judge()
+        if self.config is not None:
+            self.post_message(self.Start(form.flags(self.config)))
+            return
+        wrong = self.query("FormRow.wrong")
+        if wrong:
+            wrong.first().query_one(Input).focus()
+
+    def action_further(self) -> None:
+        """Show all settings, or only those that matter."""
+        self.toggle_class("-all")
+
+
+def _model_line(model: models.Known, config: FinetuneConfig, free: int) -> Content:
+    """`gpt2  548 MB  to fetch  needs 12.2 GB  fits`."""
+    here = {None: "…", True: "here", False: "to fetch"}[model.here]
+    need = models.memory(model, config)
+    verdict = ("fits", "$success") if need <= free else ("too big", "$warning")
+    return Content.assemble(
+        (f"{model.name:<12}", "bold"),
+        f"{units.size(model.disk):>8}  ",
+        (f"{here:<8}", "" if model.here else "dim"),
+        f"{units.size(need):>8}  ",
+        verdict,
+    )
