@@ -82,6 +82,7 @@ def resume(
         model = initial_model(parts) if found is None else saved_model(parts, found)
         log = Tee(own, log)
         log.write(resume_record(parts, iteration))
+        state.set_aside(run / "state", found)
         for complaint in complaints:
             log.write(events.Warning(iteration=iteration, message=complaint))
         past = history.load(run)[0]  # as readers see it now, without what the resume made void
@@ -119,7 +120,12 @@ def _config_of(past: History, max_iters: int | None) -> FinetuneConfig:
     """The configuration that a run goes on with."""
     assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
-    config = msgspec.convert(latest, FinetuneConfig)
+    try:
+        config = msgspec.convert(latest, FinetuneConfig)
+    except msgspec.ValidationError as error:
+        raise ShakegptError(
+            f"the configuration in the log cannot be gone on with: {error}"
+        ) from error
     limit = max_iters if max_iters is not None else past.max_iters
     if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
         raise ShakegptError(

@@ -32,6 +32,7 @@ KEPT = 2
 """States on disk: the newest, and the one to fall back to if a disk error spoils it."""
 
 _NAME = re.compile(r"\d{6,}")
+_SPOILED = ".spoiled"
 _WEIGHTS, _OPTIMIZER, _MANIFEST = "weights.safetensors", "optimizer.safetensors", "manifest.json"
 
 
@@ -71,7 +72,7 @@ def size(folder: Path) -> int:
 
 
 def _prune(folder: Path) -> None:
-    for old in saved(folder)[KEPT:]:
+    for old in [*saved(folder)[KEPT:], *folder.glob(f"*{_SPOILED}"), *folder.glob(".*.part")]:
         shutil.rmtree(old)
 
 
@@ -79,7 +80,8 @@ def saved(folder: Path) -> list[Path]:
     """The states in `folder`, newest first; [] when there is none."""
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if _NAME.fullmatch(p.name)), reverse=True)
+    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
@@ -91,6 +93,16 @@ def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
             return path, complaints
         complaints.append(complaint)
     return None, complaints
+
+
+def set_aside(folder: Path, found: Path | None) -> None:
+    """Take the states that `newest_whole` passed over out of the count; the next save deletes them.
+
+    Else they would stand before the states of the run that goes on behind them.
+    """
+    for path in saved(folder):
+        if found is None or int(path.name) > int(found.name):
+            path.rename(path.with_name(path.name + _SPOILED))
 
 
 def _complaint(path: Path) -> str | None:

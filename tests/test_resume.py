@@ -1,0 +1,325 @@
+"""A run that was stopped or killed anywhere goes on to the very numbers of one that never was."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shakegpt import events, state
+from shakegpt.control import Request, send
+from shakegpt.driver import Stopped
+from shakegpt.errors import ShakegptError
+from shakegpt.events import Checkpoint, Command, Eval, Progress, Step
+from shakegpt.history import History, load
+from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.session import finetune, resume
+from tests.tiny import Listener, play, tiny_config
+
+ITERATIONS = 6
+SETTINGS: dict[str, Any] = {
+    "max_iters": ITERATIONS,
+    "eval_interval": 2,
+    "dropout": 0.2,
+    "gradient_accumulation_steps": 3,
+    "batch_size": 2,
+    "decay_lr": True,
+    "warmup_iters": 2,
+    "weight_decay": 0.1,
+}
+
+
+def tensor_sum(file: Path) -> str:
+    """sha256 of names and values; the order of a file's metadata varies."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(file).items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(run: Path) -> dict[str, Any]:
+    """All that must be equal: weights, moments, model, and every number but the clock's."""
+    history, problems = load(run)
+    assert not problems
+    last = run / f"state/{ITERATIONS:06d}"
+    files = [*sorted(last.glob("*.safetensors")), run / "model/model.safetensors"]
+    sums = {f.name: tensor_sum(f) for f in files}
+    assert len(state.saved(run / "state")) == len(list((run / "state").iterdir())) == 2
+    return {
+        "files": sums,
+        "progress": [(k, e.loss, e.tokens) for k, e in sorted(history.progress.items())],
+        "steps": [
+            (k, e.loss, e.learning_rate, e.grad_norm) for k, e in sorted(history.steps.items())
+        ],
+        "evals": [(k, e.val_loss, e.best) for k, e in sorted(history.evals.items())],
+        "samples": [
+            (s.start.iteration, s.start.sample, [(t.id, t.probability) for t in s.tokens], s.text)
+            for s in history.samples
+        ],
+        "best": history.end.best_val_loss if history.end is not None else None,
+    }
+
+
+@pytest.fixture(scope="module")
+def unstopped(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> dict[str, Any]:
+    """What a run of six iterations comes to that is never stopped."""
+    run = tmp_path_factory.mktemp("unstopped") / "run"
+    found = fingerprint(finetune(tiny_config(text_file, run, **SETTINGS)))
+    assert len(found["steps"]) == ITERATIONS and len(found["samples"]) == 4
+    return found
+
+
+def stop_at(run: Path, iteration: int) -> Listener:
+    """A listener that has the run stopped by command after an update, for certain."""
+    saved = threading.Event()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, Command) and event.status == "done":
+            saved.set()
+        at = event.iteration if isinstance(event, Step) else -1
+        if at == iteration or (iteration == 0 and isinstance(event, Eval) and event.iteration == 0):
+            send(run, Request(verb="stop"))
+            assert saved.wait(20)
+
+    return Listener(listen)
+
+
+@pytest.mark.parametrize("iteration", range(ITERATIONS + 1))
+def test_stopped_at_any_iteration(
+    iteration: int, tmp_path: Path, text_file: Path, unstopped: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Stopped):
+        finetune(tiny_config(text_file, run, **SETTINGS), stop_at(run, iteration))
+    assert load(run)[0].iteration == iteration
+    resume(run)
+    assert fingerprint(run) == unstopped
+
+
+class Killed(BaseException):
+    """Stands for a process that is no more: nothing after it is written."""
+
+
+def killed_at(run: Path, text: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Train, and die at the `number`-th record, as if by SIGKILL; False when it finished first."""
+    written, write = 0, RunLog.write
+
+    def dying(self: RunLog, event: events.Event) -> None:
+        nonlocal written
+        written += 1
+        if written > number:
+            raise Killed
+        write(self, event)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunLog, "write", dying)
+        try:
+            if (run / LOG_NAME).exists():
+                resume(run)
+            else:
+                finetune(tiny_config(text, run, **SETTINGS))
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("number", [5, 22, 40])
+def test_killed_again_and_again(
+    number: int,
+    tmp_path: Path,
+    text_file: Path,
+    unstopped: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, lives = tmp_path / "run", 1
+    while killed_at(run, text_file, number + 3 * lives, monkeypatch) and lives < 30:
+        lives += 1
+    if lives == 30:
+        resume(run)
+    assert lives > 1 and fingerprint(run) == unstopped
+
+
+def test_killed_between_an_evaluation_and_its_model(
+    tmp_path: Path, text_file: Path, unstopped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shakegpt import checkpoint
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(checkpoint, "save", lambda *_: (_ for _ in ()).throw(Killed()))
+        finetune(tiny_config(text_file, run, **SETTINGS))
+    history = load(run)[0]
+    assert history.evals[2].best and not (run / "model/model.safetensors").exists()
+    resume(run)
+    assert fingerprint(run) == unstopped
+
+
+def test_an_asked_evaluation_does_not_make_a_worse_model_best(
+    tmp_path: Path, text_file: Path
+) -> None:
+    run, done = tmp_path / "run", threading.Event()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, Command) and (event.verb, event.status) == ("evaluate", "done"):
+            send(run, Request(verb="stop"))
+        if isinstance(event, Command) and event.verb == "stop" and event.status == "done":
+            done.set()
+        if isinstance(event, Step) and event.iteration == 3:
+            send(run, Request(verb="evaluate"))
+            threading.Event().wait(0.4)  # the trainer's ears hear ten times a second
+        if isinstance(event, Progress) and event.iteration == 4:
+            assert done.wait(10)
+
+    config = tiny_config(text_file, run, eval_interval=20, max_iters=20, max_new_tokens=0)
+    with pytest.raises(Stopped):
+        finetune(config, Listener(listen))
+    assert 3 in load(run)[0].evals
+    log = Listener()
+    resume(run, max_iters=4, log=log)
+    measured = load(run)[0].evals
+    last = next(e for e in log.records if isinstance(e, Eval))
+    assert last.best == (last.val_loss < measured[3].val_loss)
+
+
+def test_a_finished_run_goes_on_to_a_higher_limit(
+    tmp_path: Path, text_file: Path, unstopped: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    plain = SETTINGS | {"decay_lr": False}
+    finetune(tiny_config(text_file, run, **plain | {"max_iters": 4}))
+    with pytest.raises(ShakegptError, match="finished at iteration 4: give --max-iters above"):
+        resume(run)
+    resume(run, max_iters=6)
+    other = finetune(tiny_config(text_file, tmp_path / "other", **plain))
+    assert fingerprint(run)["steps"] == fingerprint(other)["steps"]
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, text_file: Path) -> Path:
+    """A run that was stopped after five of six iterations; its text is its own."""
+    run, text = tmp_path / "run", tmp_path / "play.txt"
+    shutil.copyfile(text_file, text)
+    with pytest.raises(Stopped):
+        finetune(tiny_config(text, run, **SETTINGS), stop_at(run, 5))
+    assert [path.name for path in state.saved(run / "state")] == ["000005", "000004"]
+    return run
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+def test_a_spoiled_state_is_passed_over_and_named(
+    stopped: Path, name: str, damage: str, unstopped: dict[str, Any]
+) -> None:
+    path = stopped / "state/000005" / name
+    data = bytearray(path.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
+    if damage == "gone":
+        path.unlink()
+    log = Listener()
+    resume(stopped, log=log)
+    warnings = [e.message for e in log.records if isinstance(e, events.Warning)]
+    begun = next(e for e in log.records if isinstance(e, events.Resume))
+    assert begun.iteration == 4 and len(warnings) == 1 and "000005" in warnings[0]
+    assert fingerprint(stopped) == unstopped
+
+
+def test_when_no_state_is_whole_it_starts_over(stopped: Path, unstopped: dict[str, Any]) -> None:
+    for path in (stopped / "state").iterdir():
+        (path / "weights.safetensors").write_bytes(b"")
+    resume(stopped)
+    assert fingerprint(stopped) == unstopped
+
+
+def test_a_half_written_state_is_no_state(stopped: Path, unstopped: dict[str, Any]) -> None:
+    shutil.copytree(stopped / "state/000005", stopped / "state/.000006.part")
+    resume(stopped)
+    found = fingerprint(stopped)
+    assert found == unstopped, "and it is cleared away"
+
+
+def test_another_text_is_refused(stopped: Path) -> None:
+    (stopped.parent / "play.txt").write_text(play(60, seed=1))
+    before = (stopped / LOG_NAME).read_bytes()
+    with pytest.raises(ShakegptError, match="is not what the run began with"):
+        resume(stopped)
+    assert (stopped / LOG_NAME).read_bytes() == before
+
+
+def test_another_model_is_refused(stopped: Path, tmp_path: Path, text_file: Path) -> None:
+    other = finetune(tiny_config(text_file, tmp_path / "other", max_iters=0, n_embd=16))
+    shutil.copyfile(other / "model/config.json", stopped / "model/config.json")
+    with pytest.raises(ShakegptError, match="not the model the run began with"):
+        resume(stopped)
+
+
+def test_a_missing_text_is_told(stopped: Path) -> None:
+    (stopped.parent / "play.txt").unlink()
+    with pytest.raises(ShakegptError, match="does not exist"):
+        resume(stopped)
+
+
+def test_a_directory_that_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ShakegptError, match="is no run"):
+        resume(tmp_path)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+    (tmp_path / LOG_NAME).write_text('{"event":"end"}\nnonsense\n')
+    with pytest.raises(ShakegptError, match="is no run"):
+        resume(tmp_path)
+
+
+def test_a_configuration_that_is_none_is_told(stopped: Path) -> None:
+    log = stopped / LOG_NAME
+    log.write_text(log.read_text().replace('"batch_size":2', '"batch_size":"two"'))
+    with pytest.raises(ShakegptError, match="configuration"):
+        resume(stopped)
+
+
+def test_a_run_in_training_is_refused(stopped: Path) -> None:
+    with RunLog(stopped / LOG_NAME), pytest.raises(ShakegptError, match="by another process"):
+        resume(stopped)
+
+
+def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("999999", "1000000", "000005", ".000007.part", "notes"):
+        (tmp_path / name).mkdir()
+    assert [p.name for p in state.saved(tmp_path)] == ["1000000", "999999", "000005"]
+
+
+def test_loss_scaling_is_kept(tmp_path: Path) -> None:
+    from shakegpt.config import FinetuneConfig
+    from shakegpt.finetune import make_optimizer
+    from tests.tiny import random_model
+
+    model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
+    optimizer = make_optimizer(model, FinetuneConfig())
+    model(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long)).backward()
+    optimizer.step()
+    position = state.Position(iteration=1, loss_scale=1024.0)
+    path = state.save(tmp_path / "state", model, optimizer, position)
+    again = random_model(1, n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
+    state.assign_weights(path, again)
+    other = make_optimizer(again, FinetuneConfig())
+    assert state.load(path, again, other) == position
+    for p, q in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(p, q)
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            assert torch.equal(optimizer.state[p][key], other.state[q][key])
+
+
+def test_the_log_of_a_resumed_run_tells_one_story(stopped: Path) -> None:
+    resume(stopped)
+    history = load(stopped)[0]
+    assert len(history.resumes) == 1 and sorted(history.steps) == list(range(1, ITERATIONS + 1))
+    assert history.end is not None and history.end.status == "finished"
+    kept = [e for e in history.checkpoints if isinstance(e, Checkpoint) and e.kind == "last"]
+    assert kept[-1].iteration == ITERATIONS
+    assert isinstance(history, History) and history.wall_seconds > 0
