@@ -59,7 +59,7 @@ BAR = 68
 """From one bar to the next, px."""
 LABELS = 186
 """Room of a candidate's text left of its bar, px."""
-PERCENT = 112
+PERCENT = 150
 """Room of its percent right of it, px."""
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
+from shakegpt.pick import named, newest
 from shakegpt_figures import data, words
-from shakegpt_figures.source import Source, choose
+from shakegpt_figures.source import Source
 
 FIGURES = ("training", "architecture", "generation")
 DECK = Path("slides")
@@ -23,7 +24,8 @@ DECK = Path("slides")
 def run(config: FiguresConfig) -> int:
     """Draw once, or with `watch` again after each evaluation and sample until the run ends."""
     pictures, numbers = places(config.out)
-    sources = [Source(path) for path in choose(config.runs, config.watch)]
+    runs = [named(name) for name in config.runs] or [newest(live=config.watch)]
+    sources = [Source(path) for path in runs]
     if config.watch:
         from shakegpt_figures.watch import watch
 
