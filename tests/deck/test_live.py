@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_figures import data
 from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to
 from tests.deck.chromium import Chromium
-from tests.deck.conftest import STAND_IN, copy_deck, presenting
+from tests.deck.conftest import ROOT, STAND_IN, copy_deck, presenting
+from tests.figures import logs
+
+MAIN = "import sys; from shakegpt.cli import main; sys.exit(main())"
 
 
 class Stage(NamedTuple):
@@ -90,6 +98,50 @@ def test_every_slide_holds_another_run(
         if wrong := faults(browser, stage.base, slide, told):
             found[slide] = wrong
     assert found == {}
+
+
+def test_a_run_that_trains_is_followed_on_stage(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
+    """The whole way: a log grows, `shakegpt figures --watch` redraws, the slides change."""
+    run = made.begun(tmp_path / "run").run
+    with watching(run, stage.deck.parent):
+        show(browser, stage.base, 7)
+        first = "document.querySelector('[data-run=\"curves.%s\"]').textContent"
+        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best'} === '4.20'")
+        turn_to(browser, 6)
+        browser.ask("window.still = true")
+        with RunLog(run / LOG_NAME) as log:
+            for record in logs.curve([[4.1, 3.9]] * 5, {5: 3.5}):
+                log.write(record)
+            log.write(logs.end(5))
+        browser.wait("document.querySelector('.slidev-page-6 img').alt.includes('to 3.50 in 5')")
+        browser.wait("document.querySelector('.slidev-page-6 img').src.includes('?v=')")
+        turn_to(browser, 7)
+        assert browser.ask(first % "best") == "3.50"
+        assert browser.ask("window.still") is True
+        assert browser.seen.errors == []
+
+
+@contextmanager
+def watching(run: Path, where: Path) -> Iterator[None]:
+    """`shakegpt figures RUN --watch` at the top of a checkout, until it ends by itself."""
+    rooms = os.pathsep.join(str(ROOT / room) for room in ("", "tui", "figures"))
+    told = where / "watch.txt"
+    with told.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "figures", str(run), "--watch"],
+            cwd=where,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": rooms},
+        )
+    try:
+        yield
+        assert process.wait(60) == 0, told.read_text()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_sample_is_text_whatever_it_says(browser: Chromium, stage: Stage, tmp_path: Path) -> None:

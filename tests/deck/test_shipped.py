@@ -17,7 +17,9 @@ def test_run_json_is_what_the_shipped_log_gives() -> None:
     ((log, recorded),) = [
         (log, part) for log, part in parts.items() if part.run and part.run.run_id == told.run.id
     ]
-    assert data.run_data(recorded, log) == told, "stale: run `shakegpt figures` again"
+    assert data.run_data(recorded, log) == told, (
+        f"slides/data/run.json is stale: run `shakegpt figures {log.parent.relative_to(ROOT)}`"
+    )
 
 
 def test_the_figures_tell_of_the_same_run() -> None:
