@@ -55,6 +55,9 @@ class Frame:
     x_range: Extent = (0.0, 1.0)
     y_range: Extent = (0.0, 1.0)
     log: bool = False
+    across: int = 1
+    down: int = 1
+    """Dots of a cell."""
 
     def x_at(self, column: int) -> float:
         """The x under the middle of a column of the frame, clamped to the picture."""
@@ -67,14 +70,15 @@ class Frame:
         lo, hi = self.x_range
         if not lo <= x <= hi:
             return None
-        return self.left + round((x - lo) / (hi - lo) * (self.width - 1))
+        dot = round((x - lo) / (hi - lo) * (self.width * self.across - 1))
+        return self.left + dot // self.across
 
     def row_of(self, y: float) -> int | None:
         """The row of the frame that shows `y`; None when it is out of view."""
         share = _share(y, self.y_range, self.log)
         if share is None or not 0 <= share <= 1:
             return None
-        return self.top + round((1 - share) * (self.height - 1))
+        return self.top + round((1 - share) * (self.height * self.down - 1)) // self.down
 
     def put(self, column: int, row: int, text: str, role: str) -> None:
         """Write `text` into the frame; what does not fit is cut off."""
@@ -103,6 +107,7 @@ def draw(
     ]
     frame = _empty(width, height)
     frame.x_range, frame.y_range, frame.log = window, y_extent(shown, look.log), look.log
+    frame.across, frame.down = look.symbols.across, look.symbols.down
     tops = _y_ticks(frame, height) if look.axes else []
     _lay_out(frame, curves, tops, look)
     if frame.width < 2 or frame.height < 1:
@@ -218,9 +223,9 @@ def _label_curves(
     named = [(curve, points) for curve, points in zip(curves, traces, strict=True) if curve.label]
     if frame.left + frame.width == len(frame.chars[0]):
         return _legend(frame, [curve for curve, _ in named])
-    wanted = sorted(((_end_row(frame, points), i) for i, (_, points) in enumerate(named)))
-    rows = _spread([row for row, _ in wanted], frame.top + frame.height)
-    for row, (_, i) in zip(rows, wanted, strict=True):
+    ends = sorted(((-_end(frame, points), i) for i, (_, points) in enumerate(named)))
+    rows = [frame.top + round((1 + end) * (frame.height - 1)) for end, _ in ends]
+    for row, (_, i) in zip(_spread(rows, frame.top + frame.height), ends, strict=True):
         curve = named[i][0]
         frame.put(frame.left + frame.width, row, symbols.lead + " " + curve.label, curve.role)
     return None
@@ -233,14 +238,14 @@ def _legend(frame: Frame, curves: Sequence[Curve]) -> None:
         column += len(curve.label) + 2
 
 
-def _end_row(frame: Frame, points: Sequence[Point]) -> int:
-    """The row at which a curve leaves the picture to the right."""
+def _end(frame: Frame, points: Sequence[Point]) -> float:
+    """How high in the picture, from 0 to 1, a curve leaves it to the right."""
     for x, y in reversed(points):
         if y is not None and x <= frame.x_range[1]:
             share = _share(y, frame.y_range, frame.log)
             if share is not None:
-                return frame.top + round((1 - min(max(share, 0), 1)) * (frame.height - 1))
-    return frame.top
+                return min(max(share, 0.0), 1.0)
+    return 1.0
 
 
 def _spread(rows: list[int], bottom: int) -> list[int]:

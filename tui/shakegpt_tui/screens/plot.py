@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from shakegpt.history import History
+from shakegpt.runs import is_run
 from shakegpt_tui import plot_series
 from shakegpt_tui.plot import Series
 from shakegpt_tui.printable import one_line
@@ -48,11 +49,15 @@ class PlotScreen(Screen[None]):
             self.others = others
 
     def __init__(self, history: History, runs: Sequence[Path] = ()) -> None:
-        """Plot `history`, which may grow (`refresh_history`), offering `runs` to compare with."""
+        """Plot `history`, which may grow (`refresh_history`).
+
+        `runs` are run directories: first the history's own, then those to lay over it at once.
+        Any other run beside the first can be picked on the screen.
+        """
         super().__init__()
         self.history = history
-        self.runs = list(runs)
-        self.chosen: list[Path] = []
+        self.own = runs[0] if runs else None
+        self.chosen = list(runs[1:])
         self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -66,6 +71,8 @@ class PlotScreen(Screen[None]):
         """Show what there is, with the keys at the plot."""
         self.query_one(LossPlot).focus()
         self.refresh_history()
+        if self.chosen:
+            self._load(self.chosen)
 
     def refresh_history(self) -> None:
         """Show what came to the history since; costs nothing when no loss did."""
@@ -92,10 +99,11 @@ class PlotScreen(Screen[None]):
 
     def action_compare(self) -> None:
         """Ask which runs to lay over this one."""
-        if not self.runs:
+        others = [] if self.own is None else neighbours(self.own)
+        if not others:
             self.notify("There is no other run to compare with.", severity="warning")
             return
-        self.app.push_screen(PlotPicker(self.runs, self.chosen), self._picked)
+        self.app.push_screen(PlotPicker(others, self.chosen), self._picked)
 
     def _picked(self, chosen: list[Path] | None) -> None:
         if chosen is not None:
@@ -109,6 +117,15 @@ class PlotScreen(Screen[None]):
     def on_plot_screen_loaded(self, event: Loaded) -> None:
         """Draw the other runs."""
         self.query_one(LossPlot).compare(event.others)
+
+
+def neighbours(run: Path) -> list[Path]:
+    """The other runs in the directory of `run`."""
+    try:
+        beside = [path for path in run.resolve().parent.iterdir() if path.name != run.name]
+    except OSError:
+        return []
+    return [path for path in beside if is_run(path)]
 
 
 def _name(run: Path) -> str:

@@ -81,6 +81,7 @@ class PlotPicker(ModalScreen[list[Path] | None]):
         chooser.add_options(
             [Selection(_line(run), run.path, run.path in self.chosen) for run in event.summaries]
         )
+        chooser.highlighted = 0
         chooser.focus()
 
     def action_done(self) -> None:

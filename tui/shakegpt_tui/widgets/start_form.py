@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt_tui import form, models, units
+from shakegpt_tui.missing import missing
 from shakegpt_tui.printable import one_line
 
 
@@ -56,7 +57,11 @@ class StartForm(Vertical):
     StartForm {
         & > #first { height: 1; margin-bottom: 1; }
         #preset { width: 1fr; }
-        #start { margin-left: 1; min-width: 12; }
+        #start { margin-left: 1; width: 14; }
+        #start:focus { background: $primary; text-style: bold underline; }
+        #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
+        #models > .option-list--option-highlighted { background: $panel; }
+        #models:focus > .option-list--option-highlighted { background: $primary 25%; }
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
         #models {
             height: auto; max-height: 6; border: none; padding: 0; margin: 0 0 1 0;
@@ -113,6 +118,7 @@ class StartForm(Vertical):
             for name, field in form.form_fields().items():
                 yield FormRow(field, form.typed(getattr(self.config, name)))
                 if name == "init_from":
+                    yield Static(_HEADS, id="heads", markup=False)
                     yield OptionList(*self._options(), id="models", markup=False, compact=True)
         yield Static(id="need", markup=False)
         yield Static(id="help", markup=False)
@@ -140,6 +146,9 @@ class StartForm(Vertical):
     def _judge(self) -> None:
         """Check the form as it stands: errors beside their fields, needs below."""
         self.config, errors = form.check(self.texts())
+        if self.config is not None:
+            errors = missing(self.config)
+            self.config = None if errors else self.config
         for row in self.query(FormRow):
             row.complain(errors.get(row.field.name, ""))
             if row.field.name in errors and row.has_class("further"):
@@ -217,15 +226,18 @@ class StartForm(Vertical):
         self.toggle_class("-all")
 
 
+_HEADS = f"{'':<12}{'on disk':>9}  {'':<9}{'memory':>9}"
+
+
 def _model_line(model: models.Known, config: FinetuneConfig, free: int) -> Content:
-    """`gpt2  548 MB  to fetch  needs 12.2 GB  fits`."""
+    """`gpt2  523 MiB  to fetch  11.3 GiB  fits`."""
     here = {None: "…", True: "here", False: "to fetch"}[model.here]
     need = models.memory(model, config)
     verdict = ("fits", "$success") if need <= free else ("too big", "$warning")
     return Content.assemble(
         (f"{model.name:<12}", "bold"),
-        f"{units.size(model.disk):>8}  ",
-        (f"{here:<8}", "" if model.here else "dim"),
-        f"{units.size(need):>8}  ",
+        f"{units.size(model.disk):>9}  ",
+        (f"{here:<9}", "" if model.here else "dim"),
+        f"{units.size(need):>9}  ",
         verdict,
     )
