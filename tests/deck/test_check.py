@@ -75,3 +75,13 @@ def test_what_is_missing_is_said(deck: Path, spoil: Break, said: str) -> None:
     assert done.stderr.startswith("The deck cannot be built: ")
     assert done.stderr.endswith("run `shakegpt figures` first.\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_absent_tool_skips_with_a_word_but_never_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("Node", True)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="the deck was not tested: Node is absent"):
+        need("Node", False)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="Node is absent, and CI must test the deck"):
+        need("Node", False)
