@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Call `job`; what it raises becomes one sentence on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal in ASCII shows ? for what it cannot
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         return job(arguments)
     except ShakegptError as error:
@@ -70,6 +74,9 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever read our output has left: nothing more to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except OSError as error:
+        print(f"shakegpt: {harmless(str(error))}", file=sys.stderr)
+        return 1
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -37,20 +37,18 @@ class PlainConsole:
         self._gone = False
 
     def write(self, event: ev.Event) -> None:
-        """Take a record, and say what is worth a line of it."""
+        """Take a record, and say what is worth a line of it, unless nobody reads any more."""
         self.history.add(event)
-        for line in self.lines(event):
-            self.say(line)
-
-    def say(self, line: str) -> None:
-        """Print a line, unless nobody reads any more."""
-        if self._gone:
-            return
         try:
-            print(line, flush=True)
+            for line in self.lines(event) if not self._gone else []:
+                self.say(line)
         except (OSError, ValueError):  # closed pipe, closed terminal
             self._gone = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """The lines that a record is worth; [] for most."""
@@ -110,7 +108,8 @@ class LiveConsole(PlainConsole):
 
     def close(self) -> None:
         """Take the block away."""
-        self._live.stop()
+        with suppress(OSError, ValueError):
+            self._live.stop()
 
     def _block(self) -> RenderableType:
         from rich.console import Group

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class Driver:
         self._ears, self._mouth = socket.socketpair()
         self._thread = threading.Thread(target=self._listen, name="driver", daemon=True)
         self._saver: threading.Thread | None = None
+        self._unsaved: Exception | None = None
         self._phase: events.Phase = "starting"
         self._beaten = 0.0
         self.iteration = 0
@@ -133,18 +134,18 @@ class Driver:
             elif meanwhile is None:
                 break
             else:
-                self._obeying = True
-                try:
-                    meanwhile()
-                finally:
-                    self._obeying = False
+                meanwhile()
         if self._stop is not None:
             raise self._stop
 
     def requests(self) -> Iterator[Request]:
         """Take the commands that the trainer itself must carry out, oldest first."""
         while self._requests:
-            yield self._requests.popleft()
+            self._obeying = True  # what it asks for is done in spite of a pause
+            try:
+                yield self._requests.popleft()
+            finally:
+                self._obeying = False
 
     def answer(self, request: Request, status: str, message: str = "") -> None:
         """Say in the log what became of a command: accepted, done or refused."""
@@ -163,10 +164,11 @@ class Driver:
             if select.select([self._ears], [], [], POLL_SECONDS)[0]:
                 for number in self._ears.recv(64):
                     self._hear_signal(signal.Signals(number))
-            for request in self._inbox.poll():
-                self._hear(request)
-            if time.monotonic() - self._beaten > HEARTBEAT_SECONDS:
-                self.beat()
+            with suppress(OSError):  # a full disk: the trainer's own next record ends the run
+                for request in self._inbox.poll():
+                    self._hear(request)
+                if time.monotonic() - self._beaten > HEARTBEAT_SECONDS:
+                    self.beat()
 
     def _hear_signal(self, number: signal.Signals) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
@@ -190,26 +192,30 @@ class Driver:
 
     def _stop_for(self, stopped: Stopped, request: Request | None = None) -> None:
         """Save, then let the main thread leave at its next safe point, or leave it behind."""
-        self._stop = stopped
-        self._saver = threading.Thread(
-            target=self._save_then_tell, args=(stopped, request), daemon=True
-        )
+        self._saver = threading.Thread(target=self._save_then_tell, args=(request,), daemon=True)
         self._saver.start()
+        self._stop = stopped  # not before: whoever sees it waits for the saver
         threading.Thread(target=self._leave_behind, args=(stopped,), daemon=True).start()
 
     def finish_saving(self) -> None:
-        """Wait until the state that a stop asked for is on disk."""
+        """Wait until the state that a stop asked for is on disk; raises what kept it from that."""
         if self._saver is not None:
             self._saver.join()
+        if self._unsaved is not None:
+            raise self._unsaved
 
-    def _save_then_tell(self, stopped: Stopped, request: Request | None) -> None:
-        if self.save is not None:
-            self.save()
-        if request is not None:
-            self.answer(request, "done")
+    def _save_then_tell(self, request: Request | None) -> None:
+        try:
+            if self.save is not None:
+                self.save()
+            if request is not None:
+                self.answer(request, "done")
+        except Exception as error:
+            self._unsaved = error
 
     def _leave_behind(self, stopped: Stopped) -> None:
-        self.finish_saving()
-        if not self._left.wait(GRACE):
+        if self._saver is not None:
+            self._saver.join()
+        if self._unsaved is None and not self._left.wait(GRACE):
             self.abandon(stopped)
             os._exit(stopped.exit_code)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError
 
 from shakegpt import checkpoint, events, history, plan, state
 from shakegpt.config import FinetuneConfig
@@ -46,7 +49,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
     Raises ShakegptError for input that cannot work (nothing is written then) and for training that
     failed; Stopped when a command, or with `signals` a signal, ended it early, its state saved.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with _sentences(), tempfile.TemporaryDirectory() as scratch:
         parts = prepare(config, Path(scratch))
         model = initial_model(parts)
         run = _claim(parts)
@@ -74,7 +77,7 @@ def resume(
     if past.run is None:
         raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
     config = _config_of(past, max_iters)
-    with RunLog(run / LOG_NAME) as own, tempfile.TemporaryDirectory() as scratch:
+    with _sentences(), RunLog(run / LOG_NAME) as own, tempfile.TemporaryDirectory() as scratch:
         parts = prepare(config, Path(scratch), run)
         _require_same(parts, past.run)
         found, complaints = state.newest_whole(run / "state")
@@ -179,14 +182,40 @@ def _train(
         driver.abandon = lambda stopped: close("stopped", stopped.reason)
         try:
             job.train()
+            close("finished", f"{job.iteration} iterations done")
         except Stopped as stopped:
-            driver.finish_saving()
-            close("stopped", stopped.reason)
+            _close_stopped(driver, close, stopped)
             raise
         except BaseException as error:
-            close("failed", str(error) or type(error).__name__)
-            raise _explained(error) from error
-        close("finished", f"{job.iteration} iterations done")
+            _close_failed(close, error)
+            raise
+
+
+Close = Callable[[events.Status, str], None]
+
+
+def _close_stopped(driver: Driver, close: Close, stopped: Stopped) -> None:
+    """Write the end of a stopped run, whose state is saved; a failed one if it cannot be."""
+    try:
+        driver.finish_saving()
+    except Exception as error:
+        _close_failed(close, error)
+        raise
+    close("stopped", stopped.reason)
+
+
+def _close_failed(close: Close, error: BaseException) -> None:
+    with suppress(OSError):  # when the log itself cannot grow
+        close("failed", str(error) or type(error).__name__)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn what a person can mend into a sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
+        raise _explained(error) from error
 
 
 def _explained(error: BaseException) -> BaseException:
@@ -199,8 +228,8 @@ def _explained(error: BaseException) -> BaseException:
             "the last saved state is whole",
             exit_code=1,
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError | SafetensorError):
         return ShakegptError(
-            f"the disk refused ({error}): make room, then go on with --resume", exit_code=1
+            f"the disk refused ({error}): mend that, then go on with --resume", exit_code=1
         )
     return error
