@@ -17,6 +17,8 @@ from shakegpt.tokenizer import Decoder, Tokenizer
 
 CANDIDATES = 5
 """How many of the likeliest tokens are told with each drawn one."""
+COLDEST = 1e-30
+"""Temperatures below it draw as it does: the likeliest token."""
 SLIDE_TO = 3 / 4
 """Share of the window that is kept when it is full: GPT-2's positions are learned, so a text longer
 than the window goes on from its last tokens, computed again."""
@@ -124,11 +126,12 @@ def _choices(logits: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     if settings.temperature == 0:
         return torch.ones(1), logits.argmax().view(1)
     k = min(settings.top_k or len(logits), len(logits))
-    below = logits - logits.max()  # at most 0: stays a number however small the temperature is
+    # at most 0, and over no smaller a temperature than float32 knows: always numbers
+    scaled = (logits - logits.max()) / max(settings.temperature, COLDEST)
     if settings.top_p is None and k == len(logits):
-        return torch.softmax(below / settings.temperature, 0), torch.arange(k)
-    values, ids = below.topk(k)
-    probabilities = torch.softmax(values / settings.temperature, 0)
+        return torch.softmax(scaled, 0), torch.arange(k)
+    values, ids = scaled.topk(k)
+    probabilities = torch.softmax(values, 0)
     if settings.top_p is not None:
         before = probabilities.cumsum(0) - probabilities
         keep = max(1, int((before < settings.top_p).sum()))
