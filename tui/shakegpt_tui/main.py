@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,7 +172,19 @@ def _show(feed: Feed | None, trainer: Trainer | None = None) -> int:
     word = app.run()
     if word:
         _say(one_line(word))
+    _let_go()
     return app.return_code or 0
+
+
+def _let_go() -> None:
+    """Of a terminal that hung up: Python would fail to flush to it and exit with 120."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
 
 
 def _fail(error: ShakegptError) -> int:

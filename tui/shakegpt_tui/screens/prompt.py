@@ -30,7 +30,7 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
-        Binding("ctrl+s,f2", "done(True)", "Sample now", priority=True),
+        Binding("ctrl+s,f2", "done(True)", "Sample now"),
     ]
 
     def __init__(self, settings: Settings, prompt: str) -> None:
@@ -62,6 +62,7 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
             self.query_one(f"#label-{name}", Quiet).say(Content(label))
         area = self.query_one(TextArea)
         area.move_cursor(area.document.end)
+        area.focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Either button keeps what was edited."""

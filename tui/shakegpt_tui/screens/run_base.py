@@ -51,7 +51,7 @@ class RunBase(Screen[None]):
     @property
     def live(self) -> bool:
         """Whether there may be a trainer to drive: not in a replay or a picture."""
-        return isinstance(self.feed, LiveFeed)
+        return isinstance(self.feed, LiveFeed) and self.refused is None
 
     @property
     def replay(self) -> ReplayFeed | None:

@@ -42,8 +42,9 @@ class SamplePane(Following, can_focus=False):
         if drawn == self._drawn:
             return
         changed, self.view, self._drawn = view is not self.view, view, drawn
-        self.border_title = Content(title(view, place))
-        self.border_subtitle = legend() if look.probabilities else Content(subtitle(view))
+        self._entitle(
+            Content(title(view, place)), legend() if look.probabilities else Content(subtitle(view))
+        )
         if changed:
             self.following = view.end is None
         self.say(styled(view, look))
@@ -53,6 +54,13 @@ class SamplePane(Following, can_focus=False):
             self._reveal(token_offset(view, look.token))
         elif look.hit is not None:
             self._reveal(look.hit)
+
+    def _entitle(self, above: Content, below: Content) -> None:
+        """Small layouts have no lower border to write on: there both stand on the upper one."""
+        if self.styles.border_bottom[0]:
+            self.border_title, self.border_subtitle = above, below
+        else:
+            self.border_title = Content.assemble(above, "  ", below)
 
     def _reveal(self, offset: int) -> None:
         """Scroll so that the character at `offset` is in view."""
