@@ -67,8 +67,11 @@ class Inbox:
     def poll(self) -> list[Request]:
         """New commands, oldest first; [] when there are none."""
         try:
-            if self._path.stat().st_size == self._position:
+            size = self._path.stat().st_size
+            if size == self._position:
                 return []
+            if size < self._position:  # somebody began the file anew
+                self._position, self._rest = 0, b""
             with open(self._path, "rb") as file:
                 file.seek(self._position)
                 data = file.read(LONGEST)
