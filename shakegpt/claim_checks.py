@@ -2,8 +2,8 @@
 
 A verdict is one of four. `holds`: the run shows what the talk says. `differs`: a run with the
 talk's settings shows something else. `other settings`: so does this run, but with another model,
-text or configuration, of which the talk says nothing. `not measured`: the log has no record to tell by.
-Every row names the log lines that it rests on.
+text or configuration, of which the talk says nothing. `not measured`: the log has no record to
+tell by. Every row names the log lines that it rests on.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _block(page: Axes, model: ev.Model, part: Parameters) -> None:
     mlp = (
         Part("layer norm", f"2 × {C:,}", f"{part.ln_2:,}", GREEN),
         Part("widen", f"{C:,} × {4 * C:,}", f"{part.c_fc:,}", GREEN),
-        Part("GELU", f"{4 * C:,}", "0", GREEN),
+        Part("GELU", f"4 × {C:,} wide", "0", GREEN),
         Part("narrow", f"{4 * C:,} × {C:,}", f"{part.mlp_proj:,}", GREEN),
     )
     _branch(page, PANEL_TOP + 82, "attention", attention)

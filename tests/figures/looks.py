@@ -1,0 +1,109 @@
+"""What a room sees of a figure: its texts, where they stand, how large, in which contrast."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+from unittest.mock import patch
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from shakegpt_figures import style
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
+    """Every text that is really drawn, with the box that it fills in px from the bottom left."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    drawn: list[Text] = []
+    original = renderer.draw_text
+
+    def draw_text(*arguments: Any, mtext: Text, **named: Any) -> None:
+        drawn.append(mtext)
+        original(*arguments, mtext=mtext, **named)
+
+    with style.talk(), patch.object(renderer, "draw_text", draw_text):
+        figure.draw(renderer)
+        return [(text, text.get_window_extent(renderer)) for text in drawn]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, by WCAG 2."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def complaints(figure: Figure) -> list[str]:
+    """What is wrong for a room: outside the slide, upon another text, too small, too pale."""
+    found, wrong = texts(figure), []
+    for text, box in found:
+        said = repr(text.get_text())
+        if box.x0 < 0 or box.y0 < 0 or box.x1 > style.WIDTH or box.y1 > style.HEIGHT:
+            wrong.append(f"{said} leaves the slide: {box}")
+        if text.get_fontsize() < 28:
+            wrong.append(f"{said} has {text.get_fontsize()} px")
+        if text.get_alpha() not in (None, 1):
+            wrong.append(f"{said} is see-through")
+        under = [style.YELLOW] if text.get_color() == style.BACKGROUND else []
+        for ground in under or (style.BACKGROUND, style.PANEL):
+            if contrast(text.get_color(), ground) < 4.5:
+                wrong.append(f"{said} is {text.get_color()} on {ground}")
+    for (one, a), (other, b) in combinations(found, 2):
+        wide = min(a.x1, b.x1) - max(a.x0, b.x0)
+        tall = min(a.y1, b.y1) - max(a.y0, b.y0)
+        if wide > 1 and tall > 4:  # a line's box has air above and below its letters
+            wrong.append(f"{one.get_text()!r} and {other.get_text()!r} overlap by {wide}x{tall}")
+    return wrong
+
+
+class Svg:
+    """An SVG read back: its words, and its curves in the units of their axes."""
+
+    def __init__(self, data: bytes) -> None:
+        builder = ET.TreeBuilder(insert_comments=True)
+        self.root = ET.fromstring(data, parser=ET.XMLParser(target=builder))
+
+    @property
+    def desc(self) -> str:
+        return self.root.findtext(f"{SVG}desc") or ""
+
+    @property
+    def words(self) -> list[str]:
+        """All drawn texts, which matplotlib leaves as comments beside their outlines."""
+        return [(e.text or "").strip() for e in self.root.iter() if e.tag is ET.Comment]
+
+    def group(self, gid: str) -> ET.Element:
+        return next(e for e in self.root.iter(f"{SVG}g") if e.get("id") == gid)
+
+    def points(self, gid: str) -> list[tuple[float, float]]:
+        """The markers of a curve, as (iteration, loss)."""
+        x, y = self._scale("xtick"), self._scale("ytick")
+        uses = self.group(gid).iter(f"{SVG}use")
+        return [(x(float(u.get("x", "nan"))), y(float(u.get("y", "nan")))) for u in uses]
+
+    def _scale(self, kind: str) -> Callable[[float], float]:
+        ticks = [e for e in self.root.iter(f"{SVG}g") if re.match(kind, e.get("id", ""))]
+        marks = sorted(self._tick(tick, kind) for tick in ticks)
+        (p, a), (q, b) = marks[0], marks[-1]
+        return lambda px: a + (px - p) * (b - a) / (q - p)
+
+    def _tick(self, tick: ET.Element, kind: str) -> tuple[float, float]:
+        label = next(e.text for e in tick.iter() if e.tag is ET.Comment)
+        value = float((label or "").strip().replace(",", ""))
+        if kind == "xtick":
+            return float(next(tick.iter(f"{SVG}use")).get("x", "nan")), value
+        path = next(e for e in tick.iter(f"{SVG}path") if "L" in e.get("d", ""))
+        return float(path.get("d", "").split()[2]), value
