@@ -6,12 +6,10 @@ Nothing here imports torch or the command-line library.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from shakegpt.errors import ShakegptError
+from shakegpt import rules
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -104,73 +102,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        object.__setattr__(self, "dataset", _as_names(self.dataset))
-        for field in fields(self):
-            _RULES.get(field.name, _anything)(field.name, getattr(self, field.name))
-
-
-def _as_names(value: Any) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else tuple(value)
-    if not names:
-        raise ShakegptError("--dataset names no text: give plays, tinyshakespeare, a file or -")
-    return names
-
-
-Rule = Callable[[str, Any], None]
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _anything(name: str, value: Any) -> None:
-    pass
-
-
-def _number(
-    low: float, high: float, *, above: bool = False, optional: bool = False, unit: str
-) -> Any:
-    """A rule: a finite number from `low` (or above it) to `high`; None too when optional."""
-
-    def check(name: str, value: Any) -> None:
-        if optional and value is None:
-            return
-        finite = isinstance(value, int | float) and math.isfinite(value)
-        if not finite or value < low or value > high or (above and value == low):
-            bounds = f"above {low:g}" if above else f"at least {low:g}"
-            most = "" if math.isinf(high) else f" and at most {high:g}"
-            raise ShakegptError(f"{_flag(name)} {value} makes no sense: give {unit} {bounds}{most}")
-
-    return check
-
-
-_COUNT = _number(1, 2**31, unit="a whole number")
-_RULES: dict[str, Rule] = {
-    "max_iters": _number(0, 2**31, unit="a whole number"),
-    "eval_interval": _COUNT,
-    "eval_tokens": _COUNT,
-    "batch_size": _COUNT,
-    "gradient_accumulation_steps": _COUNT,
-    "block_size": _number(2, 2**31, optional=True, unit="a whole number"),
-    "learning_rate": _number(0, 10, above=True, unit="a number"),
-    "warmup_iters": _number(0, 2**31, unit="a whole number"),
-    "lr_decay_iters": _number(1, 2**31, optional=True, unit="a whole number"),
-    "min_lr": _number(0, 10, unit="a number"),
-    "weight_decay": _number(0, 10, unit="a number"),
-    "beta1": _number(0, 0.999999, unit="a number"),
-    "beta2": _number(0, 0.999999, unit="a number"),
-    "grad_clip": _number(0, math.inf, above=True, optional=True, unit="a number"),
-    "dropout": _number(0, 0.99, unit="a number"),
-    "n_layer": _number(1, 1000, unit="a whole number"),
-    "n_head": _number(1, 1000, unit="a whole number"),
-    "n_embd": _number(1, 100_000, unit="a whole number"),
-    "max_new_tokens": _number(0, 1_000_000, unit="a whole number"),
-    "temperature": _number(0, 100, unit="a number"),
-    "top_k": _number(1, 2**31, optional=True, unit="a whole number"),
-    "top_p": _number(0, 1, above=True, optional=True, unit="a number"),
-    "seed": _number(0, 2**63 - 1, unit="a whole number"),
-    "threads": _number(1, 4096, optional=True, unit="a whole number"),
-}
+        if isinstance(self.dataset, str | list):
+            names = (self.dataset,) if isinstance(self.dataset, str) else tuple(self.dataset)
+            object.__setattr__(self, "dataset", names)
+        rules.check(self)
 
 
 _DEFAULT = FinetuneConfig()
@@ -252,9 +187,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        for field in fields(self):
-            rule = _COUNT if field.name == "num_samples" else _RULES.get(field.name, _anything)
-            rule(field.name, getattr(self, field.name))
+        rules.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,8 +211,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        for field in fields(self):
-            _RULES.get(field.name, _anything)(field.name, getattr(self, field.name))
+        rules.check(self if self.dataset is not None else replace(self, dataset=("plays",)))
 
 
 Figure = Literal["training", "architecture", "generation"]

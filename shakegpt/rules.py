@@ -1,0 +1,131 @@
+"""What a field of a configuration may be: a rule each, that refuses with its flag and its value."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from shakegpt.errors import ShakegptError
+
+Rule = Callable[[str, Any], None]
+"""Takes the field's name and its value; raises ShakegptError for what can never work."""
+
+
+def check(config: Any) -> None:
+    """Hold every field of the dataclass `config` to its rule."""
+    for field in fields(config):
+        if field.name in RULES:
+            RULES[field.name](field.name, getattr(config, field.name))
+
+
+def _refuse(name: str, value: Any, wanted: str) -> ShakegptError:
+    shown = value if isinstance(value, float | bool) else reprlib.repr(value).strip("'")
+    flag = "--" + name.replace("_", "-")
+    return ShakegptError(f"{flag} {shown} makes no sense: give {wanted}")
+
+
+def _number(
+    low: float, high: float, *, above: bool = False, optional: bool = False, whole: bool = False
+) -> Rule:
+    """A finite number from `low` (or above it) to `high`; None too when optional."""
+    wanted = f"a {'whole ' if whole else ''}number {'above' if above else 'at least'} {low:g}"
+    wanted += "" if math.isinf(high) else f" and at most {high:g}"
+    kinds = (int,) if whole else (int, float)
+
+    def rule(name: str, value: Any) -> None:
+        if optional and value is None:
+            return
+        if type(value) not in kinds or not (low < value if above else low <= value):  # nan is not
+            raise _refuse(name, value, wanted)
+        if value > high or value == math.inf or (not whole and value > MOST):
+            raise _refuse(name, value, wanted)
+
+    return rule
+
+
+def _text(*, optional: bool = False, empty: bool = False) -> Rule:
+    """A text that UTF-8 can hold: a log must."""
+
+    def rule(name: str, value: Any) -> None:
+        if optional and value is None:
+            return
+        if not isinstance(value, str) or not (value or empty) or not _is_unicode(value):
+            raise _refuse(name, value, "a text in UTF-8" + ("" if empty else " that is not empty"))
+
+    return rule
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _names(name: str, value: Any) -> None:
+    if not isinstance(value, tuple) or not value:
+        raise ShakegptError("--dataset names no text: give plays, tinyshakespeare, a file or -")
+    for one in value:
+        _text()(name, one)
+
+
+def _one_of(*choices: str) -> Rule:
+    def rule(name: str, value: Any) -> None:
+        if value not in choices:
+            raise _refuse(name, value, "one of " + ", ".join(choices))
+
+    return rule
+
+
+def _switch(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _refuse(name, value, "the flag alone, or its --no- form")
+
+
+MOST = 1e300
+"""A number above it is no more a number for the arithmetic than infinity is."""
+_COUNT = _number(1, 2**31, whole=True)
+_COUNT_OR_NONE = _number(1, 2**31, whole=True, optional=True)
+_COUNT_OR_ZERO = _number(0, 2**31, whole=True)
+
+RULES: dict[str, Rule] = {
+    "init_from": _text(),
+    "dataset": _names,
+    "out_dir": _text(optional=True),
+    "tokenizer": _text(),
+    "prompt": _text(empty=True),
+    "max_iters": _COUNT_OR_ZERO,
+    "eval_interval": _COUNT,
+    "eval_tokens": _COUNT,
+    "batch_size": _COUNT,
+    "gradient_accumulation_steps": _COUNT,
+    "block_size": _number(2, 2**31, optional=True, whole=True),
+    "learning_rate": _number(0, 10, above=True),
+    "decay_lr": _switch,
+    "warmup_iters": _COUNT_OR_ZERO,
+    "lr_decay_iters": _COUNT_OR_NONE,
+    "min_lr": _number(0, 10),
+    "weight_decay": _number(0, 10),
+    "beta1": _number(0, 0.999999),
+    "beta2": _number(0, 0.999999),
+    "grad_clip": _number(0, math.inf, above=True, optional=True),
+    "dropout": _number(0, 0.99),
+    "n_layer": _number(1, 1000, whole=True),
+    "n_head": _number(1, 1000, whole=True),
+    "n_embd": _number(1, 100_000, whole=True),
+    "max_new_tokens": _number(0, 1_000_000, whole=True),
+    "num_samples": _COUNT,
+    "temperature": _number(0, 100),
+    "top_k": _COUNT_OR_NONE,
+    "top_p": _number(0, 1, above=True, optional=True),
+    "seed": _number(0, 2**63 - 1, whole=True),
+    "device": _one_of("auto", "cpu", "cuda", "mps"),
+    "dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "compile": _switch,
+    "threads": _number(1, 4096, optional=True, whole=True),
+}
+"""Field name -> its rule, for all the configurations; the names mean the same in each."""
