@@ -19,6 +19,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.measures import Parameters, parameters
 from shakegpt_figures import words
+from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
     BODY,
@@ -30,7 +31,6 @@ from shakegpt_figures.style import (
     RULE,
     SMALL,
     YELLOW,
-    heading,
     slide,
     talk,
     write,

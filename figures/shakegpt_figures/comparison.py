@@ -15,6 +15,7 @@ from shakegpt.measures import fall, finite_evals, loss_of
 from shakegpt_figures import curves, wording, words
 from shakegpt_figures.curves import Scale
 from shakegpt_figures.glyphs import drawable
+from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
     CYAN,
@@ -24,7 +25,6 @@ from shakegpt_figures.style import (
     ORANGE,
     RULE,
     YELLOW,
-    heading,
     slide,
 )
 from shakegpt_figures.tags import GUTTER, Tag, place
@@ -101,7 +101,7 @@ def title(histories: Sequence[History]) -> str:
     falls = [fall(history) for history in histories]
     bests = [loss_of(told.best) for told in falls if told is not None]
     best = min(range(len(bests)), key=lambda i: bests[i])
-    name = drawable(names(histories)[best])
+    name = names(histories)[best]
     return f"Of {len(histories)} runs, {name} gets lowest: val loss {words.loss(bests[best])}"
 
 
@@ -110,7 +110,7 @@ def shared(histories: Sequence[History]) -> str:
     common = dict.fromkeys(_facts(histories[0]))
     for history in histories[1:]:
         common = dict.fromkeys(fact for fact in common if fact in _facts(history))
-    return drawable("All: " + " · ".join(common)) if common else "Nothing but the axes in common"
+    return "All: " + " · ".join(common) if common else "Nothing but the axes in common"
 
 
 def _facts(history: History) -> list[str]:

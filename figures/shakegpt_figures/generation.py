@@ -6,6 +6,7 @@ used, the token that was drawn. An arrow takes it to the next column's context, 
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from shakegpt.history import History, SampleView
 from shakegpt.measures import shown_sample
 from shakegpt_figures import words
 from shakegpt_figures.glyphs import drawable, face_for, token
+from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
     BODY,
@@ -35,7 +37,6 @@ from shakegpt_figures.style import (
     WIDTH,
     YELLOW,
     Face,
-    heading,
     slide,
     talk,
     width,
@@ -206,13 +207,14 @@ def _context(page: Axes, left: float, sample: SampleView, number: int) -> None:
 
 def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     """The end of a piece of context that fits `room` px, its face and its width."""
-    face = face_for(piece, bold=new)
-    shown = drawable(piece, face)
-    if width(shown, SMALL + 2, face) > room:
-        while shown and width("…" + shown, SMALL + 2, face) > room:
-            shown = shown[1:]
-        shown = "…" + shown if shown else ""
-    return shown, face, width(shown, SMALL + 2, face)
+    face, size = face_for(piece, bold=new), SMALL + 2
+    shown = drawable(piece if piece.strip(" ") else "␣" * len(piece), face)
+    if width(shown, size, face) > room:
+        fits = bisect(
+            range(len(shown)), room, key=lambda n: width("…" + shown[len(shown) - n :], size, face)
+        )
+        shown = "…" + shown[len(shown) - fits + 1 :] if fits > 1 else ""
+    return shown, face, width(shown, size, face)
 
 
 def _append(page: Axes, number: int, begin: float) -> None:

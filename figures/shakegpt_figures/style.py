@@ -10,6 +10,7 @@ only repeat what a sign or a word says.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -110,22 +111,11 @@ def fitting(text: str, room: float, size: float, face: Face = "sans") -> str:
     """The text, its end cut off with an ellipsis when it is wider than `room` px."""
     if width(text, size, face) <= room:
         return text
-    while text and width(text + "…", size, face) > room:
-        text = text[:-1]
-    return text + "…"
+    fits = bisect(range(len(text)), room, key=lambda n: width(text[:n] + "…", size, face))
+    return text[: max(0, fits - 1)] + "…"
 
 
 def shrunk(text: str, room: float, size: float, face: Face = "sans", least: float = SMALL) -> float:
     """The largest font size up to `size`, and at least `least`, at which `text` fits `room` px."""
     wide = width(text, size, face)
     return size if wide <= room else max(least, 0.98 * size * room / wide)
-
-
-def heading(axes: Axes, title: str, below: str) -> None:
-    """The claim of a figure in one line, and under it what it was measured on."""
-    room = WIDTH - 2 * MARGIN
-    size = shrunk(title, room, TITLE, "bold", least=40)
-    title = fitting(title, room, size, "bold")
-    write(axes, MARGIN, 92, title, size, face="bold", gid="title")
-    below = fitting(below, room, SMALL + 2)
-    write(axes, MARGIN, 164, below, SMALL + 2, LABEL, gid="below")

@@ -21,6 +21,7 @@ from shakegpt.history import History
 from shakegpt.measures import Fall, fall, finite_evals, loss_of
 from shakegpt_figures import comparison, curves, words
 from shakegpt_figures.curves import Point, Scale
+from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
     CYAN,
@@ -31,7 +32,6 @@ from shakegpt_figures.style import (
     SMALL,
     TITLE,
     YELLOW,
-    heading,
     slide,
     talk,
     width,

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from shakegpt import events as ev
 from shakegpt.history import History
@@ -46,7 +47,7 @@ def model(name: str = "pocket") -> ev.Model:
 
 
 def header(
-    name: str = "pocket", max_iters: int = 20, run_id: str = "run-a", **config: object
+    name: str = "pocket", max_iters: int = 20, run_id: str = "run-a", **config: Any
 ) -> ev.Run:
     large = name != "pocket"
     settings = {
@@ -207,7 +208,7 @@ def talk_like(
     micro_steps: int | None = None,
     eval_interval: int = 5,
     spread: float | None = None,
-    **config: object,
+    **config: Any,
 ) -> list[ev.Event]:
     """A whole run whose losses move from `start` to `goal` and shake by `spread`."""
     large = name != "pocket"

@@ -22,7 +22,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     """Every text that is really drawn, with the box that it fills in px from the bottom left."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     drawn: list[Text] = []
     original = renderer.draw_text
 
@@ -53,13 +53,13 @@ def complaints(figure: Figure) -> list[str]:
         said = repr(text.get_text())
         if box.x0 < 0 or box.y0 < 0 or box.x1 > style.WIDTH or box.y1 > style.HEIGHT:
             wrong.append(f"{said} leaves the slide: {box}")
-        if text.get_fontsize() < 28:
+        if float(text.get_fontsize()) < 28:
             wrong.append(f"{said} has {text.get_fontsize()} px")
         if text.get_alpha() not in (None, 1):
             wrong.append(f"{said} is see-through")
         under = [style.YELLOW] if text.get_color() == style.BACKGROUND else []
         for ground in under or (style.BACKGROUND, style.PANEL):
-            if contrast(text.get_color(), ground) < 4.5:
+            if contrast(str(text.get_color()), ground) < 4.5:
                 wrong.append(f"{said} is {text.get_color()} on {ground}")
     for (one, a), (other, b) in combinations(found, 2):
         wide = min(a.x1, b.x1) - max(a.x0, b.x0)
@@ -83,7 +83,7 @@ class Svg:
     @property
     def words(self) -> list[str]:
         """All drawn texts, which matplotlib leaves as comments beside their outlines."""
-        return [(e.text or "").strip() for e in self.root.iter() if e.tag is ET.Comment]
+        return [(e.text or "").strip() for e in self.root.iter() if not isinstance(e.tag, str)]
 
     def group(self, gid: str) -> ET.Element:
         return next(e for e in self.root.iter(f"{SVG}g") if e.get("id") == gid)
@@ -101,7 +101,7 @@ class Svg:
         return lambda px: a + (px - p) * (b - a) / (q - p)
 
     def _tick(self, tick: ET.Element, kind: str) -> tuple[float, float]:
-        label = next(e.text for e in tick.iter() if e.tag is ET.Comment)
+        label = next(e.text for e in tick.iter() if not isinstance(e.tag, str))
         value = float((label or "").strip().replace(",", ""))
         if kind == "xtick":
             return float(next(tick.iter(f"{SVG}use")).get("x", "nan")), value

@@ -1,0 +1,20 @@
+"""The top of every figure: its claim in one line, and under it what it was measured on."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from shakegpt_figures.glyphs import drawable
+from shakegpt_figures.style import LABEL, MARGIN, SMALL, TITLE, WIDTH, fitting, shrunk, write
+
+ROOM = WIDTH - 2 * MARGIN
+LEAST = 40
+"""A longer title is set smaller down to this size, px, and cut after that."""
+
+
+def heading(page: Axes, title: str, below: str) -> None:
+    """Write both; names in them come from a log, so they are made safe to draw."""
+    title, below = drawable(title, "bold"), drawable(below)
+    size = shrunk(title, ROOM, TITLE, "bold", least=LEAST)
+    write(page, MARGIN, 92, fitting(title, ROOM, size, "bold"), size, face="bold", gid="title")
+    write(page, MARGIN, 164, fitting(below, ROOM, SMALL + 2), SMALL + 2, LABEL, gid="below")
