@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -31,6 +32,7 @@ ESSENTIAL = (
 """The settings that matter; the rest is a key away."""
 _DEFAULT = FinetuneConfig()
 _NOTHING = ("", "none")
+_ESCAPES = {"n": "\n", "\\": "\\"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def parse(name: str, text: str) -> Any:
         return _names(plain)
     if field.kind is str:
         raw = text if name == "prompt" else plain  # blanks at a prompt's end matter
-        return raw.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+        return re.sub(r"\\([\\n])", lambda escape: _ESCAPES[escape[1]], raw)
     try:
         return field.kind(plain.replace("_", ""))
     except ValueError:

@@ -92,7 +92,7 @@ class Status(Vertical):
         self.query_one(ProgressLine).fraction = facts.fraction
         self._show_numbers(facts)
         self.query_one("#brief", Quiet).say(brief(facts))
-        self.query_one("#details", Quiet).say(small_print(facts), layout=True)
+        self.query_one("#details", Quiet).say(small_print(facts))
 
     def _show_numbers(self, facts: Facts) -> None:
         label, muted = Content.styled, "$quiet"

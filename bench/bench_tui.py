@@ -1,0 +1,152 @@
+"""How fast the terminal UI is: `python bench/bench_tui.py` prints figures with their limits.
+
+Each figure is taken on a real pseudo-terminal from a process of its own. Other work on the machine
+shows in them; the yardstick of the first screen is measured in the same minutes for that reason.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
+
+from tests.tui import logs  # noqa: E402
+from tests.tui.terminals import Terminal, environment  # noqa: E402
+
+ROUNDS = 7
+BUSY = "import time\nwhile True: sum(range(10_000))"
+
+
+def main() -> int:
+    """Measure and print; returns 1 when a limit is missed."""
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        good = [first_screen(home), busy_keys(home), idle(home), big_log(home)]
+    return 0 if all(good) else 1
+
+
+def tell(what: str, value: float, unit: str, limit: float) -> bool:
+    """Print one figure beside its limit."""
+    good = value <= limit
+    print(f"{what:<52} {value:8.2f} {unit:<3} (limit {limit:g}) {'ok' if good else 'MISSED'}")
+    return good
+
+
+def first_screen(home: Path) -> bool:
+    """Start to first painted home screen, against the import that every Textual app pays."""
+    screens, imports = [], []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import textual.app"], check=True,
+                       env=environment(home))  # fmt: skip
+        imports.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        with Terminal([], home) as terminal:
+            terminal.until("pocket")
+            screens.append(time.perf_counter() - began)
+    screen, yardstick = statistics.median(screens), statistics.median(imports)
+    print(f"first screen {screen:.2f} s, import textual.app {yardstick:.2f} s")
+    return tell("first screen / import textual.app", screen / yardstick, "x", 1.5)
+
+
+def busy_keys(home: Path) -> bool:
+    """From a key to its effect on the terminal while two processes take all they can get."""
+    run = _run(home, "busy", 12)
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
+    try:
+        with Terminal([str(run)], home, rows=40, columns=120) as terminal:
+            terminal.until("sample 3 of 3")
+            waits = [_key_to_screen(terminal, press) for press in range(60)]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    waits.sort()
+    print(f"key to screen, two busy processes: median {1000 * statistics.median(waits):.0f} ms")
+    return tell("key to screen, 95th percentile", 1000 * waits[int(0.95 * len(waits))], "ms", 100)
+
+
+def _key_to_screen(terminal: Terminal, press: int) -> float:
+    """Step to another sample; its title must come."""
+    key, wanted = (("\x1b[D", "sample 2 of 3"), ("\x1b[C", "sample 3 of 3"))[press % 2]
+    time.sleep(0.03 + 0.01 * (press % 7))
+    while terminal.read(0.02):
+        pass
+    terminal.seen = b""
+    began = time.perf_counter()
+    terminal.press(key)
+    digit = wanted.split()[1]  # of the title only the cells that differ are painted
+    while digit not in terminal.plain or "saved" in terminal.plain:
+        assert time.perf_counter() - began < 5, wanted
+        terminal.read(0.5)
+    return time.perf_counter() - began
+
+
+def idle(home: Path) -> bool:
+    """Processor time of an open run screen to which nothing comes."""
+    run = _run(home, "idle", 12)
+    with Terminal([str(run)], home, rows=40, columns=120) as terminal:
+        terminal.until("sample 3 of 3")
+        _drain(terminal, 3)
+        process = psutil.Process(terminal.process.pid)
+        before = sum(process.cpu_times()[:2])
+        _drain(terminal, 15)
+        used = sum(process.cpu_times()[:2]) - before
+    return tell("idle, share of a core", 100 * used / 15, "%", 1)
+
+
+def _drain(terminal: Terminal, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        terminal.read(0.5)
+
+
+def big_log(home: Path) -> bool:
+    """From start to a painted screen with the end of a log of 200,000 records."""
+    run = home / "big"
+    run.mkdir()
+    count = _write_big(run)
+    began = time.perf_counter()
+    with Terminal([str(run)], home, rows=40, columns=120) as terminal:
+        terminal.until("iteration 39000/40000")
+        took = time.perf_counter() - began
+    size = (run / "log.jsonl").stat().st_size
+    print(f"the log: {count:,} records, {size / 1e6:.0f} MB")
+    return tell("opening it, start of the program included", took, "s", 3)
+
+
+def _write_big(run: Path) -> int:
+    import msgspec
+
+    encode, lines = msgspec.json.encode, []
+    start = time.time() - 1
+    lines.append(encode(logs.header(time=start, max_iters=40_000)))
+    for number in range(1, 39_001):
+        lines += [encode(event) for event in logs.iteration(number, start)]
+        if number % 1000 == 0:
+            lines += [encode(event) for event in logs.sample(number // 1000 - 1, number, start)]
+        if len(lines) > 200_000:
+            break
+    while len(lines) < 200_000:
+        lines.append(encode(logs.beat("training", number, start, 40_000)))
+    (run / "log.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    return len(lines)
+
+
+def _run(home: Path, name: str, upto: int) -> Path:
+    length = list(logs.story(upto))[-1].time - logs.T0
+    return logs.write(home / name, logs.story(upto, start=time.time() - length))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
