@@ -1,0 +1,182 @@
+"""`shakegpt figures`: whole files, the same bytes everywhere, and a sentence for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from shakegpt import events as ev
+from shakegpt.config import FiguresConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.pick import named, newest, recorded
+from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt_figures import make
+from tests.figures import logs
+from tests.figures.looks import Svg
+
+DRAW = """
+import sys
+from shakegpt.config import FiguresConfig
+from shakegpt_figures.make import run
+run(FiguresConfig(runs=(sys.argv[1],), out=sys.argv[2], format=("svg", "png", "pdf")))
+loaded = {"torch", "transformers", "textual", "matplotlib.pyplot"} & set(sys.modules)
+assert not loaded, loaded
+"""
+SVGS = [f"{name}.svg" for name in make.FIGURES]
+
+
+def draw_elsewhere(run: Path, out: Path, **environment: str) -> float:
+    """All figures in a process of their own; returns the CPU seconds it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    path = os.pathsep.join(p for p in sys.path if p)
+    env = {**os.environ, "PYTHONPATH": path, **environment}
+    subprocess.run([sys.executable, "-c", DRAW, str(run), str(out)], env=env, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    taken = draw_elsewhere(recorded(), one, PYTHONHASHSEED="0", LANG="C", TZ="UTC")
+    (tmp_path / "matplotlibrc").write_text("font.size: 40\nsvg.fonttype: none\n")
+    rc = str(tmp_path / "matplotlibrc")
+    draw_elsewhere(recorded(), two, PYTHONHASHSEED="9", TZ="Asia/Tokyo", MATPLOTLIBRC=rc)
+    names = sorted(path.name for path in one.iterdir())
+    assert set(SVGS) <= set(names) and len(names) == 10
+    for name in names:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    # Of the processor, which a busy machine does not change; 9 files here, 3 are asked for.
+    assert taken < 4
+
+
+def test_svgs_carry_their_story_for_those_who_cannot_see_them(tmp_path: Path) -> None:
+    assert make.run(FiguresConfig(runs=(str(recorded()),), out=str(tmp_path))) == 0
+    for name in SVGS:
+        data = (tmp_path / name).read_bytes()
+        svg = Svg(data)
+        assert svg.root.get("role") == "img" and svg.root.get("viewBox") == "0 0 1920 1080"
+        assert svg.root.get("aria-labelledby") == "figure-title figure-desc"
+        assert len(svg.desc) > 100
+        assert b"#1a1a2e" in data and b"<script" not in data and b"dc:date" not in data
+        assert not [
+            e
+            for e in svg.root.iter()
+            if "http" in (e.get("{http://www.w3.org/1999/xlink}href") or "")
+        ]
+    numbers = json.loads((tmp_path / "run.json").read_text())
+    assert numbers["alt"]["training"] == Svg((tmp_path / "training.svg").read_bytes()).desc
+
+
+def test_only_and_format(tmp_path: Path) -> None:
+    config = FiguresConfig(
+        runs=(str(recorded()),), out=str(tmp_path), only=("training",), format=("png", "pdf")
+    )
+    assert make.run(config) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"training.png", "training.pdf", "run.json"}
+    assert (tmp_path / "training.png").read_bytes()[16:24] == bytes([0, 0, 7, 128, 0, 0, 4, 56])
+
+
+def test_without_a_name_the_newest_finished_run_is_drawn(tmp_path: Path) -> None:
+    assert newest(base=tmp_path / "none") == recorded()
+    logs.write(logs.talk_like(), tmp_path / "finished")
+    unfinished = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
+    logs.write(unfinished, tmp_path / "unfinished")
+    failed = [*unfinished, logs.end(20, status="failed")]
+    logs.write(failed, tmp_path / "failed")
+    assert newest(base=tmp_path) == tmp_path / "finished"
+
+
+def test_without_a_deck_a_directory_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ShakegptError, match="--out"):
+        make.run(FiguresConfig(runs=(str(recorded()),)))
+    (tmp_path / "slides").mkdir()
+    assert make.run(FiguresConfig(runs=(str(recorded()),))) == 0
+    assert (tmp_path / "slides/public/training.svg").is_file()
+    assert (tmp_path / "slides/data/run.json").is_file()
+
+
+def refused(run: Path, out: Path) -> str:
+    with pytest.raises(ShakegptError) as caught:
+        make.run(FiguresConfig(runs=(str(run),), out=str(out)))
+    assert "\n" not in str(caught.value)
+    assert not out.exists() or not list(out.iterdir())
+    return str(caught.value)
+
+
+def test_what_is_no_run_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    out, run = tmp_path / "out", tmp_path / "run"
+    assert "holds no run log" in refused(run, out)
+    run.mkdir()
+    log = run / LOG_NAME
+    log.write_text('{"name": "foreign"}\n[1, 2]\n')
+    assert "does not begin with the header" in refused(run, out)
+    assert "line 1" in refused(run, out)
+    log.write_text('{"event":"run","schema":99}\n')
+    assert "schema 99" in refused(run, out)
+    log.write_bytes(b"\xff\xfe\x00" * 50)
+    assert "does not begin with the header" in refused(run, out)
+    log.unlink()
+    logs.write([logs.header()], run)
+    assert "needs a loss" in refused(run, out)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ShakegptError, match="cannot be written") as caught:
+        make.run(FiguresConfig(runs=(str(recorded()),), out=str(tmp_path / "file")))
+    assert caught.value.exit_code == 1
+
+
+def test_a_log_is_named_by_its_file_too(tmp_path: Path) -> None:
+    run = logs.write(logs.talk_like(), tmp_path / "run")
+    assert named(str(run / LOG_NAME)) == named(str(run)) == run
+
+
+def test_watch_shows_an_evaluation_within_a_second(tmp_path: Path) -> None:
+    records = logs.talk_like()
+    first = [i for i, r in enumerate(records) if isinstance(r, ev.Eval)]
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    with RunLog(run / LOG_NAME) as log:
+        for record in records[: first[1]]:
+            log.write(record)
+        config = FiguresConfig(runs=(str(run),), out=str(out), watch=True)
+        watcher = threading.Thread(target=make.run, args=(config,), daemon=True)
+        watcher.start()
+        wait_for(out, "Val loss is 4.22 before the first update", 20)
+        log.write(records[first[1]])
+        began = time.monotonic()
+        wait_for(out, "5: 3.9", 20)
+        assert time.monotonic() - began < 1 + slowness()
+        for record in records[first[1] + 1 :]:
+            log.write(record)
+        watcher.join(20)
+    assert not watcher.is_alive()
+    assert "20: 3.7100" in (out / "training.svg").read_text()
+    assert (out / "generation.svg").is_file() and (out / "run.json").is_file()
+
+
+def wait_for(out: Path, words: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        svg = out / "training.svg"
+        if svg.is_file() and words in svg.read_text():  # whole at every instant
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{words!r} did not appear in training.svg")
+
+
+def slowness() -> float:
+    """How much longer than on an idle machine things take here, seconds: two others per core."""
+    return max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)

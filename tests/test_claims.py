@@ -1,0 +1,203 @@
+"""The talk's claims beside runs that bear them out, contradict them, or are of another kind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shakegpt import claims
+from shakegpt import events as ev
+from shakegpt.claim_checks import Row, check, speakers
+from shakegpt.config import ClaimsConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.measures import largest_rise, noise, upward_share
+from shakegpt.pick import recorded
+from tests.figures import logs
+
+INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "Well")
+
+
+def rows(records: Sequence[ev.Event], run: Path) -> dict[str, Row]:
+    logs.write(records, run)
+    return {row.claim: row for row in check(claims.evidence(run / "log.jsonl"))}
+
+
+def large(**how: float) -> list[ev.Event]:
+    """A run with the talk's settings, whose sample invents LORIUS."""
+    records = logs.talk_like(name="gpt2-large", **how)  # type: ignore[arg-type]
+    kept = [r for r in records if not isinstance(r, ev.Sample | ev.Token | ev.SampleEnd | ev.End)]
+    return [*kept, *logs.sample(["\n\n", *INVENTED], vocab=50257), logs.end(20, wall=1500)]
+
+
+def test_the_talks_own_run_bears_out_every_claim(tmp_path: Path) -> None:
+    found = rows(large(), tmp_path / "run")
+    verdicts = {claim: row.verdict for claim, row in found.items()}
+    assert set(verdicts.values()) == {"holds"}, verdicts
+    assert found["Val loss starts at 3.66"].shows == "3.6600"
+    assert found["It drops to 2.86"].shows == "2.8600"
+    assert found["22% better"].shows == "21.9%"
+
+
+def test_a_run_with_the_talks_settings_and_other_numbers_differs(tmp_path: Path) -> None:
+    found = rows(large(start=3.9, goal=3.7), tmp_path / "run")
+    for claim in ("Val loss starts at 3.66", "It drops to 2.86", "22% better"):
+        assert found[claim].verdict == "differs"
+    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
+    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+
+
+def test_a_run_of_another_model_is_told_apart_from_one_that_contradicts(tmp_path: Path) -> None:
+    found = rows(logs.talk_like(start=3.66, goal=2.86), tmp_path / "run")
+    for claim in (
+        "GPT-2 Large, 774M parameters",
+        "About 1 MB of Shakespeare",
+        "Learning rate 3e-5",
+        "Batch size 1",
+        "Val loss starts at 3.66",  # the same number by chance is no evidence
+        "It drops to 2.86",
+        "22% better",
+    ):
+        assert found[claim].verdict == "other settings", claim
+
+
+def test_a_diverged_run_does_not_hold(tmp_path: Path) -> None:
+    found = rows(large(start=3.66, goal=9.0), tmp_path / "run")
+    assert found["20 iterations are enough"].verdict == "differs"
+    assert found["Val loss is smooth"].verdict == "differs"
+    assert found["Val loss is smooth"].shows.startswith("100% of its movement is upward")
+
+
+def test_what_the_log_lacks_is_not_measured(tmp_path: Path) -> None:
+    found = rows([logs.header("gpt2-large")], tmp_path / "run")
+    unmeasured = [claim for claim, row in found.items() if row.verdict == "not measured"]
+    assert unmeasured == [
+        "20 iterations are enough",
+        "Val loss starts at 3.66",
+        "It drops to 2.86",
+        "22% better",
+        "Train loss is noisy (batch size 1)",
+        "Val loss is smooth",
+        "Generation: predict, sample, append, repeat",
+        "It invents speakers that no play has",
+        "On a laptop, in 30 minutes",
+    ]
+    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
+
+
+def test_rows_name_the_lines_that_they_rest_on(tmp_path: Path) -> None:
+    found = rows(large(), tmp_path / "run")
+    lines = (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()
+    where = found["22% better"].records
+    assert where.startswith("eval 0 (line ") and ", eval 20 (line " in where
+    for place, iteration in zip(where.split(", "), (0, 20), strict=True):
+        number = int(place.split("line ")[1].rstrip(")"))
+        record = msgspec.json.decode(lines[number - 1], type=ev.Event)
+        assert isinstance(record, ev.Eval) and record.iteration == iteration
+
+
+def test_a_sample_whose_tokens_are_not_its_text_is_caught(tmp_path: Path) -> None:
+    records = large()
+    records = [r for r in records if not (isinstance(r, ev.Token) and r.index == 4)]
+    row = rows(records, tmp_path / "run")["Generation: predict, sample, append, repeat"]
+    assert row.verdict == "differs" and "not the sample" in row.shows
+
+
+def test_speakers_are_held_against_those_of_the_text(tmp_path: Path) -> None:
+    claim = "It invents speakers that no play has"
+    row = rows(large(), tmp_path / "run")[claim]
+    assert row.shows == "1 of 3 speakers are in no play of the text: LORIUS"
+    header = large()[0]
+    assert isinstance(header, ev.Run)
+    known = msgspec.structs.replace(header.dataset, speakers=(*logs.SPEAKERS, "Lorius"))
+    told = [msgspec.structs.replace(header, dataset=known), *large()[1:]]
+    assert rows(told, tmp_path / "known")[claim].verdict == "differs"
+    prose = msgspec.structs.replace(header.dataset, speakers=())
+    told = [msgspec.structs.replace(header, dataset=prose), *large()[1:]]
+    assert rows(told, tmp_path / "prose")[claim].verdict == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ROMEO: You're high.\n\nLORIUS:\nI pray", ["ROMEO", "LORIUS"]),
+        ("ROMEO:\nHear me:\nnow", ["ROMEO"]),
+        ("ROMEO:\nO\n\nHark you: go\n\nFirst Lord:\nAy", ["ROMEO", "First Lord"]),
+        ("no play at all", []),
+        ("", []),
+    ],
+)
+def test_who_speaks(text: str, names: list[str]) -> None:
+    assert speakers(text) == names
+
+
+def test_noise_and_smoothness_are_what_they_are_defined_to_be() -> None:
+    assert noise([1.0, 3.0, 1.0, 3.0]) == pytest.approx(2 / 2**0.5)
+    assert noise([5.0, 4.99, 4.98]) == pytest.approx(0.01 / 2**0.5)
+    assert noise([1.0]) is None
+    assert upward_share([3.0, 2.0, 2.5, 2.0]) == pytest.approx(0.25)
+    assert upward_share([3.0, 2.0, 1.0]) == 0
+    assert upward_share([1.0, 2.0]) is None and upward_share([1.0, 1.0, 1.0]) is None
+    assert largest_rise([3.0, 2.0, 2.5, 2.6]) == pytest.approx(0.5)
+    assert largest_rise([3.0, 2.0]) == 0 and largest_rise([1.0]) is None
+
+
+def test_about_300_lines_is_counted(tmp_path: Path) -> None:
+    found = rows(large(), tmp_path / "run")
+    for claim, name in (("model", "model"), ("training loop", "finetune")):
+        source = Path(claims.__file__).with_name(f"{name}.py").read_text("utf-8")
+        row = found[f"The {claim} is about 300 lines"]
+        assert row.shows == f"{len(source.splitlines())} lines"
+
+
+def test_json_and_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert claims.run(ClaimsConfig(run=str(recorded()), json=True)) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert claims.run(ClaimsConfig(run=str(recorded()))) == 0
+    plain = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [[r["verdict"], r["claim"], r["shows"], r["records"]] for r in table] == plain
+
+
+def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = logs.header()
+    named = msgspec.structs.replace(header.model, name="[red]\x1b[2Jx[/red]")
+    logs.write([msgspec.structs.replace(header, model=named)], tmp_path / "run")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+    out = capsys.readouterr().out
+    assert "this run shows" in out and "not measured" in out
+    assert "[red]\\x1b[2Jx[/red]" in out and "\x1b[2J" not in out
+
+
+def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ShakegptError, match="holds no run log"):
+        claims.run(ClaimsConfig(run=str(tmp_path)))
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    with pytest.raises(ShakegptError, match="line 1"):
+        claims.run(ClaimsConfig(run=str(tmp_path)))
+    (tmp_path / "log.jsonl").write_text('{"event":"run","schema":7}\n')
+    with pytest.raises(ShakegptError, match="schema 7"):
+        claims.run(ClaimsConfig(run=str(tmp_path)))
+
+
+def test_claims_need_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys; from shakegpt.claims import run; "
+        "from shakegpt.config import ClaimsConfig as C; "
+        f"run(C(run={str(recorded())!r})); assert not {{'torch', 'matplotlib'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_run_that_ships_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert claims.run(ClaimsConfig(run=str(recorded()), strict=True)) == 0
+    assert (recorded() / "log.jsonl").stat().st_size < 600_000
