@@ -25,7 +25,7 @@ from torch import Tensor
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.events import Settings
-from shakegpt.finetune import make_optimizer
+from shakegpt.optimizer import make_optimizer
 from shakegpt.generate import Window, sample
 from shakegpt.model import GPT, GPTConfig
 

@@ -81,3 +81,10 @@ def speed(place: Place) -> float:
         seconds += time.perf_counter() - began
         rounds += 1
     return rounds * 2.0 * size**3 / seconds
+
+
+def gpu_memory(device: str) -> int | None:
+    """Most memory allocated on the accelerator so far, bytes; None on a CPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return torch.mps.driver_allocated_memory() if device == "mps" else None

@@ -20,16 +20,17 @@ import torch
 from torch import Tensor
 
 from shakegpt import checkpoint, events, state
-from shakegpt.config import FinetuneConfig, SampleConfig
-from shakegpt.control import Request
+from shakegpt.commands import carry_out, settings
+from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset, Window, as_tensors
-from shakegpt.device import Place
+from shakegpt.device import Place, gpu_memory
 from shakegpt.driver import Driver, Log
 from shakegpt.errors import ShakegptError
 from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
 from shakegpt.history import History
 from shakegpt.model import GPT
+from shakegpt.optimizer import learning_rate, make_optimizer
 from shakegpt.tokenizer import Tokenizer
 
 Kind = Literal["best", "last"]
@@ -113,7 +114,7 @@ class Finetuning:
             self.save_state()
         if self.due() and self.iteration != self._looked:
             self.evaluate()
-            self.sample(self.config.prompt, self.settings())
+            self.sample(self.config.prompt, settings(self.config))
             self._looked = self.iteration
 
     def update(self, iteration: int) -> None:
@@ -131,6 +132,8 @@ class Finetuning:
         self.step(iteration)  # nudge all of them
         self.optimizer.zero_grad()  # and begin again
         # endregion loop
+        if self.iteration < iteration:  # float16 overflowed: once more at a lower scale
+            return self.update(iteration)
         seconds = time.monotonic() - started
         tokens = micro_steps * self.config.batch_size * self.dataset.block_size
         self.log.write(
@@ -187,7 +190,8 @@ class Finetuning:
         self.scaler.unscale_(self.optimizer)
         most = self.config.grad_clip or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), most))
-        if not math.isfinite(norm) and not self.place.scales_loss:
+        hopeless = not self.place.scales_loss or self.scaler.get_scale() < 1
+        if not math.isfinite(norm) and hopeless:
             raise self.failure(f"the gradient's norm is {norm}", iteration)
         return norm
 
@@ -206,9 +210,11 @@ class Finetuning:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, iteration)
         with self.driver.weights:
+            scale = self.scaler.get_scale()
             self.scaler.step(self.optimizer)
             self.scaler.update()
-            self.iteration = self.driver.iteration = iteration
+            if self.scaler.get_scale() >= scale:  # else float16 overflowed and no step was made
+                self.iteration = self.driver.iteration = iteration
 
     @contextmanager
     def at_rest(self, phase: events.Phase) -> Iterator[None]:
@@ -247,25 +253,15 @@ class Finetuning:
             self.best = found.loss
             self.save_model()
 
-    def settings(self, request: Request | None = None) -> events.Settings:
-        """How a sample is drawn: as the configuration says, but for what a request names."""
-        usual = {name: getattr(self.config, name) for name in events.Settings.__struct_fields__}
-        asked = {name: getattr(request, name, None) for name in usual}
-        chosen = usual | {name: value for name, value in asked.items() if value is not None}
-        SampleConfig(**chosen)  # refuses what makes no sense
-        return events.Settings(**chosen)
-
-    def sample(self, prompt: str, settings: events.Settings, asked: bool = False) -> None:
+    def sample(self, prompt: str, how: events.Settings, asked: bool = False) -> None:
         """Draw a text and log it token by token; a stop in its middle is logged as its end."""
-        if settings.max_new_tokens == 0:
+        if how.max_new_tokens == 0:
             return
         self.tokenizer.encode(prompt)  # raises before the sample has a number
         key = (self.iteration, self.samples, asked)
         self.samples += 1
         with self.at_rest("sampling"):
-            text = recorded(
-                self.model, self.tokenizer, prompt, settings, *key, check=self.driver.check
-            )
+            text = recorded(self.model, self.tokenizer, prompt, how, *key, check=self.driver.check)
             for event in text:
                 self.log.write(event)
 
@@ -275,30 +271,17 @@ class Finetuning:
         for request in self.driver.requests():
             obeyed = True
             try:
-                self.carry_out(request)
+                carry_out(self, request)
             except ShakegptError as error:
                 self.driver.answer(request, "refused", str(error))
             else:
                 self.driver.answer(request, "done")
         return obeyed
 
-    def carry_out(self, request: Request) -> None:
-        """Do what a command asks. Raises ShakegptError for one that makes no sense."""
-        match request.verb:
-            case "save":
-                self.save_state()
-            case "evaluate":
-                self.evaluate()
-            case "sample":
-                prompt = self.config.prompt if request.prompt is None else request.prompt
-                self.sample(prompt, self.settings(request), asked=True)
-            case "max_iters":
-                if request.max_iters is None or request.max_iters < 0:
-                    raise ShakegptError(f"max_iters {request.max_iters} is no number of iterations")
-                # an iteration that is being worked on is still finished
-                limit = max(request.max_iters, self.working)
-                self.config = replace(self.config, max_iters=limit)
-                self.driver.max_iters = limit
+    def limit(self, max_iters: int) -> None:
+        """Change how many iterations there are; one that is being worked on is still finished."""
+        self.config = replace(self.config, max_iters=max(max_iters, self.working))
+        self.driver.max_iters = self.config.max_iters
 
     def save_state(self) -> None:
         """Put all that resuming needs on disk, unless it is there; any thread may call this."""
@@ -323,9 +306,7 @@ class Finetuning:
             size = checkpoint.save(self.model, path, self.tokenizer, self.iteration)
         self.told_saved("best", path, size, started)
 
-    def told_saved(
-        self, kind: Literal["best", "last"], path: Path, size: int, began: float
-    ) -> None:
+    def told_saved(self, kind: Kind, path: Path, size: int, began: float) -> None:
         """Log that something is safely on disk."""
         self.log.write(
             events.Checkpoint(
@@ -338,39 +319,6 @@ class Finetuning:
         )
 
 
-def make_optimizer(model: GPT, config: FinetuneConfig) -> torch.optim.AdamW:
-    """Fused AdamW; weight decay on matrices only, not on biases and LayerNorms."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True
-    )
-
-
-def learning_rate(config: FinetuneConfig, iteration: int) -> float:
-    """Rate of the update that makes iteration - 1 into `iteration`: constant, or with --decay-lr
-    a linear warm-up and a cosine down to `min_lr`.
-    """
-    if not config.decay_lr:
-        return config.learning_rate
-    if iteration <= config.warmup_iters:
-        return config.learning_rate * iteration / (config.warmup_iters + 1)
-    end = config.lr_decay_iters or config.max_iters
-    share = min(1.0, (iteration - config.warmup_iters) / max(1, end - config.warmup_iters))
-    height = 0.5 * (1 + math.cos(math.pi * share))
-    return config.min_lr + height * (config.learning_rate - config.min_lr)
-
-
 def mix(seed: int, iteration: int, micro_step: int) -> int:
     """A seed for each micro-step of each run, the same today and after a resume."""
     return ((seed * 1_000_003 + iteration) * 1_000_003 + micro_step) % (1 << 63)
-
-
-def gpu_memory(device: str) -> int | None:
-    """Most memory allocated on the accelerator so far, bytes; None on a CPU."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return torch.mps.driver_allocated_memory() if device == "mps" else None

@@ -18,9 +18,9 @@ from shakegpt.control import Request, send
 from shakegpt.driver import Stopped
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Progress, Sample, Step, Token
-from shakegpt.finetune import learning_rate
 from shakegpt.history import History
 from shakegpt.model import GPT
+from shakegpt.optimizer import learning_rate
 from shakegpt.runlog import LOG_NAME, read
 from shakegpt.session import finetune, resume
 from shakegpt.tokenizer import Tokenizer

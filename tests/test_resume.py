@@ -296,7 +296,7 @@ def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 def test_loss_scaling_is_kept(tmp_path: Path) -> None:
     from shakegpt.config import FinetuneConfig
-    from shakegpt.finetune import make_optimizer
+    from shakegpt.optimizer import make_optimizer
     from tests.tiny import random_model
 
     model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
