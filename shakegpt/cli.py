@@ -103,7 +103,9 @@ def _parse(kind: type[T], verb: str, arguments: list[str], default: T | None = N
 
     more: dict[str, Any] = {} if default is None else {"default": default}
     description = (kind.__doc__ or "").splitlines()[0]
-    return tyro.cli(kind, prog=f"shakegpt {verb}", description=description, args=arguments, **more)
+    prog = f"shakegpt {verb}"
+    parsed: T = tyro.cli(kind, prog=prog, description=description, args=arguments, **more)
+    return parsed
 
 
 def _finetune(arguments: list[str]) -> int:
