@@ -37,7 +37,7 @@ LOOKS = (  # colour, dash, marker: three ways to tell two lines apart
     (INK, "-.", "^"),
     (ORANGE, ":", "D"),
     (GREEN, (0, (6, 1, 1, 1, 1, 1)), "v"),
-    (INK, (0, (8, 4)), "P"),
+    (INK, (0, (8, 4)), "X"),
 )
 NAMES = {"learning_rate": "lr", "init_from": "", "dataset": "", "max_iters": "iterations"}
 """Shorter names of settings; an empty one is clear from its value."""
@@ -79,7 +79,7 @@ def _curve(axes: Axes, page: Axes, at: Scale, history: History, number: int, nam
     evals = [history.evals[iteration] for iteration in sorted(history.evals)]
     x = [e.iteration for e in evals]
     y = [math.nan if e.val_loss is None else e.val_loss for e in evals]
-    axes.plot(x, y, color=BACKGROUND, lw=12)
+    axes.plot(x, y, color=BACKGROUND, lw=8)
     axes.plot(x, y, color=colour, ls=dash, lw=6, gid=f"val-line-{number}")
     size = 18 if len(x) <= 30 else 8
     axes.plot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 190, 1330, 296, 948
 """The plot's edges on the slide, px; the labels stand to its right."""
 LOG_FROM = 20
 """Largest over smallest loss from which the axis is logarithmic."""
+TICK_ROOM = 120
+"""From one iteration's number on the axis to the next, px."""
 PAD = 0.06
 """Air above and below the curves, share of their height; beside them, share of the width."""
 
@@ -92,7 +95,9 @@ def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
     axes = figure.add_axes(box, gid="plot")
     axes.set_yscale("log" if at.log else "linear")
     axes.set(xlim=(at.first, at.last), ylim=(at.low, at.high))
-    few = 2 <= len(evaluated) <= 9
+    marks = [at.px(iteration, at.high)[0] for iteration in evaluated]
+    apart = min((b - a for a, b in pairwise(marks)), default=0.0)
+    few = len(evaluated) <= 9 and apart >= TICK_ROOM
     axes.xaxis.set_major_locator(
         FixedLocator(list(evaluated)) if few else MaxNLocator(8, integer=True, steps=[1, 2, 5, 10])
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from shakegpt_figures.glyphs import drawable
-from shakegpt_figures.style import LABEL, MARGIN, SMALL, TITLE, WIDTH, fitting, shrunk, write
+from shakegpt_figures.style import LABEL, MARGIN, SMALL, TITLE, WIDTH, fitting, shrunk, width, write
 
 ROOM = WIDTH - 2 * MARGIN
 LEAST = 40
@@ -15,6 +15,8 @@ LEAST = 40
 def heading(page: Axes, title: str, below: str) -> None:
     """Write both; names in them come from a log, so they are made safe to draw."""
     title, below = drawable(title, "bold"), drawable(below)
+    while width(below, SMALL + 2) > ROOM and " · " in below:
+        below = below.rpartition(" · ")[0]  # the least important is said last
     size = shrunk(title, ROOM, TITLE, "bold", least=LEAST)
     write(page, MARGIN, 92, fitting(title, ROOM, size, "bold"), size, face="bold", gid="title")
     write(page, MARGIN, 164, fitting(below, ROOM, SMALL + 2), SMALL + 2, LABEL, gid="below")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from matplotlib.axes import Axes
 
@@ -36,8 +37,10 @@ class Tag:
 
 def place(page: Axes, tags: Sequence[Tag]) -> None:
     """Write the tags as near to their heights as they can stand, in that order."""
+    tags = sorted(tags, key=lambda tag: tag.level)
     heights = [tag.tall for tag in tags]
-    levels = [tag.level + tag.tall / 2 - tag.size * 0.59 for tag in tags]
+    wanted = (tag.level + tag.tall / 2 - tag.size * 0.59 for tag in tags)
+    levels = list(accumulate(wanted, max))  # none passes the one above it
     for tag, centre in zip(tags, spread(levels, heights, TOP - 60, BOTTOM + 90), strict=True):
         size = shrunk(tag.text, ROOM, tag.size, "bold")
         top = centre - tag.tall / 2

@@ -78,7 +78,7 @@ def _draw(history: History) -> Figure:
 
     figure, page = slide()
     heading(page, words.training_title(history), words.setting(history))
-    axes = curves.add_axes(figure, at, sorted(history.evals))
+    axes = curves.add_axes(figure, at, sorted({*history.evals, end}))
     curves.name_losses(page, at)
     _plot(axes, dots, means, vals, history)
     _note(page, corner, notes)

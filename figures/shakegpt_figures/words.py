@@ -127,9 +127,11 @@ def change(told: Fall) -> tuple[str, bool]:
     if told.improved:
         return f"−{percent(told.percent)}", True
     rise = 100 * (loss_of(told.last) - loss_of(told.start)) / loss_of(told.start)
+    if rise < 0.05:
+        return "±0%", False
     if rise >= 1000:
         return f"×{rise / 100 + 1:,.0f}" if rise < 1e7 else "diverged", False
-    return f"{'+' if rise else '±'}{percent(rise)}", False
+    return f"+{percent(rise)}", False
 
 
 def training_alt(history: History) -> str:
