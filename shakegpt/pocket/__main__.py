@@ -138,8 +138,8 @@ def card(run: Path, size: int) -> str:
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""# The pocket GPT-2
 
-A GPT-2 of {m.n_params:,} parameters: {m.n_layer} blocks, {m.n_head} heads, width {m.n_embd}, a
-window of {m.block_size} tokens, {m.vocab_size:,} byte-level BPE tokens; {size / 1e6:.1f} MB as
+A GPT-2 of {m.n_params:,} parameters: {m.n_layer} blocks, {m.n_head} heads, width {m.n_embd},
+a window of {m.block_size} tokens, {m.vocab_size:,} byte-level BPE tokens; {size / 1e6:.1f} MB as
 float16. It knows some English and no Shakespeare: made to be finetuned where there is no network.
 
 | | |
