@@ -63,12 +63,12 @@ def _draw(history: History) -> Figure:
     dots, every = _dots(history)
     means, window = _means(history)
     vals = [(float(e.iteration), loss_of(e)) for e in finite_evals(history)]
-    if not (dots or means or vals):
+    points = [*dots, *(mean for mean in means if math.isfinite(mean[1])), *vals]
+    if not points:
         raise ShakegptError(
             "training.svg needs a loss, and this log has no finite one: neither a micro-batch nor "
             "an evaluation was recorded"
         )
-    points = [*dots, *means, *vals]
     told, end = fall(history), words.max_iters(history)
     at = curves.scale(points, end)
     notes = _notes(every, window, bool(dots), bool(means))
