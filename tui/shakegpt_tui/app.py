@@ -10,7 +10,7 @@ import signal
 import time as clock
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -21,11 +21,12 @@ from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
-from shakegpt_tui.screens.run import RunScreen
-from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
+
+if TYPE_CHECKING:
+    from shakegpt_tui.screens.run_base import RunBase
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
@@ -84,7 +85,7 @@ class ShakegptApp(App[str]):
         if self._feed is None:
             self.open_home()
         else:
-            self.push_screen(RunScreen(self._feed, self._trainers.get(self._feed.run)))
+            self.open_run(self._feed)
         if not self.is_headless:
             self.set_interval(2.0, self._leave_a_dead_terminal)
 
@@ -97,6 +98,12 @@ class ShakegptApp(App[str]):
         """Remember a trainer that was started here, to see how it ends."""
         self._trainers[trainer.run] = trainer
         return trainer
+
+    def open_run(self, feed: Feed) -> None:
+        """Show a run over what is shown."""
+        from shakegpt_tui.screens.run import RunScreen  # home is there without its 40 ms
+
+        self.push_screen(RunScreen(feed, self._trainers.get(feed.run)))
 
     def open_home(self) -> None:
         """Show the start form and the list of runs in place of what is shown."""
@@ -117,7 +124,7 @@ class ShakegptApp(App[str]):
             self.open_home()
             self.notify(str(error), severity="error", timeout=10, markup=False)
             return
-        self.push_screen(RunScreen(LiveFeed(run), self._trainers.get(run)))
+        self.open_run(LiveFeed(run))
 
     def leave(self, screen: RunBase) -> None:
         """End the app with a word on how the run stands and an exit code that says the same."""

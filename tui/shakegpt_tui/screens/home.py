@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,7 +13,9 @@ from textual.widgets import Button, DataTable, Footer, Static
 
 from shakegpt.runs import RUNS
 from shakegpt_tui.widgets.run_list import RunList
-from shakegpt_tui.widgets.start_form import StartForm
+
+if TYPE_CHECKING:
+    from shakegpt_tui.widgets.start_form import StartForm
 
 Result = tuple[str, list[str] | Path]
 
@@ -62,14 +64,21 @@ class HomeScreen(Screen[Result | None]):
         """Title, form and list, keys."""
         yield Static("shakegpt  teach a GPT-2 Shakespeare", id="title", markup=False)
         with Horizontal(id="panes"):
-            yield StartForm()
             yield RunList(self.base)
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin at the start button: enter starts the default run."""
-        self.query_one(StartForm).border_title = "New run"
         self.query_one(RunList).border_title = "Runs"
+        self.call_after_refresh(self._add_form)
+
+    async def _add_form(self) -> None:
+        """After the first picture: its inputs take three times as long to make as all the rest."""
+        from shakegpt_tui.widgets.start_form import StartForm
+
+        form = StartForm()
+        form.border_title = "New run"
+        await self.query_one("#panes", Horizontal).mount(form, before=0)
         self.action_pane("form")
 
     def action_pane(self, name: str) -> None:
