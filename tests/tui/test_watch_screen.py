@@ -167,7 +167,7 @@ def test_commands_go_out_and_come_back(tmp_path: Path) -> None:
         answer = ev.Command(id=asked[0].id, verb="pause", status="done", iteration=7)
         logs.write(run, [answer, logs.beat("paused", 7, time.time())])
         await until(pilot, lambda: "✓ pause at 7" in text(app) and "PAUSED" in text(app))
-        assert "Go on" in text(app) and "space Pause" not in text(app)
+        await until(pilot, lambda: "Go on" in text(app) and "space Pause" not in text(app))
         await pilot.press("space")
         assert commands(run)[-1].verb == "resume"
         refused = ev.Command(id=asked[1].id, verb="evaluate", status="refused", message="no",
@@ -273,7 +273,7 @@ def test_a_crashed_run_says_so_with_its_last_words(tmp_path: Path) -> None:
         assert "CRASHED" in text(app) and "r resumes from iteration 5" in text(app)
         words = run_screen(app).query_one("#messages", Following).said
         assert words == "fine\nRuntimeError: out of ␛[31mmemory [bold]\ufffd"
-        assert "r Resume" in text(app) and "x Stop" not in text(app)
+        await until(pilot, lambda: "r Resume" in text(app) and "x Stop" not in text(app))
 
     play(run, script, config=tmp_path)
 

@@ -58,6 +58,8 @@ def test_a_trainer_killed_under_the_screen_is_resumed_by_a_key(
         await until(pilot, lambda: screen.facts().moving and not screen.launching, 90)
         await pilot.press("x")
         await until(pilot, lambda: "STOPPED" in text(app), 60)
+        resumed = screen.trainer
+        await until(pilot, lambda: resumed is not None and resumed.exit_code is not None, 30)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
 
