@@ -54,8 +54,13 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     else:
         source = checkpoint.find(config.init_from)
         name, folder = source.name, source.folder
+    fresh = name == "scratch" and run is None
+    if not fresh:
+        checkpoint.read_config(folder)  # says first of all whether it is a checkpoint
     tokenizer = Tokenizer(folder)
-    shape = _shape(config, folder, tokenizer, fresh=name == "scratch" and run is None)
+    if config.max_new_tokens > 0:
+        tokenizer.encode(config.prompt)  # refuses what the vocabulary cannot spell
+    shape = _shape(config, folder, tokenizer, fresh)
     block_size = config.block_size or shape.block_size
     if block_size > shape.block_size:
         raise ShakegptError(

@@ -102,6 +102,8 @@ def _claim(parts: Parts) -> Path:
             f"--out-dir {run} holds a run already: go on with `shakegpt finetune --resume {run}`, "
             "or choose another directory"
         )
+    if taken := next((name for name in ("model", "state") if (run / name).exists()), None):
+        raise ShakegptError(f"--out-dir {run} holds a {taken} already: choose another directory")
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,251 @@
+"""Bad input through the real command line: one sentence, exit code 2, nothing written over."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shakegpt import checkpoint
+from shakegpt.session import finetune
+from tests.commands import ROOT, Commands
+from tests.tiny import play, tiny_config
+
+TINY = "--init-from scratch --n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --no-tui --threads 1"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A directory with a good text and several that are none."""
+    for name, data in {
+        "good.txt": play().encode(),
+        "latin1.txt": b"caf\xe9",
+        "binary.txt": b"a\0b",
+        "empty.txt": b"",
+        "short.txt": b"O!",
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "nothing").mkdir()
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b""
+        for p in folder.rglob("*")
+    }
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "missing text": ("finetune {tiny} --dataset gone.txt", "gone.txt does not exist"),
+    "a directory without text": ("finetune {tiny} --dataset nothing", "holds no .txt file"),
+    "not UTF-8": ("finetune {tiny} --dataset latin1.txt", "byte 3 is 0xe9"),
+    "binary": ("finetune {tiny} --dataset binary.txt", "is binary"),
+    "empty": ("finetune {tiny} --dataset empty.txt", "is empty"),
+    "too short": ("finetune {tiny} --dataset short.txt", r"has \d tokens and needs 9"),
+    "a name too long": (f"finetune {{tiny}} --dataset {'x' * 5000}", "cannot be read"),
+    "block size": (
+        "finetune --no-tui --dataset good.txt --block-size 100000",
+        r"--block-size 100000 is over the \d+ that pocket was made for",
+    ),
+    "unknown preset": ("finetune tlak", "did you mean talk"),
+    "a file as preset": ("finetune good.txt", "no preset 'good.txt'"),
+    "unknown verb": ("fintune", "did you mean finetune"),
+    "unknown model": ("finetune --no-tui --init-from nonesuch", "no model 'nonesuch'"),
+    "a model that is a file": ("finetune --no-tui --init-from good.txt", "is a file"),
+    "a directory that is no model": ("finetune --no-tui --init-from nothing", "no checkpoint"),
+    "a device that is not there": (
+        "finetune {tiny} --dataset good.txt --device mps",
+        "--device mps is not available",
+    ),
+    "zero": ("finetune {tiny} --batch-size 0", "--batch-size 0 makes no sense"),
+    "negative": ("finetune {tiny} --max-iters -3", "--max-iters -3 makes no sense"),
+    "not a number": ("finetune {tiny} --learning-rate nan", "--learning-rate nan makes no sense"),
+    "infinite": ("finetune {tiny} --temperature inf", "--temperature inf makes no sense"),
+    "far too large": (f"finetune {{tiny}} --max-iters {'9' * 400}", "--max-iters 9999"),
+    "heads and width": (
+        "finetune --no-tui --init-from scratch --n-embd 10 --n-head 3 --dataset good.txt",
+        "--n-embd 10 is no multiple of --n-head 3",
+    ),
+    "unknown vocabulary": (
+        "finetune {tiny} --tokenizer nothing --dataset good.txt",
+        "cannot be read",
+    ),
+    "a prompt it cannot spell": (
+        "finetune {tiny} --tokenizer char --dataset good.txt --prompt Ω",
+        "has no 'Ω'",
+    ),
+    "resume of no run": ("finetune --no-tui --resume nothing", "is no run"),
+    "resume of nothing": ("finetune --no-tui --resume gone", "is no run"),
+    "sample of nothing": ("sample gone", "no model 'gone'"),
+    "sample of two": ("sample pocket gone", "was given 2"),
+    "sample without a model": ("sample", "takes one run"),
+    "cold below zero": ("sample pocket --temperature -1", "--temperature -1"),
+    "p above one": ("sample pocket --top-p 1.5", "--top-p 1.5"),
+    "evaluate nothing": ("evaluate gone", "no model 'gone'"),
+    "evaluate on nothing": ("evaluate pocket --dataset gone.txt", "does not exist"),
+    "evaluate on a short text": ("evaluate pocket --dataset short.txt", "is too short"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_sentence_and_nothing_written(shakegpt: Commands, here: Path, name: str) -> None:
+    line, words = BAD[name]
+    before = contents(here)
+    done = shakegpt(*line.format(tiny=TINY).split(), cwd=here)
+    assert re.search(words, done.sentence) and not done.out
+    assert contents(here) == before
+
+
+USAGE = [
+    "finetune --batch-size many",
+    "finetune --bath-size 3",
+    "sample pocket --seed x",
+    "evaluate pocket --device tpu",
+    "finetune talk pocket",
+    "finetune --dtype int8",
+]
+
+
+@pytest.mark.parametrize("line", USAGE)
+def test_what_is_no_flag_is_explained(shakegpt: Commands, here: Path, line: str) -> None:
+    before = contents(here)
+    done = shakegpt(*line.split(), cwd=here)
+    assert done.code == 2 and done.err.strip() and "Traceback" not in done.err + done.out
+    assert contents(here) == before
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "run"
+    return finetune(tiny_config(text_file, path, max_iters=2, eval_interval=2, max_new_tokens=0))
+
+
+def spoil(data: bytes) -> Callable[[Path], object]:
+    return lambda model: (model / "model.safetensors").write_bytes(data)
+
+
+WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
+    "torn weights": (
+        lambda m: os.truncate(m / "model.safetensors", 9999),
+        "torn or no safetensors file",
+    ),
+    "foreign weights": (spoil(b"PK\3\4 and so on"), "torn or no safetensors file"),
+    "no weights": (lambda m: (m / "model.safetensors").unlink(), "has no model.safetensors"),
+    "no vocabulary": (lambda m: (m / "vocab.json").unlink(), "vocab.json cannot be read"),
+    "another architecture": (
+        lambda m: (m / "config.json").write_text('{"model_type": "bert"}'),
+        "give a GPT-2",
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ["finetune", "sample", "evaluate"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_spoiled_checkpoint(
+    shakegpt: Commands, here: Path, run: Path, verb: str, name: str
+) -> None:
+    damage, words = WRONG[name]
+    damage(shutil.copytree(run / "model", here / "model"))
+    before = contents(here)
+    flags = {
+        "finetune": f"finetune --no-tui --init-from ./model --dataset {here}/good.txt",
+        "sample": "sample ./model",
+        "evaluate": f"evaluate ./model --dataset {here}/good.txt",
+    }[verb]
+    assert words in shakegpt(*flags.split(), cwd=here).sentence
+    assert contents(here) == before
+
+
+def test_an_output_directory_that_holds_a_run(shakegpt: Commands, here: Path, run: Path) -> None:
+    before = contents(run)
+    words = [*TINY.split(), "--dataset", "good.txt", "--out-dir", str(run)]
+    assert "holds a run already" in shakegpt("finetune", *words, cwd=here).sentence
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["model", "state"])
+def test_an_output_directory_with_a_model_in_it(
+    shakegpt: Commands, here: Path, run: Path, name: str
+) -> None:
+    shutil.copytree(run / name, here / "mine" / name)
+    before = contents(here)
+    words = [*TINY.split(), "--dataset", "good.txt", "--out-dir", "mine"]
+    assert f"mine holds a {name} already" in shakegpt("finetune", *words, cwd=here).sentence
+    assert contents(here) == before
+
+
+def test_an_output_directory_that_is_a_file(shakegpt: Commands, here: Path) -> None:
+    words = [*TINY.split(), "--dataset", "good.txt", "--out-dir", "good.txt"]
+    assert "--out-dir good.txt cannot be made" in shakegpt("finetune", *words, cwd=here).sentence
+
+
+def test_a_text_from_standard_input(shakegpt: Commands, here: Path) -> None:
+    words = [*TINY.split(), "--dataset", "-", "--out-dir", "run", "--max-iters", "1"]
+    done = shakegpt("finetune", *words, cwd=here, stdin=play().encode())
+    assert done.code == 0, done.err
+    again = shakegpt("finetune", "--resume", "run", "--max-iters", "2", "--no-tui", cwd=here)
+    assert again.code == 0, again.err
+    assert "is empty" in shakegpt("finetune", *TINY.split(), "--dataset", "-", cwd=here).sentence
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl", "somebody/gpt2-of-theirs"])
+def test_a_hub_name_offline_is_answered_within_five_seconds(
+    shakegpt: Commands, here: Path, name: str
+) -> None:
+    began = time.monotonic()
+    sentence = shakegpt("finetune", "--no-tui", "--init-from", name, cwd=here).sentence
+    assert time.monotonic() - began < 5
+    assert f"{name} is not in the cache" in sentence and "--init-from pocket" in sentence
+
+
+def test_a_finished_run_cannot_go_on(shakegpt: Commands, run: Path, here: Path) -> None:
+    before = contents(run)
+    done = shakegpt("finetune", "--no-tui", "--resume", str(run), cwd=here)
+    assert "give --max-iters above" in done.sentence and contents(run) == before
+
+
+def test_bytes_that_are_no_text_in_an_argument(here: Path) -> None:
+    done = subprocess.run(
+        [sys.executable.encode(), b"-m", b"shakegpt", b"sample", b"pocket", b"--prompt", b"\xff"],
+        cwd=here,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}"},
+        capture_output=True,
+    )
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and b"--prompt" in done.stderr
+
+
+def test_a_terminal_that_knows_ascii_only(here: Path) -> None:
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "shakegpt",
+            "sample",
+            "pocket",
+            "--prompt",
+            "é",
+            "--threads",
+            "1",
+            "--max-new-tokens",
+            "3",
+        ],
+        cwd=here,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stdout.startswith("?"), done.stderr
+
+
+def test_the_pocket_is_untouched() -> None:
+    assert checkpoint.read_config(checkpoint.POCKET).n_layer > 0

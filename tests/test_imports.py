@@ -1,0 +1,56 @@
+"""Fast to start: what prints help or reads logs imports nothing heavy. Each in a fresh process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands import ROOT
+
+HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "matplotlib", "textual")
+MODULES = [
+    "cli", "history", "runlog", "events", "runs", "config", "rules", "plan", "control", "measures",
+    "claims", "wording", "listing", "console", "plays",
+]  # fmt: skip
+HELP = [
+    ["--help"], ["--version"], [], ["finetune", "--help"], ["sample", "--help"],
+    ["evaluate", "--help"], ["runs", "--help"], ["figures", "--help"], ["claims", "--help"],
+]  # fmt: skip
+REPORT = f"""
+import sys
+heavy = sorted(set({HEAVY!r}) & set(sys.modules))
+sys.stderr.write("heavy: " + ",".join(heavy))
+"""
+
+
+def heavy_after(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}", "PATH": "/usr/bin"},
+        check=True,
+    )
+    return done.stderr.partition("heavy: ")[2]
+
+
+def test_modules_that_read_import_nothing_heavy() -> None:
+    imports = "\n".join(f"import shakegpt.{name}" for name in MODULES)
+    assert heavy_after(imports + REPORT) == ""
+
+
+@pytest.mark.parametrize("argv", HELP, ids=" ".join)
+def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+    code = f"from shakegpt import cli\ntry: cli.main({argv!r})\nexcept SystemExit: pass\n"
+    assert heavy_after(code + REPORT) == ""
+
+
+def test_the_list_of_runs_imports_nothing_heavy() -> None:
+    assert heavy_after("from shakegpt import cli\ncli.main(['runs', '/nowhere'])" + REPORT) == ""
+
+
+def test_the_report_does_tell() -> None:
+    assert heavy_after("import tokenizers" + REPORT) == "tokenizers"
