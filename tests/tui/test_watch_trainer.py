@@ -108,8 +108,8 @@ def wait_for(condition: object, seconds: float = 60) -> None:
 class Tmux:
     """A server of its own; `screen` is what a person would see."""
 
-    def __init__(self, home: Path) -> None:
-        self._base = ["tmux", "-S", str(home / "tmux"), "-f", "/dev/null"]
+    def __init__(self, home: Path, name: str) -> None:
+        self._base = ["tmux", "-S", str(home / name), "-f", "/dev/null"]
         self._env = environment(home)
         self._home = home
 
@@ -139,7 +139,7 @@ class Tmux:
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 def test_start_watch_pause_sample_detach_attach_stop(tmp_path: Path, play_text: Path) -> None:
-    tmux = Tmux(tmp_path)
+    tmux, second = Tmux(tmp_path, "first"), Tmux(tmp_path, "second")
     flags = [*FLAGS, "--dataset", str(play_text), "--max-iters", "100000", "--out-dir", "run"]
     try:
         tmux.open(flags)
@@ -160,19 +160,19 @@ def test_start_watch_pause_sample_detach_attach_stop(tmp_path: Path, play_text: 
         tmux.run("send-keys", "l")
         tmux.see("training goes on")
         tmux.see("EXIT=0")
-        tmux.close()
-        tmux.open(["run"])
-        tmux.see("PAUSED")
-        tmux.see("ROMEO: O [east]")
-        tmux.run("send-keys", "Space")
-        tmux.see("✓ resume")
-        tmux.run("send-keys", "x")
-        tmux.see("STOPPED")
-        tmux.run("send-keys", "q")
-        tmux.see("stopped at iteration")
-        tmux.see("EXIT=0")
+        second.open(["run"])
+        second.see("PAUSED")
+        second.see("ROMEO: O [east]")
+        second.run("send-keys", "Space")
+        second.see("✓ resume")
+        second.run("send-keys", "x")
+        second.see("STOPPED")
+        second.run("send-keys", "q")
+        second.see("stopped at iteration")
+        second.see("EXIT=0")
     finally:
         tmux.close()
+        second.close()
         _end(tmp_path / "run")
 
 
