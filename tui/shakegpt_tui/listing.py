@@ -14,7 +14,15 @@ from shakegpt_tui import units
 from shakegpt_tui.plot_bars import bars
 from shakegpt_tui.printable import one_line
 
-CURVE_WIDTH = 8
+CURVE_WIDTH, SMALL_CURVE = 8, 6
+COLUMNS = {
+    82: ("run", "state", "model", "val loss", "curve", "done", "age"),
+    57: ("state", "model", "val loss", "curve", "age"),
+    0: ("state", "model", "val", "trend", "for"),
+}
+"""Cells that a set of columns takes, widest first."""
+HEADINGS = {"val": "val loss", "trend": "curve", "for": "age"}
+"""Of the columns that are short forms of others."""
 Cell = tuple[str, str]
 """(text, role): a role is a theme colour's name, "dim" or ""."""
 
@@ -70,8 +78,26 @@ def row_of(run: RunSummary, now: float) -> Row:
         "val loss": (losses, "primary"),
         "curve": (bars([y for _, y in run.val_curve], CURVE_WIDTH), "primary"),
         "done": (done, ""),
+        "val": ("–" if best is None else f"{_short(first)}→{_short(best)}", "primary"),
+        "trend": (bars([y for _, y in run.val_curve], SMALL_CURVE), "primary"),
+        "for": (_brief(now - run.started), "dim"),
         "age": (units.ago(now - run.started).removesuffix(" ago"), "dim"),
     }
     if run.problem:
         cells["state"] = ("! unreadable", "error")
     return Row(run.path, cells)
+
+
+def columns_for(width: int) -> tuple[str, ...]:
+    """The columns that fit into `width` cells."""
+    return next(columns for room, columns in COLUMNS.items() if width >= room)
+
+
+def _short(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.2f}" if abs(loss) < 100 else units.loss(loss)
+
+
+def _brief(seconds: float) -> str:
+    """An age in a few characters: 7s, 50m, 3h, 12d."""
+    number, unit, *_ = units.ago(seconds).split()
+    return f"{number}{unit[0]}"

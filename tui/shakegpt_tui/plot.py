@@ -19,6 +19,8 @@ Extent = tuple[float, float]
 
 LARGEST = 1e100
 """Beyond this a loss is as good as infinite, and squares of it still fit a float."""
+SMALLEST = 1 / LARGEST
+"""Below this a loss has no logarithm to draw."""
 OUTLIERS = 0.01
 """Share of noisy values at either end that may leave the picture, so that one spike does not
 flatten the rest; short curves (fewer than 1 / OUTLIERS points) are always shown whole."""
@@ -129,7 +131,7 @@ def y_extent(curves: Sequence[tuple[Kind, Sequence[Point]]], log: bool) -> Exten
     """
     shown: list[float] = []
     for kind, points in curves:
-        ys = sorted(y for _, y in points if y is not None and (y > 0 or not log))
+        ys = sorted(y for _, y in points if y is not None and (y > SMALLEST or not log))
         cut = 0 if kind == "val" else int(len(ys) * OUTLIERS)
         shown += ys[cut : len(ys) - cut]
     if not shown:

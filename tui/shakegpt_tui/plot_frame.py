@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shakegpt_tui import plot_ticks
-from shakegpt_tui.plot import Extent, Point, Series, thin, x_extent, y_extent
+from shakegpt_tui.plot import SMALLEST, Extent, Point, Series, thin, x_extent, y_extent
 from shakegpt_tui.plot_raster import BRAILLE, Dot, Symbols, cells, trace
 from shakegpt_tui.plot_view import View
 
@@ -211,7 +211,7 @@ def _share(y: float, extent: Extent, log: bool) -> float | None:
     """Where y is in the picture: 0 at the bottom, 1 at the top; None where it cannot be."""
     lo, hi = extent
     if log:
-        if y <= 0:
+        if y < SMALLEST:
             return None
         lo, hi, y = math.log(lo), math.log(hi), math.log(y)
     return min(max((y - lo) / (hi - lo), -9.0), 9.0)  # far outside is outside: dots stay small
@@ -220,7 +220,12 @@ def _share(y: float, extent: Extent, log: bool) -> float | None:
 def _label_curves(
     frame: Frame, curves: Sequence[Curve], traces: Sequence[Sequence[Point]], symbols: Symbols
 ) -> None:
-    named = [(curve, points) for curve, points in zip(curves, traces, strict=True) if curve.label]
+    lo, hi = frame.x_range
+    named = [
+        (curve, points)
+        for curve, points in zip(curves, traces, strict=True)
+        if curve.label and any(lo <= x <= hi for x, _ in points)
+    ]
     if frame.left + frame.width == len(frame.chars[0]):
         return _legend(frame, [curve for curve, _ in named])
     ends = sorted(((-_end(frame, points), i) for i, (_, points) in enumerate(named)))

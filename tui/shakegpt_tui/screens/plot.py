@@ -36,7 +36,7 @@ class PlotScreen(Screen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", tooltip="Take the cursor away, then close the plot"),
+        Binding("escape", "leave", "Back", tooltip="Take the cursor away, then close"),
         Binding("q", "dismiss", "Close", show=False),
         Binding("c", "compare", "Compare", tooltip="Lay other runs over this one"),
     ]
@@ -65,7 +65,7 @@ class PlotScreen(Screen[None]):
         yield Static(id="readout", markup=False)
         yield LossPlot(id="plot")
         yield Static(id="settings", markup=False)
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show what there is, with the keys at the plot."""

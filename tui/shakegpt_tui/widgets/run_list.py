@@ -17,17 +17,20 @@ from textual.widgets import DataTable, Input, Static
 
 from shakegpt import runs
 from shakegpt.errors import ShakegptError
-from shakegpt_tui.listing import ORDERS, Row, arrange, row_of
+from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
 from shakegpt_tui.printable import printable
 from shakegpt_tui.screens.dialogs import Choice, Way
 
 EVERY = 2.0
 """Seconds between looks at the directory of runs."""
-COLUMNS = ("run", "state", "model", "val loss", "curve", "done", "age")
-NARROW = ("state", "model", "val loss", "curve", "age")
-"""Columns where there is no room for all."""
-ROOM = 82
-"""Cells that all columns take."""
+
+
+class RunTable(DataTable[Text]):
+    """The table, whose enter key opens a run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Open", tooltip="Watch this run, or look back at it"),
+    ]
 
 
 class RunList(Vertical):
@@ -46,7 +49,6 @@ class RunList(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", tooltip="Watch this run, or look back at it"),
         Binding("s", "sort", "Sort", tooltip="By age, val loss, model or state"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Only runs with these words"),
         Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Delete this run"),
@@ -78,7 +80,7 @@ class RunList(Vertical):
     def compose(self) -> ComposeResult:
         """Filter, table, what to say without runs, the order."""
         yield Input(placeholder="words of name, model, text or state", id="filter", compact=True)
-        yield DataTable(cursor_type="row", zebra_stripes=False, id="runs")
+        yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
         yield Static(id="none", markup=False)
         yield Static(id="order", markup=False)
 
@@ -104,14 +106,14 @@ class RunList(Vertical):
     @property
     def chosen(self) -> Path | None:
         """The run under the cursor."""
-        row = self.query_one(DataTable).cursor_row
+        row = self.query_one(RunTable).cursor_row
         return self._shown[row].path if 0 <= row < len(self._shown) else None
 
     def _show(self) -> None:
         words = self.query_one("#filter", Input).value
         now = clock.time()
         rows = [row_of(run, now) for run in arrange(self.found, self.order, words)]
-        columns = COLUMNS if self.size.width >= ROOM else NARROW
+        columns = columns_for(self.query_one(RunTable).size.width or self.size.width)
         if rows == self._shown and columns == self._columns:
             return
         chosen = self.chosen
@@ -132,10 +134,10 @@ class RunList(Vertical):
         self.query_one("#order", Static).update(f"{count}, by {self.order}  ·  {printable(text)}")
 
     def _fill(self, chosen: Path | None) -> None:
-        table = self.query_one(DataTable)
+        table = self.query_one(RunTable)
         table.clear(columns=True)
         for column in self._columns:
-            table.add_column(column)
+            table.add_column(HEADINGS.get(column, column))
         for row in self._shown:
             cells = [row.cells[column] for column in self._columns]
             table.add_row(*(Text(text, self._style(role)) for text, role in cells))
@@ -156,7 +158,7 @@ class RunList(Vertical):
     @on(Input.Submitted, "#filter")
     def _to_list(self, event: Input.Submitted) -> None:
         event.stop()
-        self.query_one(DataTable).focus()
+        self.query_one(RunTable).focus()
 
     @on(DataTable.RowSelected)
     def _open(self, event: DataTable.RowSelected) -> None:
@@ -183,7 +185,7 @@ class RunList(Vertical):
         """See all runs again."""
         self.query_one("#filter", Input).value = ""
         self.remove_class("-filter")
-        self.query_one(DataTable).focus()
+        self.query_one(RunTable).focus()
 
     def action_delete(self) -> None:
         """Ask, then delete the run under the cursor."""

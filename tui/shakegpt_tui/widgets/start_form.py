@@ -26,7 +26,7 @@ class FormRow(Vertical):
 
     def __init__(self, field: form.Field, value: str) -> None:
         super().__init__(classes="" if field.name in form.ESSENTIAL else "further")
-        self.field, self._value = field, value
+        self.field, self._value, self._error = field, value, ""
 
     def compose(self) -> ComposeResult:
         """Label, input, error."""
@@ -46,8 +46,10 @@ class FormRow(Vertical):
 
     def complain(self, error: str) -> None:
         """Show what is wrong, or with "" that nothing is."""
-        self.query_one(".error", Static).update(one_line(error))
-        self.set_class(bool(error), "wrong")
+        if error != self._error:
+            self._error = error
+            self.query_one(".error", Static).update(one_line(error))
+            self.set_class(bool(error), "wrong")
 
 
 class StartForm(Vertical):
@@ -65,7 +67,7 @@ class StartForm(Vertical):
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
         #models {
             height: auto; max-height: 6; border: none; padding: 0; margin: 0 0 1 0;
-            background: transparent; scrollbar-size-vertical: 1;
+            background: transparent; scrollbar-size-vertical: 1; text-wrap: nowrap;
         }
         FormRow { height: auto; }
         FormRow.further { display: none; }
@@ -106,6 +108,9 @@ class StartForm(Vertical):
         super().__init__(id=id)
         self.models = models.known()
         self.config: FinetuneConfig | None = FinetuneConfig()
+        self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
+        """What is typed, by field, whether the field is on screen or not."""
+        self._judging = False
         self._free = models.free_memory()
 
     def compose(self) -> ComposeResult:
@@ -115,8 +120,8 @@ class StartForm(Vertical):
             yield Select(presets, allow_blank=False, compact=True, id="preset")
             yield Button("Start  F5", id="start", variant="primary", compact=True)
         with VerticalScroll(id="settings", can_focus=False):
-            for name, field in form.form_fields().items():
-                yield FormRow(field, form.typed(getattr(self.config, name)))
+            for name in form.ESSENTIAL:
+                yield self._row(name)
                 if name == "init_from":
                     yield Static(_HEADS, id="heads", markup=False)
                     yield OptionList(*self._options(), id="models", markup=False, compact=True)
@@ -138,14 +143,22 @@ class StartForm(Vertical):
         self.models = event.found
         self._list_models()
 
-    def texts(self) -> dict[str, str]:
-        """What is typed, by field."""
-        return {row.field.name: row.query_one(Input).value for row in self.query(FormRow)}
+    def _row(self, name: str) -> FormRow:
+        return FormRow(form.form_fields()[name], self.texts[name])
 
     @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        """Judge the form, once for all changes that come together."""
+        event.stop()
+        self.texts[event.input.name or ""] = event.value
+        if not self._judging:
+            self._judging = True
+            self.call_after_refresh(self._judge)
+
     def _judge(self) -> None:
         """Check the form as it stands: errors beside their fields, needs below."""
-        self.config, errors = form.check(self.texts())
+        self._judging = False
+        self.config, errors = form.check(self.texts)
         if self.config is not None:
             errors = missing(self.config)
             self.config = None if errors else self.config
@@ -191,8 +204,9 @@ class StartForm(Vertical):
     def _take_preset(self, event: Select.Changed) -> None:
         event.stop()
         text, config = PRESETS[str(event.value)]
+        self.texts = {name: form.typed(getattr(config, name)) for name in self.texts}
         for row in self.query(FormRow):
-            row.query_one(Input).value = form.typed(getattr(config, row.field.name))
+            row.query_one(Input).value = self.texts[row.field.name]
         self.query_one("#help", Static).update(text)
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
@@ -223,21 +237,24 @@ class StartForm(Vertical):
 
     def action_further(self) -> None:
         """Show all settings, or only those that matter."""
+        if not self.query("FormRow.further"):  # made on demand: they would double the start's time
+            rest = [name for name in form.form_fields() if name not in form.ESSENTIAL]
+            self.query_one("#settings").mount_all([self._row(name) for name in rest])
         self.toggle_class("-all")
 
 
-_HEADS = f"{'':<12}{'on disk':>9}  {'':<9}{'memory':>9}"
+_HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
 
 
 def _model_line(model: models.Known, config: FinetuneConfig, free: int) -> Content:
-    """`gpt2  523 MiB  to fetch  11.3 GiB  fits`."""
-    here = {None: "…", True: "here", False: "to fetch"}[model.here]
+    """`gpt2  523 MiB  fetch  11.3 GiB  fits`."""
+    here = {None: "…", True: "here", False: "fetch"}[model.here]
     need = models.memory(model, config)
     verdict = ("fits", "$success") if need <= free else ("too big", "$warning")
     return Content.assemble(
         (f"{model.name:<12}", "bold"),
         f"{units.size(model.disk):>9}  ",
-        (f"{here:<9}", "" if model.here else "dim"),
+        (f"{here:<6}", "" if model.here else "dim"),
         f"{units.size(need):>9}  ",
         verdict,
     )

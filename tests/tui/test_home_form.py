@@ -1,0 +1,187 @@
+"""The start form and the list without widgets: what is typed, what is missing, which columns."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shakegpt.config import PRESETS, FinetuneConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.runs import RunSummary
+from shakegpt_tui import form, models
+from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
+from shakegpt_tui.missing import missing
+
+DEFAULT = FinetuneConfig()
+
+
+def filled(config: FinetuneConfig) -> dict[str, str]:
+    return {name: form.typed(getattr(config, name)) for name in form.form_fields()}
+
+
+def test_the_form_has_every_setting_with_its_help() -> None:
+    told = form.form_fields()
+    assert set(told) == {field.name for field in fields(FinetuneConfig)}
+    assert all(field.help.endswith(".") for field in told.values())
+    assert told["beta1"].help == "AdamW's decay of the mean gradient."
+    assert told["device"].choices == ("auto", "cpu", "cuda", "mps")
+    assert told["grad_clip"].optional and told["grad_clip"].kind is float
+    assert next(iter(told)) == "init_from"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_goes_through_the_form_unchanged(name: str) -> None:
+    config = PRESETS[name][1]
+    assert form.check(filled(config)) == (config, {})
+
+
+@given(st.text(max_size=40), st.floats(1e-9, 1), st.booleans(), st.integers(0, 10**6))
+def test_what_is_typed_comes_back(prompt: str, rate: float, decay: bool, iters: int) -> None:
+    config = replace(DEFAULT, prompt=prompt, learning_rate=rate, decay_lr=decay, max_iters=iters)
+    assert form.check(filled(config)) == (config, {})
+
+
+@given(st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3))
+def test_names_with_blanks_and_quotes_come_back(names: list[str]) -> None:
+    if "-" not in names:
+        assert form.parse("dataset", form.typed(tuple(names))) == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("max_iters", "many", "many is not a whole number"),
+        ("max_iters", "", "nothing is not a whole number"),
+        ("max_iters", "2.5", "not a whole number"),
+        ("dropout", "2", "at most 0.99"),
+        ("learning_rate", "nan", "makes no sense"),
+        ("device", "gpu", "give auto, cpu, cuda, mps"),
+        ("decay_lr", "maybe", "give yes, no"),
+        ("dataset", '"half', "no closing quotation"),
+        ("dataset", "-", "keyboard"),
+        ("dataset", " ", "names no text"),
+        ("init_from", " ", "no model named"),
+    ],
+)
+def test_an_error_stands_at_its_field(name: str, text: str, why: str) -> None:
+    config, errors = form.check(filled(DEFAULT) | {name: text})
+    assert config is None
+    assert list(errors) == [name]
+    assert why in errors[name]
+
+
+def test_parse_says_none_where_a_setting_has_it() -> None:
+    assert form.parse("grad_clip", "none") is None
+    assert form.parse("block_size", "") is None
+    assert form.parse("max_iters", "1_000") == 1000
+    with pytest.raises(ShakegptError):
+        form.parse("grad_clip", "some")
+
+
+def test_flags_are_what_differs_and_no_value_is_taken_for_a_flag() -> None:
+    assert form.flags(DEFAULT) == []
+    config = replace(
+        DEFAULT,
+        dataset=("a b.txt", "plays"),
+        prompt="--help",
+        decay_lr=True,
+        grad_clip=None,
+        learning_rate=3e-5,
+    )
+    assert form.flags(config) == [
+        "--dataset", "a b.txt", "plays", "--learning-rate", "3e-05", "--decay-lr",
+        "--grad-clip", "None", "--prompt=--help",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_command_line_reads_the_flags_back(name: str) -> None:
+    tyro = pytest.importorskip("tyro")
+    config = replace(PRESETS[name][1], prompt="- dash", compile=True, top_k=None)
+    assert tyro.cli(FinetuneConfig, args=form.flags(config)) == config
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "log.jsonl").write_text("")
+    odd = replace(DEFAULT, init_from="gpt5", dataset=("plays", "gone.txt", "\0"), out_dir=str(run))
+    errors = missing(odd)
+    assert set(errors) == {"init_from", "dataset", "out_dir"}
+    assert "gone.txt" in errors["dataset"]
+    assert missing(DEFAULT) == {}
+    assert missing(replace(DEFAULT, init_from="someone/their-gpt2", dataset=(str(run),))) == {}
+    assert missing(replace(DEFAULT, init_from="scratch", tokenizer="own")).keys() == {"tokenizer"}
+
+
+def test_the_known_shapes_give_the_known_sizes() -> None:
+    from shakegpt.plan import parameters
+
+    told = {m.name: parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
+            for m in models.GPT2S}  # fmt: skip
+    assert told["gpt2"] == 124_439_808
+    assert told["gpt2-xl"] == 1_557_611_200
+    for model in models.GPT2S:  # the files hold each block's causal mask beside the parameters
+        masks = model.n_layer * model.block_size**2
+        assert 4 * (told[model.name] + masks) == pytest.approx(model.disk, rel=1e-3)
+
+
+def test_memory_grows_with_batch_and_model() -> None:
+    gpt2 = models.of("gpt2", models.known())
+    assert gpt2 is not None
+    small = models.memory(gpt2, replace(DEFAULT, batch_size=1))
+    assert small < models.memory(gpt2, replace(DEFAULT, batch_size=8))
+    assert models.memory(models.scratch(DEFAULT), DEFAULT) > 0
+    assert models.pocket().here and models.pocket().disk > 1_000_000
+    assert models.of("someone/their-gpt2", models.known()) is None
+    assert models.of(str(Path(form.__file__).parent), models.known()) is None
+
+
+def summary(name: str, **values: object) -> RunSummary:
+    told: dict[str, object] = {
+        "path": Path(name), "state": "finished", "model": "gpt2", "dataset": "plays",
+        "iteration": 20, "max_iters": 20, "first_val": 4.0, "best_val": 3.0,
+        "val_curve": ((0, 4.0), (20, 3.0)), "started": 1000.0, "updated": 1100.0,
+    }  # fmt: skip
+    return RunSummary(**(told | values))  # type: ignore[arg-type]
+
+
+def test_runs_are_filtered_by_all_words_and_sorted() -> None:
+    found = [
+        summary("a", started=1.0, best_val=2.0),
+        summary("b", started=3.0, best_val=None, state="live"),
+        summary("c", started=2.0, model="Pocket", state="crashed"),
+    ]
+    names = {order: [run.name for run in arrange(found, order, "")] for order in ORDERS}
+    assert names == {
+        "newest": ["b", "c", "a"],
+        "val loss": ["a", "c", "b"],
+        "model": ["b", "a", "c"],
+        "state": ["b", "c", "a"],
+    }
+    assert [run.name for run in arrange(found, "newest", "pocket crash")] == ["c"]
+    assert arrange(found, "newest", "pocket live") == []
+
+
+def test_a_row_in_words() -> None:
+    cells = {column: text for column, (text, _) in row_of(summary("r"), 4700.0).cells.items()}
+    assert cells["val loss"] == "4.000 → 3.000" and cells["val"] == "4.00→3.00"
+    assert cells["age"] == "1 h" and cells["for"] == "1h"
+    assert cells["curve"] == "█▁" and cells["state"] == "✓ finished"
+    broken = row_of(
+        summary("\x1b[31mr", problem="schema 99", best_val=None, max_iters=0), time.time()
+    )
+    assert broken.cells["state"][0] == "! unreadable"
+    assert "\x1b" not in broken.cells["run"][0]
+
+
+@pytest.mark.parametrize("width", [0, 49, 57, 81, 82, 200])
+def test_columns_fit(width: int) -> None:
+    columns = columns_for(width)
+    assert set(columns) <= set(row_of(summary("r"), 0.0).cells)
+    assert next(room for room, told in COLUMNS.items() if told == columns) <= width

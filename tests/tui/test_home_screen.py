@@ -1,0 +1,269 @@
+"""Home in a terminal: start from the form, errors, presets, the list, deletion; at three sizes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App
+from textual.widgets import Input, OptionList, Select, Static
+
+from shakegpt import events as ev
+from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt_tui.screens.dialogs import Choice
+from shakegpt_tui.screens.home import HomeScreen
+from shakegpt_tui.widgets.run_list import RunList, RunTable
+from shakegpt_tui.widgets.start_form import StartForm
+
+SIZES = [(120, 40), (80, 24), (50, 15)]
+
+
+def write(base: Path, name: str, time: float, losses: list[float]) -> Path:
+    run = base / name
+    run.mkdir(parents=True)
+    with RunLog(run / LOG_NAME) as log:
+        for i, loss in enumerate(losses):
+            log.write(
+                ev.Eval(time=time, iteration=i, val_loss=loss, tokens=1, seconds=1.0, best=True)
+            )
+        log.write(
+            ev.End(
+                time=time,
+                status="finished",
+                reason="",
+                iteration=1,
+                best_val_loss=None,
+                wall_seconds=1.0,
+            )
+        )
+    return run
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    write(tmp_path / "runs", "old-[red]", 1000.0, [4.0, 3.0])
+    write(tmp_path / "runs", "new", 2000.0, [5.0, 3.5])
+    return tmp_path / "runs"
+
+
+class Host(App[None]):
+    """Nothing but the screen under test, and what it returned."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__()
+        self.base = base
+        self.result: object = "nothing yet"
+
+    def on_mount(self) -> None:
+        self.push_screen(HomeScreen(self.base), self.keep)
+
+    def keep(self, result: Any) -> None:
+        self.result = result
+
+    async def settled(self, pilot: Any) -> None:
+        await pilot.pause()
+        await self.workers.wait_for_complete()
+        await pilot.pause()
+
+    def field(self, name: str) -> Input:
+        return self.screen.query_one(f"#field-{name}", Input)
+
+    @property
+    def names(self) -> list[str]:
+        return [row.path.name for row in self.screen.query_one(RunList)._shown]
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(test)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_enter_starts_the_default_run(size: tuple[int, int], base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=size) as pilot:
+            await app.settled(pilot)
+            await pilot.press("enter")
+            await pilot.pause()
+            assert app.result == ("start", [])
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_run_is_opened_from_the_list(size: tuple[int, int], base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=size) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f3", "down", "enter")
+            await pilot.pause()
+            assert app.result == ("open", base / "old-[red]")
+
+    run(test())
+
+
+def test_what_is_typed_becomes_flags(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            app.field("max_iters").focus()
+            await pilot.press("4", "0", "f5")
+            await pilot.pause()
+            assert app.result == ("start", ["--max-iters", "40"])
+
+    run(test())
+
+
+def test_an_error_stands_beside_its_field_and_holds_the_start(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f4")
+            await pilot.pause()
+            app.field("dropout").value = "2"
+            await pilot.pause()
+            await pilot.pause()
+            form = app.screen.query_one(StartForm)
+            (row,) = app.screen.query("FormRow.wrong")
+            error = row.query_one(".error", Static)
+            assert "at most 0.99" in str(error.content)
+            assert error.region.height and form.has_class("-all")
+            await pilot.press("f4", "f5")
+            await pilot.pause()
+            assert form.has_class("-all")
+            assert app.result == "nothing yet"
+            assert app.focused is app.field("dropout")
+            app.field("dropout").value = "0.1"
+            await pilot.pause()
+            assert not app.screen.query("FormRow.wrong")
+
+    run(test())
+
+
+def test_presets_and_models_fill_the_form(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            app.screen.query_one("#preset", Select).value = "talk"
+            await pilot.pause()
+            assert app.field("init_from").value == "gpt2-large"
+            assert app.field("learning_rate").value == "3e-05"
+            models = app.screen.query_one("#models", OptionList)
+            models.focus()
+            await pilot.press("home", "enter")
+            assert app.field("init_from").value == "pocket"
+            await pilot.pause()
+            assert "of memory" in str(app.screen.query_one("#need", Static).content)
+
+    run(test())
+
+
+def test_help_follows_the_focus_and_all_settings_are_a_key_away(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            app.field("prompt").focus()
+            await pilot.pause()
+            assert "Prompt of the sample" in str(app.screen.query_one("#help", Static).content)
+            assert not app.screen.query("#field-beta2")
+            await pilot.press("f4")
+            await pilot.pause()
+            app.field("beta2").focus()
+            await pilot.pause()
+            assert app.field("beta2").region.height
+            assert "mean squared" in str(app.screen.query_one("#help", Static).content)
+            await pilot.press("f4")
+            await pilot.pause()
+            assert not app.field("beta2").region.height
+
+    run(test())
+
+
+def test_sort_and_filter(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            assert app.names == ["new", "old-[red]"]
+            await pilot.press("f3")
+            await pilot.pause()
+            await pilot.press("s")
+            await pilot.pause()
+            assert app.names == ["old-[red]", "new"]
+            await pilot.press("slash", "n", "e", "w", "enter")
+            await pilot.pause()
+            assert app.names == ["new"]
+            await pilot.press("escape")
+            await pilot.pause()
+            assert len(app.names) == 2
+
+    run(test())
+
+
+def test_delete_asks_first(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f3")
+            await pilot.pause()
+            await pilot.press("d")
+            await pilot.pause()
+            assert isinstance(app.screen, Choice)
+            await pilot.press("escape")
+            assert (base / "new").exists()
+            await pilot.press("d", "d")
+            await app.settled(pilot)
+            assert not (base / "new").exists()
+            assert app.names == ["old-[red]"]
+
+    run(test())
+
+
+def test_new_runs_appear_and_the_cursor_stays_with_its_run(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            listed = app.screen.query_one(RunList)
+            await pilot.press("f3", "down")
+            assert listed.chosen == base / "old-[red]"
+            write(base, "newest", 3000.0, [2.0])
+            listed.look()
+            await app.settled(pilot)
+            assert app.names == ["newest", "new", "old-[red]"]
+            assert listed.chosen == base / "old-[red]"
+            assert app.screen.query_one(RunTable).row_count == 3
+
+    run(test())
+
+
+def test_without_runs_the_list_says_how_to_start_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        app = Host(tmp_path / "nowhere")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            assert "No runs yet" in str(app.screen.query_one("#none", Static).content)
+            assert app.screen.query_one("#none").display
+
+    run(test())
+
+
+def test_the_mouse_starts_and_opens(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            await pilot.click("#start")
+            await pilot.pause()
+            assert app.result == ("start", [])
+
+    run(test())

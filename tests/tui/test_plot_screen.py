@@ -1,0 +1,287 @@
+"""The plot and the sparkline in a terminal: keys, mouse, growing logs, other runs, three sizes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.events import MouseScrollUp
+from textual.widgets import SelectionList, Static
+
+from shakegpt import events as ev
+from shakegpt.history import History
+from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt_tui import plot_series
+from shakegpt_tui.plot import Series
+from shakegpt_tui.screens.plot import PlotScreen
+from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.widgets.loss_plot import LossPlot
+from shakegpt_tui.widgets.sparkline import LossSparkline
+
+SIZES = [(120, 40), (80, 24), (50, 15)]
+T0 = 1_750_000_000.0
+
+
+def step(iteration: int, loss: float | None) -> ev.Step:
+    return ev.Step(
+        time=T0 + iteration,
+        iteration=iteration,
+        loss=loss,
+        learning_rate=1e-3,
+        grad_norm=1.0,
+        seconds=1.0,
+        tokens_per_second=1.0,
+        memory=1,
+    )
+
+
+def evaluation(iteration: int, loss: float | None) -> ev.Eval:
+    return ev.Eval(
+        time=T0 + iteration + 0.5,
+        iteration=iteration,
+        val_loss=loss,
+        tokens=1,
+        seconds=0.5,
+        best=True,
+    )
+
+
+def history(iterations: int = 20) -> History:
+    told = History()
+    for i in range(iterations + 1):
+        if i:
+            told.add(step(i, None if i == 7 else 3 + 1 / i))
+        if i % 5 == 0:
+            told.add(evaluation(i, 3.5 - i / iterations))
+    return told
+
+
+def write(run: Path, told: History) -> Path:
+    run.mkdir(parents=True)
+    with RunLog(run / LOG_NAME) as log:
+        for done in told.steps.values():
+            log.write(done)
+        for measured in told.evals.values():
+            log.write(measured)
+    return run
+
+
+class Host(App[None]):
+    """Nothing but the screen under test."""
+
+    def __init__(self, told: History, runs: list[Path] | None = None) -> None:
+        super().__init__()
+        self.plot_screen = PlotScreen(told, runs or [])
+
+    def on_mount(self) -> None:
+        self.push_screen(self.plot_screen)
+
+    @property
+    def plot(self) -> LossPlot:
+        return self.plot_screen.query_one(LossPlot)
+
+    def said(self, name: str) -> str:
+        return str(self.plot_screen.query_one(name, Static).content)
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(test)
+
+
+def picture(plot: LossPlot) -> str:
+    return "\n".join("".join(segment.text for segment in plot.render_line(y))
+                     for y in range(plot.size.height))  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_curves_fill_the_screen_with_axes_and_labels(size: tuple[int, int]) -> None:
+    async def test() -> None:
+        app = Host(history())
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            shown = picture(app.plot)
+            assert "●" in shown and "┤" in shown and "┬" in shown
+            assert "val 2.500" in shown and "train 3.050" in shown
+            assert app.said("#readout").startswith("iteration 20  ·  val 2.500  ·  train 3.050")
+            await pilot.resize_terminal(60, 20)
+            await pilot.pause()
+            assert "val 2.500" in picture(app.plot)
+
+    run(test())
+
+
+def test_keys_zoom_pan_log_smooth_and_change_symbols() -> None:
+    async def test() -> None:
+        app = Host(history(100))
+        async with app.run_test(size=(80, 24)) as pilot:
+            plot = app.plot
+            await pilot.press("up", "up")
+            assert plot.view.window(plot.extent)[1] == 100
+            assert plot.view.follows
+            await pilot.press("comma")
+            assert not plot.view.follows
+            await pilot.press("end")
+            assert plot.view.follows and plot.view.span is not None
+            await pilot.press("0")
+            assert plot.view.window(plot.extent) == (0, 100)
+            await pilot.press("l")
+            assert plot.frame.log and "log" in app.said("#settings")
+            await pilot.press("plus", "minus", "minus", "minus", "minus")
+            assert plot.smoothing == 0.0 and "not smoothed" in app.said("#settings")
+            await pilot.press("b", "b")
+            assert "ascii" in app.said("#settings")
+            assert picture(plot).isascii()
+
+    run(test())
+
+
+def test_the_cursor_reads_values_a_gap_and_the_time() -> None:
+    async def test() -> None:
+        app = Host(history())
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("right")
+            assert app.plot.cursor == 0
+            for expected in (1, 2):
+                while app.plot.cursor == expected - 1:
+                    await pilot.press("right")
+                assert app.plot.cursor == expected
+            app.plot.put_cursor(7)
+            await pilot.pause()
+            said = app.said("#readout")
+            assert "iteration 7" in said and "train –" in said and "val 3.250 at 5" in said
+            app.plot.put_cursor(10)
+            await pilot.pause()
+            assert "val 3.000  ·  train 3.100 (smooth" in app.said("#readout")
+            assert ":" in app.said("#readout").rsplit("·", 1)[1]
+            await pilot.press("escape")
+            assert app.plot.cursor is None
+            assert app.screen is app.plot_screen
+            await pilot.press("escape")
+            assert app.screen is not app.plot_screen
+
+    run(test())
+
+
+def test_the_mouse_reads_zooms_and_drags() -> None:
+    async def test() -> None:
+        app = Host(history(100))
+        async with app.run_test(size=(120, 40)) as pilot:
+            plot = app.plot
+            await pilot.pause()
+            column = plot.frame.column_of(50)
+            assert column is not None
+            await pilot.hover(LossPlot, offset=(column, 10))
+            assert plot.cursor is not None and abs(plot.cursor - 50) <= 1
+            await pilot._post_mouse_events(
+                [MouseScrollUp],
+                LossPlot,
+                offset=(column, 10),
+            )
+            await pilot.pause()
+            lo, hi = plot.view.window(plot.extent)
+            assert hi == 100 and lo == pytest.approx(20)
+            await pilot.mouse_down(LossPlot, offset=(30, 10))
+            await pilot.hover(LossPlot, offset=(60, 10))
+            await pilot.mouse_up(LossPlot, offset=(60, 10))
+            assert plot.view.window(plot.extent)[1] < 100
+            await pilot.click(LossPlot, offset=(40, 10), times=2)
+            assert plot.view.window(plot.extent) == (0, 100)
+
+    run(test())
+
+
+def test_a_growing_history_shows_and_keeps_the_newest_in_view() -> None:
+    async def test() -> None:
+        told = History()
+        app = Host(told)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert "no loss yet" in picture(app.plot)
+            told.add(evaluation(0, 4.0))
+            for i in range(1, 31):
+                told.add(step(i, 3.0))
+            app.plot_screen.refresh_history()
+            await pilot.press("up")
+            await pilot.pause(0.3)
+            assert app.plot.frame.x_range[1] == 30
+            told.add(step(31, 2.9))
+            app.plot_screen.refresh_history()
+            await pilot.pause(0.3)
+            assert app.plot.frame.x_range[1] == 31
+            assert "train 2.900" in picture(app.plot)
+
+    run(test())
+
+
+def test_an_unchanged_history_is_not_drawn_again() -> None:
+    async def test() -> None:
+        app = Host(history())
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause(0.3)
+            drawn = app.plot.frame
+            for _ in range(5):
+                app.plot_screen.refresh_history()
+            await pilot.pause(0.3)
+            assert app.plot.frame is drawn
+            await pilot.press("right")
+            assert app.plot.frame is drawn
+
+    run(test())
+
+
+def test_other_runs_are_picked_and_laid_over(tmp_path: Path) -> None:
+    own = write(tmp_path / "2026-11-22T10-00-00-own", history())
+    write(tmp_path / "2026-11-22T11-30-00-gpt2", history(10))
+    with (tmp_path / "2026-11-22T11-30-00-gpt2" / LOG_NAME).open("ab") as log:
+        log.write(b"[red]torn")
+
+    async def test() -> None:
+        app = Host(history(), [own])
+        async with app.run_test(size=(120, 40)) as pilot:
+            await pilot.press("c")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert isinstance(app.screen, PlotPicker)
+            assert app.screen.query_one(SelectionList).option_count == 1
+            await pilot.press("space", "enter")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert list(app.plot.others) == ["11:30 gpt2"]
+            assert "11:30 gpt2 2.500" in picture(app.plot)
+            assert "11:30 gpt2 2.500 at 10" in app.said("#readout")
+
+    run(test())
+
+
+def test_curves_of_a_log_are_those_of_its_history(tmp_path: Path) -> None:
+    told = history()
+    assert plot_series.of_run(write(tmp_path / "run", told)) == plot_series.of_history(told)
+    assert [len(s.xs) for s in plot_series.of_run(tmp_path / "nowhere")] == [0, 0]
+
+
+class Spark(App[None]):
+    def compose(self) -> ComposeResult:
+        yield LossSparkline()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_sparkline_shows_both_losses_with_their_values(size: tuple[int, int]) -> None:
+    async def test() -> None:
+        app = Spark()
+        async with app.run_test(size=size) as pilot:
+            spark = app.query_one(LossSparkline)
+            await pilot.pause()
+            lines = [spark.render_line(y).text for y in range(spark.size.height)]
+            assert "no loss yet" in "\n".join(lines)
+            nan = Series("train", "train", [1, 2, 3], [3.0, float("nan"), 2.0])
+            spark.show([nan, Series("val", "val", [0, 3], [4.0, 2.5])])
+            await pilot.pause(0.3)
+            lines = [spark.render_line(y).text for y in range(spark.size.height)]
+            assert all(len(line) == size[0] for line in lines)
+            assert "train 2.000" in "\n".join(lines) and "val 2.500" in "\n".join(lines)
+
+    run(test())
