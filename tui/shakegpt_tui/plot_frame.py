@@ -99,8 +99,7 @@ def draw(
     """Draw `curves` into `width` x `height` cells, the first at the back, the last on top."""
     view, look = view or View(), look or Look()
     window = view.window(x_extent([curve.series for curve in curves]))
-    buckets = width * look.symbols.across
-    traces = [thin(curve.series, *window, buckets) for curve in curves]
+    traces = [thin(curve.series, *window, buckets=max(width, 1)) for curve in curves]
     shown = [
         (curve.series.kind, [p for p in points if window[0] <= p[0] <= window[1]])
         for curve, points in zip(curves, traces, strict=True)
