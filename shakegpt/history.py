@@ -132,7 +132,8 @@ class History:
         if self.heartbeat is not None:
             return self.heartbeat.max_iters
         latest = self.resumes[-1] if self.resumes else self.run
-        return int(latest.config.get("max_iters", 0)) if latest is not None else 0
+        limit = latest.config.get("max_iters") if latest is not None else None
+        return limit if isinstance(limit, int) else 0
 
     @property
     def first_eval(self) -> ev.Eval | None:

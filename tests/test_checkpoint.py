@@ -114,7 +114,8 @@ def test_transformers_loads_a_saved_model_without_a_word(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        theirs, loading = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+        theirs, loading = loaded
         tokenizer = AutoTokenizer.from_pretrained(folder)
     assert not any(loading.values()), loading
     said = capfd.readouterr().err

@@ -51,6 +51,11 @@ def test_any_values_give_a_configuration_or_a_sentence(kind: type[Any], data: An
         assert msgspec.convert(again, kind) == config, "what is accepted can be logged and resumed"
 
 
+def changed(name: str, value: Any) -> dict[str, Any]:
+    """Arguments that no type checker has seen."""
+    return {name: value}
+
+
 NUMBERS = [
     f.name
     for f in fields(FinetuneConfig)
@@ -62,7 +67,7 @@ NUMBERS = [
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, -math.inf, 10**400])
 def test_nonsense_numbers_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ShakegptError, match=re.escape("--" + name.replace("_", "-"))):
-        FinetuneConfig(**{name: value})
+        FinetuneConfig(**changed(name, value))
 
 
 ABOVE_ZERO = """eval_interval eval_tokens batch_size gradient_accumulation_steps block_size
@@ -72,7 +77,7 @@ learning_rate grad_clip n_layer n_head n_embd top_k top_p threads"""
 @pytest.mark.parametrize("name", ABOVE_ZERO.split())
 def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
     with pytest.raises(ShakegptError, match=re.escape(f"--{name.replace('_', '-')} 0")):
-        FinetuneConfig(**{name: 0})
+        FinetuneConfig(**changed(name, 0))
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,12 @@ def test_val_loss_is_the_mean_over_tokens_not_windows(letters: Tokenizer) -> Non
 def test_tokens_are_kept_by_content(letters: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     once = made(letters, 777, 8)
     calls: list[str] = []
-    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: calls.append(text) or [])
+
+    def encode(_: Tokenizer, text: str) -> list[int]:
+        calls.append(text)
+        return []
+
+    monkeypatch.setattr(Tokenizer, "encode", encode)
     again = made(letters, 777, 8)
     assert not calls and np.array_equal(again.train, once.train)
     with pytest.raises(ShakegptError):

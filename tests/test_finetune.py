@@ -20,7 +20,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Progress, Sample, Step, Token
 from shakegpt.history import History
 from shakegpt.model import GPT
-from shakegpt.optimizer import learning_rate
+from shakegpt.optimizer import learning_rate, make_optimizer
 from shakegpt.runlog import LOG_NAME, read
 from shakegpt.session import finetune, resume
 from shakegpt.tokenizer import Tokenizer
@@ -451,7 +451,7 @@ def test_a_state_is_saved_between_distant_evaluations(
 
 def test_weights_decay_in_matrices_only() -> None:
     model = random_model(n_layer=2, n_head=2, n_embd=16, block_size=8, vocab_size=20)
-    decayed, plain = loop.make_optimizer(model, FinetuneConfig(weight_decay=0.3)).param_groups
+    decayed, plain = make_optimizer(model, FinetuneConfig(weight_decay=0.3)).param_groups
     assert decayed["weight_decay"] == 0.3 and plain["weight_decay"] == 0
     assert {p.dim() for p in decayed["params"]} == {2}
     assert {p.dim() for p in plain["params"]} == {1}

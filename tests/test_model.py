@@ -39,7 +39,8 @@ def reference(seed: int = 0, epsilon: float = 1e-5, **shape: Any) -> GPT2LMHeadM
         bos_token_id=0,
         eos_token_id=0,
     )
-    model = GPT2LMHeadModel(config).eval()
+    model = GPT2LMHeadModel(config)
+    model.train(False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in sorted(model.named_parameters()):
@@ -68,7 +69,7 @@ def test_random_checkpoints_give_the_logits_of_transformers(
 
 
 def test_the_pocket_gives_the_logits_of_transformers() -> None:
-    theirs = GPT2LMHeadModel.from_pretrained(POCKET, dtype=torch.float32).eval()
+    theirs: Any = GPT2LMHeadModel.from_pretrained(POCKET, dtype=torch.float32)
     assert difference(checkpoint.load(POCKET).eval(), theirs) < 1e-4
 
 
@@ -137,7 +138,7 @@ def test_the_released_sizes_have_their_published_parameter_counts() -> None:
 def test_initial_weights_are_those_of_gpt2s_training() -> None:
     model = random_model(n_layer=8, n_head=2, n_embd=64, block_size=64, vocab_size=500)
     model.initialize(torch.Generator().manual_seed(0))
-    block = model.h[3]
+    block: Any = model.h[3]
     assert block.attn.c_attn.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert block.mlp.c_proj.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
     assert block.ln_1.weight.eq(1).all() and block.mlp.c_fc.bias.eq(0).all()
@@ -158,7 +159,7 @@ def plain_losses(
             x, y = as_tensors(dataset.train, dataset.batch(iteration, micro_step, accumulate, size))
             logits = theirs(x).logits
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
-            (loss / accumulate).backward()
+            torch.autograd.backward(loss / accumulate)
             total += loss.item() / accumulate
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
         optimizer.step()

@@ -25,7 +25,10 @@ SPEAKERS = ("HAMLET", "JULIET", "OPHELIA", "ROMEO")
 def play(speeches: int = 60, seed: int = 0) -> str:
     """A play of random words in its usual layout: its few words are quickly learned."""
     draw = random.Random(seed)
-    lines = lambda: "\n".join(" ".join(draw.choices(WORDS, k=7)) for _ in range(3))  # noqa: E731
+
+    def lines() -> str:
+        return "\n".join(" ".join(draw.choices(WORDS, k=7)) for _ in range(3))
+
     return "\n".join(f"{draw.choice(SPEAKERS)}:\n{lines()}\n" for _ in range(speeches))
 
 

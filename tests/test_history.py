@@ -1,0 +1,114 @@
+"""The picture that all readers share: keyed by iteration, a resume voids what came after it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shakegpt import events as ev
+from shakegpt.history import STALE_AFTER, History, load
+from shakegpt.runlog import LOG_NAME, read
+from shakegpt.session import finetune
+from tests.tiny import tiny_config
+
+NOBODY = 999_999_999
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> list[ev.Event]:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    config = tiny_config(text_file, run, max_iters=4, eval_interval=2, max_new_tokens=3)
+    return read(finetune(config) / LOG_NAME)[0]
+
+
+def resumed(at: int, **changes: object) -> ev.Resume:
+    usual: dict[str, object] = {
+        "iteration": at, "config": {"max_iters": 4}, "device": "cpu", "device_reason": "",
+        "dtype": "float32", "dtype_reason": "", "versions": {}, "git": None,
+        "host": socket.gethostname(), "pid": os.getpid(), "threads": 1,
+    }  # fmt: skip
+    return ev.Resume(**(usual | changes))  # type: ignore[arg-type]
+
+
+def test_a_finished_run(records: list[ev.Event]) -> None:
+    history = History().extend(records)
+    assert history.iteration == 4 == history.max_iters and list(history.evals) == [0, 2, 4]
+    assert history.first_eval is history.evals[0] and history.best_eval is history.evals[4]
+    assert history.state(now=0) == "finished" and len(history.samples) == 3
+    assert all(history.visited(k, samples=True) for k in (0, 2, 4))
+    assert not history.visited(3, samples=False)
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_resume_voids_what_came_after(records: list[ev.Event], at: int) -> None:
+    history = History().extend(records)
+    history.add(resumed(at))
+    assert list(history.steps) == list(range(1, at + 1)) and history.end is None
+    assert max(history.evals) <= at and all(k <= at for k, _ in history.progress)
+    assert all(s.start.iteration <= at and s.complete for s in history.samples)
+    again = [e for e in records if getattr(e, "iteration", -1) > at]
+    history.extend(again)
+    assert list(history.steps) == [1, 2, 3, 4] and list(history.evals) == [0, 2, 4]
+    assert [s.start.sample for s in history.samples] == [0, 1, 2]
+
+
+def test_wall_time_adds_up(records: list[ev.Event]) -> None:
+    end = records[-1]
+    assert isinstance(end, ev.End)
+    history = History().extend([*records, resumed(4), end])
+    assert history.wall_seconds == pytest.approx(2 * end.wall_seconds)
+
+
+def test_states(records: list[ev.Event]) -> None:
+    header = records[0]
+    assert isinstance(header, ev.Run)
+    beat = next(e for e in records if isinstance(e, ev.Heartbeat) and e.phase == "training")
+    history = History().extend([header, beat])
+    assert history.state(beat.time + 1) == "live"
+    assert history.state(beat.time + STALE_AFTER + 1) == "silent", "this process lives"
+    history.add(resumed(0, pid=NOBODY))
+    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"
+    history.add(resumed(0, host="elsewhere"))
+    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"
+    phases: tuple[ev.Phase, ...] = ("paused", "starting")
+    for phase in phases:
+        history.add(ev.Heartbeat(phase=phase, iteration=0, max_iters=4, memory=1))
+        assert history.state(history.last_time) == phase
+
+
+def test_a_best_evaluation_without_its_model_is_not_done(records: list[ev.Event]) -> None:
+    best = [e for e in records if not (isinstance(e, ev.Checkpoint) and e.kind == "best")]
+    history = History().extend(best)
+    assert history.visited(0, samples=True) and not history.visited(4, samples=True)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_order_and_any_loss_of_records_raises_nothing(
+    records: list[ev.Event], data: st.DataObject
+) -> None:
+    some = data.draw(st.lists(st.sampled_from(records), max_size=30))
+    history = History().extend(some)
+    assert history.iteration >= 0 and history.max_iters >= 0
+    history.state(0.0)
+    assert history.best_eval is None or history.best_eval.val_loss is not None
+    assert all(isinstance(sample.text, str) for sample in history.samples)
+
+
+def test_there_may_be_nothing(tmp_path: Path) -> None:
+    history, problems = load(tmp_path)
+    assert history.run is None and not problems and history.iteration == history.max_iters == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"max_iters": "x"}, {"max_iters": None}])
+def test_a_configuration_of_another_hand_raises_nothing(
+    records: list[ev.Event], config: dict[str, object]
+) -> None:
+    history = History()
+    history.add(resumed(0, config=config))
+    assert history.max_iters == 0
