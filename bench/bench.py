@@ -10,24 +10,25 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
-import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.events import Settings
-from shakegpt.optimizer import make_optimizer
 from shakegpt.generate import Window, sample
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.optimizer import make_optimizer
+from shakegpt.tokenizer import Tokenizer
 
 SHAPE = GPTConfig()  # 124M
 TOKENS = 1024
@@ -182,15 +183,12 @@ def bench_sampling(nanogpt: Path | None, rounds: int) -> None:
 
 def our_sampling(prompt: list[int]) -> Callable[[], object]:
     """Our sampling loop, with the draw that a run records."""
-    from shakegpt.checkpoint import POCKET
-    from shakegpt.tokenizer import Tokenizer
-
-    model, tokenizer = our_model().eval(), _Vocabulary(Tokenizer(POCKET))
+    model, tokenizer = our_model().eval(), Numbers(POCKET)
     settings = Settings(max_new_tokens=NEW_TOKENS, temperature=0.8, top_k=200, top_p=None, seed=1)
 
     @torch.inference_mode()
     def job() -> None:
-        window, context = Window(model), list(prompt)
+        window, context = Window(model, SHAPE.vocab_size), list(prompt)
         random = torch.Generator().manual_seed(1)
         for _ in range(NEW_TOKENS):
             draw = sample(window.predict(context), settings, tokenizer, random)
@@ -199,13 +197,11 @@ def our_sampling(prompt: list[int]) -> Callable[[], object]:
     return job
 
 
-class _Vocabulary:
-    """Stands in for GPT-2's vocabulary, which is not at hand offline: texts are not compared."""
+class Numbers(Tokenizer):
+    """Stands in for GPT-2's vocabulary, which may not be at hand: ids are shown as numbers."""
 
-    def __init__(self, real: object) -> None:
-        self._real = real
-
-    def decode(self, ids: list[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
+        """The ids themselves."""
         return " ".join(map(str, ids))
 
 
@@ -221,11 +217,12 @@ def transformers_sampling(prompt: list[int]) -> Callable[[], object]:
 
 def bench_start(_: Path | None, rounds: int) -> None:
     """From the shell to the help text, beside importing torch."""
-    silent = {"stdout": subprocess.DEVNULL, "env": os.environ}
-    jobs = {
-        OURS: lambda: subprocess.run([sys.executable, "-m", "shakegpt", "--help"], **silent),
-        "import torch": lambda: subprocess.run([sys.executable, "-c", "import torch"], **silent),
-    }
+
+    def run(*words: str) -> Callable[[], object]:
+        command = [sys.executable, *words]
+        return lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+    jobs = {OURS: run("-m", "shakegpt", "--help"), "import torch": run("-c", "import torch")}
     table("shakegpt --help", turns(jobs, rounds), 1, "a second")
 
 

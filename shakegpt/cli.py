@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from shakegpt import __version__
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
+from shakegpt.hub import HUB_NAMES
 from shakegpt.wording import harmless
 
 T = TypeVar("T")
@@ -120,13 +122,22 @@ def _finetune(arguments: list[str]) -> int:
 
 
 def _preset(arguments: list[str]) -> tuple[list[str], FinetuneArguments]:
-    """Take the preset's name off the front; the first preset when there is none."""
-    name = next(iter(PRESETS))
+    """Take the preset's name off the front; without one, what suits the model that is named."""
     if arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
+    else:
+        name = "gpt2" if _from_hub(arguments) else next(iter(PRESETS))
     if name not in PRESETS:
         raise ShakegptError(f"there is no preset {name!r}{_nearest(name, PRESETS)}")
     return arguments, FinetuneArguments(**asdict(PRESETS[name][1]))
+
+
+def _from_hub(arguments: list[str]) -> bool:
+    """Whether --init-from names a model of the hub: its size wants smaller batches and steps."""
+    words = [part for word in arguments for part in word.split("=", 1)]
+    named = [after for flag, after in pairwise(words) if flag in ("--init-from", "--init_from")]
+    name = named[-1] if named else ""
+    return name in HUB_NAMES or ("/" in name and not Path(name).exists())
 
 
 def on_terminal() -> bool:

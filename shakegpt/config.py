@@ -37,7 +37,7 @@ class FinetuneConfig:
     """Validation tokens each evaluation predicts, evenly spread and always the same; a smaller
     split is used whole. Raise it for a more exact val loss, lower it for a faster run."""
 
-    batch_size: int = 8
+    batch_size: int = 12
     """Windows a micro-batch. Lower it when memory is short, with more accumulation instead."""
     gradient_accumulation_steps: int = 4
     """Micro-batches an iteration: batch_size x this x block_size tokens make one update."""
@@ -57,10 +57,10 @@ class FinetuneConfig:
 
     weight_decay: float = 0.1
     """AdamW's weight decay, on matrices only. Raise it against overfitting."""
-    beta1: float = 0.9
-    """AdamW's decay of the mean gradient."""
-    beta2: float = 0.95
-    """AdamW's decay of the mean squared gradient; 0.99 or more for very small batches."""
+    beta1: float = 0.8
+    """AdamW's decay of the mean gradient. 0.9 is usual; lower it when updates are very few."""
+    beta2: float = 0.9
+    """AdamW's decay of the mean squared gradient. 0.95 is usual; 0.99 or more for small batches."""
     grad_clip: float | None = 1.0
     """Largest gradient norm; larger ones are scaled down to it. None: no clipping."""
     dropout: float = 0.0
@@ -109,32 +109,29 @@ class FinetuneConfig:
 
 
 _DEFAULT = FinetuneConfig()
+_OPENAI = replace(
+    _DEFAULT,
+    batch_size=1,
+    gradient_accumulation_steps=32,
+    learning_rate=3e-5,
+    beta1=0.9,
+    beta2=0.95,
+)
+_TINY = replace(_OPENAI, dataset=("tinyshakespeare",), block_size=1024)
 
 PRESETS: dict[str, tuple[str, FinetuneConfig]] = {
     "pocket": ("the pocket GPT-2 on the plays: about a minute on two cores, no network", _DEFAULT),
+    "gpt2": (
+        "GPT-2 124M on the plays; also what --init-from another of OpenAI's models begins with",
+        replace(_OPENAI, init_from="gpt2"),
+    ),
     "talk": (
         "the talk: GPT-2 Large on tinyshakespeare, 20 iterations, val loss 3.66 to 2.86",
-        replace(
-            _DEFAULT,
-            init_from="gpt2-large",
-            dataset=("tinyshakespeare",),
-            batch_size=1,
-            gradient_accumulation_steps=32,
-            block_size=1024,
-            learning_rate=3e-5,
-        ),
+        replace(_TINY, init_from="gpt2-large"),
     ),
     "nanogpt": (
         "nanoGPT's config/finetune_shakespeare.py: GPT-2 XL on tinyshakespeare",
-        replace(
-            _DEFAULT,
-            init_from="gpt2-xl",
-            dataset=("tinyshakespeare",),
-            batch_size=1,
-            gradient_accumulation_steps=32,
-            block_size=1024,
-            learning_rate=3e-5,
-        ),
+        replace(_TINY, init_from="gpt2-xl"),
     ),
     "char": (
         "nanoGPT's config/train_shakespeare_char.py on a CPU: characters, from scratch",
@@ -155,6 +152,7 @@ PRESETS: dict[str, tuple[str, FinetuneConfig]] = {
             decay_lr=True,
             warmup_iters=100,
             min_lr=1e-4,
+            beta1=0.9,
             beta2=0.99,
         ),
     ),
