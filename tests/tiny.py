@@ -33,7 +33,7 @@ def play(speeches: int = 60, seed: int = 0) -> str:
 
 
 def tiny_config(text: Path, out: Path, **changes: Any) -> FinetuneConfig:
-    """A run of a random model with 2 blocks that takes a second."""
+    """A run of a random model with 2 blocks that takes a second; no default of it may change."""
     usual = FinetuneConfig(
         init_from="scratch",
         dataset=(str(text),),
@@ -45,10 +45,15 @@ def tiny_config(text: Path, out: Path, **changes: Any) -> FinetuneConfig:
         batch_size=4,
         gradient_accumulation_steps=2,
         learning_rate=1e-2,
+        weight_decay=0.1,
+        beta1=0.9,
+        beta2=0.95,
+        grad_clip=1.0,
         max_iters=6,
         eval_interval=3,
         max_new_tokens=8,
         device="cpu",
+        dtype="float32",
         threads=1,
     )
     return replace(usual, **changes)
