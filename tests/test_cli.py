@@ -71,7 +71,7 @@ def test_a_window_that_slides_is_told(shakegpt: Commands, home: Path) -> None:
 
 
 def test_evaluating_the_run_gives_the_logs_best_loss(shakegpt: Commands, home: Path) -> None:
-    done = shakegpt("evaluate", "runs/one", "--threads", "1", cwd=home)
+    done = shakegpt("evaluate", "runs/one", "--dtype", "float32", cwd=home)
     best = load(home / "runs/one")[0].best_eval
     assert done.code == 0 and best is not None
     assert f"val loss {best.val_loss:.4f}" in done.out and "perplexity" in done.out
@@ -93,7 +93,7 @@ def test_going_on_from_anywhere(shakegpt: Commands, home: Path, tmp_path: Path) 
 
 def test_a_run_from_another_run(shakegpt: Commands, home: Path, text_file: Path) -> None:
     words = ["--init-from", "runs/one", "--dataset", str(text_file), "--max-iters", "1"]
-    words += ["--batch-size", "1", "--threads", "1", "--no-tui", "--out-dir", "runs/two"]
+    words += ["--batch-size", "1", "--dtype", "float32", "--no-tui", "--out-dir", "runs/two"]
     done = shakegpt("finetune", *words, cwd=home)
     assert done.code == 0, done.err
     best = load(home / "runs/one")[0].best_eval
