@@ -116,7 +116,8 @@ def _finetune(arguments: list[str]) -> int:
         return _watch(arguments) if asked.tui and on_terminal() else _resume(asked)
     rest, default = _preset(arguments)
     fields = asdict(_parse(FinetuneArguments, "finetune", rest, default))
-    if fields.pop("tui") and on_terminal():
+    piped = "-" in fields["dataset"]  # the screen's trainer would have no standard input
+    if fields.pop("tui") and on_terminal() and not piped:
         return _watch(arguments)
     return _train(FinetuneConfig(**fields))
 
@@ -187,7 +188,9 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     """Files by their full path, so that a run can be resumed from anywhere."""
     named = ("plays", "tinyshakespeare", "-")
     dataset = tuple(n if n in named else str(Path(n).absolute()) for n in config.dataset)
-    return replace(config, dataset=dataset)
+    folder = Path(config.init_from)
+    init_from = str(folder.absolute()) if folder.is_dir() else config.init_from
+    return replace(config, dataset=dataset, init_from=init_from)
 
 
 def _sample(arguments: list[str]) -> int:

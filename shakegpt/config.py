@@ -203,7 +203,7 @@ class EvaluateConfig:
     device: Device = "auto"
     """Where to compute. auto: cuda, else mps, else cpu."""
     dtype: Dtype = "auto"
-    """Arithmetic of the matrix products, as in `finetune`."""
+    """Arithmetic of the matrix products. auto: what the run was trained in, else as `finetune`."""
     threads: int | None = None
     """CPU threads of the arithmetic. None: PyTorch's choice."""
 

@@ -11,10 +11,11 @@ from typing import cast
 import torch
 
 from shakegpt import checkpoint, history
-from shakegpt.config import EvaluateConfig
+from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.dataset import Dataset, as_tensors, equally_long
 from shakegpt.device import Place, choose
 from shakegpt.errors import ShakegptError
+from shakegpt.events import Run
 from shakegpt.model import GPT
 from shakegpt.runlog import LOG_NAME
 from shakegpt.texts import load_text
@@ -70,8 +71,10 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     """The verb: print the val loss of a run's best model, a checkpoint, or a hub model."""
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    source, place = checkpoint.find(name), choose(asked.device, asked.dtype)
-    text = load_text(asked.dataset or _text_of(name))
+    source, past = checkpoint.find(name), _run_of(name)
+    dtype = past.dtype if past is not None and asked.dtype == "auto" else asked.dtype
+    place = choose(asked.device, cast("Dtype", dtype))
+    text = load_text(asked.dataset or (past.config["dataset"] if past is not None else ("plays",)))
     shape = checkpoint.read_config(source.folder)
     block_size = asked.block_size or shape.block_size
     if block_size > shape.block_size:
@@ -88,9 +91,6 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     return 0
 
 
-def _text_of(name: str) -> tuple[str, ...]:
-    """The text a run was trained on; the plays for everything else."""
-    if not (Path(name) / LOG_NAME).exists():
-        return ("plays",)
-    run = history.load(Path(name))[0].run
-    return tuple(cast("list[str]", run.config["dataset"])) if run is not None else ("plays",)
+def _run_of(name: str) -> Run | None:
+    """The header of the run that `name` is; None when it is no run."""
+    return history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None
