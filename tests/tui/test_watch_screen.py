@@ -19,6 +19,7 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.settings import load
 from shakegpt_tui.widgets.following import Following
+from shakegpt_tui.widgets.loss_plot import LossPlot
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_pane import SamplePane
 from shakegpt_tui.widgets.status import Status
@@ -342,6 +343,17 @@ def test_help_tells_what_the_table_says(tmp_path: Path) -> None:
     play(live(tmp_path), script, config=tmp_path)
     table = key_table(keys.RUN_KEYS, lambda binding: binding.key).plain
     assert all(binding.tooltip in table for binding in keys.RUN_KEYS)
+
+
+def test_help_tells_the_keys_of_the_widget_in_focus(tmp_path: Path) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.focused, LossPlot))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "log" in text(app).lower())
+        assert "zoom" in text(app).lower()
+
+    play(live(tmp_path), script, config=tmp_path)
 
 
 def test_each_key_of_the_table_has_an_action() -> None:

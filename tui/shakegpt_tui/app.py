@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
 from shakegpt_tui import settings as memory
@@ -184,7 +186,8 @@ class ShakegptApp(App[str]):
 
         shown = self.screen
         own = [b for _, b in shown._bindings if shown.check_action(b.action.split("(")[0], ())]
-        self.push_screen(KeyHelp([*own, *(b for _, b in self._bindings)]))
+        focused = [b.binding for b in shown.active_bindings.values() if _is_ours(b.node, shown)]
+        self.push_screen(KeyHelp([*own, *focused, *(b for _, b in self._bindings)]))
 
     def copy(self, text: str) -> None:
         """OSC 52, and once more in tmux's envelope, for a tmux that lets it through."""
@@ -210,3 +213,9 @@ class ShakegptApp(App[str]):
                     binding.tooltip,
                     lambda action=binding.action: screen.run_action(action),
                 )
+
+
+def _is_ours(node: DOMNode, screen: Screen[object]) -> bool:
+    """Whether keys belong to a widget of this project, not to the screen, the app or Textual."""
+    inside = isinstance(node, Widget) and node is not screen
+    return inside and type(node).__module__.startswith("shakegpt_tui.widgets")
