@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,6 +43,7 @@ from shakegpt_figures.rundata import (
     SampleInfo,
     Settings,
 )
+from shakegpt_figures.whole import replace
 from shakegpt_figures.wording import (
     about,
     characters,
@@ -70,15 +69,7 @@ def write(history: History, log: Path, path: Path) -> RunData:
     """
     data = run_data(history, log)
     text = msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(text)
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ShakegptError(f"{path} cannot be written: {error.strerror}", exit_code=1) from error
+    replace(path, text)
     return data
 
 

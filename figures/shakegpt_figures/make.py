@@ -62,7 +62,8 @@ def draw(
 
     Raises ShakegptError when a log lacks what a figure needs, or a file cannot be written.
     """
-    from shakegpt_figures.save import render, replace
+    from shakegpt_figures.save import render
+    from shakegpt_figures.whole import replace
 
     ready: list[tuple[Path, bytes]] = []
     for name in names:

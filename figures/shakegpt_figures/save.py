@@ -5,9 +5,7 @@ An SVG gets its numbers in words as <title> and <desc>, for screen readers and f
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -15,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from matplotlib.figure import Figure
 
-from shakegpt.errors import ShakegptError
 from shakegpt_figures.style import HEIGHT, WIDTH, talk
+from shakegpt_figures.whole import replace
 
 Format = Literal["svg", "png", "pdf"]
 _HEAD = re.compile(r"<svg\b[^>]*>", re.DOTALL)
@@ -56,16 +54,3 @@ def _told(svg: str, title: str, desc: str) -> str:
 
 def _text(text: str) -> str:
     return escape(_UNFIT.sub("\ufffd", text))
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one move, so that nobody ever reads half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ShakegptError(f"{path} cannot be written: {error.strerror}", exit_code=1) from error
