@@ -152,7 +152,8 @@ def _ranks(vocab: dict[str, int], merges: Path) -> tuple[dict[bytes, int], dict[
         raise ShakegptError(f"{merges} does not fit the vocab.json beside it: take both from one")
     single = [token for token in vocab if len(token) == 1 and token in _BYTES]
     ranks = {_as_bytes(token, merges): vocab[token] for token in [*single, *merged]}
-    special = {t: i for t, i in vocab.items() if t not in set(merged) and t not in set(single)}
+    ordinary = {*single, *merged}
+    special = {token: id for token, id in vocab.items() if token not in ordinary}
     return ranks, special
 
 
