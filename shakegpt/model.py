@@ -63,6 +63,13 @@ class KVCache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
+class Embedding(nn.Embedding):
+    """A vector for each token or place: (..., ) -> (..., C)."""
+
+    def reset_parameters(self) -> None:
+        """Leave it unfilled: filling a tensor without memory would import PyTorch's compiler."""
+
+
 class Conv1D(nn.Module):
     """A linear layer whose weight is stored (in, out), as GPT-2's checkpoint has it."""
 
@@ -153,8 +160,8 @@ class GPT(nn.Module):
         if config.n_embd % config.n_head:
             raise ValueError(f"n_embd {config.n_embd} is no multiple of n_head {config.n_head}")
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        self.wte = Embedding(config.vocab_size, config.n_embd)
+        self.wpe = Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
 
