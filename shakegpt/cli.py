@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shakegpt import __version__
+from shakegpt import __version__, launch
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
@@ -143,7 +143,7 @@ def _from_hub(arguments: list[str]) -> bool:
 
 def on_terminal() -> bool:
     """Whether a person sits at a terminal that can show the live screen."""
-    dumb = os.environ.get("TERM", "") in ("", "dumb")
+    dumb = os.environ.get("TERM", "") in ("", "dumb") or launch.launched()
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty() and not dumb
 
 

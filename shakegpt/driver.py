@@ -138,6 +138,10 @@ class Driver:
         if self._stop is not None:
             raise self._stop
 
+    def check_alone(self) -> None:
+        """As `check`, and a point of this process only: no other one is there, too."""
+        Driver.check(self)
+
     def requests(self) -> Iterator[Request]:
         """Take the commands that the trainer itself must carry out, oldest first."""
         while self._requests:
@@ -165,10 +169,13 @@ class Driver:
                 for number in self._ears.recv(64):
                     self._hear_signal(signal.Signals(number))
             with suppress(OSError):  # a full disk: the trainer's own next record ends the run
-                for request in self._inbox.poll():
+                for request in self._heard():
                     self._hear(request)
                 if time.monotonic() - self._beaten > HEARTBEAT_SECONDS:
                     self.beat()
+
+    def _heard(self) -> list[Request]:
+        return self._inbox.poll()
 
     def _hear_signal(self, number: signal.Signals) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):

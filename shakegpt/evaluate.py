@@ -14,6 +14,7 @@ from shakegpt import checkpoint, history
 from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.dataset import Dataset, as_tensors, equally_long
 from shakegpt.device import Place, choose
+from shakegpt.distributed import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Run
 from shakegpt.model import GPT
@@ -31,6 +32,9 @@ class Measured:
     standard_error: float | None
 
 
+ALONE = Team()
+
+
 def _nothing() -> None:
     pass
 
@@ -43,16 +47,25 @@ def measure(
     batch_size: int,
     place: Place,
     check: Callable[[], None] = _nothing,
+    team: Team = ALONE,
 ) -> Measured:
-    """Loss of `model` over the validation windows of `dataset`; `check` is called between them."""
-    losses: list[float] = []
+    """Loss of `model` over the validation windows of `dataset`; `check` is called between them.
+
+    The processes of a team take turns at the batches, which stay what one process makes of them:
+    the loss of a model does not depend on who measured it.
+    """
     windows = dataset.eval_windows(dataset.val, eval_tokens)
-    for some in equally_long(windows, batch_size):
-        x, y = as_tensors(dataset.val, some)
+    batches = list(equally_long(windows, batch_size))
+    found = [torch.zeros(len(some), dtype=torch.float64) for some in batches]
+    for first in range(0, len(batches), team.size):
+        mine = min(first + team.rank, len(batches) - 1)  # without one left, do the last again
+        x, y = as_tensors(dataset.val, batches[mine])
         with place.autocast():
             each = model(x.to(place.device), y.to(place.device), reduction="none")  # (B, T)
-        losses += each.mean(1).tolist()
+        if mine == first + team.rank:
+            found[mine] = each.mean(1).to("cpu", torch.float64)
         check()
+    losses = team.sum(torch.cat(found)).tolist()
     tokens = sum(window.length for window in windows)
     total = sum(loss * w.length for loss, w in zip(losses, windows, strict=True))
     return Measured(total / tokens, tokens, standard_error(losses))

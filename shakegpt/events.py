@@ -83,6 +83,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         return sum(parts) + self.process
 
 
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """Who trained together, when a launcher such as torchrun started the processes."""
+
+    processes: int
+    job: str | None
+    """The launcher's name for it, by which a restarted job finds its run."""
+
+
 class Run(Record, frozen=True, kw_only=True, tag="run"):
     """The header, the first record of every log."""
 
@@ -104,6 +112,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     host: str
     pid: int
     threads: int
+    world: World | None = None
+    """None for a process alone."""
 
 
 class Progress(Record, frozen=True, kw_only=True, tag="progress"):
@@ -255,6 +265,7 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     host: str
     pid: int
     threads: int
+    world: World | None = None
 
 
 class Warning(Record, frozen=True, kw_only=True, tag="warning"):

@@ -24,6 +24,7 @@ from shakegpt.commands import carry_out, settings
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset, Window, as_tensors
 from shakegpt.device import Place, gpu_memory
+from shakegpt.distributed import Team
 from shakegpt.driver import Driver, Log
 from shakegpt.errors import ShakegptError
 from shakegpt.evaluate import measure
@@ -51,12 +52,17 @@ class Finetuning:
         run: Path,
         log: Log,
         driver: Driver,
+        team: Team | None = None,
     ) -> None:
         """Ready to train from iteration 0; the model moves to the device of `place`."""
         self.config, self.place, self.dataset, self.tokenizer = config, place, dataset, tokenizer
         self.model = model.to(place.device)
         self.optimizer = make_optimizer(self.model, config)
-        self.forward = torch.compile(self.model) if config.compile else self.model
+        self.team = team or Team()
+        self.share = self.team.share(config)
+        self.forward = self.team.replicate(
+            torch.compile(self.model) if config.compile else self.model
+        )
         self.scaler = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
@@ -119,22 +125,21 @@ class Finetuning:
 
     def update(self, iteration: int) -> None:
         """One iteration: forward and backward for each micro-batch, then one step of AdamW."""
-        started, losses, self.working = time.monotonic(), [], iteration
-        micro_steps = self.config.gradient_accumulation_steps
+        started, losses, self.working = time.monotonic(), list[float](), iteration
         # region loop
-        for micro_step in range(1, micro_steps + 1):
+        for micro_step in self.team.micro_steps(self.share):
             x, y = self.batch(iteration, micro_step)  # a few windows of the text
             with self.place.autocast():
                 loss = self.forward(x, y)  # how wrong is every guess?
-            self.scaler.scale(loss / micro_steps).backward()  # which weights are to blame?
-            losses.append(self.report(loss, iteration, micro_step))
+            self.scaler.scale(loss / self.share.rounds).backward()  # which weights are to blame?
+            losses += self.report(loss, iteration, micro_step)
         norm = self.clip(iteration)
         self.step(iteration)  # nudge all of them
         self.optimizer.zero_grad()  # and begin again
         # endregion loop
         if self.iteration < iteration:  # float16 overflowed: once more at a lower scale
             return self.update(iteration)
-        seconds = time.monotonic() - started
+        seconds, micro_steps = time.monotonic() - started, len(losses)
         tokens = micro_steps * self.config.batch_size * self.dataset.block_size
         self.log.write(
             events.Step(
@@ -152,8 +157,9 @@ class Finetuning:
     def batch(self, iteration: int, micro_step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a micro-batch, (B, T) each, on the device."""
         if self.config.dropout > 0:  # which activations drop is a function of the place, too
-            torch.manual_seed(mix(self.config.seed, iteration, micro_step))
-        x, y = as_tensors(self.dataset.train, self.windows(iteration, micro_step))
+            torch.manual_seed(mix(self.config.seed + self.share.part, iteration, micro_step))
+        mine = self.share.of(self.windows(iteration, micro_step))
+        x, y = as_tensors(self.dataset.train, mine)
         return x.to(self.place.device), y.to(self.place.device)
 
     def windows(self, iteration: int, micro_step: int) -> list[Window]:
@@ -163,9 +169,17 @@ class Finetuning:
             iteration, micro_step, config.gradient_accumulation_steps, config.batch_size
         )
 
-    def report(self, loss: Tensor, iteration: int, micro_step: int) -> float:
+    def report(self, loss: Tensor, iteration: int, micro_step: int) -> list[float]:
+        """Log the losses of the micro-batches that were worked on at once; hear what came."""
+        values = self.team.losses(loss.item(), self.share)
+        for place, value in enumerate(values, micro_step - self.share.group):
+            self.log_progress(value, iteration, place)
+        self.driver.check(self.obey)
+        self.obey()
+        return values
+
+    def log_progress(self, value: float, iteration: int, micro_step: int) -> None:
         """Log a micro-batch's loss; stop the run before the update if it is not finite."""
-        value = loss.item()
         micro_steps = self.config.gradient_accumulation_steps
         per_micro_step = self.config.batch_size * self.dataset.block_size
         done = (iteration - 1) * micro_steps + micro_step
@@ -181,9 +195,6 @@ class Finetuning:
         if not math.isfinite(value):
             where = ", ".join(str(w.start) for w in self.windows(iteration, micro_step))
             raise self.failure(f"the loss is {value} at window {where}", iteration, micro_step)
-        self.driver.check(self.obey)
-        self.obey()
-        return value
 
     def clip(self, iteration: int) -> float:
         """Scale the gradients down to `grad_clip`; returns their norm before that."""
@@ -237,6 +248,7 @@ class Finetuning:
                 config.batch_size,
                 self.place,
                 self.driver.check,
+                self.team,
             )
         best = math.isfinite(found.loss) and (self.best is None or found.loss < self.best)
         self.log.write(
@@ -260,8 +272,11 @@ class Finetuning:
         self.tokenizer.encode(prompt)  # raises before the sample has a number
         key = (self.iteration, self.samples, asked)
         self.samples += 1
+        if not self.team.first:
+            return
+        check = self.driver.check_alone
         with self.at_rest("sampling"):
-            text = recorded(self.model, self.tokenizer, prompt, how, *key, check=self.driver.check)
+            text = recorded(self.model, self.tokenizer, prompt, how, *key, check=check)
             for event in text:
                 self.log.write(event)
 
@@ -287,8 +302,8 @@ class Finetuning:
         """Put all that resuming needs on disk, unless it is there; any thread may call this."""
         with self.driver.weights:
             k = self.iteration
-            if k in (0, self._saved[0]):  # the state of iteration 0 is the checkpoint itself
-                return
+            if k in (0, self._saved[0]) or not self.team.first:
+                return  # the state of iteration 0 is the checkpoint itself
             started = time.monotonic()
             scale = float(self.scaler.get_scale()) if self.place.scales_loss else None
             position = state.Position(iteration=k, loss_scale=scale)
@@ -298,7 +313,7 @@ class Finetuning:
 
     def save_model(self) -> None:
         """Write model/, the best so far; not at iteration 0, where it is the given checkpoint."""
-        if self.iteration == 0:
+        if self.iteration == 0 or not self.team.first:
             return
         started = time.monotonic()
         with self.driver.phase("saving"):

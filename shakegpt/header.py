@@ -15,6 +15,7 @@ import torch
 
 from shakegpt import __version__, events, plan
 from shakegpt.device import Place, speed
+from shakegpt.distributed import Team
 from shakegpt.parts import Parts
 
 EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
@@ -23,7 +24,7 @@ float32, 0.35 to 0.45 in bfloat16, where the products are fast and all else is n
 """
 
 
-def run_record(run: Path, parts: Parts) -> events.Run:
+def run_record(run: Path, parts: Parts, team: Team) -> events.Run:
     """The header of a new run, its needs in memory and time estimated."""
     config, shape, place = parts.config, parts.shape, parts.place
     dataset = parts.dataset.record(config.eval_tokens)
@@ -45,16 +46,20 @@ def run_record(run: Path, parts: Parts) -> events.Run:
         memory=plan.estimate(
             shape.n_layer, shape.n_head, shape.n_embd, shape.vocab_size, shape.block_size, config
         ),
-        seconds=work / (EFFICIENCY[place.dtype] * speed(place)),
+        seconds=work / (EFFICIENCY[place.dtype] * speed(place) * team.size),
         seed=config.seed,
+        world=team.world(),
         **_circumstances(place),
     )
 
 
-def resume_record(parts: Parts, iteration: int) -> events.Resume:
+def resume_record(parts: Parts, iteration: int, team: Team) -> events.Resume:
     """The record of a run that goes on after `iteration`."""
     return events.Resume(
-        iteration=iteration, config=asdict(parts.config), **_circumstances(parts.place)
+        iteration=iteration,
+        config=asdict(parts.config),
+        world=team.world(),
+        **_circumstances(parts.place),
     )
 
 

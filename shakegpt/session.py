@@ -8,20 +8,22 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from safetensors import SafetensorError
 
-from shakegpt import checkpoint, events, history, plan, state
+from shakegpt import checkpoint, distributed, events, history, launch, plan, state
 from shakegpt.config import FinetuneConfig
+from shakegpt.distributed import Team
 from shakegpt.driver import Driver, Log, Stopped
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import Finetuning
 from shakegpt.header import resume_record, run_record
 from shakegpt.history import History
+from shakegpt.lockstep import LockstepDriver
 from shakegpt.model import GPT
 from shakegpt.parts import Parts, initial_model, prepare, saved_model
 from shakegpt.runlog import LOG_NAME, RunLog
@@ -29,6 +31,16 @@ from shakegpt.runs import new_run_dir
 
 STDIN_COPY = "text.txt"
 """In the run directory: what came by standard input, which nobody could give a second time."""
+
+
+class Silent:
+    """The log of a process that trains with others: the first one writes for all."""
+
+    def write(self, event: events.Event) -> None:
+        """Take a record and leave it."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 class Tee:
@@ -48,18 +60,39 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
 
     Raises ShakegptError for input that cannot work (nothing is written then) and for training that
     failed; Stopped when a command, or with `signals` a signal, ended it early, its state saved.
+    Under torchrun, all processes train this one run; a job that was restarted goes on with it.
     """
-    with _sentences(), tempfile.TemporaryDirectory() as scratch:
-        parts = prepare(config, Path(scratch))
-        model = initial_model(parts)
-        run = _claim(parts)
-        with RunLog(run / LOG_NAME) as own:
-            checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
-            parts = _keep_stdin(parts, run)
-            log = Tee(own, log)
-            log.write(run_record(run, parts))
-            _train(parts, run, log, signals, model)
+    with _sentences(), distributed.join() as team, tempfile.TemporaryDirectory() as scratch:
+        if (begun := team.begun(config.out_dir)) is not None:
+            done = team.each(lambda: launch.finished(begun))
+            return begun if done else _go_on(begun, None, log, signals, team)
+        parts, model = team.each(lambda: _begin(config, Path(scratch), team))
+        run = Path(team.lead(lambda: str(_claim(parts))))
+        with closing(team.each(lambda: _own_log(run, team))) as own:
+            log = Tee(own, log) if team.first else own
+            parts = team.each(lambda: _write_header(parts, run, log, team))
+            _train(parts, run, log, signals, model, team)
     return run
+
+
+def _begin(config: FinetuneConfig, scratch: Path, team: Team) -> tuple[Parts, GPT]:
+    team.share(config)  # refuses what cannot be shared
+    parts = prepare(config, scratch)
+    return parts, initial_model(parts)
+
+
+def _own_log(run: Path, team: Team) -> RunLog | Silent:
+    return RunLog(run / LOG_NAME) if team.first else Silent()
+
+
+def _write_header(parts: Parts, run: Path, log: Log, team: Team) -> Parts:
+    """What a run begins with on disk: all of a checkpoint but weights, and the first record."""
+    if not team.first:
+        return parts
+    checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
+    parts = _keep_stdin(parts, run)
+    log.write(run_record(run, parts, team))
+    return parts
 
 
 def resume(
@@ -71,26 +104,51 @@ def resume(
 ) -> Path:
     """Go on with a run from its last whole state, to `max_iters` if given. As `finetune` else.
 
-    Raises ShakegptError when the text or the model is not what the run began with.
+    Raises ShakegptError when the text or the model is not what the run began with. The number of
+    processes may be another one than before.
     """
-    past, _ = history.load(run)
-    if past.run is None:
-        raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
-    config = _config_of(past, max_iters)
-    with _sentences(), RunLog(run / LOG_NAME) as own, tempfile.TemporaryDirectory() as scratch:
-        parts = prepare(config, Path(scratch), run)
-        _require_same(parts, past.run)
-        found, complaints = state.newest_whole(run / "state")
-        iteration = int(found.name) if found is not None else 0
-        model = initial_model(parts) if found is None else saved_model(parts, found)
-        log = Tee(own, log)
-        log.write(resume_record(parts, iteration))
-        state.set_aside(run / "state", found)
-        for complaint in complaints:
-            log.write(events.Warning(iteration=iteration, message=complaint))
-        past = history.load(run)[0]  # as readers see it now, without what the resume made void
-        _train(parts, run, log, signals, model, past, found)
+    with _sentences(), distributed.join() as team:
+        return _go_on(run, max_iters, log, signals, team)
+
+
+def _go_on(run: Path, max_iters: int | None, log: Log | None, signals: bool, team: Team) -> Path:
+    config = team.each(lambda: _config_of(run, max_iters))
+    with (
+        closing(team.each(lambda: _own_log(run, team))) as own,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        parts = team.each(lambda: _same_parts(config, Path(scratch), run))
+        log = Tee(own, log) if team.first else own
+        state_name = team.lead(lambda: _take_up(parts, run, log, team))
+        found = None if state_name is None else run / "state" / state_name
+        model, past = team.each(lambda: _as_it_was(parts, run, found))
+        _train(parts, run, log, signals, model, team, past, found)
     return run
+
+
+def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
+    began = history.load(run)[0].run
+    parts = prepare(config, scratch, run)
+    assert began is not None
+    _require_same(parts, began)
+    return parts
+
+
+def _take_up(parts: Parts, run: Path, log: Log, team: Team) -> str | None:
+    """Find the newest whole state, write that the run goes on from there, return its name."""
+    found, complaints = state.newest_whole(run / "state")
+    iteration = int(found.name) if found is not None else 0
+    log.write(resume_record(parts, iteration, team))
+    state.set_aside(run / "state", found)
+    for complaint in complaints:
+        log.write(events.Warning(iteration=iteration, message=complaint))
+    return None if found is None else found.name
+
+
+def _as_it_was(parts: Parts, run: Path, found: Path | None) -> tuple[GPT, History]:
+    """The weights to go on with; the log as readers see it, without what the resume made void."""
+    model = initial_model(parts) if found is None else saved_model(parts, found)
+    return model, history.load(run)[0]
 
 
 def _claim(parts: Parts) -> Path:
@@ -121,9 +179,11 @@ def _keep_stdin(parts: Parts, run: Path) -> Parts:
     return replace(parts, config=replace(parts.config, dataset=(str(copy),)))
 
 
-def _config_of(past: History, max_iters: int | None) -> FinetuneConfig:
+def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
     """The configuration that a run goes on with."""
-    assert past.run is not None
+    past, _ = history.load(run)
+    if past.run is None:
+        raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
     latest = past.resumes[-1].config if past.resumes else past.run.config
     try:
         config = msgspec.convert(latest, FinetuneConfig)
@@ -158,15 +218,15 @@ def _train(
     log: Log,
     signals: bool,
     model: GPT,
+    team: Team,
     past: History | None = None,
     found: Path | None = None,
 ) -> None:
     """Train to the end, and close the log with how it ended, whatever happens."""
     began = time.monotonic()
-    with Driver(log, run, signals=signals) as driver:
-        job = Finetuning(
-            parts.config, model, parts.tokenizer, parts.dataset, parts.place, run, log, driver
-        )
+    with _driver(log, run, signals, team) as driver:
+        data = (parts.tokenizer, parts.dataset, parts.place)
+        job = Finetuning(parts.config, model, *data, run, log, driver, team)
         if past is not None:
             job.continue_from(past, found)
 
@@ -189,8 +249,23 @@ def _train(
             _close_stopped(driver, close, stopped)
             raise
         except BaseException as error:
+            error = _of_the_team(error, driver, job)
             _close_failed(close, error)
-            raise
+            raise error
+
+
+def _driver(log: Log, run: Path, signals: bool, team: Team) -> Driver:
+    if team.size == 1:
+        return Driver(log, run, signals=signals)
+    return LockstepDriver(log, run, team, signals=signals)
+
+
+def _of_the_team(error: BaseException, driver: Driver, job: Finetuning) -> BaseException:
+    """A sentence for the loss of another process, with the state saved; any other error itself."""
+    if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
+        return error
+    job.save_state()
+    return driver.bereaved(job.run, error)
 
 
 Close = Callable[[events.Status, str], None]

@@ -1,0 +1,81 @@
+"""What a launcher of several processes says: who this one is, and which job it belongs to.
+
+torchrun (or whoever sets its environment variables) starts the same command in each process. A job
+that torchrun restarts finds the run it had begun by the job's name in the log's header. No torch.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from shakegpt import events, history
+from shakegpt.runlog import LOG_NAME
+from shakegpt.runs import RUNS
+
+LONGEST_HEADER = 1 << 20
+_decode = msgspec.json.Decoder(events.Run).decode
+
+
+def processes() -> int:
+    """How many processes train together; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Which of those on this machine, from 0: the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def launched() -> bool:
+    """Whether a launcher started this process, alone or not."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or processes() > 1
+
+
+def job() -> str | None:
+    """The same for each attempt of one torchrun: its --rdzv-id, else the launcher's own process.
+
+    None without torchrun.
+    """
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    if name is None or name != "none":
+        return name
+    launcher = psutil.Process(os.getppid())
+    return f"{socket.gethostname()}:{launcher.pid}:{launcher.create_time():.2f}"
+
+
+def begun(out_dir: str | None) -> Path | None:
+    """The run that this job has begun and may go on with; None when it is the first attempt.
+
+    A finished one counts only in a restart: the same name may be given to a new job later.
+    """
+    name = job()
+    if name is None:
+        return None
+    folders = [Path(out_dir)] if out_dir is not None else sorted(RUNS.glob("*"), reverse=True)
+    found = next((run for run in folders if _job_of(run) == name), None)
+    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    return found if found is None or restarted or not finished(found) else None
+
+
+def finished(run: Path) -> bool:
+    """Whether the run came to its end."""
+    end = history.load(run)[0].end
+    return end is not None and end.status == "finished"
+
+
+def _job_of(run: Path) -> str | None:
+    with suppress(OSError, msgspec.MsgspecError), (run / LOG_NAME).open("rb") as file:
+        world = _decode(file.readline(LONGEST_HEADER)).world
+        return world.job if world is not None else None
+    return None

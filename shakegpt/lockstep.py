@@ -1,0 +1,109 @@
+"""The driver of a process that trains with others: all pause, obey and leave at the same point.
+
+Commands are read by the first process and passed on. A stop is told through the store of the
+process group, which each process looks into while it computes: each knows of it within a moment,
+however long its computation, and they leave together at the next point where all of them meet.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+from shakegpt.control import Request
+from shakegpt.distributed import Team
+from shakegpt.driver import POLL_SECONDS, Driver, Log, Stopped
+from shakegpt.errors import ShakegptError
+
+_STOP, _TOLD = "stop", "told"
+PATIENCE = 1.0
+"""Seconds that the first process gets to say what happened before another one does."""
+
+
+class LockstepDriver(Driver):
+    """A driver whose `check` and `requests` are points where all processes meet."""
+
+    def __init__(self, log: Log, run: Path, team: Team, *, signals: bool = True) -> None:
+        """As `Driver`; only the first process of `team` listens to control.jsonl."""
+        super().__init__(log, run, signals=signals)
+        self._team, self._told = team, False
+        client = TCPStore(
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False
+        )
+        self._store = PrefixStore(f"shakegpt/{team.token}", client)
+
+    def check(self, meanwhile: Callable[[], object] | None = None) -> None:
+        """As `Driver.check`, for all: they wait together, and raise Stopped together."""
+        while True:
+            waiting = self._team.first and bool(self._requests)
+            paused = self._team.first and self._paused and not self._obeying
+            stop, pause, obey = self._team.flags(self._stop is not None, paused, waiting)
+            if stop:
+                self._overhear()
+                raise self._stop or Stopped("stopped", 0)
+            if not pause or (obey and meanwhile is None):
+                return
+            if obey and meanwhile is not None:
+                meanwhile()
+            else:
+                time.sleep(POLL_SECONDS)
+
+    def requests(self) -> Iterator[Request]:
+        """The commands that the first process heard, in all of them, oldest first."""
+        mine = [self._requests.popleft() for _ in range(len(self._requests))]
+        for request in msgspec.convert(self._team.told(msgspec.to_builtins(mine)), list[Request]):
+            self._obeying = True
+            try:
+                yield request
+            finally:
+                self._obeying = False
+
+    def bereaved(self, run: Path, error: BaseException) -> Exception:
+        """What to raise when another process is no more: a sentence, from one process only."""
+        if not self._team.first:
+            time.sleep(PATIENCE)
+            if self._stop is not None or not self._first_to_tell():
+                return self._stop or Stopped("another process told", 1)
+        else:
+            self._first_to_tell()
+        return ShakegptError(
+            f"another process of this training was lost ({str(error).splitlines()[0][:120]}): the "
+            f"state of iteration {self.iteration} is kept; go on with `shakegpt finetune --resume "
+            f"{run}`, with any number of processes",
+            exit_code=1,
+        )
+
+    def _first_to_tell(self) -> bool:
+        try:
+            return self._store.add(_TOLD, 1) == 1
+        except RuntimeError:
+            return True
+
+    def _heard(self) -> list[Request]:
+        """Also look whether another process was told to stop: called all the time."""
+        if self._stop is None:
+            self._overhear()
+        return super()._heard() if self._team.first else []
+
+    def _overhear(self) -> None:
+        try:
+            if self._stop is None and self._store.check([_STOP]):
+                reason, code = msgspec.json.decode(self._store.get(_STOP), type=tuple[str, int])
+                self._told = True
+                self._stop_for(Stopped(reason, code))
+        except RuntimeError:  # the store is no more: so is the team, as the next meeting will show
+            return
+
+    def _stop_for(self, stopped: Stopped, request: Request | None = None) -> None:
+        """Tell the others, then as `Driver`: the first process saves at once."""
+        if not self._told:
+            self._told = True
+            self._store.set(
+                _STOP, msgspec.json.encode((stopped.reason, stopped.exit_code)).decode()
+            )
+        super()._stop_for(stopped, request)
