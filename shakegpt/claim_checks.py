@@ -2,22 +2,20 @@
 
 A verdict is one of four. `holds`: the run shows what the talk says. `differs`: a run with the
 talk's settings shows something else. `other settings`: so does this run, but with another model,
-text or configuration, of which the talk says nothing. `not measured`: the log has no record to
-tell by. Every row names the log lines that it rests on.
+text or configuration (the row names them), of which the talk says nothing. `not measured`: the
+log has no record to tell by, or not yet. Every row names the log lines that it rests on.
+
+The talk's run made 20 updates. A run that made more is looked at where it had made 20.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
 
-from shakegpt.config import PRESETS
-from shakegpt.history import History
+from shakegpt.evidence import N_PARAMS, Evidence, Row, Verdict
 from shakegpt.measures import (
-    fall,
+    Fall,
     finite_evals,
     largest_rise,
     loss_of,
@@ -27,11 +25,13 @@ from shakegpt.measures import (
     upward_share,
     wall_seconds,
 )
+from shakegpt.speakers import invented, speakers
+from shakegpt.wording import rate
 
-Verdict = Literal["holds", "differs", "not measured", "other settings"]
-
-N_PARAMS = 774_030_080
-"""GPT-2 Large."""
+UPDATES = 20
+"""What the talk's run made."""
+ENOUGH = 10.0
+"""Percent that val loss must fall by for these updates to be `enough`: about half the talk's 22."""
 START, BEST, PERCENT = 3.66, 2.86, 22.0
 """Val loss of the talk's run at the start, at its best, and how far that lies below, percent."""
 LOSS_TOLERANCE, PERCENT_TOLERANCE = 0.05, 2.0
@@ -41,91 +41,45 @@ NOISY, SMOOTH = 0.25, 0.05
 Pure noise has one half, a curve that only falls none."""
 LINES, LINES_TOLERANCE = 300, 100
 """What `about 300 lines` may mean: a file of 200 to 400."""
-CHARACTERS = (900_000, 1_300_000)
-"""What `about 1 MB of text` may mean."""
 HALF_HOUR = 30 * 60
 
 
-@dataclass(frozen=True)
-class Row:
-    """One claim beside the run."""
-
-    claim: str
-    shows: str
-    records: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A run's history, and where its records stand in the log."""
-
-    history: History
-    lines: dict[tuple[str, int], int]
-    """(kind of record, iteration or number of the sample) -> line of the log, from 1."""
-
-    def at(self, kind: str, *keys: int) -> str:
-        """The records of a kind, with their lines: `eval 0 (line 3), eval 20 (line 900)`."""
-        named = [f"{kind} {key}" if kind not in ("run", "end") else kind for key in keys]
-        where = [self.lines.get((kind, key)) for key in keys]
-        found = zip(named, where, strict=True)
-        return ", ".join(f"{name} (line {line})" if line else name for name, line in found)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The configuration that the run ended with."""
-        if self.history.resumes:
-            return self.history.resumes[-1].config
-        return self.history.run.config if self.history.run else {}
-
-    def talks(self, *names: str) -> bool:
-        """Whether these are the talk's: `model`, `text`, or fields of the configuration."""
-        return all(self._talks(name) for name in names)
-
-    def _talks(self, name: str) -> bool:
-        run = self.history.run
-        assert run is not None
-        if name == "model":
-            return run.model.n_params == N_PARAMS
-        if name == "text":
-            return CHARACTERS[0] <= run.dataset.characters <= CHARACTERS[1]
-        talk = getattr(PRESETS["talk"][1], name)
-        told = self.config.get(name)
-        return bool(told == talk or (name == "block_size" and told is None))
-
-
-def check(evidence: Evidence) -> list[Row]:
+def check(seen: Evidence) -> list[Row]:
     """Every claim of the talk beside the run, in the order of the slides."""
     return [
-        _model(evidence),
+        _model(seen),
         *_code(),
-        _steps(evidence),
-        _text(evidence),
-        _setting(evidence, "learning_rate", "Learning rate 3e-5", 3e-5),
-        _setting(evidence, "batch_size", "Batch size 1", 1),
-        *_curves(evidence),
-        _noisy(evidence),
-        _smooth(evidence),
-        _loop(evidence),
-        _invents(evidence),
-        _laptop(evidence),
+        _steps(seen),
+        _text(seen),
+        _learning_rate(seen),
+        _batch_size(seen),
+        _start(seen),
+        *_fall(seen),
+        _noisy(seen),
+        _smooth(seen),
+        _loop(seen),
+        _invents(seen),
+        _laptop(seen),
     ]
 
 
-def _verdict(holds: bool, same: bool) -> Verdict:
-    """Of a claim that was measured, in a run whose settings are the talk's or not."""
+def _row(claim: str, shows: str, records: str, holds: bool, others: list[str]) -> Row:
+    """A claim that was measured, in a run that has the talk's settings but for `others`."""
     if holds:
-        return "holds"
-    return "differs" if same else "other settings"
+        return Row(claim, shows, records, "holds")
+    verdict: Verdict = "other settings" if others else "differs"
+    return Row(claim, shows + (f" (other {', '.join(others)})" if others else ""), records, verdict)
+
+
+def _unmeasured(claim: str, why: str, records: str = "") -> Row:
+    return Row(claim, why, records, "not measured")
 
 
 def _model(seen: Evidence) -> Row:
-    run = seen.history.run
-    assert run is not None
-    shows = f"{run.model.name}, {run.model.n_params:,} parameters"
-    # Another model is another setting, never a contradiction.
-    verdict = _verdict(run.model.n_params == N_PARAMS, same=False)
-    return Row("GPT-2 Large, 774M parameters", shows, seen.at("run", 0), verdict)
+    model = seen.run.model
+    shows = f"{model.name}, {model.n_params:,} parameters"
+    holds = model.n_params == N_PARAMS
+    return _row("GPT-2 Large, 774M parameters", shows, seen.at("run", 0), holds, ["model"])
 
 
 def _code() -> Iterator[Row]:
@@ -133,148 +87,175 @@ def _code() -> Iterator[Row]:
         claim = f"The {what} is about {LINES} lines"
         source = resources.files("shakegpt").joinpath(name)
         if not source.is_file():
-            yield Row(claim, f"shakegpt/{name} is not installed", "", "not measured")
+            yield _unmeasured(claim, f"shakegpt/{name} is not installed")
             continue
         count = len(source.read_text("utf-8").splitlines())
         holds = abs(count - LINES) <= LINES_TOLERANCE
-        yield Row(claim, f"{count} lines", f"shakegpt/{name}", _verdict(holds, same=True))
-
-
-def _steps(seen: Evidence) -> Row:
-    claim, made = "20 iterations are enough", seen.history.iteration
-    told = fall(seen.history)
-    if told is None or told.start is told.last:
-        return Row(claim, f"{made:,} iterations, no later evaluation", "", "not measured")
-    shows = f"val loss {told.percent:.1f}% lower after {told.best.iteration:,} iterations"
-    holds = told.improved and told.best.iteration <= 20
-    verdict = _verdict(holds, seen.talks("max_iters", "learning_rate", "batch_size"))
-    return Row(claim, shows, seen.at("eval", told.start.iteration, told.best.iteration), verdict)
+        shows = f"{count} lines, comments and blank ones included"
+        yield _row(claim, shows, f"shakegpt/{name}", holds, [])
 
 
 def _text(seen: Evidence) -> Row:
-    run = seen.history.run
-    assert run is not None
-    shows = f"{run.dataset.name}, {run.dataset.characters / 1e6:.2f} million characters"
-    verdict = _verdict(seen.talks("text"), same=False)
-    return Row("About 1 MB of Shakespeare", shows, seen.at("run", 0), verdict)
+    text = seen.run.dataset
+    shows = f"{text.name}, {text.characters / 1e6:.2f} million characters"
+    others = seen.others("text")
+    return _row("About 1 MB of Shakespeare", shows, seen.at("run", 0), not others, others)
 
 
-def _setting(seen: Evidence, name: str, claim: str, value: float) -> Row:
-    told = seen.config.get(name)
+def _learning_rate(seen: Evidence) -> Row:
+    claim, told = "Learning rate 3e-5, constant", seen.config.get("learning_rate")
     if not isinstance(told, int | float):
-        return Row(claim, "not in the log", seen.at("run", 0), "not measured")
-    return Row(claim, f"{told:g}", seen.at("run", 0), _verdict(told == value, same=False))
+        return _unmeasured(claim, "not in the log", seen.at("run", 0))
+    shows = rate(told) + (", decaying" if seen.config.get("decay_lr") else ", constant")
+    others = seen.others("learning_rate", "decay_lr")
+    return _row(claim, shows, seen.at("run", 0), not others, others)
 
 
-def _curves(seen: Evidence) -> Iterator[Row]:
-    claims = (f"Val loss starts at {START}", f"It drops to {BEST}", f"{PERCENT:.0f}% better")
-    told = fall(seen.history)
+def _batch_size(seen: Evidence) -> Row:
+    claim, told = "Batch size 1", seen.config.get("batch_size")
+    if not isinstance(told, int):
+        return _unmeasured(claim, "not in the log", seen.at("run", 0))
+    steps = seen.config.get("gradient_accumulation_steps")
+    shows = f"{told:,}" + (f", {steps:,} times an update" if isinstance(steps, int) else "")
+    others = seen.others("batch_size")
+    return _row(claim, shows, seen.at("run", 0), not others, others)
+
+
+def _steps(seen: Evidence) -> Row:
+    claim = f"{UPDATES} iterations are enough to learn"
+    told = _early(seen)
     if told is None:
-        for claim in claims:
-            yield Row(claim, "no finite evaluation", "", "not measured")
+        return _unmeasured(claim, _why_not(seen))
+    at = told.best.iteration
+    shows = f"val loss {told.percent:.1f}% lower after {at:,} iterations"
+    if not told.improved:
+        shows = f"val loss never below its start in {told.last.iteration:,} iterations"
+    records = seen.at("eval", *dict.fromkeys((told.start.iteration, at)))
+    holds = told.percent >= ENOUGH
+    if not holds and told.last.iteration < UPDATES:
+        return _unmeasured(claim, f"{shows}, so far", records)
+    others = seen.others("learning_rate", "decay_lr", "batch_size", "gradient_accumulation_steps")
+    return _row(claim, shows, records, holds, others)
+
+
+def _early(seen: Evidence) -> Fall | None:
+    """From the untouched model to the evaluations of the first updates; None without both."""
+    evals = [e for e in finite_evals(seen.history) if e.iteration <= UPDATES]
+    if len(evals) < 2 or evals[0].iteration != 0:
+        return None
+    return Fall(evals[0], min(evals, key=loss_of), evals[-1])
+
+
+def _why_not(seen: Evidence) -> str:
+    evals = finite_evals(seen.history)
+    if not evals:
+        return "no finite evaluation"
+    if evals[0].iteration != 0:
+        return f"no finite evaluation of the untouched model, the first is {evals[0].iteration:,}"
+    return f"no finite evaluation after 1 to {UPDATES} iterations"
+
+
+def _start(seen: Evidence) -> Row:
+    claim, evals = f"Val loss starts at {START}", finite_evals(seen.history)
+    if not evals or evals[0].iteration != 0:
+        return _unmeasured(claim, _why_not(seen))
+    loss = loss_of(evals[0])
+    others = seen.others("model", "text", "block_size")
+    holds = abs(loss - START) <= LOSS_TOLERANCE and not others  # by chance is no evidence
+    return _row(claim, f"{loss:.4f}", seen.at("eval", 0), holds, others)
+
+
+def _fall(seen: Evidence) -> Iterator[Row]:
+    claims = (f"It drops to {BEST}", f"{PERCENT:.0f}% better")
+    told = _early(seen)
+    if told is None:
+        yield from (_unmeasured(claim, _why_not(seen)) for claim in claims)
         return
-    untouched = told.start.iteration == 0
-    start, best = loss_of(told.start), loss_of(told.best)
-    at_start = seen.at("eval", told.start.iteration)
-    both = seen.at("eval", told.start.iteration, told.best.iteration)
-    first = seen.talks("model", "text", "block_size")
-    every = first and seen.talks("learning_rate", "batch_size", "gradient_accumulation_steps")
-    every = every and seen.talks("max_iters")
-    close = abs(start - START) <= LOSS_TOLERANCE
-    started = _verdict(close and first, first) if untouched else "not measured"
-    yield Row(claims[0], f"{start:.4f}", at_start, started)
-    if told.start is told.last:
-        yield Row(claims[1], "only one evaluation", at_start, "not measured")
-        yield Row(claims[2], "only one evaluation", at_start, "not measured")
-        return
-    dropped = abs(best - BEST) <= LOSS_TOLERANCE and every
-    yield Row(claims[1], f"{best:.4f}", both, _verdict(dropped, every))
-    better = abs(told.percent - PERCENT) <= PERCENT_TOLERANCE and told.improved
-    yield Row(claims[2], f"{told.percent:.1f}%", both, _verdict(better and every, every))
+    best, at = loss_of(told.best), told.best.iteration
+    shows = (f"{best:.4f} after {at:,} iterations", f"{told.percent:.1f}%")
+    close = (
+        abs(best - BEST) <= LOSS_TOLERANCE,
+        abs(told.percent - PERCENT) <= PERCENT_TOLERANCE and told.improved,
+    )
+    others = seen.others("model", "text", "block_size", "learning_rate", "decay_lr")
+    others += seen.others("batch_size", "gradient_accumulation_steps")
+    records = seen.at("eval", *dict.fromkeys((0, at)))
+    for claim, what, near in zip(claims, shows, close, strict=True):
+        if not near and not others and told.last.iteration < UPDATES:
+            yield _unmeasured(claim, f"{what}, so far", records)
+        else:
+            yield _row(claim, what, records, near and not others, others)
 
 
 def _noisy(seen: Evidence) -> Row:
-    claim = "Train loss is noisy (batch size 1)"
-    losses = micro_losses(seen.history)
+    claim, losses = "Train loss is noisy", micro_losses(seen.history)
     share, spread = upward_share(losses), noise(losses)
     if share is None or spread is None:
-        return Row(claim, "too few micro-batches", "", "not measured")
-    shows = f"{100 * share:.0f}% of its movement is upward, spread {spread:.3f} nats"
+        return _unmeasured(claim, f"{len(losses)} micro-batches with a finite loss, of 3 at least")
+    shows = f"{100 * share:.0f}% of its movement is upward, one strays by {spread:.3f} nats"
     records = f"{len(seen.history.progress):,} progress records"
-    return Row(claim, shows, records, _verdict(share >= NOISY, seen.talks("batch_size")))
+    return _row(claim, shows, records, share >= NOISY, seen.others("batch_size"))
 
 
 def _smooth(seen: Evidence) -> Row:
-    claim = "Val loss is smooth"
-    evals = finite_evals(seen.history)
+    claim, evals = "Val loss is smooth", finite_evals(seen.history)
     losses = [loss_of(e) for e in evals]
     share, rise = upward_share(losses), largest_rise(losses)
     if share is None or rise is None:
-        return Row(claim, f"{len(evals)} evaluations, of 3 at least", "", "not measured")
-    shows = f"{100 * share:.0f}% of its movement is upward, largest rise {rise:.3f} nats"
-    same = seen.talks("model", "text", "learning_rate", "batch_size", "max_iters")
+        return _unmeasured(claim, f"{len(evals)} finite evaluations, of 3 at least")
+    shows = f"{100 * share:.0f}% of its movement is upward in {len(evals)} evaluations"
+    shows += f", largest rise {rise:.3f} nats" if rise else ""
+    if lost := len(seen.history.evals) - len(evals):
+        shows += f", {lost} more not finite"
     records = seen.at("eval", *(e.iteration for e in evals)) if len(evals) < 6 else ""
-    records = records or f"{len(evals)} eval records"
-    return Row(claim, shows, records, _verdict(share <= SMOOTH, same))
+    records = records or f"{len(evals):,} eval records"
+    others = seen.others("model", "text", "learning_rate", "decay_lr", "batch_size")
+    return _row(claim, shows, records, share <= SMOOTH and not lost, others)
 
 
 def _loop(seen: Evidence) -> Row:
     claim = "Generation: predict, sample, append, repeat"
     sample = shown_sample(seen.history)
     if sample is None or sample.end is None:
-        return Row(claim, "no complete sample", "", "not measured")
+        return _unmeasured(claim, "no complete sample")
     tokens = sample.tokens
-    drawn = all(token.probability > 0 and token.candidates for token in tokens)
-    whole = sample.text == sample.end.text and len(tokens) == sample.end.tokens
-    in_order = [token.index for token in tokens] == list(range(len(tokens)))
-    joined = "their texts join to the sample" if whole else "their texts are not the sample"
-    shows = f"{len(tokens)} tokens, each drawn from its candidates; {joined}"
-    records = seen.at("sample", sample.start.sample)
-    return Row(claim, shows, records, _verdict(drawn and whole and in_order, same=True))
-
-
-_SPEAKER = re.compile(r"(?:\A|\n[ \t]*\n)([A-Z][A-Za-z' .,&-]{0,40}):(?=\s|\Z)([^\n]*)")
-
-
-def speakers(text: str) -> list[str]:
-    r"""Who speaks in a text, each once: a name that opens a speech, alone on its line with a
-    colon, or in capitals before the words.
-
-    >>> speakers("ROMEO: You're high.\\n\\nFirst Lord:\\nWhy: so.")
-    ['ROMEO', 'First Lord']
-    """
-    found = _SPEAKER.findall(text)
-    return list(dict.fromkeys(n for n, rest in found if not rest.strip() or n.isupper()))
+    failed = {
+        "without candidates": not all(t.candidates for t in tokens),
+        "that could not be drawn": not all(t.probability > 0 for t in tokens),
+        "out of order": [t.index for t in tokens] != list(range(len(tokens))),
+        "that do not join to the sample": sample.text != sample.end.text,
+    }
+    wrong = [what for what, is_so in failed.items() if is_so]
+    shows = f"{len(tokens):,} tokens, each drawn from candidates, their texts join to the sample"
+    if wrong:
+        shows = f"{len(tokens):,} tokens, some {', '.join(wrong)}"
+    return _row(claim, shows, seen.at("sample", sample.start.sample), not wrong, [])
 
 
 def _invents(seen: Evidence) -> Row:
-    claim = "It invents speakers that no play has"
-    run, sample = seen.history.run, shown_sample(seen.history)
-    assert run is not None
+    claim, sample = "It invents speakers that no play has", shown_sample(seen.history)
     if sample is None:
-        return Row(claim, "no sample", "", "not measured")
-    records = seen.at("sample", sample.start.sample)
-    if not run.dataset.speakers:
-        return Row(claim, "the text names no speakers", seen.at("run", 0), "not measured")
-    known = {name.casefold() for name in run.dataset.speakers}
+        return _unmeasured(claim, "no sample")
+    known = seen.run.dataset.speakers
+    if not known:
+        return _unmeasured(claim, "the text names no speakers", seen.at("run", 0))
     spoke = speakers(sample.start.prompt + sample.text)
-    invented = [name for name in spoke if name.casefold() not in known]
-    shows = f"{len(invented)} of {len(spoke)} speakers are in no play of the text"
-    if invented:
-        shows += ": " + ", ".join(invented[:4]) + (", …" if len(invented) > 4 else "")
-    return Row(claim, shows, records, _verdict(bool(invented), seen.talks("model", "text")))
+    new = invented(spoke, known)
+    shows = f"{len(new)} of {len(spoke)} speakers are not in the text"
+    if new:
+        shows += ": " + ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
+    records = seen.at("sample", sample.start.sample)
+    return _row(claim, shows, records, bool(new), seen.others("model", "text"))
 
 
 def _laptop(seen: Evidence) -> Row:
-    claim = "On a laptop, in 30 minutes"
-    run, end = seen.history.run, seen.history.end
-    assert run is not None
-    seconds = wall_seconds(seen.history)
-    spent = f"{seconds / 60:.1f} minutes on {run.device}"
+    claim, end = "On a laptop, in 30 minutes", seen.history.end
+    spent = f"{wall_seconds(seen.history) / 60:.1f} minutes of training on {seen.run.device}"
     if end is None:
-        return Row(claim, f"{spent} so far, not ended", "", "not measured")
+        return _unmeasured(claim, f"{spent}, without an end")
+    records = seen.at("end", 0)
     if end.status != "finished":
-        return Row(claim, f"{spent}, then {end.status}", seen.at("end", 0), "not measured")
-    own = run.device in ("cpu", "mps")
-    holds = seconds <= HALF_HOUR and own
-    return Row(claim, spent, seen.at("end", 0), _verdict(holds, seen.talks("model") and own))
+        return _unmeasured(claim, f"{spent}, then {end.status}", records)
+    others = seen.others("model", "device")
+    holds = wall_seconds(seen.history) <= HALF_HOUR and not others
+    return _row(claim, spent, records, holds, others)

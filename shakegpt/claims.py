@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from shakegpt.claim_checks import Evidence, Row, check
+from shakegpt.claim_checks import check
 from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.evidence import Evidence, Row
 from shakegpt.history import History
 from shakegpt.pick import named, newest
 from shakegpt.runlog import LOG_NAME, read
+from shakegpt.standing import standing_now
 
 VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow"}
 """Colours of the verdicts; the words say it all without them."""
@@ -35,13 +37,14 @@ def run(config: ClaimsConfig) -> int:
     Raises ShakegptError for what is no run, or a log of a newer version.
     """
     log = (named(config.run) if config.run else newest()) / LOG_NAME
-    rows = check(evidence(log))
+    seen = evidence(log)
+    rows = check(seen)
     if config.json:
         print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
     elif sys.stdout.isatty():
-        _table(rows, log)
+        _table(rows, _sum(rows, seen, log))
     else:
-        _lines(rows, log)
+        _lines(rows, _sum(rows, seen, log))
     failed = any(row.verdict in ("differs", "not measured") for row in rows)
     return int(config.strict and failed)
 
@@ -87,20 +90,23 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def _counted(rows: list[Row]) -> str:
+def _sum(rows: list[Row], seen: Evidence, log: Path) -> str:
+    """Which log this was, how often each verdict was given, and how far the run is."""
     counts = Counter(row.verdict for row in rows)
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    now = standing_now(seen.history)
+    return _printable(f"{log}: {counted}" + (f"; {now}" if now else ""))
 
 
-def _lines(rows: list[Row], log: Path) -> None:
+def _lines(rows: list[Row], summary: str) -> None:
     """One line a row, with tabs between its fields: for pipes and for plain terminals."""
     for row in rows:
         fields = (row.verdict, row.claim, row.shows, row.records)
         print("\t".join(_printable(field) for field in fields))
-    print(f"{log}: {_counted(rows)}", file=sys.stderr)
+    print(summary, file=sys.stderr)
 
 
-def _table(rows: list[Row], log: Path) -> None:
+def _table(rows: list[Row], summary: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -115,4 +121,4 @@ def _table(rows: list[Row], log: Path) -> None:
         table.add_row(says, shows, verdict, Text.assemble((where.plain, "dim")))
     console = Console()
     console.print(table)
-    console.print(Text(f"{log}: {_counted(rows)}"))
+    console.print(Text(summary))

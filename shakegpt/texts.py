@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import urllib.error
 import urllib.request
@@ -20,16 +19,15 @@ from pathlib import Path
 import platformdirs
 
 from shakegpt.errors import ShakegptError
-from shakegpt.hub import PATIENCE, reachable
+from shakegpt.hub import PATIENCE, promptly
 from shakegpt.plays import plays
+from shakegpt.speakers import speakers
 
 TINYSHAKESPEARE = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 )
 TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 TINYSHAKESPEARE_BYTES = 1_115_394
-
-_SPEAKER_LINE = re.compile(r"(?:^|\n\n)([A-Z][A-Za-z' .,&-]{0,40}):\n")
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Text:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names on a line with a colon, as in a play, in alphabetical order; () for prose."""
-        return tuple(sorted(set(_SPEAKER_LINE.findall(self.content))))
+        """Who speaks in it, in alphabetical order; () for prose."""
+        return tuple(sorted(speakers(self.content)))
 
 
 def cache_dir() -> Path:
@@ -136,11 +134,9 @@ def _is_tinyshakespeare(data: bytes) -> bool:
 
 def _fetch_tinyshakespeare() -> bytes:
     try:
-        if not reachable(TINYSHAKESPEARE):
-            raise OSError("no network")
-        print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
-        with urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE) as response:
-            data: bytes = response.read(TINYSHAKESPEARE_BYTES + 1)
+        with promptly(lambda: urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE)) as answer:
+            print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
+            data: bytes = answer.read(TINYSHAKESPEARE_BYTES + 1)
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
         raise ShakegptError(

@@ -16,12 +16,19 @@ def size(count: int) -> str:
 
 
 def parameters(count: int) -> str:
-    """Parameters as the papers give them: 28K, 4.3M, 774M, 1.56B."""
-    if count >= 1e9:
-        return f"{count / 1e9:.2f}B"
-    if count < 1e6:
-        return f"{count / 1e3:.0f}K"
-    return f"{count / 1e6:.0f}M" if count >= 1e7 else f"{count / 1e6:.1f}M"
+    """Parameters as the papers give them: 774M, 1.56B, 4.3M, 850K, 512."""
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if count >= size * 0.9995:
+            scaled = count / size
+            places = 2 if size == 10**9 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{places}f}".removesuffix(".0") + letter
+    return str(count)
+
+
+def rate(learning_rate: float) -> str:
+    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4."""
+    mantissa, exponent = f"{learning_rate:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def duration(seconds: float) -> str:

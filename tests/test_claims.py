@@ -13,9 +13,10 @@ import pytest
 
 from shakegpt import claims
 from shakegpt import events as ev
-from shakegpt.claim_checks import Row, check, speakers
+from shakegpt.claim_checks import check
 from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.evidence import Row
 from shakegpt.measures import largest_rise, noise, upward_share
 from shakegpt.pick import recorded
 from tests.figures import logs
@@ -40,7 +41,7 @@ def test_the_talks_own_run_bears_out_every_claim(tmp_path: Path) -> None:
     verdicts = {claim: row.verdict for claim, row in found.items()}
     assert set(verdicts.values()) == {"holds"}, verdicts
     assert found["Val loss starts at 3.66"].shows == "3.6600"
-    assert found["It drops to 2.86"].shows == "2.8600"
+    assert found["It drops to 2.86"].shows == "2.8600 after 20 iterations"
     assert found["22% better"].shows == "21.9%"
 
 
@@ -57,31 +58,106 @@ def test_a_run_of_another_model_is_told_apart_from_one_that_contradicts(tmp_path
     for claim in (
         "GPT-2 Large, 774M parameters",
         "About 1 MB of Shakespeare",
-        "Learning rate 3e-5",
+        "Learning rate 3e-5, constant",
         "Batch size 1",
         "Val loss starts at 3.66",  # the same number by chance is no evidence
         "It drops to 2.86",
         "22% better",
+        "On a laptop, in 30 minutes",
     ):
         assert found[claim].verdict == "other settings", claim
+    assert found["Val loss starts at 3.66"].shows == "3.6600 (other model, text)"
+    assert found["Learning rate 3e-5, constant"].shows == "1e-3, constant (other learning rate)"
 
 
 def test_a_diverged_run_does_not_hold(tmp_path: Path) -> None:
     found = rows(large(start=3.66, goal=9.0), tmp_path / "run")
-    assert found["20 iterations are enough"].verdict == "differs"
+    assert found["20 iterations are enough to learn"].verdict == "differs"
     assert found["Val loss is smooth"].verdict == "differs"
     assert found["Val loss is smooth"].shows.startswith("100% of its movement is upward")
+
+
+def test_the_talks_twenty_updates_are_looked_at_in_a_longer_run(tmp_path: Path) -> None:
+    vals: dict[int, float | None] = {0: 3.66, 10: 3.0, 20: 2.86, 40: 2.5}
+    losses = [[3.0, 3.3, 2.9]] * 40
+    found = rows([logs.header("gpt2-large", 40), *logs.curve(losses, vals)], tmp_path / "run")
+    for claim in ("Val loss starts at 3.66", "It drops to 2.86", "22% better"):
+        assert found[claim].verdict == "holds", claim
+    assert found["20 iterations are enough to learn"].shows.endswith("after 20 iterations")
+
+
+def test_a_run_that_is_not_there_yet_does_not_contradict(tmp_path: Path) -> None:
+    begun = [r for r in large() if getattr(r, "iteration", 0) <= 5 and not isinstance(r, ev.End)]
+    found = rows(begun, tmp_path / "run")
+    for claim in ("It drops to 2.86", "22% better"):
+        assert found[claim].verdict == "not measured", claim
+        assert found[claim].shows.endswith(", so far")
+    late = [r for r in large() if not (isinstance(r, ev.Eval) and r.iteration == 0)]
+    row = rows(late, tmp_path / "late")["22% better"]
+    assert (row.verdict, row.shows) == (
+        "not measured",
+        "no finite evaluation of the untouched model, the first is 5",
+    )
+
+
+def test_a_little_learning_is_not_enough(tmp_path: Path) -> None:
+    claim = "20 iterations are enough to learn"
+    assert rows(large(goal=3.6), tmp_path / "little")[claim].verdict == "differs"
+    row = rows(logs.talk_like(goal=4.1), tmp_path / "pocket")[claim]
+    assert row.verdict == "other settings"
+    assert row.shows == (
+        "val loss 2.8% lower after 20 iterations "
+        "(other learning rate, batch size, gradient accumulation steps)"
+    )
+
+
+def test_a_text_of_the_same_size_is_another_text(tmp_path: Path) -> None:
+    header, *rest = large()
+    assert isinstance(header, ev.Run)
+    other = msgspec.structs.replace(header.dataset, sha256="1" * 64)
+    found = rows([msgspec.structs.replace(header, dataset=other), *rest], tmp_path / "run")
+    for claim in ("About 1 MB of Shakespeare", "Val loss starts at 3.66", "22% better"):
+        assert found[claim].verdict == "other settings", claim
+
+
+def test_a_large_model_from_scratch_is_another_model(tmp_path: Path) -> None:
+    header, *rest = large(start=10.8)
+    assert isinstance(header, ev.Run)
+    config = {**header.config, "init_from": "scratch"}
+    told = [msgspec.structs.replace(header, config=config), *rest]
+    row = rows(told, tmp_path / "run")["Val loss starts at 3.66"]
+    assert (row.verdict, row.shows) == ("other settings", "10.8000 (other model)")
+
+
+def test_a_curve_with_losses_that_were_not_finite_is_not_smooth(tmp_path: Path) -> None:
+    vals: dict[int, float | None] = {0: 3.66, 5: None, 10: 3.0, 20: 2.86}
+    found = rows([logs.header("gpt2-large"), *logs.curve([[3.0]] * 20, vals)], tmp_path / "run")
+    row = found["Val loss is smooth"]
+    assert row.verdict == "differs" and row.shows.endswith(", 1 more not finite")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(None, "; interrupted at iteration 20 of 20"), ("failed", "; failed at iteration 20 of 20")],
+)
+def test_an_unfinished_run_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str
+) -> None:
+    kept = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
+    logs.write([*kept, *([logs.end(20, status=status)] if status else [])], tmp_path / "run")
+    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+    assert said in capsys.readouterr().err
 
 
 def test_what_the_log_lacks_is_not_measured(tmp_path: Path) -> None:
     found = rows([logs.header("gpt2-large")], tmp_path / "run")
     unmeasured = [claim for claim, row in found.items() if row.verdict == "not measured"]
     assert unmeasured == [
-        "20 iterations are enough",
+        "20 iterations are enough to learn",
         "Val loss starts at 3.66",
         "It drops to 2.86",
         "22% better",
-        "Train loss is noisy (batch size 1)",
+        "Train loss is noisy",
         "Val loss is smooth",
         "Generation: predict, sample, append, repeat",
         "It invents speakers that no play has",
@@ -105,13 +181,14 @@ def test_a_sample_whose_tokens_are_not_its_text_is_caught(tmp_path: Path) -> Non
     records = large()
     records = [r for r in records if not (isinstance(r, ev.Token) and r.index == 4)]
     row = rows(records, tmp_path / "run")["Generation: predict, sample, append, repeat"]
-    assert row.verdict == "differs" and "not the sample" in row.shows
+    assert row.verdict == "differs"
+    assert row.shows == "10 tokens, some out of order, that do not join to the sample"
 
 
 def test_speakers_are_held_against_those_of_the_text(tmp_path: Path) -> None:
     claim = "It invents speakers that no play has"
     row = rows(large(), tmp_path / "run")[claim]
-    assert row.shows == "1 of 3 speakers are in no play of the text: LORIUS"
+    assert row.shows == "1 of 3 speakers are not in the text: LORIUS"
     header = large()[0]
     assert isinstance(header, ev.Run)
     known = msgspec.structs.replace(header.dataset, speakers=(*logs.SPEAKERS, "Lorius"))
@@ -120,20 +197,6 @@ def test_speakers_are_held_against_those_of_the_text(tmp_path: Path) -> None:
     prose = msgspec.structs.replace(header.dataset, speakers=())
     told = [msgspec.structs.replace(header, dataset=prose), *large()[1:]]
     assert rows(told, tmp_path / "prose")[claim].verdict == "not measured"
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("ROMEO: You're high.\n\nLORIUS:\nI pray", ["ROMEO", "LORIUS"]),
-        ("ROMEO:\nHear me:\nnow", ["ROMEO"]),
-        ("ROMEO:\nO\n\nHark you: go\n\nFirst Lord:\nAy", ["ROMEO", "First Lord"]),
-        ("no play at all", []),
-        ("", []),
-    ],
-)
-def test_who_speaks(text: str, names: list[str]) -> None:
-    assert speakers(text) == names
 
 
 def test_noise_and_smoothness_are_what_they_are_defined_to_be() -> None:
@@ -152,7 +215,7 @@ def test_about_300_lines_is_counted(tmp_path: Path) -> None:
     for claim, name in (("model", "model"), ("training loop", "finetune")):
         source = Path(claims.__file__).with_name(f"{name}.py").read_text("utf-8")
         row = found[f"The {claim} is about 300 lines"]
-        assert row.shows == f"{len(source.splitlines())} lines"
+        assert row.shows.startswith(f"{len(source.splitlines())} lines, ")
 
 
 def test_json_and_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.measures import fall, finite_evals, loss_of
-from shakegpt_figures import curves, wording, words
+from shakegpt.standing import planned
+from shakegpt.wording import rate
+from shakegpt_figures import curves, numbers, words
 from shakegpt_figures.curves import Scale
 from shakegpt_figures.glyphs import drawable
 from shakegpt_figures.heading import heading
@@ -59,7 +61,7 @@ def draw(histories: Sequence[History]) -> Figure:
             name = words.header(history).run_id
             raise ShakegptError(f"run {name} has no finite evaluation to compare: leave it out")
     points = [(float(e.iteration), loss_of(e)) for h in histories for e in finite_evals(h)]
-    end = max(words.max_iters(history) for history in histories)
+    end = max(planned(history) for history in histories)
     at = curves.scale(points, end)
     figure, page = slide()
     heading(page, title(histories), shared(histories))
@@ -92,7 +94,7 @@ def _curve(axes: Axes, page: Axes, at: Scale, history: History, number: int, nam
     shown = told.best if told.improved else told.last
     if shown.iteration != told.last.iteration:
         name = f"{name}, best {words.when(shown)}"
-    text = f"{words.loss(loss_of(shown))}  {words.change(told)[0]}"
+    text = f"{numbers.loss(loss_of(shown))}  {words.change(told)[0]}"
     return Tag(text, drawable(name), end_y, colour, LARGE)
 
 
@@ -102,7 +104,7 @@ def title(histories: Sequence[History]) -> str:
     bests = [loss_of(told.best) for told in falls if told is not None]
     best = min(range(len(bests)), key=lambda i: bests[i])
     name = names(histories)[best]
-    return f"Of {len(histories)} runs, {name} gets lowest: val loss {words.loss(bests[best])}"
+    return f"Of {len(histories)} runs, {name} gets lowest: val loss {numbers.loss(bests[best])}"
 
 
 def shared(histories: Sequence[History]) -> str:
@@ -133,5 +135,5 @@ def _differs(key: str, told: Sequence[dict[str, Any]]) -> bool:
 def _setting(key: str, value: Any) -> str:
     shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     if key.endswith("lr") or key == "learning_rate":
-        shown = wording.rate(value) if isinstance(value, int | float) else shown
+        shown = rate(value) if isinstance(value, int | float) else shown
     return f"{NAMES.get(key, key.replace('_', ' '))} {shown}".strip()

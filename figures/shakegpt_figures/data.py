@@ -29,8 +29,22 @@ from shakegpt.measures import (
     upward_share,
     wall_seconds,
 )
+from shakegpt.speakers import invented
+from shakegpt.standing import standing
+from shakegpt.wording import parameters, rate
 from shakegpt_figures import words
 from shakegpt_figures.excerpt import clean, excerpt, speakers
+from shakegpt_figures.numbers import (
+    characters,
+    difference,
+    digits,
+    duration,
+    listing,
+    loss,
+    percent,
+    perplexity,
+    place,
+)
 from shakegpt_figures.rundata import (
     Alt,
     Code,
@@ -44,19 +58,6 @@ from shakegpt_figures.rundata import (
     Settings,
 )
 from shakegpt_figures.whole import replace
-from shakegpt_figures.wording import (
-    about,
-    characters,
-    difference,
-    digits,
-    duration,
-    listing,
-    loss,
-    percent,
-    perplexity,
-    place,
-    rate,
-)
 
 POINTS = 200
 """Of a curve, at most so many go to the deck."""
@@ -146,7 +147,7 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
         id=run.run_id,
         log_sha256=digest,
         log_short=digest[:8],
-        status=words.status(history),
+        status=standing(history),
         iterations=_whole(history.iteration),
         tokens=_whole(tokens),
         wall=Number(wall, duration(wall)),
@@ -158,7 +159,7 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
 def _model(model: ev.Model) -> ModelInfo:
     return ModelInfo(
         name=words.model_name(model),
-        n_params=Number(model.n_params, about(model.n_params)),
+        n_params=Number(model.n_params, parameters(model.n_params)),
         n_params_exact=_whole(model.n_params),
         n_layer=_whole(model.n_layer),
         n_head=_whole(model.n_head),
@@ -253,8 +254,7 @@ def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
     text = sample.start.prompt + sample.text
     lines, cut = excerpt(text)
     shown = speakers(lines)
-    known = {name.casefold() for name in dataset.speakers}
-    invented = [name for name in shown if name.casefold() not in known] if known else []
+    new = invented(shown, dataset.speakers) if dataset.speakers else []
     return SampleInfo(
         prompt=clean(sample.start.prompt),
         lines=lines,
@@ -262,9 +262,9 @@ def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
         iteration=_whole(sample.start.iteration),
         tokens=_whole(len(sample.tokens)),
         speakers=_whole(len(shown)),
-        invented=listing(invented),
-        invented_count=_whole(len(invented)),
-        known=listing([name for name in shown if name not in invented]),
+        invented=listing(new),
+        invented_count=_whole(len(new)),
+        known=listing([name for name in shown if name not in new]),
     )
 
 

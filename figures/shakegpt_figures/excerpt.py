@@ -14,12 +14,13 @@ from itertools import accumulate
 
 import msgspec
 
+from shakegpt.speakers import opening
+
 ROWS = 9
 """Rows of a slide that the sample may fill."""
 COLUMNS = 64
 """Lower-case letters that fit into a row; a longer line takes several rows."""
 
-_SPEAKER = re.compile(r"[A-Z][A-Za-z' .,&-]{0,40}:")
 _SENTENCE_END = re.compile(r"""[.!?;:—-]['")\]]?$""")
 _REORDER = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -47,18 +48,13 @@ def lines(text: str) -> list[Line]:
     result: list[Line] = []
     for line in clean(text).strip("\n").split("\n"):
         opens = not result or not result[-1].text
-        if opens and (found := _SPEAKER.match(line)) and _is_name(line, found.end()):
-            result.append(Line(text=line[: found.end() - 1], speaker=True))
-            line = line[found.end() :].strip()
+        if opens and (found := opening(line)):
+            name, line = found
+            result.append(Line(text=name, speaker=True))
             if not line:
                 continue
         result.append(Line(text=line, speaker=False))
     return result
-
-
-def _is_name(line: str, end: int) -> bool:
-    """A name stands alone on its line, or is in capitals: `ROMEO: You're high.`"""
-    return not line[end:].strip() or line[:end].isupper()
 
 
 def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[Line, ...], bool]:

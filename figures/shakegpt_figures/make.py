@@ -13,6 +13,7 @@ from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.pick import named, newest
+from shakegpt.standing import standing_now
 from shakegpt_figures import data, words
 from shakegpt_figures.source import Source
 
@@ -33,9 +34,9 @@ def run(config: FiguresConfig) -> int:
     histories = [source.checked() for source in sources]
     written = [*draw(config.only, histories, pictures, config.format)]
     data.write(histories[0], sources[0].log, numbers)
-    told = [words.status(history) for history in histories]
-    for name, status in zip((source.log.parent for source in sources), told, strict=True):
-        print(f"from {name}" + (f" ({status})" if status else ""))
+    for source in sources:
+        now = standing_now(source.history)
+        print(f"from {source.log.parent}" + (f" ({now})" if now else ""))
     print("\n".join(map(str, [*written, numbers])))
     return 0
 

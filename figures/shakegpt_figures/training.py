@@ -19,7 +19,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.events import Eval
 from shakegpt.history import History
 from shakegpt.measures import Fall, fall, finite_evals, loss_of
-from shakegpt_figures import comparison, curves, words
+from shakegpt.standing import planned
+from shakegpt_figures import comparison, curves, numbers, words
 from shakegpt_figures.curves import Point, Scale
 from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
@@ -69,7 +70,7 @@ def _draw(history: History) -> Figure:
             "training.svg needs a loss, and this log has no finite one: neither a micro-batch nor "
             "an evaluation was recorded"
         )
-    told, end = fall(history), words.max_iters(history)
+    told, end = fall(history), planned(history)
     at = curves.scale(points, end)
     notes = _notes(every, window, bool(dots), bool(means))
     tall = 26 + 46 * len(notes)
@@ -202,4 +203,4 @@ def _tag(page: Axes, at: Scale, evaluation: Eval, lead: str) -> Tag:
     page.plot((x + 20, GUTTER), (y, y), ":", color=RULE, lw=3, zorder=1)
     note = f"{lead} {words.when(evaluation)}"
     note = note.replace("before the first update", "at the start")
-    return Tag(words.loss(loss_of(evaluation)), note, y, YELLOW, TITLE)
+    return Tag(numbers.loss(loss_of(evaluation)), note, y, YELLOW, TITLE)

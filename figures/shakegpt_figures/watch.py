@@ -1,4 +1,7 @@
-"""`shakegpt figures --watch`: follow a run and redraw what an evaluation or a sample changed."""
+"""`shakegpt figures --watch`: follow a run and redraw what an evaluation or a sample changed.
+
+A trainer that died is said so, and waited for: resuming it goes on with the same log.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.measures import shown_sample
+from shakegpt.standing import standing_now, state_now
 from shakegpt_figures import data, words
 from shakegpt_figures.make import draw
 from shakegpt_figures.source import Source
@@ -60,22 +64,32 @@ class Screen:
     def _draw(self, name: str, histories: Sequence[History]) -> None:
         try:
             for path in draw([name], histories, self._out, self._config.format):
-                told = words.status(histories[0]) or "finished"
-                print(f"{path} ({told})", flush=True)
+                print(f"{path} ({standing_now(histories[0]) or 'finished'})", flush=True)
         except ShakegptError as error:
-            self._say(str(error))
+            self._say(f"not yet: {error}")
 
     def _write(self, source: Source) -> None:
         try:
             data.write(source.history, source.log, self._numbers)
         except ShakegptError as error:
-            self._say(str(error))
+            self._say(f"not yet: {error}")
+
+    def tell_silence(self, source: Source) -> None:
+        """Say that nothing comes because the trainer is gone.
+
+        Raises ShakegptError when the run itself is: there is nothing left to follow.
+        """
+        if not source.log.exists():
+            raise ShakegptError(f"{source.log} is gone: the figures stay as they were", exit_code=1)
+        if source.history.run is not None and state_now(source.history) == "crashed":
+            run, now = source.log.parent, standing_now(source.history)
+            self._say(f"{run} was {now}: `shakegpt finetune --resume {run}` goes on with it")
 
     def _say(self, sentence: str) -> None:
         """A sentence once: what a live log lacks now, it will have later."""
         if sentence not in self._said:
             self._said.add(sentence)
-            print(f"not yet: {sentence}", file=sys.stderr, flush=True)
+            print(sentence, file=sys.stderr, flush=True)
 
 
 def watch(sources: Sequence[Source], config: FiguresConfig, out: Path, numbers: Path) -> int:
@@ -88,6 +102,8 @@ def watch(sources: Sequence[Source], config: FiguresConfig, out: Path, numbers: 
             if all(source.history.end is not None for source in sources):
                 return 0
             while not any([source.refresh() for source in sources]):
+                for source in sources:
+                    screen.tell_silence(source)
                 time.sleep(POLL)
     except KeyboardInterrupt:
         return 0

@@ -20,13 +20,9 @@ from shakegpt.measures import (
     parameters,
     shown_sample,
 )
-from shakegpt_figures import wording
-from shakegpt_figures.wording import percent
-
-
-def loss(value: float) -> str:
-    """A loss as the talk says it, 3.66; one that has exploded in short."""
-    return wording.loss(value) if abs(value) < 1000 else f"{value:.3g}"
+from shakegpt.standing import standing
+from shakegpt.wording import rate
+from shakegpt_figures.numbers import loss, percent, place
 
 
 def count(number: int, noun: str) -> str:
@@ -67,33 +63,17 @@ def config(history: History) -> dict[str, Any]:
     return history.resumes[-1].config if history.resumes else header(history).config
 
 
-def max_iters(history: History) -> int:
-    """How many iterations were planned, at least those made; 0 when the log does not say."""
-    try:
-        return max(history.max_iters, history.iteration)
-    except (TypeError, ValueError, OverflowError):
-        return history.iteration
-
-
-def status(history: History) -> str:
-    """How far the run is: "" for a finished one. The log alone decides, never the clock."""
-    at = f"iteration {history.iteration:,} of {max_iters(history):,}"
-    if history.end is None:
-        return f"running, {at}"
-    return "" if history.end.status == "finished" else f"{history.end.status} at {at}"
-
-
 def setting(history: History) -> str:
     """On what the curves were measured, in one line."""
     run, told = header(history), config(history)
-    parts = [status(history), f"{capital(model_name(run.model))} on {run.dataset.name}"]
+    parts = [standing(history), f"{capital(model_name(run.model))} on {run.dataset.name}"]
     batch, steps = told.get("batch_size"), told.get("gradient_accumulation_steps")
     window = told.get("block_size") or run.model.block_size
     if isinstance(batch, int) and isinstance(steps, int):
-        parts.append(f"{batch:,} × {steps:,} windows of {window} tokens an iteration")
-    if isinstance(rate := told.get("learning_rate"), int | float):
-        parts.append(f"learning rate {wording.rate(rate)}")
-    parts.append(run.device)
+        parts.append(f"{batch:,} × {steps:,} windows of {window:,} tokens an iteration")
+    if isinstance(learning_rate := told.get("learning_rate"), int | float):
+        parts.append(f"learning rate {rate(learning_rate)}")
+    parts.append(place(run.device, run.threads))
     return " · ".join(part for part in parts if part)
 
 

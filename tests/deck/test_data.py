@@ -90,7 +90,7 @@ def _parts(run: made.Made) -> tuple[Any, Path]:
 
 def test_a_running_run_says_how_far_it_is(tmp_path: Path) -> None:
     told = data.run_data(*_parts(made.running(tmp_path / "run")))
-    assert told.run.status == "running, iteration 10 of 20"
+    assert told.run.status == "unfinished at iteration 10 of 20"
     assert told.curves.best_iteration.value == 10
 
 

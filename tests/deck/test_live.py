@@ -83,7 +83,7 @@ def test_an_unfinished_run_is_called_so(browser: Chromium, stage: Stage, tmp_pat
         "const box = status?.getBoundingClientRect();"
         "return box && document.elementFromPoint(box.x + 5, box.y + 5) === status })()"
     )
-    assert ["run.status", "running, iteration 10 of 20"] in look(browser, 7)["runs"]
+    assert ["run.status", "unfinished at iteration 10 of 20"] in look(browser, 7)["runs"]
 
 
 @pytest.mark.parametrize("kind", ["large", "hostile", "running", "brimful", "begun", "worse"])

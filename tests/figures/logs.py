@@ -15,6 +15,7 @@ from shakegpt import events as ev
 from shakegpt.history import History
 from shakegpt.measures import parameters
 from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.texts import TINYSHAKESPEARE_SHA256
 
 SHAPES = {  # n_layer, n_head, n_embd, block_size, vocab_size
     "pocket": (6, 8, 256, 256, 4096),
@@ -57,6 +58,7 @@ def header(
         "gradient_accumulation_steps": 32 if large else 4,
         "block_size": None,
         "learning_rate": 3e-5 if large else 1e-3,
+        "decay_lr": False,
         "init_from": name,
         "dataset": ["tinyshakespeare"] if large else ["plays"],
     }
@@ -67,7 +69,7 @@ def header(
         model=model(name),
         dataset=ev.Dataset(
             name="tinyshakespeare" if large else "plays",
-            sha256="0" * 64,
+            sha256=TINYSHAKESPEARE_SHA256 if large else "0" * 64,
             characters=1_115_394 if large else 5_000_000,
             train_tokens=301_966,
             val_tokens=36_059,

@@ -136,7 +136,7 @@ def test_an_unfinished_run_says_how_far_it_is() -> None:
     records = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
     running = [r for r in records if getattr(r, "iteration", 0) <= 7]
     words = svg(training.draw, "training", logs.history(running)).words
-    assert any(word.startswith("running, iteration 7 of 20 ·") for word in words)
+    assert any(word.startswith("unfinished at iteration 7 of 20 ·") for word in words)
     failed = logs.history([*running, logs.end(7, status="failed")])
     assert any(
         "failed at iteration 7 of 20" in word

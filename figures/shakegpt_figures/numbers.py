@@ -1,4 +1,7 @@
-"""Numbers as figures and deck say them: one function a kind of number, so that no two differ."""
+"""Numbers as a slide says them, rounded for a room: one function a kind, so that no two differ.
+
+What a terminal shows in more digits is in `shakegpt.wording`.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,6 @@ from collections.abc import Sequence
 def digits(number: int) -> str:
     """Every digit: 774,030,080."""
     return f"{number:,}"
-
-
-def about(number: int) -> str:
-    """Three figures at most, with a letter for the size: 774M, 1.56B, 9.7M, 850K, 512."""
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if number >= size * 0.9995:
-            scaled = number / size
-            places = 2 if size == 10**9 else 1 if scaled < 99.95 else 0
-            return f"{scaled:.{places}f}".removesuffix(".0") + letter
-    return str(number)
 
 
 def characters(number: int) -> str:
@@ -47,12 +40,6 @@ def perplexity(nats: float) -> str:
     """Among how many equally likely tokens a loss of `nats` leaves the choice."""
     tokens = math.exp(min(nats, 700))
     return f"{tokens:.1f}" if tokens < 99.95 else f"{tokens:,.0f}" if tokens < 1e7 else "countless"
-
-
-def rate(learning_rate: float) -> str:
-    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4."""
-    mantissa, exponent = f"{learning_rate:.2e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,40 @@
+"""Who speaks in a text laid out as a play: one rule for texts, claims and slides.
+
+A speech opens at the start of the text or after a blank line, with a name and a colon. The name
+stands alone on its line (`First Citizen:`), or is in capitals before the words (`ROMEO: Soft!`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_NAME = r"([A-Z][A-Za-z' .,&-]{0,40}):(?=\s|\Z)[ \t]*([^\n]*)"
+_LINE = re.compile(_NAME)
+_SPEECH = re.compile(rf"(?:\A\n?|\n[ \t]*\n){_NAME}")
+
+
+def opening(line: str) -> tuple[str, str] | None:
+    """Name and first words of a line that opens a speech; None for a line that names nobody.
+
+    >>> opening("ROMEO: You're high."), opening("First Lord:"), opening("My lord: come here.")
+    (('ROMEO', "You're high."), ('First Lord', ''), None)
+    """
+    found = _LINE.match(line)
+    return (found[1], found[2].strip()) if found and _is_name(found[1], found[2]) else None
+
+
+def speakers(text: str) -> tuple[str, ...]:
+    """Who speaks in a text, each once, in the order of appearance; () for prose."""
+    found = (name for name, words in _SPEECH.findall(text) if _is_name(name, words))
+    return tuple(dict.fromkeys(found))
+
+
+def invented(spoke: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those of `spoke` whom `known` does not have, however they are capitalised."""
+    there = {name.casefold() for name in known}
+    return [name for name in spoke if name.casefold() not in there]
+
+
+def _is_name(name: str, words: str) -> bool:
+    return not words.strip() or name.isupper()
