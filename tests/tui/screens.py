@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from shakegpt_tui.app import ShakegptApp
@@ -38,7 +40,7 @@ def play(
     return app
 
 
-async def until(pilot: Pilot[str], condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(pilot: Pilot[Any], condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for the screen; fails when it does not come."""
     for _ in range(round(seconds / 0.05)):
         if condition():
@@ -47,9 +49,8 @@ async def until(pilot: Pilot[str], condition: Callable[[], bool], seconds: float
     raise AssertionError(f"did not come within {seconds} s:\n{text(pilot.app)}")
 
 
-def text(app: object) -> str:
+def text(app: App[Any]) -> str:
     """What is on the screen, as plain lines."""
-    assert isinstance(app, ShakegptApp)
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips)
 

@@ -17,6 +17,7 @@ from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.widgets.run_list import RunList, RunTable
 from shakegpt_tui.widgets.start_form import StartForm
+from tests.tui.screens import until
 
 SIZES = [(120, 40), (80, 24), (50, 15)]
 
@@ -64,7 +65,8 @@ class Host(App[None]):
         self.result = result
 
     async def settled(self, pilot: Any) -> None:
-        await pilot.pause()
+        home = self.screen
+        await until(pilot, lambda: not isinstance(home, HomeScreen) or home.filled)
         await self.workers.wait_for_complete()
         await pilot.pause()
 

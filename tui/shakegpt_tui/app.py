@@ -37,7 +37,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 class ShakegptApp(App[str]):
     """Home, or one run when a feed is given. Its result is a last word for the terminal."""
 
-    CSS_PATH = "shakegpt.tcss"
     TITLE = "shakegpt"
     BINDINGS: ClassVar[list[BindingType]] = [*APP_KEYS]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012

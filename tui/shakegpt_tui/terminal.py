@@ -31,7 +31,7 @@ def tune() -> None:
     Fewer frames and no animation keep a slow line from filling up, over which the loop would wait.
     """
     remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
-    os.environ.setdefault("TEXTUAL_FPS", "15" if remote else "30")
+    os.environ.setdefault("TEXTUAL_FPS", "15" if remote else "60")
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if "NO_COLOR" in os.environ:  # decided by Textual when the app is made, by its theme
         os.environ["TEXTUAL_THEME"] = "ansi-dark"

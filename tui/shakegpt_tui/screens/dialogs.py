@@ -33,6 +33,7 @@ class Choice(ModalScreen[str]):
     Escape returns "".
     """
 
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss('')", "Cancel"),
         Binding("left,up", "app.focus_previous", show=False),
@@ -79,6 +80,7 @@ def _button(way: Way) -> Button:
 class AskNumber(ModalScreen[int | None]):
     """Asks for one whole number; escape returns None."""
 
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def __init__(self, question: str, explanation: str, value: int, least: int) -> None:

@@ -20,6 +20,7 @@ KEY_WIDTH = 9
 class KeyHelp(ModalScreen[None]):
     """Shows what each key does; any of the usual keys closes it."""
 
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "Close")
     ]

@@ -1,4 +1,8 @@
-"""Home: start a run, or pick one. Side by side where there is room, else one at a time."""
+"""Home: start a run, or pick one. Side by side where there is room, else one at a time.
+
+It is painted before it is filled: the frame of the screen comes at once, then the list and the
+form, whose inputs take longer to make than all the rest.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Button, DataTable, Footer, Static
+from textual.widgets import Static
 
-from shakegpt.runs import RUNS
-from shakegpt_tui.widgets.run_list import RunList
+from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
+    from shakegpt_tui.widgets.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 
 Result = tuple[str, list[str] | Path]
+WHERE = Path("runs")
+"""Where runs live; `shakegpt.runs.RUNS`, which is imported after the first picture."""
 
 
 class HomeScreen(Screen[Result | None]):
@@ -25,7 +31,7 @@ class HomeScreen(Screen[Result | None]):
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-too-narrow"),
-        (40, "-slim"),
+        (NEEDED[0], "-slim"),
         (70, "-narrow"),
         (110, "-wide"),
     ]
@@ -33,21 +39,21 @@ class HomeScreen(Screen[Result | None]):
     HomeScreen {
         #title { height: 1; padding: 0 1; background: $panel; text-style: bold; }
         #panes { height: 1fr; }
-        StartForm, RunList {
+        .pane {
             width: 1fr; height: 100%; padding: 0 1;
             border: round $foreground 30%; border-title-style: bold;
         }
-        StartForm:focus-within, RunList:focus-within { border: round $primary; }
-        StartForm { max-width: 64; }
+        .pane:focus-within { border: round $primary; }
+        .form { max-width: 64; }
         &.-narrow, &.-slim, &.-too-narrow {
-            StartForm { max-width: 100%; }
-            &.-runs StartForm { display: none; }
-            &.-form RunList { display: none; }
+            .form { max-width: 100%; }
+            &.-runs .form { display: none; }
+            &.-form .list { display: none; }
         }
         &.-slim #help, &.-too-narrow #help { height: 2; }
         &.-slim #title, &.-too-narrow #title { display: none; }
         &.-slim #first, &.-slim #models { margin-bottom: 0; }
-        &.-slim StartForm, &.-slim RunList { border: none; padding: 0; }
+        &.-slim .pane { border: none; padding: 0; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,36 +62,52 @@ class HomeScreen(Screen[Result | None]):
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
     ]
 
-    def __init__(self, base: Path = RUNS) -> None:
-        super().__init__()
+    def __init__(self, base: Path = WHERE) -> None:
+        super().__init__(classes="-form")
         self.base = base
+        self.filled = False
+        """Form and list are there."""
 
     def compose(self) -> ComposeResult:
-        """Title, form and list, keys."""
+        """Title and two empty panes."""
         yield Static("shakegpt  teach a GPT-2 Shakespeare", id="title", markup=False)
         with Horizontal(id="panes"):
-            yield RunList(self.base)
-        yield Footer(compact=True, show_command_palette=False)
+            for kind, title in (("form", "New run"), ("list", "Runs")):
+                pane = Static(classes=f"pane empty {kind}", markup=False)
+                pane.border_title = title
+                yield pane
 
     def on_mount(self) -> None:
-        """Begin at the start button: enter starts the default run."""
-        self.query_one(RunList).border_title = "Runs"
-        self.call_after_refresh(self._add_form)
+        """Paint the screen once, then fill it."""
+        self.app.call_later(self._paint)  # the app starts in one batch, which paints nothing
 
-    async def _add_form(self) -> None:
-        """After the first picture: its inputs take three times as long to make as all the rest."""
+    def _paint(self) -> None:
+        self.refresh()
+        self.call_after_refresh(self._fill)
+
+    async def _fill(self) -> None:
+        """Form, list and keys; the keys begin at the start button: enter starts the default run."""
+        from textual.widgets import Footer
+
+        from shakegpt_tui.widgets.run_list import RunList
         from shakegpt_tui.widgets.start_form import StartForm
 
-        form = StartForm()
-        form.border_title = "New run"
-        await self.query_one("#panes", Horizontal).mount(form, before=0)
+        form, listed = StartForm(classes="pane form"), RunList(self.base, classes="pane list")
+        form.border_title, listed.border_title = "New run", "Runs"
+        with self.app.batch_update():
+            await self.query(".empty").remove()
+            await self.query_one("#panes", Horizontal).mount(form, listed)
+            await self.mount(Footer(compact=True, show_command_palette=False))
+        self.filled = True
         self.action_pane("form")
 
     def action_pane(self, name: str) -> None:
         """Show the form or the list, and put the keys there."""
+        if not self.filled:
+            return
         self.set_class(name == "form", "-form")
         self.set_class(name == "runs", "-runs")
-        target = self.query_one("#start", Button) if name == "form" else self.query_one(DataTable)
+        target = self.query_one("#start" if name == "form" else "#runs")
         self.call_after_refresh(target.focus)
 
     def on_start_form_start(self, event: StartForm.Start) -> None:

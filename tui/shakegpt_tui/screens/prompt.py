@@ -28,6 +28,7 @@ FIELDS = (
 class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
     """Returns the settings and whether to sample at once; None when cancelled."""
 
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+s,f2", "done(True)", "Sample now"),

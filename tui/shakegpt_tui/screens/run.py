@@ -43,6 +43,7 @@ MOST_COMMANDS = 50
 class RunScreen(Driving, Reading):
     """Shows what its feed brings. Between batches it does nothing but look at the clock."""
 
+    CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*RUN_KEYS]
 
     class Arrived(Message):

@@ -69,8 +69,8 @@ class RunList(Vertical):
             super().__init__()
             self.found = found
 
-    def __init__(self, base: Path = runs.RUNS, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, base: Path = runs.RUNS, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self.index = runs.RunIndex(base)
         self.found: list[runs.RunSummary] = []
         self.order = ORDERS[0]

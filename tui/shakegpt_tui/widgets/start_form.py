@@ -104,8 +104,8 @@ class StartForm(Vertical):
             super().__init__()
             self.found = found
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self.models = models.known()
         self.config: FinetuneConfig | None = FinetuneConfig()
         self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
