@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import queue
-import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import TypeVar, cast
 
 from shakegpt.errors import ShakegptError
+from shakegpt.wording import one_line
+
+T = TypeVar("T")
 
 HUB_NAMES = {
     "gpt2": "openai-community/gpt2",
@@ -22,7 +24,7 @@ HUB_NAMES = {
 """Short names and where they live; `owner/name` works for every other GPT-2."""
 
 _FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "vocab.json", "merges.txt"]
-PATIENCE = 2.0
+PATIENCE = 3.0
 """Seconds until a hub that does not answer counts as out of reach."""
 
 
@@ -52,44 +54,43 @@ def in_cache(name: str) -> Path | None:
 
 
 def _download(name: str, repository: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
-        raise _out_of_reach(name, "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "")
-    print(f"fetching {repository} from the hub, once", file=sys.stderr)
+    if constants.HF_HUB_OFFLINE:
+        raise _out_of_reach(name, "HF_HUB_OFFLINE is set")
     try:
+        promptly(lambda: HfApi().model_info(repository, timeout=PATIENCE))
+        print(f"fetching {repository} from the hub, once", file=sys.stderr)
         return Path(snapshot_download(repository, allow_patterns=_FILES, etag_timeout=PATIENCE))
     except (RepositoryNotFoundError, HFValidationError):
         raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
-    except (HfHubHTTPError, OSError) as error:
-        raise _out_of_reach(name, str(error).splitlines()[0]) from error
+    except Exception as error:  # of the client, or of whichever library carries it
+        raise _out_of_reach(name, one_line(str(error), 100)) from error
 
 
-def reachable(address: str) -> bool:
-    """Whether the server of `address` takes a connection within `PATIENCE` seconds.
+def promptly(job: Callable[[], T]) -> T:
+    """What `job` returns or raises; TimeoutError when it takes longer than `PATIENCE` seconds.
 
-    Clients of the hub retry for half a minute, and looking up a name has no timeout of its own: so
-    a thread tries it, and is left behind when it takes too long. Behind a proxy the answer is yes.
+    Looking up a name has no timeout of its own, nor has a silent proxy, and clients of the hub retry
+    for half a minute: so a thread does the job, and is left behind when it takes too long.
     """
-    if {"https", "http", "all"} & set(getproxies()):
-        return True
-    url, answers = urlsplit(address), queue.SimpleQueue[bool]()
-    port = url.port or (80 if url.scheme == "http" else 443)
+    answers = queue.SimpleQueue[tuple[T | None, Exception | None]]()
 
-    def knock() -> None:
+    def answer() -> None:
         try:
-            socket.create_connection((url.hostname or "", port), PATIENCE).close()
-        except OSError:
-            answers.put(False)
-        else:
-            answers.put(True)
+            answers.put((job(), None))
+        except Exception as error:
+            answers.put((None, error))
 
-    threading.Thread(target=knock, daemon=True).start()
+    threading.Thread(target=answer, daemon=True).start()
     try:
-        return answers.get(timeout=PATIENCE)
+        found, error = answers.get(timeout=PATIENCE)
     except queue.Empty:
-        return False
+        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
+    if error is not None:
+        raise error
+    return cast("T", found)
 
 
 def _out_of_reach(name: str, reason: str) -> ShakegptError:

@@ -15,32 +15,13 @@ code and weights of openai/gpt-2; Andrej Karpathy's nanoGPT, whose names for thi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True, kw_only=True)
-class GPTConfig:
-    """The shape of a GPT-2. The defaults are the smallest one that OpenAI released, 124M."""
-
-    n_layer: int = 12
-    n_head: int = 12
-    n_embd: int = 768
-    block_size: int = 1024
-    vocab_size: int = 50257
-    layer_norm_epsilon: float = 1e-5
-    dropout: float = 0.0
-
-    @property
-    def n_params(self) -> int:
-        """Parameters in all; the embedding counts once, though the head uses it again."""
-        per_block = 12 * self.n_embd**2 + 13 * self.n_embd
-        embeddings = (self.vocab_size + self.block_size) * self.n_embd
-        return embeddings + self.n_layer * per_block + 2 * self.n_embd
+from shakegpt.shape import GPTConfig as GPTConfig
 
 
 class KVCache:

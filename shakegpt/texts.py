@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from shakegpt.errors import ShakegptError
-from shakegpt.hub import PATIENCE, reachable
+from shakegpt.hub import PATIENCE, promptly
 from shakegpt.plays import plays
 from shakegpt.speakers import speakers
 
@@ -134,11 +134,9 @@ def _is_tinyshakespeare(data: bytes) -> bool:
 
 def _fetch_tinyshakespeare() -> bytes:
     try:
-        if not reachable(TINYSHAKESPEARE):
-            raise OSError("no network")
-        print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
-        with urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE) as response:
-            data: bytes = response.read(TINYSHAKESPEARE_BYTES + 1)
+        with promptly(lambda: urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE)) as answer:
+            print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
+            data: bytes = answer.read(TINYSHAKESPEARE_BYTES + 1)
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
         raise ShakegptError(
