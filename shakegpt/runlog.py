@@ -8,6 +8,7 @@ its number in `problems`, a log that was replaced is read again from its start.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -71,9 +72,13 @@ class RunLog:
         line = _encode(event) + b"\n"
         with self._mutex:
             before = os.fstat(self._fd).st_size
-            if os.write(self._fd, line) < len(line):
+            try:
+                whole = os.write(self._fd, line) == len(line)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+            if not whole:
                 os.ftruncate(self._fd, before)
-                raise OSError(f"no room to append to {self.path}")
+                raise OSError(errno.ENOSPC, "no room to append", str(self.path))
 
     def sync(self) -> None:
         """Return when all that was written is on disk."""

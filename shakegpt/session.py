@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError
 
 from shakegpt import checkpoint, distributed, events, history, launch, plan, state
 from shakegpt.config import FinetuneConfig
@@ -28,6 +27,7 @@ from shakegpt.model import GPT
 from shakegpt.parts import Parts, initial_model, prepare, saved_model
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt.runs import new_run_dir
+from shakegpt.trouble import sentences
 
 STDIN_COPY = "text.txt"
 """In the run directory: what came by standard input, which nobody could give a second time."""
@@ -62,7 +62,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
     failed; Stopped when a command, or with `signals` a signal, ended it early, its state saved.
     Under torchrun, all processes train this one run; a job that was restarted goes on with it.
     """
-    with _sentences(), distributed.join() as team, tempfile.TemporaryDirectory() as scratch:
+    with sentences(), distributed.join() as team, tempfile.TemporaryDirectory() as scratch:
         if (begun := team.begun(config.out_dir)) is not None:
             done = team.each(lambda: launch.finished(begun))
             return begun if done else _go_on(begun, None, log, signals, team)
@@ -107,7 +107,7 @@ def resume(
     Raises ShakegptError when the text or the model is not what the run began with. The number of
     processes may be another one than before.
     """
-    with _sentences(), distributed.join() as team:
+    with sentences(), distributed.join() as team:
         return _go_on(run, max_iters, log, signals, team)
 
 
@@ -285,28 +285,3 @@ def _close_failed(close: Close, error: BaseException) -> None:
     with suppress(OSError):  # when the log itself cannot grow
         close("failed", str(error) or type(error).__name__)
 
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Turn what a person can mend into a sentence."""
-    try:
-        yield
-    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
-        raise _explained(error) from error
-
-
-def _explained(error: BaseException) -> BaseException:
-    """A sentence for what a person can mend; the error itself for what only we can."""
-    if isinstance(error, MemoryError) or (
-        "memory" in str(error) and isinstance(error, RuntimeError)
-    ):
-        return ShakegptError(
-            "memory ran out: lower --batch-size or --block-size, or take a smaller --init-from; "
-            "the last saved state is whole",
-            exit_code=1,
-        )
-    if isinstance(error, OSError | SafetensorError):
-        return ShakegptError(
-            f"the disk refused ({error}): mend that, then go on with --resume", exit_code=1
-        )
-    return error

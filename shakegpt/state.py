@@ -27,6 +27,7 @@ from torch import Tensor
 from shakegpt import checkpoint
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
+from shakegpt.trouble import writing
 
 KEPT = 2
 """States on disk: the newest, and the one to fall back to if a disk error spoils it."""
@@ -47,6 +48,11 @@ class Position:
 
 def save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
     """Write a state into `folder` (state/ of a run) and drop those that are too old."""
+    with writing(folder.parent, sum(12 * p.numel() for p in model.parameters())):
+        return _save(folder, model, optimizer, position)
+
+
+def _save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
     folder.mkdir(exist_ok=True)
     final = folder / f"{position.iteration:06d}"
     part = folder / f".{final.name}.part"
