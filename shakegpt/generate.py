@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,18 +11,18 @@ import torch
 from torch import Tensor
 
 from shakegpt import events
+from shakegpt.decode import Window
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Candidate, Settings
-from shakegpt.model import GPT, KVCache
+from shakegpt.model import GPT
 from shakegpt.tokenizer import Decoder, Tokenizer
 
 CANDIDATES = 5
 """How many of the likeliest tokens are told with each drawn one."""
 COLDEST = 1e-30
 """Temperatures below it draw as it does: the likeliest token."""
-SLIDE_TO = 3 / 4
-"""Share of the window that is kept when it is full: GPT-2's positions are learned, so a text longer
-than the window goes on from its last tokens, computed again."""
+NUCLEUS = 256
+"""Tokens that top-p looks through at first; 16 times as many each time they are too few."""
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,6 @@ def generate(
     # endregion generate
 
 
-class Window:
-    """The model's view of a growing text: computes only what is new, slides when it is full."""
-
-    def __init__(self, model: GPT, n_vocab: int) -> None:
-        """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
-        self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
-        self._cache: KVCache = model.new_cache()
-        self._seen = 0
-        self.slid = False
-
-    def predict(self, context: list[int]) -> Tensor:
-        """Logits (n_vocab,), float32 on the CPU, of the token that comes after `context`."""
-        new = context[self._seen :]
-        self.slid = self._cache.length + len(new) > self._size
-        if self.slid:
-            self._cache.length = 0
-            new = context[-max(1, int(self._size * SLIDE_TO)) :]
-        self._seen = len(context)
-        idx = torch.tensor([new], device=self._model.wte.weight.device)
-        logits: Tensor = self._model(idx, cache=self._cache)
-        return logits[0, -1, : self._n_vocab].float().cpu()
-
-
 def sample(
     logits: Tensor,
     settings: Settings,
@@ -91,47 +69,74 @@ def sample(
     slid: bool = False,
 ) -> Draw:
     """Draw from logits (V,): temperature, then the k likeliest, then those that make up p."""
-    raw = torch.softmax(logits, 0)
-    if not raw.isfinite().all():
+    top = logits.topk(min(max(CANDIDATES, settings.top_k or 0), len(logits)))
+    if not math.isfinite(top.values[0]):  # what is no number counts as the largest
         raise ShakegptError(
             "the model's scores are not finite numbers: its weights are damaged or it was trained "
             "at too high a --learning-rate; take another checkpoint",
             exit_code=1,
         )
-    probabilities, ids = _choices(logits, settings)
-    place = int(torch.multinomial(probabilities, 1, generator=random))
+    probabilities, ids = _choices(logits, top.values, top.indices, settings)
+    place = _draw(probabilities, random)
     chosen = int(ids[place])
-    used = dict(zip(ids.tolist(), probabilities.tolist(), strict=True)) if len(ids) < 1000 else None
-    best = raw.topk(min(CANDIDATES, len(raw)))
+    raw = torch.softmax(logits, 0)
+    ahead = top.values if logits[chosen] >= top.values[-1] else logits
     return Draw(
         id=chosen,
         probability=round(float(probabilities[place]), 6),
         raw=round(float(raw[chosen]), 6),
-        rank=int((logits > logits[chosen]).sum()) + 1,
-        candidates=tuple(
-            Candidate(
-                id=id,
-                text=tokenizer.decode([id]),
-                probability=round(_of(id, used, ids, probabilities), 6),
-                raw=round(p, 6),
-            )
-            for p, id in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ),
+        rank=int((ahead > logits[chosen]).sum()) + 1,
+        candidates=_candidates(top.indices[:CANDIDATES], raw, probabilities, ids, tokenizer),
         slid=slid,
     )
 
 
-def _choices(logits: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Probabilities that sum to 1, and the ids they belong to, the likeliest first when cut."""
+def _candidates(
+    best: Tensor, raw: Tensor, probabilities: Tensor, ids: Tensor, tokenizer: Tokenizer
+) -> tuple[Candidate, ...]:
+    """The likeliest tokens, best first, each with the probability that the draw gave it."""
+    if len(ids) == len(raw):  # in the order of their ids
+        used = dict(zip(best.tolist(), probabilities[best].tolist(), strict=True))
+    else:  # the likeliest first, but equal ones in any order
+        some = 4 * CANDIDATES
+        used = dict(zip(ids[:some].tolist(), probabilities[:some].tolist(), strict=True))
+    return tuple(
+        Candidate(
+            id=id,
+            text=tokenizer.decode([id]),
+            probability=round(used.get(id, 0.0), 6),
+            raw=round(p, 6),
+        )
+        for id, p in zip(best.tolist(), raw[best].tolist(), strict=True)
+    )
+
+
+def _draw(probabilities: Tensor, random: torch.Generator) -> int:
+    """Place of the one that a random point of their sum falls on."""
+    up_to = probabilities.cumsum(0, dtype=torch.float64)
+    point = torch.rand(1, generator=random, dtype=torch.float64) * up_to[-1]
+    return min(int(torch.searchsorted(up_to, point, right=True)), len(up_to) - 1)
+
+
+def _choices(
+    logits: Tensor, values: Tensor, indices: Tensor, settings: Settings
+) -> tuple[Tensor, Tensor]:
+    """Probabilities that sum to 1 and their ids: of all V in order, else the likeliest first.
+
+    `values` and `indices` are the largest logits, at least top_k of them.
+    """
     if settings.temperature == 0:
         return torch.ones(1), logits.argmax().view(1)
-    k = min(settings.top_k or len(logits), len(logits))
     # at most 0, and over no smaller a temperature than float32 knows: always numbers
-    scaled = (logits - logits.max()) / max(settings.temperature, COLDEST)
-    if settings.top_p is None and k == len(logits):
-        return torch.softmax(scaled, 0), torch.arange(k)
-    values, ids = scaled.topk(k)
-    probabilities = torch.softmax(values, 0)
+    heat = max(settings.temperature, COLDEST)
+    k = min(settings.top_k or len(logits), len(logits))
+    if k < len(logits):
+        probabilities, ids = torch.softmax((values[:k] - values[0]) / heat, 0), indices[:k]
+    else:
+        probabilities = torch.softmax((logits - values[0]) / heat, 0)
+        if settings.top_p is None:
+            return probabilities, torch.arange(k)
+        probabilities, ids = _likeliest(probabilities, settings.top_p)
     if settings.top_p is not None:
         before = probabilities.cumsum(0) - probabilities
         keep = max(1, int((before < settings.top_p).sum()))
@@ -139,10 +144,14 @@ def _choices(logits: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
     return probabilities, ids
 
 
-def _of(id: int, used: dict[int, float] | None, ids: Tensor, probabilities: Tensor) -> float:
-    if used is not None:
-        return used.get(id, 0.0)
-    return float(probabilities[ids == id].sum())
+def _likeliest(probabilities: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """The largest probabilities and their places, enough of them to make up `p`: no full sort."""
+    count = NUCLEUS
+    while True:
+        top = probabilities.topk(min(count, len(probabilities)))
+        if count >= len(probabilities) or float(top.values.sum()) >= p:
+            return top.values, top.indices
+        count *= 16
 
 
 def recorded(
