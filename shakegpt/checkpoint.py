@@ -7,8 +7,8 @@ them: one copy, never two. Only safetensors and JSON are read; a pickle never is
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from shakegpt.durable import replace_file as replace_file
+from shakegpt.durable import seal, sha256, sums_of, trusted
+from shakegpt.durable import settle as settle
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.shape import WEIGHTS, read_json
@@ -26,6 +29,7 @@ from shakegpt.shape import read_config as read_config
 from shakegpt.sources import POCKET as POCKET
 from shakegpt.sources import find as find
 from shakegpt.tokenizer import Tokenizer
+from shakegpt.trouble import writing
 
 INDEX = "model.safetensors.index.json"
 
@@ -83,7 +87,7 @@ def _set_parameter(model: nn.Module, name: str, value: nn.Parameter) -> None:
 
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).exists():
-        return [folder / WEIGHTS]
+        return [trusted(folder, WEIGHTS)]
     if not (folder / INDEX).exists():
         pickled = any(folder.glob("*.bin"))
         hint = "it has only a pickled one, which is not opened" if pickled else "copy it there"
@@ -93,7 +97,7 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
             raise ShakegptError(f"{folder}/{INDEX} names the shard {name!r}, which is not there")
-    return [folder / name for name in names]
+    return [trusted(folder, name) for name in names]
 
 
 def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
@@ -101,15 +105,26 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
 
     The weights come last and are replaced whole: a reader never sees half a checkpoint.
     """
-    describe(folder, model.config, tokenizer)
-    part = folder / f".{WEIGHTS}.part"
     weights = {name: p.detach().cpu() for name, p in model.named_parameters()}
-    save_file(weights, part, {"format": "pt", "iteration": str(iteration)})
-    part.chmod(0o644)  # safetensors makes it private
-    settle(part)
+    with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
+        describe(folder, model.config, tokenizer)
+        part = folder / f".{WEIGHTS}.part"
+        for left in folder.glob(".tmp*"):  # of safetensors, when it was killed
+            left.unlink()
+        save_file(weights, part, {"format": "pt", "iteration": str(iteration)})
+        part.chmod(0o644)  # safetensors makes it private
+        settle(part)
+        _replace_weights(folder, part)
+        return (folder / WEIGHTS).stat().st_size
+
+
+def _replace_weights(folder: Path, part: Path) -> None:
+    """Rename `part`, its sum written down before: whichever weights are there, they are known."""
+    new, known = sha256(part), sums_of(folder, WEIGHTS)
+    seal(folder, {WEIGHTS: [*known, new]})
     part.replace(folder / WEIGHTS)
     settle(folder)
-    return (folder / WEIGHTS).stat().st_size
+    seal(folder, {WEIGHTS: [*known[-1:], new]})
 
 
 def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
@@ -121,29 +136,11 @@ def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
     for name, data in files.items():
         if data != _bytes_of(folder / name):
             replace_file(folder / name, data)
+    seal(folder, {name: [hashlib.sha256(data).hexdigest()] for name, data in files.items()})
 
 
 def _bytes_of(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` in the place of `path`, whole or not at all, even through a power cut."""
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def settle(path: Path) -> None:
-    """Return when a file, or the names in a directory, are on disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _describe(config: GPTConfig, eot: int | None) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shakegpt.durable import read_text
 from shakegpt.errors import ShakegptError
 
 WEIGHTS = "model.safetensors"
@@ -86,7 +87,7 @@ def _size(folder: Path, raw: Mapping[str, Any], key: str) -> int:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a checkpoint. Raises ShakegptError when there is none."""
     try:
-        raw = json.loads(path.read_text("utf-8"))
+        raw = json.loads(read_text(path.parent, path.name))
     except FileNotFoundError:
         raise ShakegptError(
             f"{path.parent} is no checkpoint: it has no {path.name}; give a directory with "

@@ -17,6 +17,7 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
+from shakegpt.durable import read_text
 from shakegpt.errors import ShakegptError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -130,7 +131,8 @@ def _chunks(text: str, start: int, end: int | None) -> Iterator[str]:
 
 def _read_vocab(path: Path) -> dict[str, int]:
     try:
-        vocab: dict[str, int] = json.loads(path.read_text("utf-8"))
+        text = read_text(path.parent, path.name)
+        vocab: dict[str, int] = json.loads(text, object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise ShakegptError(f"{path} cannot be read as a vocabulary: {error}") from error
     ids = list(vocab.values()) if isinstance(vocab, dict) else []
@@ -139,10 +141,17 @@ def _read_vocab(path: Path) -> dict[str, int]:
     return vocab
 
 
+def _each_once(pairs: list[tuple[str, int]]) -> dict[str, int]:
+    tokens = dict(pairs)
+    if len(tokens) < len(pairs):
+        raise ValueError(f"{len(pairs) - len(tokens)} of its tokens stand there twice")
+    return tokens
+
+
 def _ranks(vocab: dict[str, int], merges: Path) -> tuple[dict[bytes, int], dict[str, int]]:
     """tiktoken merges in the order of the ids, so the merges must stand in that order too."""
     try:
-        lines = merges.read_text("utf-8").split("\n")
+        lines = read_text(merges.parent, merges.name).split("\n")
     except (OSError, ValueError) as error:
         raise ShakegptError(f"{merges} cannot be read as merges: {error}") from error
     pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]

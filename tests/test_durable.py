@@ -1,0 +1,118 @@
+"""What lies in a checkpoint directory: whole, its own, and as its sums say, or refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shakegpt import checkpoint
+from shakegpt.checkpoint import POCKET, WEIGHTS
+from shakegpt.durable import LARGEST_TEXT, SUMS, seal, sums_of, trusted
+from shakegpt.errors import ShakegptError
+from shakegpt.tokenizer import Tokenizer
+from tests.tiny import copy_vocabulary, random_model
+
+SHAPE = {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 8}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model as a run writes it, twice, so that weights have been replaced."""
+    tokenizer = Tokenizer(POCKET)
+    for seed in (0, 1):
+        model = random_model(seed, **SHAPE, vocab_size=tokenizer.n_vocab)
+        checkpoint.save(model, tmp_path / "model", tokenizer, seed)
+    return tmp_path / "model"
+
+
+def use(folder: Path) -> None:
+    """Read every file of it that shakegpt reads."""
+    checkpoint.load(folder)
+    Tokenizer(folder)
+
+
+USED = ("config.json", "vocab.json", "merges.txt", WEIGHTS)
+
+
+@pytest.mark.parametrize("name", USED)
+def test_a_flipped_bit_is_found_and_named(folder: Path, name: str) -> None:
+    use(folder)
+    data = bytearray((folder / name).read_bytes())
+    data[-3] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(ShakegptError, match=f"{name} does not match its sha256"):
+        use(folder)
+    (folder / SUMS).unlink()
+    if name == WEIGHTS:
+        use(folder)  # who deletes the sums does without them
+
+
+def test_a_kill_before_the_weights_are_renamed_leaves_a_model(folder: Path) -> None:
+    old = sums_of(folder, WEIGHTS)
+    seal(folder, {WEIGHTS: [*old, "0" * 64]})
+    use(folder)
+    model = random_model(2, **SHAPE, vocab_size=Tokenizer(POCKET).n_vocab)
+    checkpoint.save(model, folder, Tokenizer(POCKET), 2)
+    use(folder)
+    assert len(sums_of(folder, WEIGHTS)) == 2
+
+
+def test_a_kill_leaves_no_litter_for_ever(folder: Path) -> None:
+    (folder / ".tmpAbCdEf").write_bytes(b"what safetensors was writing")
+    checkpoint.save(checkpoint.load(folder), folder, Tokenizer(folder), 3)
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"sha256": {"config.json": 5}}', "\0"])
+def test_sums_that_are_none_are_named(folder: Path, text: str) -> None:
+    (folder / SUMS).write_text(text)
+    with pytest.raises(ShakegptError, match=f"{SUMS} cannot be read.* or delete"):
+        use(folder)
+
+
+@pytest.mark.parametrize("name", USED)
+def test_a_link_out_of_the_directory_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    shutil.move(folder / name, tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ShakegptError, match=f"{name} is a link out of its directory"):
+        use(folder)
+
+
+def test_links_within_a_directory_and_into_the_hubs_cache_are_followed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / WEIGHTS).rename(folder / "real.safetensors")
+    (folder / WEIGHTS).symlink_to("real.safetensors")
+    use(folder)
+    snapshot, blobs = tmp_path / "models--x/snapshots/abc", tmp_path / "models--x/blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name in USED:
+        shutil.copyfile(folder / name, blobs / name)
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    use(snapshot)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "merges.txt"])
+def test_a_file_of_absurd_size_is_not_read(folder: Path, name: str) -> None:
+    (folder / SUMS).unlink()
+    with open(folder / name, "r+b") as file:
+        file.truncate(LARGEST_TEXT + 1)  # a hole: no byte of it is on disk
+    with pytest.raises(ShakegptError, match="bytes are no size for it"):
+        use(folder)
+
+
+def test_a_token_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    folder = copy_vocabulary(tmp_path)
+    vocab = (folder / "vocab.json").read_text("utf-8")
+    first = next(iter(json.loads(vocab)))
+    (folder / "vocab.json").write_text("{" + json.dumps(first) + ":0," + vocab.lstrip("{"), "utf-8")
+    with pytest.raises(ShakegptError, match="1 of its tokens stand there twice"):
+        Tokenizer(folder)
+
+
+def test_what_is_not_there_may_be_looked_for(tmp_path: Path) -> None:
+    assert trusted(tmp_path, "config.json") == tmp_path / "config.json"
