@@ -154,15 +154,22 @@ def _watch(arguments: list[str]) -> int:
 
 
 def _train(config: FinetuneConfig) -> int:
+    config = _absolute(config)
+    if not launch.launched():  # else all processes would say it
+        from shakegpt import preflight
+
+        preflight.finetune(config)
     from shakegpt import session
 
-    return _shown(lambda log: session.finetune(_absolute(config), log, signals=True))
+    return _shown(lambda log: session.finetune(config, log, signals=True))
 
 
 def _resume(asked: ResumeArguments) -> int:
-    from shakegpt import history, session
+    from shakegpt import history
 
-    past, _ = history.load(asked.resume)
+    past = history.begun(asked.resume)
+    from shakegpt import session
+
     return _shown(
         lambda log: session.resume(asked.resume, asked.max_iters, log, signals=True), past
     )
@@ -196,6 +203,9 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
 def _sample(arguments: list[str]) -> int:
     model, flags = _model_word("sample", SampleConfig, arguments)
     asked = _parse(SampleConfig, "sample MODEL", flags)
+    from shakegpt import preflight
+
+    preflight.model(model)
     from shakegpt.writing import write_samples
 
     return write_samples(model, asked)
@@ -204,6 +214,9 @@ def _sample(arguments: list[str]) -> int:
 def _evaluate(arguments: list[str]) -> int:
     model, flags = _model_word("evaluate", EvaluateConfig, arguments)
     asked = _parse(EvaluateConfig, "evaluate MODEL", flags)
+    from shakegpt import preflight
+
+    preflight.evaluate(model, asked)
     from shakegpt.evaluate import evaluate
 
     return evaluate(model, asked)

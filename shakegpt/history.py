@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from shakegpt import events as ev
+from shakegpt.errors import ShakegptError
 from shakegpt.runlog import LOG_NAME, Follower, Problem
 
 STALE_AFTER = 20.0
@@ -180,6 +181,14 @@ class History:
         except PermissionError:
             return True
         return True
+
+
+def begun(run: Path) -> History:
+    """The history of a run directory that has begun. Raises ShakegptError for any other."""
+    history, _ = load(run)
+    if history.run is None:
+        raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
+    return history
 
 
 def load(run: Path) -> tuple[History, list[Problem]]:

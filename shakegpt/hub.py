@@ -72,8 +72,8 @@ def _download(name: str, repository: str) -> Path:
 def promptly(job: Callable[[], T]) -> T:
     """What `job` returns or raises; TimeoutError when it takes longer than `PATIENCE` seconds.
 
-    Looking up a name has no timeout of its own, nor has a silent proxy, and clients of the hub retry
-    for half a minute: so a thread does the job, and is left behind when it takes too long.
+    Looking up a name has no timeout of its own, behind a silent proxy nothing has, and clients of
+    the hub retry for half a minute: so a thread does it, and is left behind when it takes too long.
     """
     answers = queue.SimpleQueue[tuple[T | None, Exception | None]]()
 

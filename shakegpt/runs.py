@@ -94,6 +94,17 @@ def _slug(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "model"
 
 
+def require_unused(path: Path) -> None:
+    """Raise ShakegptError when `path` cannot be the directory of a new run."""
+    if (path / LOG_NAME).exists():
+        raise ShakegptError(
+            f"--out-dir {path} holds a run already: go on with `shakegpt finetune --resume "
+            f"{path}`, or choose another directory"
+        )
+    if taken := next((name for name in ("model", "state") if (path / name).exists()), None):
+        raise ShakegptError(f"--out-dir {path} holds a {taken} already: choose another directory")
+
+
 def is_run(path: Path) -> bool:
     """Whether `path` is a run directory: a log of records, or a trainer that never wrote one."""
     try:

@@ -26,7 +26,7 @@ from shakegpt.lockstep import LockstepDriver
 from shakegpt.model import GPT
 from shakegpt.parts import Parts, initial_model, prepare, saved_model
 from shakegpt.runlog import LOG_NAME, RunLog
-from shakegpt.runs import new_run_dir
+from shakegpt.runs import new_run_dir, require_unused
 from shakegpt.trouble import sentences
 
 STDIN_COPY = "text.txt"
@@ -155,13 +155,7 @@ def _claim(parts: Parts) -> Path:
     """Make the run directory, which must not hold a run yet, on a disk with room for it."""
     asked = parts.config.out_dir
     run = Path(asked) if asked is not None else new_run_dir(parts.name.split("/")[-1])
-    if (run / LOG_NAME).exists():
-        raise ShakegptError(
-            f"--out-dir {run} holds a run already: go on with `shakegpt finetune --resume {run}`, "
-            "or choose another directory"
-        )
-    if taken := next((name for name in ("model", "state") if (run / name).exists()), None):
-        raise ShakegptError(f"--out-dir {run} holds a {taken} already: choose another directory")
+    require_unused(run)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -181,9 +175,8 @@ def _keep_stdin(parts: Parts, run: Path) -> Parts:
 
 def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
     """The configuration that a run goes on with."""
-    past, _ = history.load(run)
-    if past.run is None:
-        raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
+    past = history.begun(run)
+    assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
     try:
         config = msgspec.convert(latest, FinetuneConfig)
@@ -284,4 +277,3 @@ def _close_stopped(driver: Driver, close: Close, stopped: Stopped) -> None:
 def _close_failed(close: Close, error: BaseException) -> None:
     with suppress(OSError):  # when the log itself cannot grow
         close("failed", str(error) or type(error).__name__)
-

@@ -20,7 +20,7 @@ import platformdirs
 
 from shakegpt.errors import ShakegptError
 from shakegpt.hub import PATIENCE, promptly
-from shakegpt.plays import plays
+from shakegpt.plays import files, plays
 from shakegpt.speakers import speakers
 
 TINYSHAKESPEARE = (
@@ -63,6 +63,15 @@ def load_text(names: Iterable[str]) -> Text:
     for start in range(0, len(content), 1 << 24):
         digest.update(content[start : start + (1 << 24)].encode("utf-8", "surrogatepass"))
     return Text(" ".join(_short(name) for name in names), content, digest.hexdigest())
+
+
+def require(names: Iterable[str]) -> None:
+    """Raise ShakegptError for what `load_text` cannot read; standard input is left for it."""
+    for name in names:
+        if name == "plays":
+            files()
+        elif name != "-":
+            _contents(name)
 
 
 def _short(name: str) -> str:

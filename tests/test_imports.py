@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,27 @@ def test_help_imports_nothing_heavy(argv: list[str]) -> None:
 
 def test_the_list_of_runs_imports_nothing_heavy() -> None:
     assert heavy_after("from shakegpt import cli\ncli.main(['runs', '/nowhere'])" + REPORT) == ""
+
+
+BAD = [
+    "finetune --init-from gpt2", "finetune --init-from nonesuch", "finetune --init-from {folder}",
+    "finetune --block-size 9999", "finetune --dataset gone.txt", "finetune --dataset {folder}",
+    "finetune --dataset {binary}", "finetune --out-dir {run}", "finetune --resume {folder}",
+    "sample nonesuch", "sample {folder}", "evaluate pocket --dataset gone.txt",
+]  # fmt: skip
+
+
+def test_bad_input_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    folder, binary, run = (tmp_path / name for name in ("empty", "binary.txt", "run"))
+    folder.mkdir()
+    binary.write_bytes(b"a\0b")
+    run.mkdir()
+    (run / "log.jsonl").touch()
+    named = {"folder": folder, "binary": binary, "run": run}
+    commands = [[word.format(**named) for word in line.split()] for line in BAD]
+    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\nfrom shakegpt import cli\n"
+    code += f"assert [cli.main(argv) for argv in {commands}] == [2] * {len(BAD)}\n"
+    assert heavy_after(code + REPORT) == "huggingface_hub"  # for the one name of the hub
 
 
 def test_the_report_does_tell() -> None:

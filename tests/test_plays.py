@@ -67,7 +67,7 @@ def installed() -> bool:
     not installed() and "CI" not in os.environ, reason="the extra with the plays is not installed"
 )
 def test_all_the_plays_are_there() -> None:
-    assert len(module._files()) == 38
+    assert len(module.files()) == 38
     text = load_text(["plays"])
     assert len(text.content) > 4_000_000 and text.content == load_text(["plays"]).content
     assert {"ROMEO", "HAMLET", "MACBETH"} <= {s.upper() for s in text.speakers}
