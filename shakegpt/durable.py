@@ -78,14 +78,14 @@ def trusted(folder: Path, name: str) -> Path:
         )
     if found and found not in sums_of(folder, name):
         raise ShakegptError(
-            f"{path} does not match its sha256: it was damaged or changed; copy it again, or delete "
-            f"{folder / SUMS} if the change was meant"
+            f"{path} does not match its sha256: it was damaged or changed; copy it again, or "
+            f"delete {folder / SUMS} if the change was meant"
         )
     return path
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of a file of `folder`. Raises ShakegptError as `trusted` does, OSError, ValueError."""
+    """The text of a file of `folder`. Raises as `trusted` does, and OSError, ValueError."""
     path = trusted(folder, name)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"{size:,} bytes are no size for it")
@@ -93,7 +93,7 @@ def read_text(folder: Path, name: str) -> str:
 
 
 def _refuse_link(folder: Path, path: Path) -> None:
-    """A link out of a directory leads where its maker wants: but the hub's cache is made of them."""
+    """A link leads where its maker wants; only the hub's cache is made of them."""
     home, target = folder.resolve(), path.resolve()
     cache = home.parents[1] / "blobs" if home.parent.name == "snapshots" else home
     if not target.is_relative_to(home) and not target.is_relative_to(cache):

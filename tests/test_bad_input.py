@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shakegpt import checkpoint
+from shakegpt.durable import SUMS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
 from tests.tiny import play, tiny_config
@@ -153,7 +154,7 @@ def test_a_spoiled_checkpoint(
     shakegpt: Commands, here: Path, run: Path, verb: str, name: str
 ) -> None:
     damage, words = WRONG[name]
-    damage(shutil.copytree(run / "model", here / "model"))
+    damage(shutil.copytree(run / "model", here / "model", ignore=shutil.ignore_patterns(SUMS)))
     before = contents(here)
     flags = {
         "finetune": f"finetune --no-tui --init-from ./model --dataset {here}/good.txt",

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shakegpt import checkpoint
 from shakegpt.checkpoint import POCKET, WEIGHTS
+from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.tokenizer import Tokenizer
@@ -45,7 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, saved: Path) -> Path:
     """A good checkpoint of `model`, to be spoiled at will."""
-    return shutil.copytree(saved, tmp_path / "good")
+    return shutil.copytree(saved, tmp_path / "good", ignore=shutil.ignore_patterns(SUMS))
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from shakegpt import events, state
 from shakegpt.control import Request, send
 from shakegpt.driver import Stopped
+from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Checkpoint, Command, Eval, Progress, Step
 from shakegpt.history import History, load
@@ -257,7 +258,8 @@ def test_another_text_is_refused(stopped: Path) -> None:
 
 def test_another_model_is_refused(stopped: Path, tmp_path: Path, text_file: Path) -> None:
     other = finetune(tiny_config(text_file, tmp_path / "other", max_iters=0, n_embd=16))
-    shutil.copyfile(other / "model/config.json", stopped / "model/config.json")
+    for name in ("config.json", SUMS):
+        shutil.copyfile(other / "model" / name, stopped / "model" / name)
     with pytest.raises(ShakegptError, match="not the model the run began with"):
         resume(stopped)
 
