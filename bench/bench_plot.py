@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from textual.app import App, ComposeResult
 
@@ -67,8 +68,8 @@ class Host(App[None]):
         yield LossPlot()
 
 
-async def widget(series: list[Series], size: tuple[int, int]) -> tuple[float, float]:
-    """(redraw, cursor move): every row of the widget made anew."""
+async def widget(series: list[Series], size: tuple[int, int]) -> tuple[float, float, float]:
+    """(new data, zoom, cursor move): every row of the widget made anew."""
     app = Host()
     async with app.run_test(size=size) as pilot:
         plot = app.query_one(LossPlot)
@@ -79,7 +80,11 @@ async def widget(series: list[Series], size: tuple[int, int]) -> tuple[float, fl
             for y in range(plot.size.height):
                 plot.render_line(y)
 
-        def redraw() -> None:
+        def fresh() -> None:
+            plot._series = [replace(one) for one in series]  # equal, but nothing of it is known
+            zoom()
+
+        def zoom() -> None:
             plot.redraw()
             rows()
 
@@ -87,7 +92,7 @@ async def widget(series: list[Series], size: tuple[int, int]) -> tuple[float, fl
             plot.put_cursor(random.random() * len(series[0].xs))
             rows()
 
-        return milliseconds(redraw), milliseconds(move)
+        return milliseconds(fresh), milliseconds(zoom), milliseconds(move)
 
 
 def main() -> None:
@@ -97,11 +102,11 @@ def main() -> None:
     print(f"{points} points; goal: a redraw under {GOAL:.0f} ms of CPU time")
     for size in SIZES:
         frame = arithmetic(series, *size)
-        redraw, move = asyncio.run(widget(series, size))
-        verdict = "ok" if redraw < GOAL else "TOO SLOW"
+        fresh, zoom, move = asyncio.run(widget(series, size))
+        verdict = "ok" if fresh < GOAL else "TOO SLOW"
         print(
-            f"{size[0]:>4} × {size[1]:<3} frame {frame:5.1f} ms   widget redraw {redraw:5.1f} ms"
-            f"   cursor move {move:5.1f} ms   {verdict}"
+            f"{size[0]:>4} × {size[1]:<3} frame {frame:5.1f} ms   new data {fresh:5.1f} ms"
+            f"   zoom {zoom:5.1f} ms   cursor move {move:5.1f} ms   {verdict}"
         )
 
 

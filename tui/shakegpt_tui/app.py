@@ -29,6 +29,7 @@ from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
     from shakegpt_tui.screens.run_base import RunBase
+    from shakegpt_tui.widgets.run_list import RunList
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
@@ -112,7 +113,12 @@ class ShakegptApp(App[str]):
 
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self.push_screen(HomeScreen(), self._chosen)
+        self.push_screen(HomeScreen(order=self.settings.order), self._chosen)
+
+    def on_run_list_sorted(self, event: RunList.Sorted) -> None:
+        """Remember how the list of runs is sorted."""
+        self.settings.order = event.order
+        self.keep(self.settings)
 
     def _chosen(self, choice: tuple[str, Any] | None) -> None:
         if choice is None:

@@ -6,9 +6,11 @@ read as "no value". Everything here is plain Python on plain sequences, so that 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 Kind = Literal["train", "smooth", "val"]
@@ -45,6 +47,14 @@ class Series:
         if len(set(lengths)) > 1:
             raise ValueError(f"xs, ys and times of {self.name!r} differ in length: {lengths}")
 
+    @cached_property
+    def bounds(self) -> tuple[list[float], list[float]]:
+        """`ys` with gaps as infinities that lose against any value: for minima, for maxima."""
+        lows = [y if y is not None and -LARGEST < y < LARGEST else math.inf for y in self.ys]
+        if math.inf not in lows:
+            return lows, lows
+        return lows, [-math.inf if y == math.inf else y for y in lows]
+
     @property
     def latest(self) -> float | None:
         """The last finite value, None when there is none."""
@@ -74,14 +84,14 @@ def smoothed(series: Series, weight: float) -> Series:
     """
     if not 0 <= weight < 1:
         raise ValueError(f"smoothing weight {weight} must be at least 0 and below 1")
-    mean, seen = 0.0, 0.0
+    mean, seen, new = 0.0, 0.0, 1 - weight
     ys: list[float | None] = []
-    for y in series.ys:
-        if y is None or not -LARGEST < y < LARGEST:  # inlined `finite`: this loop is the hot one
+    for y in series.bounds[0]:
+        if y == math.inf:
             ys.append(None)
             continue
-        mean = weight * mean + (1 - weight) * y
-        seen = weight * seen + (1 - weight)
+        mean = weight * mean + new * y
+        seen = weight * seen + new
         ys.append(mean / seen)
     return replace(series, kind="smooth", ys=ys)
 
@@ -109,12 +119,14 @@ def thin(series: Series, lo: float, hi: float, buckets: int) -> list[Point]:
 def _extremes(series: Series, start: int, end: int) -> list[Point]:
     if start >= end:
         return []
-    ys = [y for y in series.ys[start:end] if y is not None and -LARGEST < y < LARGEST]
-    if not ys:
+    lows, highs = series.bounds
+    lowest, highest = min(lows[start:end]), max(highs[start:end])
+    if lowest == math.inf:
         return [(series.xs[start], None)]
-    low = series.ys.index(min(ys), start, end)
-    high = series.ys.index(max(ys), start, end)
-    return [(series.xs[i], series.ys[i]) for i in sorted({low, high})]
+    low, high = lows.index(lowest, start, end), highs.index(highest, start, end)
+    first = (series.xs[low], lowest)
+    last = (series.xs[high], highest)
+    return [first] if low == high else [first, last] if low < high else [last, first]
 
 
 def x_extent(curves: Sequence[Series]) -> Extent:

@@ -64,30 +64,34 @@ def trace(dots: Iterable[Dot], columns: int, rows: int) -> Layer:
             continue
         here = round(column), round(row)
         for c, top, bottom in _stretches(before or here, here, columns):
-            layer[c] |= _stretch(max(top, 0), min(bottom, rows - 1))
+            if (low := min(bottom, rows - 1)) >= (high := max(top, 0)):
+                layer[c] |= (2 << low) - (1 << high)
         before = here
     return [column & picture for column in layer]
 
 
-def _stretch(top: int, bottom: int) -> int:
-    return ((1 << (bottom - top + 1)) - 1) << top if bottom >= top else 0
-
-
 def _stretches(
     start: tuple[int, int], end: tuple[int, int], columns: int
-) -> Iterator[tuple[int, int, int]]:
-    """(column, top, bottom) of the dots of one segment; `end` is not left of `start`."""
+) -> Iterable[tuple[int, int, int]]:
+    """(column, top, bottom) of the dots of one segment; `end` is not left of `start`.
+
+    A dense curve has nearly all of its segments within a column, so that case is short.
+    """
     (c0, r0), (c1, r1) = start, end
-    if c0 == c1:
-        if 0 <= c0 < columns:
-            yield c0, min(r0, r1), max(r0, r1)
-        return
+    if c0 != c1:
+        return _sloping(c0, r0, c1, r1, columns)
+    if 0 <= c0 < columns:
+        return ((c0, r0, r1) if r0 < r1 else (c0, r1, r0),)
+    return ()
+
+
+def _sloping(c0: int, r0: int, c1: int, r1: int, columns: int) -> Iterator[tuple[int, int, int]]:
     slope = (r1 - r0) / (c1 - c0)
     reach = max(abs(slope) / 2 - 0.5, 0.0)  # dots of a steep line above and below its middle
+    low, high = min(r0, r1), max(r0, r1)
     for c in range(max(c0, 0), min(c1, columns - 1) + 1):
         middle = r0 + slope * (c - c0)
         top, bottom = math.ceil(middle - reach - 0.5), math.floor(middle + reach + 0.5)
-        low, high = min(r0, r1), max(r0, r1)
         yield c, max(top, low), min(max(bottom, top), high)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,14 @@ class Settings(msgspec.Struct, kw_only=True):
     """Whether tokens are coloured by probability."""
     compare: bool = False
     """Whether the first sample stands beside the latest."""
+    symbols: Literal["braille", "block", "ascii"] = "braille"
+    """What curves are drawn with."""
+    smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.6
+    """Weight of the plot's moving average of train loss."""
+    log: bool = False
+    """Whether the plot's losses are logarithmic."""
+    order: str = "newest"
+    """By what the list of runs is sorted."""
     prompt: str = ""
     """Prompt of "sample now"; empty: the run's."""
     max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None

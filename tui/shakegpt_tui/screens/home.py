@@ -62,9 +62,10 @@ class HomeScreen(Screen[Result | None]):
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
     ]
 
-    def __init__(self, base: Path = WHERE) -> None:
+    def __init__(self, base: Path = WHERE, order: str = "") -> None:
+        """List the runs in `base` by `order`, one of `listing.ORDERS`."""
         super().__init__(classes="-form")
-        self.base = base
+        self.base, self.order = base, order
         self.filled = False
         """Form and list are there."""
 
@@ -92,7 +93,8 @@ class HomeScreen(Screen[Result | None]):
         from shakegpt_tui.widgets.run_list import RunList
         from shakegpt_tui.widgets.start_form import StartForm
 
-        form, listed = StartForm(classes="pane form"), RunList(self.base, classes="pane list")
+        form = StartForm(classes="pane form")
+        listed = RunList(self.base, self.order, classes="pane list")
         form.border_title, listed.border_title = "New run", "Runs"
         with self.app.batch_update():
             await self.query(".empty").remove()

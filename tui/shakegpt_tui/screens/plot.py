@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -21,6 +22,7 @@ from shakegpt_tui.plot import Series
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.readout import readout
 from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.loss_plot import LossPlot
 
 
@@ -48,13 +50,21 @@ class PlotScreen(Screen[None]):
             super().__init__()
             self.others = others
 
-    def __init__(self, history: History, runs: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        history: History,
+        runs: Sequence[Path] = (),
+        kept: Settings | None = None,
+        keep: Callable[[Settings], None] = lambda settings: None,
+    ) -> None:
         """Plot `history`, which may grow (`refresh_history`).
 
         `runs` are run directories: first the history's own, then those to lay over it at once.
-        Any other run beside the first can be picked on the screen.
+        Any other run beside the first can be picked on the screen. It is drawn as `kept` says, and
+        `keep` gets the settings when a key changes that.
         """
         super().__init__()
+        self.kept, self._keep = kept or Settings(), keep
         self.history = history
         self.own = runs[0] if runs else None
         self.chosen = list(runs[1:])
@@ -69,7 +79,9 @@ class PlotScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show what there is, with the keys at the plot."""
-        self.query_one(LossPlot).focus()
+        plot = self.query_one(LossPlot)
+        plot.draw_with(self.kept.symbols, self.kept.smoothing, self.kept.log)
+        plot.focus()
         self.refresh_history()
         if self.chosen:
             self._load(self.chosen)
@@ -88,6 +100,14 @@ class PlotScreen(Screen[None]):
         line = readout(plot.at, plot.readings(), plot.other_readings(), run.time if run else None)
         self.query_one("#readout", Static).update(line)
         self.query_one("#settings", Static).update(_settings(plot))
+        self._remember(plot)
+
+    def _remember(self, plot: LossPlot) -> None:
+        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.smoothing,
+                 "log": plot.look.log}  # fmt: skip
+        if drawn != {name: getattr(self.kept, name) for name in drawn}:
+            self.kept = msgspec.structs.replace(self.kept, **drawn)
+            self._keep(self.kept)
 
     def action_leave(self) -> None:
         """Take the cursor away if there is one, else close."""

@@ -211,4 +211,10 @@ class RunScreen(Driving, Reading):
         """The large plot, with this run and others to lay over it."""
         from shakegpt_tui.screens.plot import PlotScreen
 
-        self.app.push_screen(PlotScreen(self.history, [self.run]))
+        app = self.shakegpt
+        app.push_screen(PlotScreen(self.history, [self.run], app.settings, app.keep))
+
+    def on_screen_resume(self) -> None:
+        """The plot over this screen may have chosen other symbols."""
+        for curve in self.query(LossSparkline):
+            curve.draw_with(self.shakegpt.settings.symbols)

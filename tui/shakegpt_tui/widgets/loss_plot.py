@@ -62,9 +62,15 @@ class LossPlot(FrameView, can_focus=True):
         """The x that is read out, None without a cursor."""
         self.others: Mapping[str, Sequence[Series]] = {}
         self._series: Sequence[Series] = ()
-        self._smooth: dict[int, Series] = {}
-        """id of a series -> its smoothed curve, as last drawn."""
+        self._smooth: dict[tuple[int, float], tuple[Series, Series]] = {}
+        """(id of a series, smoothing) -> the series and its smoothed curve, as last drawn."""
         self._dragged: tuple[int, View] | None = None
+
+    def draw_with(self, symbols: str, smoothing: float, log: bool) -> None:
+        """Draw as one chose to the last time; a smoothing that + and - do not know is not taken."""
+        self.look = Look(SYMBOLS[symbols], log)
+        self.smoothing = smoothing if smoothing in SMOOTHINGS else self.smoothing
+        self._changed()
 
     def show(self, series: Sequence[Series]) -> None:
         """Show these curves from now on; cheap to call for every new record."""
@@ -81,7 +87,8 @@ class LossPlot(FrameView, can_focus=True):
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves at the present view, without the cursor."""
-        self._smooth.clear()
+        alive = {(id(series), self.smoothing) for series in self._all()}
+        self._smooth = {key: kept for key, kept in self._smooth.items() if key in alive}
         if any(len(series.xs) for series in self._all()):
             return draw(self._curves(), width, height, self.view, self.look)
         return waiting(width, height)
@@ -101,7 +108,7 @@ class LossPlot(FrameView, can_focus=True):
             return [Curve(series, "val", label, points=True)]
         if not self.smoothing:
             return [Curve(series, "train", label)]
-        smooth = self._smooth[id(series)] = smoothed(series, self.smoothing)
+        smooth = self._smooth_of(series)
         return [Curve(series, "raw"), Curve(smooth, "train", label)]
 
     def _other(self, name: str, own: Sequence[Series], role: str) -> list[Curve]:
@@ -111,8 +118,15 @@ class LossPlot(FrameView, can_focus=True):
                 label = f"{plain_label(one_line(name, LABEL_WIDTH))} {units.loss(series.latest)}"
                 curves.append(Curve(series, role, label, points=True))
             else:
-                curves.append(Curve(smoothed(series, self.smoothing), role))
+                curves.append(Curve(self._smooth_of(series), role))
         return curves
+
+    def _smooth_of(self, series: Series) -> Series:
+        """Smoothed once for each data and weight: zooming and panning go through it often."""
+        key = id(series), self.smoothing
+        if key not in self._smooth:  # the series is kept beside it, so its id stays its own
+            self._smooth[key] = series, smoothed(series, self.smoothing)
+        return self._smooth[key][1]
 
     def _all(self) -> Iterator[Series]:
         yield from self._series
@@ -135,10 +149,11 @@ class LossPlot(FrameView, can_focus=True):
         """What the run's own curves say there: train, smooth, val."""
         if self.at is None:
             return []
-        curves = [
-            part for series in self._series for part in (series, self._smooth.get(id(series)))
-        ]
-        return [r for s in curves if s is not None and (r := read(s, self.at)) is not None]
+        curves: list[Series] = []
+        for series in self._series:
+            smooth = self._smooth.get((id(series), self.smoothing))
+            curves += (series, smooth[1]) if smooth is not None else (series,)
+        return [r for s in curves if (r := read(s, self.at)) is not None]
 
     def other_readings(self) -> dict[str, Reading]:
         """The val loss of the other runs there, by their names."""

@@ -62,6 +62,13 @@ class RunList(Vertical):
             super().__init__()
             self.path = path
 
+    class Sorted(Message):
+        """The runs are sorted by something else."""
+
+        def __init__(self, order: str) -> None:
+            super().__init__()
+            self.order = order
+
     class Found(Message):
         """The directory of runs was looked at."""
 
@@ -69,11 +76,13 @@ class RunList(Vertical):
             super().__init__()
             self.found = found
 
-    def __init__(self, base: Path = runs.RUNS, *, classes: str | None = None) -> None:
+    def __init__(
+        self, base: Path = runs.RUNS, order: str = ORDERS[0], *, classes: str | None = None
+    ) -> None:
         super().__init__(classes=classes)
         self.index = runs.RunIndex(base)
         self.found: list[runs.RunSummary] = []
-        self.order = ORDERS[0]
+        self.order = order if order in ORDERS else ORDERS[0]
         self._shown: list[Row] = []
         self._columns: tuple[str, ...] = ()
 
@@ -173,6 +182,7 @@ class RunList(Vertical):
     def action_sort(self) -> None:
         """Sort by the next thing."""
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.post_message(self.Sorted(self.order))
         self._show()
         self._say()
 

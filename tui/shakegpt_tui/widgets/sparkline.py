@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shakegpt_tui import units
 from shakegpt_tui.plot import Series, smoothed
 from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, waiting
-from shakegpt_tui.plot_raster import BRAILLE, Symbols
+from shakegpt_tui.plot_raster import BRAILLE, SYMBOLS, Symbols
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6
@@ -27,6 +27,12 @@ class LossSparkline(FrameView):
         super().__init__(id=id, classes=classes)
         self.symbols = symbols
         self._series: Sequence[Series] = ()
+
+    def draw_with(self, name: str) -> None:
+        """Draw with this set of symbols from now on."""
+        if name != self.symbols.name:
+            self.symbols = SYMBOLS[name]
+            self.redraw()
 
     def show(self, series: Sequence[Series]) -> None:
         """Show these curves from now on; cheap to call for every new record."""
