@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 NURSERY = """
 import json, os, sys
 sys.path[:0] = {paths!r}
-import torch, tyro, transformers  # noqa
-import shakegpt.cli, shakegpt.session, shakegpt.writing, shakegpt.evaluate, shakegpt.console  # noqa
+import torch, tyro, huggingface_hub  # noqa
+import shakegpt.cli, shakegpt.preflight, shakegpt.session, shakegpt.writing  # noqa
+import shakegpt.evaluate, shakegpt.console  # noqa
 for line in sys.stdin:
     told = json.loads(line)
     child = os.fork()

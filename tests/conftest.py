@@ -7,12 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.commands import Commands
 from tests.tiny import play
 
+torch.set_num_threads(1)  # tiny tensors gain nothing from more, and tests run side by side
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 os.environ.pop("FORCE_COLOR", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, keep in one what shares a costly fixture: a file, the deck's tests."""
+    for item in items:
+        folder = item.path.parent.name
+        commands = "shakegpt" in getattr(item, "fixturenames", ())
+        group = folder if folder == "deck" else "commands" if commands else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
