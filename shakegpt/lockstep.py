@@ -63,18 +63,17 @@ class LockstepDriver(Driver):
             finally:
                 self._obeying = False
 
-    def bereaved(self, run: Path, error: BaseException) -> Exception:
+    def bereaved(self, run: Path) -> Exception:
         """What to raise when another process is no more: a sentence, from one process only."""
+        leaving = self._stop  # before the launcher, too, sees that somebody is missing
         if not self._team.first:
             time.sleep(PATIENCE)
-            if self._stop is not None or not self._first_to_tell():
-                return self._stop or Stopped("another process told", 1)
-        else:
-            self._first_to_tell()
+        if leaving is not None or not self._first_to_tell():
+            return leaving or Stopped("another process tells", 1)
+        kept = f"state of iteration {self.iteration}" if self._team.first else "last saved state"
         return ShakegptError(
-            f"another process of this training was lost ({str(error).splitlines()[0][:120]}): the "
-            f"state of iteration {self.iteration} is kept; go on with `shakegpt finetune --resume "
-            f"{run}`, with any number of processes",
+            f"another process of this training was lost: the {kept} is kept; go on with `shakegpt "
+            f"finetune --resume {run}`, with any number of processes",
             exit_code=1,
         )
 

@@ -257,8 +257,9 @@ def _of_the_team(error: BaseException, driver: Driver, job: Finetuning) -> BaseE
     """A sentence for the loss of another process, with the state saved; any other error itself."""
     if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
         return error
+    sentence = driver.bereaved(job.run)
     job.save_state()
-    return driver.bereaved(job.run, error)
+    return sentence
 
 
 Close = Callable[[events.Status, str], None]
