@@ -136,7 +136,7 @@ def test_the_end_is_the_last_word(records: list[events.Event]) -> None:
 def test_the_run_directory_holds_what_it_should(run: Path) -> None:
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     model = {"config.json", "generation_config.json", "merges.txt", "model.safetensors"}
-    model |= {"tokenizer_config.json", "vocab.json"}
+    model |= {"tokenizer_config.json", "vocab.json", "sha256.json"}
     state = {"manifest.json", "optimizer.safetensors", "weights.safetensors"}
     assert found == {
         LOG_NAME,
@@ -224,6 +224,7 @@ def poisoned(text: Path, folder: Path) -> FinetuneConfig:
     )
     start = copy_vocabulary(folder / "start")
     checkpoint.save(model, start, vocabulary, 0)
+    (start / "sha256.json").unlink()  # it is spoiled on purpose
     return tiny_config(text, folder / "run", init_from=str(start), block_size=None)
 
 
