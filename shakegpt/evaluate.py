@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 
-from shakegpt import checkpoint, history
+from shakegpt import checkpoint, head, history
 from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.dataset import Dataset, as_tensors, equally_long
 from shakegpt.device import Place, choose
@@ -61,7 +61,7 @@ def measure(
         mine = min(first + team.rank, len(batches) - 1)  # without one left, do the last again
         x, y = as_tensors(dataset.val, batches[mine])
         with place.autocast():
-            each = model(x.to(place.device), y.to(place.device), reduction="none")  # (B, T)
+            each = head.losses(model, x.to(place.device), y.to(place.device))  # (B, T)
         if mine == first + team.rank:
             found[mine] = each.mean(1).to("cpu", torch.float64)
         check()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from shakegpt.driver import Driver, Log
 from shakegpt.errors import ShakegptError
 from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
+from shakegpt.head import LeanPass
 from shakegpt.history import History
 from shakegpt.model import GPT
 from shakegpt.optimizer import learning_rate, make_optimizer
@@ -60,9 +61,7 @@ class Finetuning:
         self.optimizer = make_optimizer(self.model, config)
         self.team = team or Team()
         self.share = self.team.share(config)
-        self.forward = self.team.replicate(
-            torch.compile(self.model) if config.compile else self.model
-        )
+        self.forward = self.training_pass()
         self.scaler = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
@@ -71,6 +70,16 @@ class Finetuning:
         driver.max_iters = config.max_iters
         self._saved = (0, time.monotonic())
         self._looked = -1
+
+    def training_pass(self) -> Callable[[Tensor, Tensor], Any]:
+        """What makes a loss of a micro-batch: the lean pass, where nobody else needs the gradients
+        of the head (the compiler, other processes, float16's loss scale).
+        """
+        alone = self.team.size == 1 and not self.place.scales_loss
+        if alone and not self.config.compile:
+            return LeanPass(self.model, 1 / self.share.rounds)
+        whole = torch.compile(self.model) if self.config.compile else self.model
+        return cast("Callable[[Tensor, Tensor], Any]", self.team.replicate(whole))
 
     def train(self) -> None:
         """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""

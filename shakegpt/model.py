@@ -15,11 +15,11 @@ code and weights of openai/gpt-2; Andrej Karpathy's nanoGPT, whose names for thi
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from shakegpt.shape import GPTConfig as GPTConfig
 
@@ -145,31 +145,29 @@ class GPT(nn.Module):
         self.wpe = Embedding(config.block_size, config.n_embd)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        self.recompute = False
+        """Keep only the stream between blocks for the backward pass, and compute the rest again."""
 
     def forward(
         self,
         idx: Tensor,
         targets: Tensor | None = None,
         cache: KVCache | None = None,
-        reduction: Literal["mean", "none"] = "mean",
     ) -> Tensor:
         """Predict the token after each token of `idx` (B, T), a long tensor with T <= block_size.
 
-        Without targets: logits (B, T, V). With targets (B, T): their cross-entropy in nats a token,
-        the mean or with reduction "none" each, (B, T). With a cache: `idx` goes on where the cache
-        ends, and only the logits after the last token are returned, (B, 1, V).
+        Without targets: logits (B, T, V). With targets (B, T): their mean cross-entropy in nats a
+        token. With a cache: `idx` goes on where the cache ends, and only the logits after the last
+        token are returned, (B, 1, V).
         """
         x = self.trunk(idx, cache)
         if cache is not None:
             x = x[:, -1:]
-        logits: Tensor = F.linear(
-            x, self.wte.weight
-        )  # the head is the embedding, read the other way
+        # the head is the embedding, read the other way
+        logits: Tensor = F.linear(x, self.wte.weight)
         if targets is None:
             return logits
-        flat = logits.view(-1, logits.size(-1)).float()  # (B * T, V)
-        losses = F.cross_entropy(flat, targets.reshape(-1), reduction=reduction)
-        return losses if reduction == "mean" else losses.view_as(targets)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
     def trunk(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """Embeddings, blocks and the last LayerNorm: (B, T) -> (B, T, C)."""
@@ -179,7 +177,10 @@ class GPT(nn.Module):
         x = self.wte(idx) + self.wpe.weight[start:end]  # (B, T, C) + (T, C)
         x = F.dropout(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.h):
-            x = block(x, layer, cache)
+            if self.recompute and self.training:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x, layer, cache)
         if cache is not None:
             cache.length = end
         out: Tensor = self.ln_f(x)

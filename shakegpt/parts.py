@@ -12,7 +12,7 @@ import torch
 from shakegpt import checkpoint, state
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset
-from shakegpt.device import Place, choose
+from shakegpt.device import Place, choose, keep_freed_memory
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.texts import Text, load_text
@@ -41,6 +41,7 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     Raises ShakegptError for what cannot work; writes nothing but a character vocabulary, to
     `scratch`.
     """
+    keep_freed_memory()
     place = choose(config.device, config.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -231,16 +231,16 @@ def poisoned(text: Path, folder: Path) -> FinetuneConfig:
 def test_a_loss_that_is_no_number_stops_before_the_update(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward, calls = GPT.forward, 0
+    trunk, calls = GPT.trunk, 0
 
     def failing(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal calls
-        loss = forward(self, *args, **kwargs)
+        x = trunk(self, *args, **kwargs)
         if self.training:
             calls += 1
-        return loss * math.nan if calls == 8 else loss  # micro-step 2 of iteration 4
+        return x * math.nan if calls == 8 else x  # micro-step 2 of iteration 4
 
-    monkeypatch.setattr(GPT, "forward", failing)
+    monkeypatch.setattr(GPT, "trunk", failing)
     log, run = Listener(), tmp_path / "run"
     with pytest.raises(ShakegptError) as failed:
         finetune(tiny_config(text_file, run), log)
