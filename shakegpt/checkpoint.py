@@ -25,8 +25,8 @@ from shakegpt.durable import settle as settle
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.shape import WEIGHTS as WEIGHTS
-from shakegpt.shape import read_json
 from shakegpt.shape import read_config as read_config
+from shakegpt.shape import read_json
 from shakegpt.sources import POCKET as POCKET
 from shakegpt.sources import find as find
 from shakegpt.tokenizer import Tokenizer

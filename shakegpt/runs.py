@@ -24,6 +24,7 @@ from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History, State
 from shakegpt.runlog import LOG_NAME
+from shakegpt.shape import WEIGHTS
 
 RUNS = Path("runs")
 """Where runs live unless told otherwise, relative to the working directory."""
@@ -95,14 +96,27 @@ def _slug(model: str) -> str:
 
 
 def require_unused(path: Path) -> None:
-    """Raise ShakegptError when `path` cannot be the directory of a new run."""
-    if (path / LOG_NAME).exists():
+    """Raise ShakegptError when `path` cannot be the directory of a new run.
+
+    A start that was killed before its first record was whole leaves none: it may be begun again.
+    """
+    unborn = _was_never_begun(path)
+    if (path / LOG_NAME).exists() and not unborn:
         raise ShakegptError(
             f"--out-dir {path} holds a run already: go on with `shakegpt finetune --resume "
             f"{path}`, or choose another directory"
         )
-    if taken := next((name for name in ("model", "state") if (path / name).exists()), None):
+    theirs = ("model/" + WEIGHTS, "state") if unborn else ("model", "state")
+    if taken := next((name for name in theirs if (path / name).exists()), None):
         raise ShakegptError(f"--out-dir {path} holds a {taken} already: choose another directory")
+
+
+def _was_never_begun(path: Path) -> bool:
+    try:
+        with (path / LOG_NAME).open("rb") as log:
+            return not log.readline().endswith(b"\n")
+    except OSError:
+        return False
 
 
 def is_run(path: Path) -> bool:

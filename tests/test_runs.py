@@ -129,6 +129,21 @@ def test_a_new_directory_is_named_after_time_and_model(tmp_path: Path) -> None:
     time.strptime(path.name.removesuffix("-gpt2"), "%Y-%m-%dT%H-%M-%S")
 
 
+@pytest.mark.parametrize("head", [b"", b'{"event":"run","ti'])
+def test_a_start_that_was_killed_at_once_may_be_begun_again(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ShakegptError, match="holds a model already"):
+        runs.require_unused(tmp_path)
+    (tmp_path / LOG_NAME).write_bytes(head)
+    runs.require_unused(tmp_path)
+    (tmp_path / "model/model.safetensors").touch()
+    with pytest.raises(ShakegptError, match="holds a model/model.safetensors already"):
+        runs.require_unused(tmp_path)
+    (tmp_path / LOG_NAME).write_bytes(head + b"\n")
+    with pytest.raises(ShakegptError, match="holds a run already"):
+        runs.require_unused(tmp_path)
+
+
 def test_a_second_run_in_the_same_second_gets_another_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
