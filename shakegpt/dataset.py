@@ -8,12 +8,11 @@ windows, so the text is used up before anything repeats. Evaluation draws nothin
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shakegpt import events
+from shakegpt.cache import cache_dir, keep
 from shakegpt.errors import ShakegptError
-from shakegpt.texts import Text, cache_dir
+from shakegpt.texts import Text
 from shakegpt.tokenizer import Tokenizer
 
 TRAIN_SHARE = 0.9
@@ -134,8 +134,12 @@ def _tokenized(text: Text, tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
     train = _narrow(tokenizer.encode_array(text.content, 0, split), tokenizer.n_vocab)
     val = _narrow(tokenizer.encode_array(text.content, split), tokenizer.n_vocab)
     for path, array in zip(paths, (train, val), strict=True):
-        _keep(path, array)
+        keep(path, partial(_save, array))
     return train, val
+
+
+def _save(array: Tokens, file: BinaryIO) -> None:
+    np.save(file, array)
 
 
 def _narrow(ids: NDArray[np.uint32], n_vocab: int) -> Tokens:
@@ -148,16 +152,3 @@ def _cached(paths: list[Path]) -> tuple[Tokens, Tokens] | None:
     except (OSError, ValueError, EOFError):  # none there, or not whole
         return None
     return train, val
-
-
-def _keep(path: Path, array: Tokens) -> None:
-    """Write an array whole or not at all; a cache that cannot be written is done without."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            np.save(file, array)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()

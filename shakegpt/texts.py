@@ -7,7 +7,6 @@ tell whether it goes on with the text that it began with.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -16,8 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
+from shakegpt.cache import cache_dir, keep
 from shakegpt.errors import ShakegptError
 from shakegpt.hub import PATIENCE, promptly
 from shakegpt.plays import files, plays
@@ -42,11 +40,6 @@ class Text:
     def speakers(self) -> tuple[str, ...]:
         """Who speaks in it, in alphabetical order; () for prose."""
         return tuple(sorted(speakers(self.content)))
-
-
-def cache_dir() -> Path:
-    """Where shakegpt keeps what it fetched or tokenized: the user's cache directory."""
-    return Path(os.environ.get("SHAKEGPT_CACHE") or platformdirs.user_cache_dir("shakegpt"))
 
 
 def load_text(names: Iterable[str]) -> Text:
@@ -130,10 +123,7 @@ def _tinyshakespeare() -> bytes:
     if cached.is_file() and _is_tinyshakespeare(data := cached.read_bytes()):
         return data
     data = _fetch_tinyshakespeare()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    part = cached.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(cached)
+    keep(cached, lambda file: file.write(data))
     return data
 
 

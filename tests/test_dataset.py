@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import checkpoint, head, texts
+from shakegpt import checkpoint, head
+from shakegpt.cache import cache_dir
 from shakegpt.checkpoint import POCKET
 from shakegpt.dataset import Dataset, Window, as_tensors, equally_long
 from shakegpt.device import choose
@@ -199,7 +200,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SHAKEGPT_CACHE", str(tmp_path / "file"))
     assert len(made(letters, 640, 8).train) == 576
-    assert texts.cache_dir() == tmp_path / "file"
+    assert cache_dir() == tmp_path / "file"
 
 
 def test_the_split_is_by_characters(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""The user's cache directory: texts that were fetched or laid out, and their tokens.
+
+Nothing in it is needed: what is missing is made again, and a cache that cannot be written is done
+without.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+
+
+def cache_dir() -> Path:
+    """Where shakegpt keeps what takes long: $SHAKEGPT_CACHE, else the system's place for it."""
+    return Path(os.environ.get("SHAKEGPT_CACHE") or platformdirs.user_cache_dir("shakegpt"))
+
+
+def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Have `write` fill the file `path`, whole or not at all."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            write(file)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
