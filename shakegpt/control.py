@@ -1,13 +1,15 @@
 """Commands to a running trainer: appended to control.jsonl of its run, answered in the run log.
 
-Whoever may write the run directory may drive the run; nothing else may, and no verb runs anything
-but what it names. The trainer starts at the end of the file as it finds it, so that commands of
+Only the trainer's own user (and root) may drive a run: a control file that belongs to another, that
+others may write, or that is a link or no file at all is not read. No verb runs anything but what it
+names. The trainer starts at the end of the file as it finds it, so that commands of
 an earlier life are not obeyed again; a line that is no command is skipped.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import time as clock
 import uuid
 from pathlib import Path
@@ -48,7 +50,8 @@ def send(run: Path, request: Request) -> Request:
 
     Raises OSError when the directory cannot be written: then the run is not yours to drive.
     """
-    fd = os.open(run / CONTROL_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(run / CONTROL_NAME, flags, 0o600)
     try:
         os.write(fd, msgspec.json.encode(request) + b"\n")
     finally:
@@ -67,19 +70,28 @@ class Inbox:
     def poll(self) -> list[Request]:
         """New commands, oldest first; [] when there are none."""
         try:
-            size = self._path.stat().st_size
+            size = self._path.lstat().st_size
             if size == self._position:
                 return []
             if size < self._position:  # somebody began the file anew
                 self._position, self._rest = 0, b""
-            with open(self._path, "rb") as file:
-                file.seek(self._position)
-                data = file.read(LONGEST)
+            data = _read_own(self._path, self._position)
         except OSError:
             return []
         self._position += len(data)
         *lines, self._rest = (self._rest[:LONGEST] + data).split(b"\n")
         return [request for line in lines if (request := _parse(line)) is not None]
+
+
+def _read_own(path: Path, position: int) -> bytes:
+    """What the file holds from `position`; b"" for one that somebody else may have written."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        own = status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
+        return os.pread(fd, LONGEST, position) if own and stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(fd)
 
 
 def _parse(line: bytes) -> Request | None:

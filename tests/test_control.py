@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,40 @@ def test_nothing_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes) -
 def test_the_file_is_the_users_own(tmp_path: Path) -> None:
     send(tmp_path, Request(verb="save"))
     assert (tmp_path / CONTROL_NAME).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_file_that_others_may_write_is_not_obeyed(tmp_path: Path, mode: int) -> None:
+    inbox = Inbox(tmp_path)
+    send(tmp_path, Request(verb="stop"))
+    (tmp_path / CONTROL_NAME).chmod(mode)
+    assert inbox.poll() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
+def test_another_users_file_is_not_obeyed(tmp_path: Path) -> None:
+    inbox, path = Inbox(tmp_path), tmp_path / CONTROL_NAME
+    send(tmp_path, Request(verb="stop"))
+    os.chown(path, 65534, 65534)
+    assert inbox.poll() == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_no_file_is_not_obeyed(tmp_path: Path, kind: str) -> None:
+    inbox, path, other = Inbox(tmp_path), tmp_path / CONTROL_NAME, tmp_path / "other"
+    other.mkdir()
+    send(other, Request(verb="stop"))
+    match kind:
+        case "link":
+            path.symlink_to(other / CONTROL_NAME)
+        case "pipe":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+    assert inbox.poll() == []
+    with pytest.raises(OSError):
+        send(tmp_path, Request(verb="stop"))
+    assert (other / CONTROL_NAME).read_bytes().count(b"\n") == 1
 
 
 def test_a_file_that_became_shorter_is_read_from_its_start(tmp_path: Path) -> None:
