@@ -47,8 +47,8 @@ class PlainConsole:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        print(line, flush=True)
+        """Print a line; a name or a reason in it is only text."""
+        print(harmless(line), flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """The lines that a record is worth; [] for most."""
@@ -98,7 +98,7 @@ class LiveConsole(PlainConsole):
         """Print a line above the block."""
         from rich.text import Text
 
-        self._live.console.print(Text(line), soft_wrap=True)
+        self._live.console.print(Text(harmless(line)), soft_wrap=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """As the plain lines, but the block itself shows the iterations."""

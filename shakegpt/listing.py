@@ -16,7 +16,7 @@ def print_runs(directory: Path) -> None:
     """Print the runs in `directory`, newest first: a table in a terminal, else tabs."""
     rows = [_row(run) for run in find_runs(directory)]
     if not rows:
-        print(f"no runs in {directory}: `shakegpt finetune` makes one")
+        print(f"no runs in {harmless(str(directory))}: `shakegpt finetune` makes one")
     elif sys.stdout.isatty():
         _print_table(rows)
     else:

@@ -144,7 +144,7 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
     wall = wall_seconds(history)
     tokens = max((p.tokens for p in history.progress.values()), default=0)
     return RunInfo(
-        id=run.run_id,
+        id=clean(run.run_id),
         log_sha256=digest,
         log_short=digest[:8],
         status=standing(history),
@@ -158,7 +158,7 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
 
 def _model(model: ev.Model) -> ModelInfo:
     return ModelInfo(
-        name=words.model_name(model),
+        name=clean(words.model_name(model)),
         n_params=Number(model.n_params, parameters(model.n_params)),
         n_params_exact=_whole(model.n_params),
         n_layer=_whole(model.n_layer),
@@ -172,7 +172,7 @@ def _model(model: ev.Model) -> ModelInfo:
 def _dataset(dataset: ev.Dataset) -> DatasetInfo:
     known = {"plays": "Shakespeare’s plays, all of them", "tinyshakespeare": "Tiny Shakespeare"}
     return DatasetInfo(
-        title=known.get(dataset.name, dataset.name),
+        title=clean(known.get(dataset.name, dataset.name)),
         characters=Number(dataset.characters, characters(dataset.characters)),
         train_tokens=_whole(dataset.train_tokens),
         val_tokens=_whole(dataset.val_tokens),

@@ -14,6 +14,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.pick import named, newest
 from shakegpt.standing import standing_now
+from shakegpt.wording import harmless
 from shakegpt_figures import data, words
 from shakegpt_figures.source import Source
 
@@ -36,8 +37,8 @@ def run(config: FiguresConfig) -> int:
     data.write(histories[0], sources[0].log, numbers)
     for source in sources:
         now = standing_now(source.history)
-        print(f"from {source.log.parent}" + (f" ({now})" if now else ""))
-    print("\n".join(map(str, [*written, numbers])))
+        print(harmless(f"from {source.log.parent}" + (f" ({now})" if now else "")))
+    print("\n".join(harmless(str(path)) for path in [*written, numbers]))
     return 0
 
 
