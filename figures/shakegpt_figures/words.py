@@ -21,8 +21,11 @@ from shakegpt.measures import (
     shown_sample,
 )
 from shakegpt.standing import standing
-from shakegpt.wording import rate
+from shakegpt.wording import one_line, rate
 from shakegpt_figures.numbers import loss, percent, place
+
+LONGEST = 200
+"""Characters of a name that are told."""
 
 
 def count(number: int, noun: str) -> str:
@@ -40,7 +43,7 @@ def model_name(model: ev.Model) -> str:
         "gpt2-xl": "GPT-2 XL",
         "distilgpt2": "DistilGPT-2",
     }
-    return known.get(model.name.rpartition("/")[2], model.name or "a GPT-2")
+    return known.get(model.name.rpartition("/")[2], one_line(model.name, LONGEST) or "a GPT-2")
 
 
 def capital(text: str) -> str:
@@ -66,14 +69,15 @@ def config(history: History) -> dict[str, Any]:
 def setting(history: History) -> str:
     """On what the curves were measured, in one line."""
     run, told = header(history), config(history)
-    parts = [standing(history), f"{capital(model_name(run.model))} on {run.dataset.name}"]
+    named = one_line(run.dataset.name, LONGEST)
+    parts = [standing(history), f"{capital(model_name(run.model))} on {named}"]
     batch, steps = told.get("batch_size"), told.get("gradient_accumulation_steps")
     window = told.get("block_size") or run.model.block_size
     if isinstance(batch, int) and isinstance(steps, int):
         parts.append(f"{batch:,} × {steps:,} windows of {window:,} tokens an iteration")
     if isinstance(learning_rate := told.get("learning_rate"), int | float):
         parts.append(f"learning rate {rate(learning_rate)}")
-    parts.append(place(run.device, run.threads))
+    parts.append(place(one_line(run.device, 20), run.threads))
     return " · ".join(part for part in parts if part)
 
 
