@@ -13,6 +13,7 @@ from shakegpt import rules
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Weights = Literal["float32", "bf16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +179,9 @@ class SampleConfig:
     """Draw from the likeliest tokens that make up p together. None: from all."""
     seed: int = 1337
     """Same seed, same text (on the same kind of device)."""
+    dtype: Weights = "float32"
+    """Bits of the weights. float32 is exact; int8 is fastest on any CPU, bf16 gains where the CPU
+    computes in it. What the fewer bits cost in loss is measured and said first."""
     device: Device = "auto"
     """Where to compute. auto: cuda, else mps, else cpu."""
     threads: int | None = None
@@ -185,7 +189,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        rules.check(self)
+        rules.check(self, dtype=rules.WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 
 Bits = Literal["bf16", "int8"]
@@ -50,8 +51,9 @@ class Bf16(nn.Module):
         """`looked_up` keeps the rows in their own order as well, for `row`."""
         super().__init__()
         rows = weight.bfloat16().contiguous()
-        self.rows = rows if looked_up or not has_onednn() else None
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(rows, 1) if has_onednn() else None
+        packs = rows.device.type == "cpu" and has_onednn()
+        self.rows = rows if looked_up or not packs else None
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(rows, 1) if packs else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
@@ -111,7 +113,13 @@ def _matrix(weight: Tensor, bits: Bits, looked_up: bool = False) -> Any:
 
 @torch.inference_mode()
 def narrow(model: GPT, bits: Bits) -> None:
-    """Put every matrix of `model` in fewer bits, in place: for sampling alone from then on."""
+    """Put every matrix of `model` in fewer bits, in place: for sampling alone from then on.
+
+    Raises ShakegptError for int8 on a device that has no product of it.
+    """
+    device = model.wpe.weight.device.type
+    if bits == "int8" and device != "cpu":
+        raise ShakegptError(f"--dtype int8 is for CPUs: give bf16 on {device}, or --device cpu")
     modules: Any = model
     for block in modules.h:
         for owner, name in ((block.attn, "c_attn"), (block.attn, "c_proj"),
@@ -125,7 +133,7 @@ def narrow(model: GPT, bits: Bits) -> None:
 @torch.inference_mode()
 def losses(model: GPT, x: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy of each token (B, T), nats, of a model whether narrow or not."""
-    if not isinstance(model.wte, NarrowEmbedding):
-        return model(x, y, reduction="none")  # type: ignore[no-any-return]
-    logits = model.wte.scores(model.trunk(x).flatten(0, 1))
+    x = model.trunk(x).flatten(0, 1)
+    wte = model.wte
+    logits = wte.scores(x) if isinstance(wte, NarrowEmbedding) else F.linear(x, wte.weight)
     return F.cross_entropy(logits, y.flatten(), reduction="none").view_as(y)

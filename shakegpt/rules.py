@@ -14,11 +14,12 @@ Rule = Callable[[str, Any], None]
 """Takes the field's name and its value; raises ShakegptError for what can never work."""
 
 
-def check(config: Any) -> None:
-    """Hold every field of the dataclass `config` to its rule."""
+def check(config: Any, **own: Rule) -> None:
+    """Hold every field of the dataclass `config` to its rule, or to its `own` one."""
+    rules = RULES | own
     for field in fields(config):
-        if field.name in RULES:
-            RULES[field.name](field.name, getattr(config, field.name))
+        if field.name in rules:
+            rules[field.name](field.name, getattr(config, field.name))
 
 
 def _refuse(name: str, value: Any, wanted: str) -> ShakegptError:
@@ -129,3 +130,6 @@ RULES: dict[str, Rule] = {
     "threads": _number(1, 4096, optional=True, whole=True),
 }
 """Field name -> its rule, for all the configurations; the names mean the same in each."""
+
+WEIGHTS = _one_of("float32", "bf16", "int8")
+"""Of `SampleConfig.dtype`."""

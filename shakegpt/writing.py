@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 import torch
 
-from shakegpt import checkpoint
+from shakegpt import checkpoint, history
 from shakegpt.config import SampleConfig
 from shakegpt.device import choose
 from shakegpt.events import Settings
 from shakegpt.generate import generate
 from shakegpt.model import GPT
+from shakegpt.narrow_cost import narrow_and_measure
+from shakegpt.runlog import LOG_NAME
 from shakegpt.tokenizer import Decoder, Tokenizer
 from shakegpt.wording import harmless
 
@@ -32,11 +35,20 @@ def write_samples(name: str, asked: SampleConfig) -> int:
     ids = tokenizer.encode(asked.prompt)
     place = choose(asked.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()
+    if asked.dtype != "float32":
+        said = narrow_and_measure(model, tokenizer, _text_of(name), asked.dtype)
+        print(f"shakegpt: {harmless(said)}", file=sys.stderr)
     for number in range(asked.num_samples):
         if number:
             print(SEPARATOR)
         _write_one(model, tokenizer, ids, asked, number, sys.stdout)
     return 0
+
+
+def _text_of(name: str) -> tuple[str, ...]:
+    """The text that the run `name` was trained on; plays for what is no run."""
+    run = history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None
+    return tuple(run.config["dataset"]) if run is not None else ("plays",)
 
 
 def _write_one(
