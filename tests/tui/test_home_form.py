@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runs import RunSummary
-from shakegpt_tui import form, models
+from shakegpt_tui import form, machine, models
 from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.missing import missing
 
@@ -135,11 +136,38 @@ def test_memory_grows_with_batch_and_model() -> None:
     gpt2 = models.of("gpt2", models.known())
     assert gpt2 is not None
     small = models.memory(gpt2, replace(DEFAULT, batch_size=1))
-    assert small < models.memory(gpt2, replace(DEFAULT, batch_size=8))
-    assert models.memory(models.scratch(DEFAULT), DEFAULT) > 0
+    assert small.total < models.memory(gpt2, replace(DEFAULT, batch_size=8)).total
+    assert models.memory(models.scratch(DEFAULT), DEFAULT).total > 0
     assert models.pocket().here and models.pocket().disk > 1_000_000
     assert models.of("someone/their-gpt2", models.known()) is None
     assert models.of(str(Path(form.__file__).parent), models.known()) is None
+
+
+def test_a_gpu_is_judged_by_its_own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\necho "$@" > asked\necho "NVIDIA, the 4090, 2048"\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    monkeypatch.chdir(tmp_path)
+    here = machine.with_gpu()
+    assert (here.gpu, here.gpu_name) == (2 << 30, "NVIDIA, the 4090")
+    assert "--id=3" in (tmp_path / "asked").read_text()
+    gpt2, on_cpu = models.known()[1], replace(DEFAULT, device="cpu")
+    need = models.memory(gpt2, DEFAULT)
+    assert (here.free(DEFAULT), here.free(on_cpu)) == (2 << 30, here.memory)
+    assert here.need(need, DEFAULT) == need.total - need.process < here.need(need, on_cpu)
+    driver.write_text("#!/bin/sh\necho no devices were found; exit 6\n")
+    assert machine.with_gpu().gpu is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.with_gpu().gpu is None
+    assert machine.Machine(1).free(replace(DEFAULT, device="cuda")) == 0
+
+
+def test_an_empty_field_says_what_it_means() -> None:
+    told = {name: field.without for name, field in form.form_fields().items()}
+    assert told["block_size"].startswith("what the model was made for")
+    assert told["grad_clip"] == "no clipping" and told["max_iters"] == ""
 
 
 def summary(name: str, **values: object) -> RunSummary:

@@ -59,6 +59,8 @@ class Facts:
     saved_age: float | None
     quiet: float
     """Seconds since the newest record."""
+    took: float | None
+    """Seconds of work, once it has ended."""
 
     @property
     def fraction(self) -> float:
@@ -112,6 +114,7 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
         gpu_memory=step.gpu_memory if step else None,
         saved_iteration=saved.iteration if saved else None,
         saved_age=max(0.0, now - saved.time) if saved else None,
+        took=history.wall_seconds if history.end is not None and state not in MOVING else None,
         quiet=max(0.0, now - history.last_time) if history.last_time else 0.0,
     )
 

@@ -46,6 +46,12 @@ class Field:
     help: str
 
     @property
+    def without(self) -> str:
+        """What an empty field means, as its help says: `None: …` ends the help."""
+        _, found, meaning = self.help.partition("None: ")
+        return meaning.rstrip(".") if self.optional and found else ""
+
+    @property
     def label(self) -> str:
         """What stands before it; the longest name is shortened to fit."""
         words = {"gradient_accumulation_steps": "accumulation", "init_from": "model"}

@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-import psutil
 
 import shakegpt
-from shakegpt import plan
+from shakegpt import events, plan
 from shakegpt.config import FinetuneConfig
 
 
@@ -97,13 +96,8 @@ def scratch(config: FinetuneConfig) -> Known:
     return Known("scratch", config.n_layer, config.n_head, config.n_embd, vocabulary, block, 0)
 
 
-def memory(model: Known, config: FinetuneConfig) -> int:
-    """Bytes that finetuning `model` takes at its peak, by estimate."""
+def memory(model: Known, config: FinetuneConfig) -> events.Memory:
+    """Bytes that finetuning `model` takes at its peak, by estimate, part by part."""
     return plan.estimate(
         model.n_layer, model.n_head, model.n_embd, model.vocab_size, model.block_size, config
-    ).total
-
-
-def free_memory() -> int:
-    """Bytes of this machine's memory that programs can still have."""
-    return int(psutil.virtual_memory().available)
+    )

@@ -7,6 +7,8 @@ red and green alone: every state has a word as well.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
@@ -54,10 +56,21 @@ CLEAR = Theme(
     dark=True,
     variables={"quiet": "#a0a4aa", "rule": "#4a515b"},
 )
+# Textual's own, but for the losses: its blue and cyan would be hard to tell apart.
+ANSI_DARK = replace(
+    BUILTIN_THEMES["ansi-dark"],
+    primary="ansi_yellow",
+    secondary="ansi_cyan",
+    accent="ansi_magenta",
+    warning="ansi_bright_yellow",
+)
+ANSI_LIGHT = replace(
+    BUILTIN_THEMES["ansi-light"], primary="ansi_magenta", secondary="ansi_blue", accent="ansi_green"
+)
 DEFAULTS = {"quiet": "ansi_bright_black", "rule": "ansi_bright_black"}
 """$quiet (small print) and $rule (lines) for themes that are not ours."""
-OWN = (DARK, LIGHT, CLEAR)
-CYCLE = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light", CLEAR.name)
+OWN = (DARK, LIGHT, ANSI_DARK, ANSI_LIGHT, CLEAR)
+CYCLE = tuple(theme.name for theme in OWN)
 """What the theme key goes through; the command palette offers Textual's other themes as well."""
 
 WITHOUT_COLOUR = "ansi-dark"

@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Static
 
-from shakegpt_tui.widgets.too_small import NEEDED
+from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 if TYPE_CHECKING:
     from shakegpt_tui.widgets.run_list import RunList
@@ -35,6 +35,7 @@ class HomeScreen(Screen[Result | None]):
         (70, "-narrow"),
         (110, "-wide"),
     ]
+    VERTICAL_BREAKPOINTS = [(0, "-too-low"), (NEEDED[1], "-low"), (20, "-tall")]  # noqa: RUF012
     DEFAULT_CSS = """
     HomeScreen {
         #title { height: 1; padding: 0 1; background: $panel; text-style: bold; }
@@ -45,13 +46,13 @@ class HomeScreen(Screen[Result | None]):
         }
         .pane:focus-within { border: round $primary; }
         .form { max-width: 64; }
-        &.-narrow, &.-slim, &.-too-narrow {
+        &.-narrow, &.-slim {
             .form { max-width: 100%; }
             &.-runs .form { display: none; }
             &.-form .list { display: none; }
         }
-        &.-slim #help, &.-too-narrow #help { height: 2; }
-        &.-slim #title, &.-too-narrow #title { display: none; }
+        &.-slim #help { height: 2; }
+        &.-slim #title { display: none; }
         &.-slim #first, &.-slim #models { margin-bottom: 0; }
         &.-slim .pane { border: none; padding: 0; }
     }
@@ -99,9 +100,13 @@ class HomeScreen(Screen[Result | None]):
         with self.app.batch_update():
             await self.query(".empty").remove()
             await self.query_one("#panes", Horizontal).mount(form, listed)
-            await self.mount(Footer(compact=True, show_command_palette=False))
+            await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
         self.filled = True
         self.action_pane("form")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The way to where one is already is not offered."""
+        return action != "pane" or not self.has_class(f"-{parameters[0]}")
 
     def action_pane(self, name: str) -> None:
         """Show the form or the list, and put the keys there."""
@@ -111,6 +116,13 @@ class HomeScreen(Screen[Result | None]):
         self.set_class(name == "runs", "-runs")
         target = self.query_one("#start" if name == "form" else "#runs")
         self.call_after_refresh(target.focus)
+        self.refresh_bindings()
+
+    def on_descendant_focus(self) -> None:
+        """Where the keys go, by mouse or tab too, is where one is."""
+        for kind, name in (("form", "-form"), ("list", "-runs")):
+            self.set_class(bool(self.query(f".{kind}:focus-within")), name)
+        self.refresh_bindings()
 
     def on_start_form_start(self, event: StartForm.Start) -> None:
         """Return what to start."""

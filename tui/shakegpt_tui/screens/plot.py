@@ -24,11 +24,14 @@ from shakegpt_tui.readout import readout
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.loss_plot import LossPlot
+from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 
 class PlotScreen(Screen[None]):
     """Train and val loss of a run, large. Closing it returns nothing."""
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-too-narrow"), (NEEDED[0], "-slim")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-too-low"), (NEEDED[1], "-low")]  # noqa: RUF012
     DEFAULT_CSS = """
     PlotScreen {
         layout: vertical;
@@ -76,6 +79,7 @@ class PlotScreen(Screen[None]):
         yield LossPlot(id="plot")
         yield Static(id="settings", markup=False)
         yield Footer(compact=True, show_command_palette=False)
+        yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
         """Show what there is, with the keys at the plot."""

@@ -82,7 +82,7 @@ class RunScreen(Driving, Reading):
                 yield Activity(id="activity")
         yield Quiet(id="ticker")
         yield Footer(compact=True, show_command_palette=False)
-        yield TooSmall(id="too-small")
+        yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
         """Start reading, and look at the clock once a second for ages and a trainer's exit."""

@@ -89,8 +89,10 @@ class Driving(RunBase):
             f"{now.iteration} of {now.max_iters} iterations are done. "
             "At the limit the trainer saves and ends."
         )
-        least = max(1, now.iteration)
-        dialog = AskNumber("Train until which iteration?", explanation, now.max_iters, least)
+        least, proposed = max(1, now.iteration), now.max_iters
+        if now.state == "finished":  # to go on there must be something left to do
+            least, proposed = least + 1, 2 * now.max_iters
+        dialog = AskNumber("Train until which iteration?", explanation, proposed, least)
         self.app.push_screen(dialog, self._limited)
 
     def _limited(self, limit: int | None) -> None:
@@ -130,8 +132,11 @@ class Driving(RunBase):
             self.say("there is no trainer of this run on this machine", problem=True)
 
     def action_resume(self) -> None:
-        """Go on with a run that has ended in whichever way."""
-        self._resume()
+        """Go on with a run that has ended; one that is finished needs a new limit for that."""
+        if self.facts().state == "finished":
+            self.action_limit()
+        else:
+            self._resume()
 
     def _resume(self, *flags: str) -> None:
         self.lives_before = len(self.history.resumes) + (self.history.run is not None)

@@ -64,7 +64,8 @@ class FrameView(Widget):
         &:ansi {
             & > .frame--raw { color: ansi_cyan; text-style: dim; }
             & > .frame--axis, & > .frame--tick { color: ansi_default; }
-            & > .frame--grid, & > .frame--note { color: ansi_default; text-style: dim; }
+            & > .frame--grid { color: ansi_bright_black; }
+            & > .frame--note { color: ansi_default; text-style: dim; }
             & > .frame--run1 { color: ansi_green; }
             & > .frame--run2 { color: ansi_magenta; }
             & > .frame--run3 { color: ansi_red; }

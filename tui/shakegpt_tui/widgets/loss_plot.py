@@ -31,19 +31,20 @@ class LossPlot(FrameView, can_focus=True):
     LossPlot { height: 1fr; width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "app.help_keys", "Keys", key_display="?", system=True),
         Binding("left", "cursor(-1)", "Read", key_display="←→", tooltip="Read values: go left"),
         Binding("right", "cursor(1)", "Read", False, tooltip="Read values: go right"),
         Binding("home", "cursor_to_end(-1)", "Left edge", False, tooltip="Read the left edge"),
         Binding("end", "newest", "Newest", False, tooltip="Go to the newest, and follow it"),
         Binding("up,i", "zoom(0.7)", "Zoom", key_display="↑↓", tooltip="Zoom in at the cursor"),
         Binding("down,o", "zoom(1.4286)", "Zoom out", False, tooltip="Zoom out"),
-        Binding("comma,shift+left", "pan(-0.2)", "Pan", key_display=",.", tooltip="Pan left"),
+        Binding("comma,shift+left", "pan(-0.2)", "Pan", False, tooltip="Pan left"),
         Binding("full_stop,shift+right", "pan(0.2)", "Pan right", False, tooltip="Pan right"),
-        Binding("0", "whole", "Whole", tooltip="Show the whole run"),
+        Binding("0", "whole", "Whole", False, tooltip="Show the whole run"),
         Binding("l", "log", "Log", tooltip="Logarithmic or linear losses"),
         Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+-", tooltip="Smoother"),
         Binding("minus", "smooth(-1)", "Less smooth", False, tooltip="Less smooth"),
-        Binding("b", "symbols", "Symbols", tooltip="Braille, blocks or ASCII"),
+        Binding("b", "symbols", "Symbols", False, tooltip="Braille, blocks or ASCII"),
     ]
 
     class Changed(Message):

@@ -21,6 +21,12 @@ from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, ro
 from shakegpt_tui.printable import printable
 from shakegpt_tui.screens.dialogs import Choice, Way
 
+NONE_YET = (
+    "No runs yet.\n\nF5 starts the run on the form. As it stands that takes a minute or two and no "
+    "network: a small GPT-2 learns Shakespeare's plays, and you watch.\n\n"
+    "Every run is kept under runs/ and is listed here."
+)
+NO_SUCH = "No run has these words. Escape lists all runs again."
 EVERY = 2.0
 """Seconds between looks at the directory of runs."""
 
@@ -44,7 +50,7 @@ class RunList(Vertical):
         & > DataTable { scrollbar-size-vertical: 1; }
         & > #none { height: auto; color: $foreground 60%; padding: 1 0; display: none; }
         &.-none > #none { display: block; }
-        &.-none > DataTable { display: none; }
+        &.-none > DataTable, &.-none > #order { display: none; }
         & > #order { height: auto; max-height: 2; color: $foreground 60%; }
     }
     """
@@ -128,8 +134,7 @@ class RunList(Vertical):
         chosen = self.chosen
         self._shown, self._columns = rows, columns
         self._fill(chosen)
-        empty = "No run has these words." if self.found else "No runs yet: start one with F5."
-        self.query_one("#none", Static).update(empty)
+        self.query_one("#none", Static).update(NO_SUCH if self.found else NONE_YET)
         self.set_class(not rows, "-none")
         self._say()
 
@@ -137,7 +142,8 @@ class RunList(Vertical):
     def _say(self) -> None:
         """How many runs in which order, and what the columns leave out of the chosen one."""
         shown, total = len(self._shown), len(self.found)
-        count = f"{shown} runs" if shown == total else f"{shown} of {total} runs"
+        runs_in_all = f"{total} run{'' if total == 1 else 's'}"
+        count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
         run = next((run for run in self.found if run.path == self.chosen), None)
         text = f"{run.name} on {run.dataset or '–'}\n{run.problem}" if run is not None else ""
         self.query_one("#order", Static).update(f"{count}, by {self.order}  ·  {printable(text)}")
@@ -157,7 +163,7 @@ class RunList(Vertical):
     def _style(self, role: str) -> str:
         """A theme colour as Rich, which the table takes, knows it."""
         value = self.app.theme_variables.get(role, "")
-        return "dim" if role == "dim" else value if value.startswith("#") else ""
+        return "dim" if role == "dim" else value.removeprefix("ansi_")
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt_tui import form, models, units
+from shakegpt_tui import machine as machines
 from shakegpt_tui.missing import missing
 from shakegpt_tui.printable import one_line
 
@@ -33,7 +34,7 @@ class FormRow(Vertical):
         with Horizontal():
             yield Label(self.field.label, markup=False)
             suggester = SuggestFromList(self.field.choices) if self.field.choices else None
-            hint = " or ".join(self.field.choices) or ("none" if self.field.optional else "")
+            hint = " or ".join(self.field.choices) or self.field.without
             yield Input(
                 self._value,
                 placeholder=hint,
@@ -97,6 +98,13 @@ class StartForm(Vertical):
             super().__init__()
             self.arguments = arguments
 
+    class Measured(Message):
+        """It is known by now what this machine has free."""
+
+        def __init__(self, machine: machines.Machine) -> None:
+            super().__init__()
+            self.machine = machine
+
     class Looked(Message):
         """It is known by now which models are here."""
 
@@ -111,7 +119,7 @@ class StartForm(Vertical):
         self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
         """What is typed, by field, whether the field is on screen or not."""
         self._judging = False
-        self._free = models.free_memory()
+        self.machine = machines.machine()
 
     def compose(self) -> ComposeResult:
         """Preset and start, models, settings, what it takes, help."""
@@ -132,11 +140,21 @@ class StartForm(Vertical):
         """Say what the defaults take, and look which models are here."""
         self._judge()
         self.query_one("#help", Static).update(PRESETS[next(iter(PRESETS))][0])
+        self._measure()
         self.set_timer(0.2, self._look)  # after the first picture: it imports the hub's client
 
-    @work(thread=True, exclusive=True, exit_on_error=False)
+    @work(thread=True, group="gpu", exit_on_error=False)
+    def _measure(self) -> None:
+        self.post_message(self.Measured(machines.with_gpu()))
+
+    @work(thread=True, group="models", exit_on_error=False)
     def _look(self) -> None:
         self.post_message(self.Looked(models.look(self.models)))
+
+    def on_start_form_measured(self, event: Measured) -> None:
+        """Judge again, with what the GPU has."""
+        self.machine = event.machine
+        self._judge()
 
     def on_start_form_looked(self, event: Looked) -> None:
         """Show which models are here."""
@@ -172,7 +190,7 @@ class StartForm(Vertical):
 
     def _options(self) -> list[Option]:
         config = self.config or FinetuneConfig()
-        return [Option(_model_line(m, config, self._free), id=m.name) for m in self.models]
+        return [Option(_model_line(m, config, self.machine), id=m.name) for m in self.models]
 
     def _list_models(self) -> None:
         chooser = self.query_one("#models", OptionList)
@@ -188,9 +206,11 @@ class StartForm(Vertical):
         model = scratch or models.of(name, self.models)
         if model is None:
             return Content(f"{one_line(name, 40)}: its size is known when it is here.")
-        need = models.memory(model, self.config)
-        takes = f"Takes about {units.size(need)} of memory; {units.size(self._free)} are free"
-        if need <= self._free:
+        place, free = self.machine.place(self.config), self.machine.free(self.config)
+        need = self.machine.need(models.memory(model, self.config), self.config)
+        where = one_line(f" on {self.machine.gpu_name}", 40) if place != "memory" else ""
+        takes = f"Takes about {units.size(need)} of {place}; {units.size(free)} are free{where}"
+        if need <= free:
             return Content.styled(f"{takes}.", "$success")
         way = ": lower batch size (and raise accumulation), block size or the model."
         return Content.styled(takes + way, "$warning")
@@ -243,18 +263,18 @@ class StartForm(Vertical):
         self.toggle_class("-all")
 
 
+_HERE = {None: "…", True: "here", False: "fetch"}
 _HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
 
 
-def _model_line(model: models.Known, config: FinetuneConfig, free: int) -> Content:
+def _model_line(model: models.Known, config: FinetuneConfig, here: machines.Machine) -> Content:
     """`gpt2  523 MiB  fetch  11.3 GiB  fits`."""
-    here = {None: "…", True: "here", False: "fetch"}[model.here]
-    need = models.memory(model, config)
-    verdict = ("fits", "$success") if need <= free else ("too big", "$warning")
+    need = here.need(models.memory(model, config), config)
+    verdict = ("fits", "$success") if need <= here.free(config) else ("too big", "$warning")
     return Content.assemble(
         (f"{model.name:<12}", "bold"),
         f"{units.size(model.disk):>9}  ",
-        (f"{here:<6}", "" if model.here else "dim"),
+        (f"{_HERE[model.here]:<6}", "" if model.here else "dim"),
         f"{units.size(need):>9}  ",
         verdict,
     )

@@ -101,10 +101,17 @@ class Status(Vertical):
             "iteration": (label(f"iteration of {facts.max_iters}", muted), facts.iteration),
             "val": (val, units.loss(facts.val_loss)),
             "train": (label("● train loss", "$secondary"), units.loss(facts.loss)),
-            "left": (label("time left", muted), _clock(facts.eta)),
+            "left": _time(facts),
         }
         for name, (text, value) in numbers.items():
             self.query_one(f"#big-{name}", BigNumber).show(text, str(value))
+
+
+def _time(facts: Facts) -> tuple[Content, str]:
+    """The time that is left or, in the end, the time it took."""
+    if facts.took is not None:
+        return Content.styled("time taken", "$quiet"), _clock(facts.took)
+    return Content.styled("time left", "$quiet"), _clock(facts.eta)
 
 
 def _clock(seconds: float | None) -> str:

@@ -1,0 +1,70 @@
+"""What this machine has free for a run: its own memory and, where there is one, its GPU's.
+
+The GPU is asked through the driver's own program, so that nothing of CUDA is loaded here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+import psutil
+
+from shakegpt.config import FinetuneConfig
+from shakegpt.events import Memory
+
+PATIENCE = 10.0
+"""Seconds that the driver may take to answer; on a machine that sleeps it wakes the GPU first."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Bytes that programs can still have. `gpu` is None without a GPU, or while nobody asked."""
+
+    memory: int
+    gpu: int | None = None
+    gpu_name: str = ""
+
+    def place(self, config: FinetuneConfig) -> str:
+        """Where the tensors of `config` will be: "memory" or "GPU memory"."""
+        on_gpu = config.device == "cuda" or (config.device == "auto" and self.gpu is not None)
+        return "GPU memory" if on_gpu else "memory"
+
+    def free(self, config: FinetuneConfig) -> int:
+        """Bytes free in that place; 0 for a GPU that is wanted and not there."""
+        return self.memory if self.place(config) == "memory" else self.gpu or 0
+
+    def need(self, estimate: Memory, config: FinetuneConfig) -> int:
+        """Bytes of `estimate` that are needed in that place: the process itself stays outside."""
+        outside = 0 if self.place(config) == "memory" else estimate.process
+        return estimate.total - outside
+
+
+def machine() -> Machine:
+    """The memory; takes no time."""
+    return Machine(int(psutil.virtual_memory().available))
+
+
+def with_gpu() -> Machine:
+    """Memory and GPU. Starts a process and waits for it: not for the UI's loop."""
+    command = _query()
+    if command is None:
+        return machine()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        name, _, mebibytes = done.stdout.splitlines()[0].rpartition(",")
+        return Machine(machine().memory, int(mebibytes) << 20, name.strip())
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        return machine()
+
+
+def _query() -> list[str] | None:
+    """The question, about the first GPU that PyTorch would see; None where there is none to ask."""
+    program = shutil.which("nvidia-smi")
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if program is None or seen in ("", "-1"):
+        return None
+    fields = [program, "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
+    return fields if seen is None else [*fields, f"--id={seen.split(',')[0]}"]
