@@ -78,7 +78,7 @@ def sample(
         )
     probabilities, ids = _choices(logits, top.values, top.indices, settings)
     place = _draw(probabilities, random)
-    chosen = int(ids[place])
+    chosen = place if ids is None else int(ids[place])
     raw = torch.softmax(logits, 0)
     ahead = top.values if logits[chosen] >= top.values[-1] else logits
     return Draw(
@@ -92,10 +92,10 @@ def sample(
 
 
 def _candidates(
-    best: Tensor, raw: Tensor, probabilities: Tensor, ids: Tensor, tokenizer: Tokenizer
+    best: Tensor, raw: Tensor, probabilities: Tensor, ids: Tensor | None, tokenizer: Tokenizer
 ) -> tuple[Candidate, ...]:
     """The likeliest tokens, best first, each with the probability that the draw gave it."""
-    if len(ids) == len(raw):  # in the order of their ids
+    if ids is None:  # in the order of their ids
         used = dict(zip(best.tolist(), probabilities[best].tolist(), strict=True))
     else:  # the likeliest first, but equal ones in any order
         some = 4 * CANDIDATES
@@ -120,8 +120,8 @@ def _draw(probabilities: Tensor, random: torch.Generator) -> int:
 
 def _choices(
     logits: Tensor, values: Tensor, indices: Tensor, settings: Settings
-) -> tuple[Tensor, Tensor]:
-    """Probabilities that sum to 1 and their ids: of all V in order, else the likeliest first.
+) -> tuple[Tensor, Tensor | None]:
+    """Probabilities that sum to 1 and their ids, the likeliest first; None: all of them in order.
 
     `values` and `indices` are the largest logits, at least top_k of them.
     """
@@ -135,7 +135,7 @@ def _choices(
     else:
         probabilities = torch.softmax((logits - values[0]) / heat, 0)
         if settings.top_p is None:
-            return probabilities, torch.arange(k)
+            return probabilities, None
         probabilities, ids = _likeliest(probabilities, settings.top_p)
     if settings.top_p is not None:
         before = probabilities.cumsum(0) - probabilities

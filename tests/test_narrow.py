@@ -1,0 +1,117 @@
+"""Weights in fewer bits: close to what they were, the same by every way, their cost told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from shakegpt import checkpoint, cli, narrow
+from shakegpt.checkpoint import POCKET
+from shakegpt.decode import Window
+from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT
+from shakegpt.narrow import FEW, Bf16, Bits, Int8, losses
+from shakegpt.narrow_cost import narrow_and_measure
+from shakegpt.tokenizer import Tokenizer
+from tests.tiny import play, random_model
+
+BITS: list[Bits] = ["bf16", "int8"]
+TOKENIZER = Tokenizer(POCKET)
+IDS = torch.tensor(TOKENIZER.encode(play())[: 4 * 128 + 1])
+
+
+def pocket(bits: Bits | None = None) -> GPT:
+    model = checkpoint.load(POCKET).eval()
+    if bits is not None:
+        narrow.narrow(model, bits)
+    return model
+
+
+@pytest.fixture(scope="module")
+def exact() -> torch.Tensor:
+    return losses(pocket(), IDS[:-1].view(4, 128), IDS[1:].view(4, 128))
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_pocket_loses_next_to_nothing(bits: Bits, exact: torch.Tensor) -> None:
+    found = losses(pocket(bits), IDS[:-1].view(4, 128), IDS[1:].view(4, 128))
+    assert abs(float((found - exact).mean())) < 0.01
+    assert 0 < float((found - exact).abs().mean()) < 0.05, "or nothing was narrowed at all"
+
+
+def test_the_losses_of_a_model_as_it_is_are_its_own(exact: torch.Tensor) -> None:
+    with torch.inference_mode():
+        logits = pocket()(IDS[:-1].view(4, 128))
+    own = torch.nn.functional.cross_entropy(logits.flatten(0, 1), IDS[1:], reduction="none")
+    assert torch.allclose(exact.flatten(), own, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", BITS)
+@torch.inference_mode()
+def test_one_token_at_a_time_is_the_whole_text(bits: Bits) -> None:
+    model, whole = pocket(bits), pocket()
+    window, text = Window(model, TOKENIZER.n_vocab), IDS[:40].tolist()
+    for end in (30, 31, 32, 40):  # a prompt, one token, one more, several
+        found = window.predict(text[:end]).log_softmax(0).exp()
+        wanted = whole(torch.tensor([text[:end]]))[0, -1].softmax(0)
+        assert float((found - wanted).abs().sum()) < 0.08, end
+
+
+@torch.inference_mode()
+def test_int8_rounds_to_the_nearest_of_255_steps_of_each_row() -> None:
+    weight = torch.randn(40, 24, generator=torch.Generator().manual_seed(1))
+    weight *= torch.logspace(-6, 3, 40).unsqueeze(1)
+    weight[7] = 0
+    matrix = Int8(weight)
+    error = (matrix.row(torch.arange(40)) - weight).abs()
+    step = weight.abs().amax(1, keepdim=True) / 127
+    assert bool((error <= 0.75 * step + 1e-12).all())  # half a step, and the scale's own rounding
+    assert bool((matrix.row(torch.tensor([7])) == 0).all())
+
+
+@pytest.mark.parametrize("kind", [Int8, Bf16])
+@torch.inference_mode()
+def test_few_rows_and_many_are_multiplied_alike(kind: type[Int8 | Bf16]) -> None:
+    random = torch.Generator().manual_seed(1)
+    weight, x = torch.randn(64, 32, generator=random), torch.randn(3 * FEW, 32, generator=random)
+    matrix = kind(weight)
+    whole = matrix(x)
+    assert torch.allclose(whole[:2], matrix(x[:2]), rtol=0.02, atol=0.05)
+    assert torch.allclose(whole, x @ weight.t(), rtol=0.02, atol=0.3)
+
+
+@torch.inference_mode()
+def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
+    x = torch.ones(2, 8)
+    packed = Bf16(weight)(x)
+    monkeypatch.setattr(narrow, "has_onednn", lambda: False)
+    assert torch.allclose(Bf16(weight)(x), packed, rtol=0.01, atol=0.05)
+
+
+def test_int8_is_for_cpus() -> None:
+    with torch.device("meta"):
+        model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9).to("meta")
+    with pytest.raises(ShakegptError, match=r"--dtype int8 is for CPUs: .* meta"):
+        narrow.narrow(model, "int8")
+
+
+def test_the_cost_is_measured_on_the_text(text_file: Path) -> None:
+    said = narrow_and_measure(pocket(), TOKENIZER, (str(text_file),), "int8")
+    before, after = (float(said.split(" -> ")[k].split()[0 if k else -1]) for k in (0, 1))
+    assert abs(after - before) < 0.05 and 2 < before < 12
+    assert " tokens of " in said and "+-" in said
+
+
+def test_without_the_text_it_says_that_nothing_was_measured(tmp_path: Path) -> None:
+    said = narrow_and_measure(pocket(), TOKENIZER, (str(tmp_path / "gone.txt"),), "bf16")
+    assert "not measured" in said and "gone.txt" in said
+
+
+def test_the_verb_says_the_cost_before_it_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--dtype", "int8", "--max-new-tokens", "3", "--prompt", "ROMEO:"]
+    assert cli.main(["sample", "pocket", *flags]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("ROMEO:") and err.startswith("shakegpt: weights in int8")
