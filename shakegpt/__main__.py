@@ -1,7 +1,17 @@
 """`python -m shakegpt` is `shakegpt`."""
 
+import signal
 import sys
 
-from shakegpt.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """The command line. Ctrl-C before it is there ends the process in silence."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from shakegpt import cli
+
+    signal.signal(signal.SIGINT, handler)
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,7 +6,9 @@ import difflib
 import gc
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -103,7 +105,8 @@ def _nearest(word: str, known: Any) -> str:
 
 def _parse(kind: type[T], verb: str, arguments: list[str], default: T | None = None) -> T:
     """The dataclass that the flags describe; leaves with 2 and an explanation when they don't."""
-    import tyro
+    with setting_up():
+        import tyro
 
     more: dict[str, Any] = {} if default is None else {"default": default}
     description = (kind.__doc__ or "").splitlines()[0]
@@ -181,19 +184,24 @@ def _resume(asked: ResumeArguments) -> int:
 
 @contextmanager
 def setting_up() -> Iterator[None]:
-    """Import what is heavy: it stays, and to look for what could go takes a tenth of its time."""
+    """Import what is heavy. Ctrl-C meanwhile ends the process by the signal: some extension modules
+    crash when an exception comes in the middle of their import. All of it stays, so looking for
+    garbage among it would only take time, a tenth of the whole.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL) if ours else None
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
         gc.enable()
+        if ours:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _shown(job: Callable[[Any], Path], past: History | None = None) -> int:
     """Run a training under the console that suits, which knows its past; returns the exit code."""
-    import signal
-
     from shakegpt.console import console
     from shakegpt.driver import Stopped
 

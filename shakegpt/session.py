@@ -27,10 +27,11 @@ from shakegpt.model import GPT
 from shakegpt.parts import Parts, initial_model, prepare, saved_model
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt.runs import new_run_dir, require_unused
+from shakegpt.texts import is_pipe
 from shakegpt.trouble import sentences
 
 STDIN_COPY = "text.txt"
-"""In the run directory: what came by standard input, which nobody could give a second time."""
+"""In the run directory: what came by a pipe, which nobody could give a second time."""
 
 
 class Silent:
@@ -165,8 +166,8 @@ def _claim(parts: Parts) -> Path:
 
 
 def _keep_stdin(parts: Parts, run: Path) -> Parts:
-    """Copy a text from standard input into the run, and name the copy: a resume reads it again."""
-    if "-" not in parts.config.dataset:
+    """Copy a text from a pipe into the run, and name the copy: a resume reads it again."""
+    if not any(map(is_pipe, parts.config.dataset)):
         return parts
     copy = (run / STDIN_COPY).absolute()
     checkpoint.replace_file(copy, parts.dataset.text.content.encode())

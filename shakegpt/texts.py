@@ -59,12 +59,20 @@ def load_text(names: Iterable[str]) -> Text:
 
 
 def require(names: Iterable[str]) -> None:
-    """Raise ShakegptError for what `load_text` cannot read; standard input is left for it."""
+    """Raise ShakegptError for what `load_text` cannot read; pipes, read once only, are left to it."""
     for name in names:
         if name == "plays":
             files()
-        elif name != "-":
+        elif not is_pipe(name):
             _contents(name)
+
+
+def is_pipe(name: str) -> bool:
+    """Whether a text of this name can be read only once."""
+    path = Path(name)
+    with suppress(OSError):  # a name too long for a path gets its sentence when it is read
+        return name == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+    return False
 
 
 def _short(name: str) -> str:
