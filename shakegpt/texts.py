@@ -59,7 +59,7 @@ def load_text(names: Iterable[str]) -> Text:
 
 
 def require(names: Iterable[str]) -> None:
-    """Raise ShakegptError for what `load_text` cannot read; pipes, read once only, are left to it."""
+    """Raise ShakegptError for what `load_text` cannot read; a pipe, read once, is left to it."""
     for name in names:
         if name == "plays":
             files()
