@@ -52,8 +52,9 @@ def seal(folder: Path, sums: Mapping[str, list[str]]) -> None:
     """Write which sums the files of `folder` have; those not named keep theirs."""
     known = _known(folder) or {}
     if known | dict(sums) != known:
-        text = json.dumps({"sha256": known | dict(sums)}, indent=2, sort_keys=True)
-        replace_file(folder / SUMS, text.encode() + b"\n")
+        all_of_them = known | dict(sums)
+        content = {"sha256": all_of_them, "of_these": _sum_of(all_of_them)}
+        replace_file(folder / SUMS, json.dumps(content, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def sums_of(folder: Path, name: str) -> list[str]:
@@ -112,7 +113,11 @@ def _known(folder: Path) -> Sums | None:
     except (OSError, ValueError, RecursionError):
         return None
     sums = raw.get("sha256") if isinstance(raw, dict) else None
-    return sums if _is_sums(sums) else None
+    return sums if _is_sums(sums) and raw.get("of_these") == _sum_of(sums) else None
+
+
+def _sum_of(sums: Sums) -> str:
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
 
 def _is_sums(sums: object) -> bool:

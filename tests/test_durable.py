@@ -66,6 +66,16 @@ def test_a_kill_leaves_no_litter_for_ever(folder: Path) -> None:
     assert not list(folder.glob(".*"))
 
 
+def test_every_flipped_bit_of_the_sums_is_found(folder: Path) -> None:
+    data = (folder / SUMS).read_bytes()
+    for at in range(0, len(data), 7):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << at % 8
+        (folder / SUMS).write_bytes(flipped)
+        with pytest.raises(ShakegptError, match=f"{SUMS} cannot be read|does not match"):
+            trusted(folder, "config.json")
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"sha256": {"config.json": 5}}', "\0"])
 def test_sums_that_are_none_are_named(folder: Path, text: str) -> None:
     (folder / SUMS).write_text(text)
