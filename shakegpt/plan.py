@@ -13,6 +13,7 @@ from pathlib import Path
 from shakegpt import events
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.wording import size
 
 PROCESS = 400 << 20
 """Resident bytes of a Python process with torch imported and its allocator warm."""
@@ -68,11 +69,15 @@ def disk(n_params: int) -> int:
     return (3 * 12 + 2 * 4) * n_params
 
 
-def require_room(run: Path, n_params: int) -> None:
-    """Raise ShakegptError when the disk of `run` has less room than the run needs."""
-    needed, free = disk(n_params), shutil.disk_usage(run).free
+def require_room(run: Path, n_params: int, *, begun: bool = False) -> None:
+    """Raise ShakegptError when the disk of `run` has less room than the run needs.
+
+    One that has `begun` needs a state and a model more; what they replace goes when they are whole.
+    """
+    needed, free = (12 + 4) * n_params if begun else disk(n_params), shutil.disk_usage(run).free
     if free < needed:
         raise ShakegptError(
-            f"the disk of {run} has {free / 1e9:.1f} GB free and the run needs {needed / 1e9:.1f} "
-            "GB for its states and model: make room, or put --out-dir on another disk"
+            f"the disk of {run} has {size(free)} free and the run needs {size(needed)} for its "
+            f"states and model: make room, or {'move it to' if begun else 'put --out-dir on'} "
+            "another disk"
         )

@@ -132,6 +132,7 @@ def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
     parts = prepare(config, scratch, run)
     assert began is not None
     _require_same(parts, began)
+    plan.require_room(run, parts.shape.n_params, begun=True)
     return parts
 
 
