@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from sampling import bench_sampling
-from start import bench_start
-from training import bench_training
+
+MEASUREMENTS = {"start": "start", "train": "training", "sample": "sampling"}
+"""What --only may name, and the module with a function bench_<module> for it."""
 
 
 def main() -> None:
@@ -24,18 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="speed of shakegpt beside nanoGPT, transformers")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
-    parser.add_argument("--only", choices=["train", "sample", "start"], help="one measurement")
+    parser.add_argument("--only", choices=list(MEASUREMENTS), help="one measurement")
     asked = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch")
     print(f"{torch.__version__}; 124M, float32, random weights\n")
-    jobs: dict[str, Callable[[Path | None, int], None]] = {
-        "start": bench_start,
-        "train": bench_training,
-        "sample": bench_sampling,
-    }
-    for name, job in jobs.items():
+    for name, module in MEASUREMENTS.items():
         if asked.only in (None, name):
-            job(asked.nanogpt, asked.rounds)
+            measure = getattr(importlib.import_module(module), f"bench_{module}")
+            measure(asked.nanogpt, asked.rounds)
             gc.collect()
 
 
