@@ -23,6 +23,7 @@ from shakegpt.durable import replace_file as replace_file
 from shakegpt.durable import seal, sha256, sums_of, trusted
 from shakegpt.durable import settle as settle
 from shakegpt.errors import ShakegptError
+from shakegpt.lora import merged
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.shape import WEIGHTS as WEIGHTS
 from shakegpt.shape import read_config as read_config
@@ -106,7 +107,7 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
 
     The weights come last and are replaced whole: a reader never sees half a checkpoint.
     """
-    weights = {name: p.detach().cpu() for name, p in model.named_parameters()}
+    weights = {name: tensor.cpu() for name, tensor in merged(model)}
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
         part = folder / f".{WEIGHTS}.part"

@@ -12,6 +12,7 @@ from typing import Literal
 from shakegpt import rules
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Weights = Literal["float32", "bf16", "int8"]
 
@@ -66,6 +67,16 @@ class FinetuneConfig:
     """Largest gradient norm; larger ones are scaled down to it. None: no clipping."""
     dropout: float = 0.0
     """Share of activations dropped while training. Try 0.1 against overfitting in long runs."""
+
+    lora_rank: int | None = None
+    """Learn only a change of this rank beside some matrices (LoRA) and leave the model as it is:
+    less memory, another curve; 8 is usual, at a ten times higher rate. None: learn all weights."""
+    lora_alpha: float = 16.0
+    """With --lora-rank: the change counts alpha / rank times."""
+    lora_dropout: float = 0.0
+    """With --lora-rank: share of the change's inputs dropped while training."""
+    lora_targets: tuple[Matrix, ...] = ("attn.c_attn",)
+    """With --lora-rank: the matrices of each block that get a change."""
 
     n_layer: int = 6
     """Blocks, with --init-from scratch only."""

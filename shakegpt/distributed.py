@@ -20,6 +20,7 @@ import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 from torch.nn.parallel import DistributedDataParallel
 
 from shakegpt import events, launch
@@ -199,11 +200,31 @@ def join() -> Iterator[Team]:
     if on_gpu:
         torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())
     # what is decided goes over gloo, so that no GPU has to wait for it
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
-    team = Team(dist.get_rank(), dist.get_world_size())
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    rank, size = launch.rank(), launch.processes()
+    dist.init_process_group(backend, store=_meeting_place(rank, size), rank=rank, world_size=size)
+    team = Team(rank, size)
     team.token = team.told(os.urandom(8).hex())
     yield team
     dist.destroy_process_group()  # not after a failure: it could wait for those who are lost
+
+
+def store() -> Any:
+    """A connection to what the launcher keeps for its processes to find each other."""
+    hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and launch.rank() == 0
+    where = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    return TCPStore(*where, is_master=hosts and not dist.is_initialized(), wait_for_workers=False)
+
+
+def _meeting_place(rank: int, size: int) -> Any:
+    """A corner of the store of this attempt's own.
+
+    A launcher that restarts its processes keeps the store, and in it the addresses of the dead.
+    """
+    common, attempt = store(), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    name = f"shakegpt/{attempt}/{size}"
+    round_ = (common.add(name, 1) - 1) // size
+    return PrefixStore(f"{name}/{round_}", common)
 
 
 def lost(error: BaseException) -> bool:

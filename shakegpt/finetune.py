@@ -165,7 +165,7 @@ class Finetuning:
 
     def batch(self, iteration: int, micro_step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a micro-batch, (B, T) each, on the device."""
-        if self.config.dropout > 0:  # which activations drop is a function of the place, too
+        if max(self.config.dropout, self.config.lora_dropout) > 0:  # a function of the place, too
             torch.manual_seed(mix(self.config.seed + self.share.part, iteration, micro_step))
         mine = self.share.of(self.windows(iteration, micro_step))
         x, y = as_tensors(self.dataset.train, mine)

@@ -7,14 +7,14 @@ however long its computation, and they leave together at the next point where al
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
+from shakegpt import distributed
 from shakegpt.control import Request
 from shakegpt.distributed import Team
 from shakegpt.driver import POLL_SECONDS, Driver, Log, Stopped
@@ -32,10 +32,7 @@ class LockstepDriver(Driver):
         """As `Driver`; only the first process of `team` listens to control.jsonl."""
         super().__init__(log, run, signals=signals)
         self._team, self._told = team, False
-        client = TCPStore(
-            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False
-        )
-        self._store = PrefixStore(f"shakegpt/{team.token}", client)
+        self._store = PrefixStore(f"shakegpt/{team.token}", distributed.store())
 
     def check(self, meanwhile: Callable[[], object] | None = None) -> None:
         """As `Driver.check`, for all: they wait together, and raise Stopped together."""

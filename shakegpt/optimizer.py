@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from shakegpt.config import FinetuneConfig
+from shakegpt.lora import trained
 from shakegpt.model import GPT
 
 
@@ -67,7 +68,7 @@ class AdamW:
 
 def make_optimizer(model: GPT, config: FinetuneConfig) -> torch.optim.Optimizer:
     """Fused AdamW; weight decay on matrices only, not on biases and LayerNorms."""
-    parameters = list(model.parameters())
+    parameters = list(trained(model).values())
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from shakegpt import checkpoint, state
+from shakegpt import checkpoint, lora, state
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset
 from shakegpt.device import Place, choose, keep_freed_memory
@@ -109,15 +109,20 @@ def initial_model(parts: Parts) -> GPT:
     """The weights of iteration 0: those of the checkpoint, or fresh ones from the seed."""
     if parts.config.init_from != "scratch":
         source = checkpoint.find(parts.config.init_from)
-        return checkpoint.load(source.folder, parts.config.dropout)
-    model = _empty(parts)
-    model.to_empty(device="cpu")
-    model.initialize(torch.Generator().manual_seed(parts.config.seed))
-    return model
+        model = checkpoint.load(source.folder, parts.config.dropout)
+    else:
+        model = _empty(parts)
+        model.to_empty(device="cpu")
+        model.initialize(torch.Generator().manual_seed(parts.config.seed))
+    return lora.adapt(model, parts.config) if parts.config.lora_rank else model
 
 
 def saved_model(parts: Parts, found: Path) -> GPT:
     """The weights of a saved state, mapped from its file."""
+    if parts.config.lora_rank:
+        model = initial_model(parts)
+        state.take_adapters(found, model)
+        return model
     model = _empty(parts)
     state.assign_weights(found, model)
     return model

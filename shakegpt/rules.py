@@ -82,6 +82,17 @@ def _one_of(*choices: str) -> Rule:
     return rule
 
 
+def _some_of(*choices: str) -> Rule:
+    """At least one of `choices`, none twice."""
+
+    def rule(name: str, value: Any) -> None:
+        found = [choice for choice in choices if isinstance(value, tuple) and choice in value]
+        if not found or len(found) < len(value):
+            raise _refuse(name, value, "some of " + ", ".join(choices))
+
+    return rule
+
+
 def _switch(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise _refuse(name, value, "the flag alone, or its --no- form")
@@ -115,6 +126,10 @@ RULES: dict[str, Rule] = {
     "beta2": _number(0, 0.999999),
     "grad_clip": _number(0, math.inf, above=True, optional=True),
     "dropout": _number(0, 0.99),
+    "lora_rank": _number(1, 4096, optional=True, whole=True),
+    "lora_alpha": _number(0, 100_000, above=True),
+    "lora_dropout": _number(0, 0.99),
+    "lora_targets": _some_of("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
     "n_layer": _number(1, 1000, whole=True),
     "n_head": _number(1, 1000, whole=True),
     "n_embd": _number(1, 100_000, whole=True),

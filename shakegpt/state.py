@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from shakegpt import checkpoint
+from shakegpt import checkpoint, lora
 from shakegpt.errors import ShakegptError
+from shakegpt.lora import trained
 from shakegpt.model import GPT
 from shakegpt.trouble import writing
 
@@ -44,11 +45,13 @@ class Position:
     iteration: int
     loss_scale: float | None = None
     """Of float16 training, else None."""
+    base: str | None = None
+    """With LoRA, the fingerprint of the frozen model: the state holds what is beside it alone."""
 
 
 def save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
     """Write a state into `folder` (state/ of a run) and drop those that are too old."""
-    with writing(folder.parent, sum(12 * p.numel() for p in model.parameters())):
+    with writing(folder.parent, sum(12 * p.numel() for p in trained(model).values())):
         return _save(folder, model, optimizer, position)
 
 
@@ -58,9 +61,10 @@ def _save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: 
     part = folder / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    save_file({n: p.detach().cpu() for n, p in model.named_parameters()}, part / _WEIGHTS)
+    save_file({n: p.detach().cpu() for n, p in trained(model).items()}, part / _WEIGHTS)
     save_file(_moments(model, optimizer), part / _OPTIMIZER)
     sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
+    position = replace(position, base=lora.fingerprint(model))
     manifest = json.dumps({"position": asdict(position), "sha256": sums}, indent=2)
     checkpoint.replace_file(part / _MANIFEST, manifest.encode())
     for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
@@ -120,25 +124,35 @@ def _complaint(path: Path) -> str | None:
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
 
 
+def position(path: Path) -> Position:
+    """Where the run stood that left the state at `path`."""
+    return Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
+
+
 def load(path: Path, model: GPT, optimizer: torch.optim.Optimizer) -> Position:
     """Put a state that `newest_whole` found into `model` and `optimizer`.
 
     The weights of `model` (on the meta device or not) are replaced, mapped from the file.
     """
-    position = Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
+    found = position(path)
     moments = _read(path / _OPTIMIZER)
-    for name, p in model.named_parameters():
+    for name, p in trained(model).items():
         optimizer.state[p] = {
-            "step": torch.tensor(float(position.iteration), device=_step_device(p)),
+            "step": torch.tensor(float(found.iteration), device=_step_device(p)),
             "exp_avg": moments[f"exp_avg.{name}"].to(p.device),
             "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(p.device),
         }
-    return position
+    return found
 
 
 def assign_weights(path: Path, model: GPT) -> None:
     """Give `model` the weights of the state at `path`, mapped, not copied."""
     checkpoint.assign(model, path, [path / _WEIGHTS])
+
+
+def take_adapters(path: Path, model: GPT) -> None:
+    """Give an adapted `model` the adapters of the state at `path`. Raises ShakegptError."""
+    lora.take(model, _read(path / _WEIGHTS), position(path).base)
 
 
 def _step_device(p: Tensor) -> str:
@@ -147,7 +161,7 @@ def _step_device(p: Tensor) -> str:
 
 def _moments(model: GPT, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     moments: dict[str, Tensor] = {}
-    for name, p in model.named_parameters():
+    for name, p in trained(model).items():
         kept: dict[str, Any] = optimizer.state.get(p, {})
         for key in ("exp_avg", "exp_avg_sq"):
             moments[f"{key}.{name}"] = kept[key].cpu() if key in kept else torch.zeros_like(p.data)
