@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from shakegpt.session import finetune
 from tests.commands import Commands
-from tests.tiny import play
+from tests.tiny import play, tiny_config
 
 torch.set_num_threads(1)  # tiny tensors gain nothing from more, and tests run side by side
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
@@ -42,6 +43,12 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "play.txt"
     path.write_text(play(), "utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+    """A finished run that nobody changes: 6 iterations of 2 micro-steps, evaluated at 0, 3, 6."""
+    return finetune(tiny_config(text_file, tmp_path_factory.mktemp("runs") / "run"))
 
 
 @pytest.fixture(scope="session")

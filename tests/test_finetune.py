@@ -5,43 +5,25 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-
 from shakegpt import checkpoint, events
 from shakegpt import finetune as loop
 from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.control import Request, send
-from shakegpt.driver import Stopped
-from shakegpt.errors import ShakegptError
-from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Progress, Sample, Step, Token
+from shakegpt.events import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
 from shakegpt.history import History
-from shakegpt.model import GPT
 from shakegpt.optimizer import learning_rate, make_optimizer
 from shakegpt.runlog import LOG_NAME, read
-from shakegpt.session import finetune, resume
-from shakegpt.tokenizer import Tokenizer
-from tests.tiny import Listener, copy_vocabulary, random_model, tiny_config
+from shakegpt.session import finetune
+from tests.tiny import Listener, kinds, random_model, tiny_config
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
-    """A finished run: 6 iterations of 2 micro-steps, evaluated at 0, 3 and 6."""
-    return finetune(tiny_config(text_file, tmp_path_factory.mktemp("runs") / "run"))
-
-
-@pytest.fixture(scope="module")
-def records(run: Path) -> list[events.Event]:
-    found, problems = read(run / LOG_NAME)
+def records(tiny_run: Path) -> list[events.Event]:
+    found, problems = read(tiny_run / LOG_NAME)
     assert not problems
     return found
-
-
-def kinds(records: list[events.Event], kind: type[Any]) -> list[Any]:
-    return [e for e in records if isinstance(e, kind)]
 
 
 def test_six_iterations_are_six_updates(records: list[events.Event]) -> None:
@@ -104,11 +86,11 @@ def test_samples_are_whole(records: list[events.Event]) -> None:
         assert "".join(text for _, text in view.start.prompt_tokens) == "ROMEO:"
 
 
-def test_the_header_tells_all(run: Path, records: list[events.Event]) -> None:
+def test_the_header_tells_all(tiny_run: Path, records: list[events.Event]) -> None:
     header = records[0]
     assert isinstance(header, events.Run)
-    assert header.run_id == run.name and header.seed == 1337 and header.threads == 1
-    assert header.model.n_params == checkpoint.read_config(run / "model").n_params
+    assert header.run_id == tiny_run.name and header.seed == 1337 and header.threads == 1
+    assert header.model.n_params == checkpoint.read_config(tiny_run / "model").n_params
     assert (header.device, header.dtype) == ("cpu", "float32") and header.dtype_reason
     assert {"shakegpt", "torch", "python"} <= header.versions.keys()
     assert header.memory.total > 1 << 28 and header.seconds is not None
@@ -133,8 +115,8 @@ def test_the_end_is_the_last_word(records: list[events.Event]) -> None:
     assert end.wall_seconds > 0
 
 
-def test_the_run_directory_holds_what_it_should(run: Path) -> None:
-    found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+def test_the_run_directory_holds_what_it_should(tiny_run: Path) -> None:
+    found = {str(path.relative_to(tiny_run)) for path in tiny_run.rglob("*") if path.is_file()}
     model = {"config.json", "generation_config.json", "merges.txt", "model.safetensors"}
     model |= {"tokenizer_config.json", "vocab.json", "sha256.json"}
     state = {"manifest.json", "optimizer.safetensors", "weights.safetensors"}
@@ -145,12 +127,12 @@ def test_the_run_directory_holds_what_it_should(run: Path) -> None:
     }
 
 
-def test_checkpoints_say_their_size_and_place(run: Path, records: list[events.Event]) -> None:
+def test_checkpoints_say_their_size_and_place(tiny_run: Path, records: list[events.Event]) -> None:
     for event in kinds(records, Checkpoint):
-        path = run / event.path
+        path = tiny_run / event.path
         assert path.is_dir() and event.bytes > 4 * 4096 * 32
     last = kinds(records, Checkpoint)[-1]
-    assert last.bytes == (run / "model/model.safetensors").stat().st_size
+    assert last.bytes == (tiny_run / "model/model.safetensors").stat().st_size
 
 
 def test_the_best_model_is_kept_not_the_last(tmp_path: Path, text_file: Path) -> None:
@@ -175,6 +157,33 @@ def test_evaluation_and_samples_change_no_training(tmp_path: Path, text_file: Pa
         finetune(config, log)
         losses.append([e.loss for e in kinds(log.records, Step)])
     assert losses[0] == losses[1]
+
+
+def test_every_micro_step_drops_other_activations(tmp_path: Path) -> None:
+    """On a text of one window, so that nothing else can make their losses differ."""
+    text = tmp_path / "short.txt"
+    text.write_text("To be, or not to be: that is the question"[:37])
+    losses = []
+    for n, changes in enumerate(({}, {"dropout": 0.5}, {"dropout": 0.5, "seed": 1})):
+        log = Listener()
+        still = {"tokenizer": "char", "learning_rate": 1e-30, "weight_decay": 0.0, "batch_size": 1}
+        config = tiny_config(text, tmp_path / str(n), **still, max_new_tokens=0, **changes)
+        finetune(config, log)
+        losses.append([e.loss for e in kinds(log.records, Progress)])
+    assert len(set(losses[0])) == 1 and len(losses[0]) == 12
+    assert len(set(losses[1])) == 12 and losses[2] != losses[1]
+
+
+def test_nothing_is_dropped_when_the_model_is_measured(tmp_path: Path, text_file: Path) -> None:
+    values = []
+    for n, dropout in enumerate((0.0, 0.9)):
+        log = Listener()
+        config = tiny_config(text_file, tmp_path / str(n), dropout=dropout, max_iters=0)
+        finetune(config, log)
+        values.append(
+            (kinds(log.records, Eval)[0].val_loss, kinds(log.records, events.SampleEnd)[0].text)
+        )
+    assert values[0] == values[1]
 
 
 def test_accumulation_adds_up_to_one_batch(tmp_path: Path, text_file: Path) -> None:
@@ -214,217 +223,6 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert rates[8] == pytest.approx(0.55), "half-way along the cosine"
     assert rates[13:] == pytest.approx([0.1] * 4)
     assert rates[4:14] == sorted(rates[4:14], reverse=True)
-
-
-def poisoned(text: Path, folder: Path) -> FinetuneConfig:
-    """A run from a checkpoint with an embedding that is not a number, of a rare token."""
-    vocabulary = Tokenizer(POCKET)
-    model = random_model(
-        n_layer=1, n_head=2, n_embd=16, block_size=32, vocab_size=vocabulary.n_vocab
-    )
-    start = copy_vocabulary(folder / "start")
-    checkpoint.save(model, start, vocabulary, 0)
-    (start / "sha256.json").unlink()  # it is spoiled on purpose
-    return tiny_config(text, folder / "run", init_from=str(start), block_size=None)
-
-
-def test_a_loss_that_is_no_number_stops_before_the_update(
-    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trunk, calls = GPT.trunk, 0
-
-    def failing(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
-        nonlocal calls
-        x = trunk(self, *args, **kwargs)
-        if self.training:
-            calls += 1
-        return x * math.nan if calls == 8 else x  # micro-step 2 of iteration 4
-
-    monkeypatch.setattr(GPT, "trunk", failing)
-    log, run = Listener(), tmp_path / "run"
-    with pytest.raises(ShakegptError) as failed:
-        finetune(tiny_config(text_file, run), log)
-    sentence = str(failed.value)
-    assert failed.value.exit_code == 1
-    assert "iteration 4, micro-step 2" in sentence and "window" in sentence
-    assert "state of iteration 3 is kept" in sentence
-    assert kinds(log.records, Step)[-1].iteration == 3
-    assert kinds(log.records, Progress)[-1].loss is None or math.isnan(
-        kinds(log.records, Progress)[-1].loss
-    )
-    written = kinds(read(run / LOG_NAME)[0], Progress)[-1]
-    assert (written.iteration, written.micro_step, written.loss) == (4, 2, None)
-    end = kinds(log.records, End)[0]
-    assert (end.status, end.iteration) == ("failed", 3) and end.reason == sentence
-    monkeypatch.undo()
-    whole = Listener()
-    resume(run, log=whole)
-    assert kinds(whole.records, Step)[-1].iteration == 6
-
-
-def test_a_gradient_that_is_no_number_stops_before_the_update(
-    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_, **__: torch.tensor(math.inf))
-    log = Listener()
-    with pytest.raises(ShakegptError, match=r"gradient's norm is inf in iteration 1"):
-        finetune(tiny_config(text_file, tmp_path / "run"), log)
-    assert not kinds(log.records, Step)
-
-
-def test_a_model_of_no_numbers_fails_with_a_sentence(tmp_path: Path, text_file: Path) -> None:
-    config = poisoned(text_file, tmp_path)
-    from safetensors.torch import load_file, save_file
-
-    path = tmp_path / "start/model.safetensors"
-    save_file({n: t * math.nan for n, t in load_file(path).items()}, path)
-    log = Listener()
-    with pytest.raises(ShakegptError, match="not finite numbers"):
-        finetune(config, log)
-    assert kinds(log.records, End)[0].status == "failed"
-    found, problems = read(tmp_path / "run" / LOG_NAME)
-    assert not problems and kinds(found, Eval)[0].val_loss is None
-
-
-def commanded(
-    text: Path, folder: Path, *requests: tuple[int, Request], **changes: Any
-) -> tuple[list[events.Event], BaseException | None]:
-    """The records of a run that is told each request when it has made that many updates.
-
-    The listener waits until the trainer's ears have heard it, so that its place is certain.
-    """
-    import threading
-
-    run, heard = folder / "run", threading.Event()
-    waiting = dict((k, [r for at, r in requests if at == k]) for k, _ in requests)
-
-    def listen(event: events.Event) -> None:
-        if isinstance(event, Command):
-            heard.set()
-        if isinstance(event, Step):
-            for request in waiting.pop(event.iteration, []):
-                heard.clear()
-                send(run, request)
-                assert heard.wait(10), f"{request} was not heard"
-
-    log = Listener(listen)
-    try:
-        finetune(tiny_config(text, run, **changes), log)
-    except (Stopped, ShakegptError) as error:
-        return log.records, error
-    return log.records, None
-
-
-def answers(records: list[events.Event]) -> list[tuple[str, str]]:
-    return [(e.verb, e.status) for e in kinds(records, Command)]
-
-
-def test_commands_are_carried_out_and_answered(tmp_path: Path, text_file: Path) -> None:
-    records, error = commanded(
-        text_file,
-        tmp_path,
-        (1, Request(verb="save")),
-        (1, Request(verb="evaluate")),
-        (2, Request(verb="sample", prompt="HAMLET:", max_new_tokens=3, temperature=0.0)),
-        (4, Request(verb="max_iters", max_iters=5)),
-    )
-    assert error is None
-    assert answers(records) == [
-        ("save", "accepted"),
-        ("evaluate", "accepted"),
-        ("save", "done"),
-        ("evaluate", "done"),
-        ("sample", "accepted"),
-        ("sample", "done"),
-        ("max_iters", "accepted"),
-        ("max_iters", "done"),
-    ]
-    assert [e.iteration for e in kinds(records, Eval)] == [0, 1, 3, 5]
-    asked = next(e for e in kinds(records, Sample) if e.asked)
-    assert (asked.iteration, asked.prompt, asked.settings.temperature) == (2, "HAMLET:", 0)
-    assert asked.settings.max_new_tokens == 3 and asked.settings.top_k == 200
-    assert kinds(records, Step)[-1].iteration == 5 == kinds(records, End)[0].iteration
-    assert [e.iteration for e in kinds(records, Checkpoint) if e.kind == "last"] == [1, 3, 5]
-
-
-def test_more_iterations_can_be_asked_for(tmp_path: Path, text_file: Path) -> None:
-    records, _ = commanded(text_file, tmp_path, (2, Request(verb="max_iters", max_iters=8)))
-    assert [e.iteration for e in kinds(records, Eval)] == [0, 3, 6, 8]
-    assert History().extend(records).max_iters == 8
-
-
-def test_a_limit_already_passed_ends_the_run_with_an_evaluation(
-    tmp_path: Path, text_file: Path
-) -> None:
-    records, _ = commanded(text_file, tmp_path, (4, Request(verb="max_iters", max_iters=2)))
-    end, history = kinds(records, End)[0], History().extend(records)
-    assert end.status == "finished"
-    assert kinds(records, Eval)[-1].iteration == end.iteration == history.iteration
-    assert history.max_iters == end.iteration
-
-
-def test_commands_that_make_no_sense_are_refused(tmp_path: Path, text_file: Path) -> None:
-    records, error = commanded(
-        text_file,
-        tmp_path,
-        (1, Request(verb="max_iters")),
-        (1, Request(verb="max_iters", max_iters=-5)),
-        (2, Request(verb="sample", temperature=-1.0)),
-        (3, Request(verb="sample", max_new_tokens=-2)),
-        (4, Request(verb="sample", top_p=7.0)),
-        (4, Request(verb="sample", seed=-1)),
-        tokenizer="char",
-        prompt="ROMEO:",
-    )
-    assert error is None
-    refused = [e for e in kinds(records, Command) if e.status == "refused"]
-    assert len(refused) == 6 and all(e.message for e in refused)
-    assert kinds(records, Step)[-1].iteration == 6
-
-
-def test_a_prompt_that_cannot_be_spelled_does_not_end_the_run(
-    tmp_path: Path, text_file: Path
-) -> None:
-    request = Request(verb="sample", prompt="¡Ω!")
-    records, error = commanded(text_file, tmp_path, (2, request), tokenizer="char")
-    assert error is None
-    assert answers(records) == [("sample", "accepted"), ("sample", "refused")]
-    assert "'" in kinds(records, Command)[-1].message
-
-
-def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
-    import threading
-
-    run = tmp_path / "run"
-    paused, phases = threading.Event(), []
-
-    def listen(event: events.Event) -> None:
-        if isinstance(event, Step) and event.iteration == 2:
-            send(run, Request(verb="pause"))
-            assert paused.wait(10)
-        if isinstance(event, Heartbeat):
-            phases.append(event.phase)
-        if isinstance(event, Command) and event.verb == "pause":
-            paused.set()
-            threading.Timer(0.4, send, (run, Request(verb="resume"))).start()
-
-    log = Listener(listen)
-    finetune(tiny_config(text_file, run), log)
-    assert answers(log.records) == [("pause", "done"), ("resume", "done")]
-    assert "paused" in phases
-    at = {e.verb: e.time for e in kinds(log.records, Command)}
-    during = [e for e in kinds(log.records, Step) if at["pause"] < e.time < at["resume"]]
-    assert not during and kinds(log.records, Step)[-1].iteration == 6
-
-
-def test_stop_saves_and_leaves(tmp_path: Path, text_file: Path) -> None:
-    records, stopped = commanded(text_file, tmp_path, (2, Request(verb="stop")))
-    assert isinstance(stopped, Stopped) and stopped.exit_code == 0
-    assert answers(records) == [("stop", "accepted"), ("stop", "done")]
-    end = kinds(records, End)[0]
-    assert (end.status, end.iteration) == ("stopped", 2)
-    assert (tmp_path / "run/state/000002/manifest.json").exists()
-    assert records[-1] is end
 
 
 def test_heartbeats_come_while_a_step_takes_long(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,12 @@ import torch
 from shakegpt import events
 from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
+from shakegpt.control import Request, send
+from shakegpt.driver import Stopped
+from shakegpt.errors import ShakegptError
+from shakegpt.events import Command, Step
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.session import finetune
 
 _LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
 again what light through window breaks it is east"""
@@ -95,6 +101,11 @@ def copy_vocabulary(folder: Path) -> Path:
     return folder
 
 
+def kinds(records: list[events.Event], kind: type[Any]) -> list[Any]:
+    """Those records that are of one kind."""
+    return [e for e in records if isinstance(e, kind)]
+
+
 class Listener:
     """A log that calls `heard` with each record, and keeps them."""
 
@@ -104,3 +115,30 @@ class Listener:
     def write(self, event: events.Event) -> None:
         self.records.append(event)
         self.heard(event)
+
+
+def commanded(
+    text: Path, folder: Path, *requests: tuple[int, Request], **changes: Any
+) -> tuple[list[events.Event], BaseException | None]:
+    """The records of a run that is told each request when it has made that many updates.
+
+    The listener waits until the trainer's ears have heard it, so that its place is certain.
+    """
+    run, heard = folder / "run", threading.Event()
+    waiting = dict((k, [r for at, r in requests if at == k]) for k, _ in requests)
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, Command):
+            heard.set()
+        if isinstance(event, Step):
+            for request in waiting.pop(event.iteration, []):
+                heard.clear()
+                send(run, request)
+                assert heard.wait(10), f"{request} was not heard"
+
+    log = Listener(listen)
+    try:
+        finetune(tiny_config(text, run, **changes), log)
+    except (Stopped, ShakegptError) as error:
+        return log.records, error
+    return log.records, None

@@ -1,0 +1,125 @@
+"""Commands to a trainer at work: each is carried out at its place, and answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shakegpt import events
+from shakegpt.control import Request, send
+from shakegpt.driver import Stopped
+from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Sample, Step
+from shakegpt.history import History
+from shakegpt.session import finetune
+from tests.tiny import Listener, commanded, kinds, tiny_config
+
+
+def answers(records: list[events.Event]) -> list[tuple[str, str]]:
+    return [(e.verb, e.status) for e in kinds(records, Command)]
+
+
+def test_commands_are_carried_out_and_answered(tmp_path: Path, text_file: Path) -> None:
+    records, error = commanded(
+        text_file,
+        tmp_path,
+        (1, Request(verb="save")),
+        (1, Request(verb="evaluate")),
+        (2, Request(verb="sample", prompt="HAMLET:", max_new_tokens=3, temperature=0.0)),
+        (4, Request(verb="max_iters", max_iters=5)),
+    )
+    assert error is None
+    assert answers(records) == [
+        ("save", "accepted"),
+        ("evaluate", "accepted"),
+        ("save", "done"),
+        ("evaluate", "done"),
+        ("sample", "accepted"),
+        ("sample", "done"),
+        ("max_iters", "accepted"),
+        ("max_iters", "done"),
+    ]
+    assert [e.iteration for e in kinds(records, Eval)] == [0, 1, 3, 5]
+    asked = next(e for e in kinds(records, Sample) if e.asked)
+    assert (asked.iteration, asked.prompt, asked.settings.temperature) == (2, "HAMLET:", 0)
+    assert asked.settings.max_new_tokens == 3 and asked.settings.top_k == 200
+    assert kinds(records, Step)[-1].iteration == 5 == kinds(records, End)[0].iteration
+    assert [e.iteration for e in kinds(records, Checkpoint) if e.kind == "last"] == [1, 3, 5]
+
+
+def test_more_iterations_can_be_asked_for(tmp_path: Path, text_file: Path) -> None:
+    records, _ = commanded(text_file, tmp_path, (2, Request(verb="max_iters", max_iters=8)))
+    assert [e.iteration for e in kinds(records, Eval)] == [0, 3, 6, 8]
+    assert History().extend(records).max_iters == 8
+
+
+def test_a_limit_already_passed_ends_the_run_with_an_evaluation(
+    tmp_path: Path, text_file: Path
+) -> None:
+    records, _ = commanded(text_file, tmp_path, (4, Request(verb="max_iters", max_iters=2)))
+    end, history = kinds(records, End)[0], History().extend(records)
+    assert end.status == "finished"
+    assert kinds(records, Eval)[-1].iteration == end.iteration == history.iteration
+    assert history.max_iters == end.iteration
+
+
+def test_commands_that_make_no_sense_are_refused(tmp_path: Path, text_file: Path) -> None:
+    records, error = commanded(
+        text_file,
+        tmp_path,
+        (1, Request(verb="max_iters")),
+        (1, Request(verb="max_iters", max_iters=-5)),
+        (2, Request(verb="sample", temperature=-1.0)),
+        (3, Request(verb="sample", max_new_tokens=-2)),
+        (4, Request(verb="sample", top_p=7.0)),
+        (4, Request(verb="sample", seed=-1)),
+        tokenizer="char",
+        prompt="ROMEO:",
+    )
+    assert error is None
+    refused = [e for e in kinds(records, Command) if e.status == "refused"]
+    assert len(refused) == 6 and all(e.message for e in refused)
+    assert kinds(records, Step)[-1].iteration == 6
+
+
+def test_a_prompt_that_cannot_be_spelled_does_not_end_the_run(
+    tmp_path: Path, text_file: Path
+) -> None:
+    request = Request(verb="sample", prompt="¡Ω!")
+    records, error = commanded(text_file, tmp_path, (2, request), tokenizer="char")
+    assert error is None
+    assert answers(records) == [("sample", "accepted"), ("sample", "refused")]
+    assert "'" in kinds(records, Command)[-1].message
+
+
+def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
+    import threading
+
+    run = tmp_path / "run"
+    paused, phases = threading.Event(), []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, Step) and event.iteration == 2:
+            send(run, Request(verb="pause"))
+            assert paused.wait(10)
+        if isinstance(event, Heartbeat):
+            phases.append(event.phase)
+        if isinstance(event, Command) and event.verb == "pause":
+            paused.set()
+            threading.Timer(0.4, send, (run, Request(verb="resume"))).start()
+
+    log = Listener(listen)
+    finetune(tiny_config(text_file, run), log)
+    assert answers(log.records) == [("pause", "done"), ("resume", "done")]
+    assert "paused" in phases
+    at = {e.verb: e.time for e in kinds(log.records, Command)}
+    during = [e for e in kinds(log.records, Step) if at["pause"] < e.time < at["resume"]]
+    assert not during and kinds(log.records, Step)[-1].iteration == 6
+
+
+def test_stop_saves_and_leaves(tmp_path: Path, text_file: Path) -> None:
+    records, stopped = commanded(text_file, tmp_path, (2, Request(verb="stop")))
+    assert isinstance(stopped, Stopped) and stopped.exit_code == 0
+    assert answers(records) == [("stop", "accepted"), ("stop", "done")]
+    end = kinds(records, End)[0]
+    assert (end.status, end.iteration) == ("stopped", 2)
+    assert (tmp_path / "run/state/000002/manifest.json").exists()
+    assert records[-1] is end
