@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
 from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
@@ -22,6 +22,7 @@ from shakegpt_figures import words
 from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
+    BEAM,
     BODY,
     CYAN,
     GREEN,
@@ -88,8 +89,8 @@ def draw(histories: Sequence[History]) -> Figure:
 def _sum(part: Parameters) -> str:
     """The parts, adding up to the total."""
     return (
-        f"{part.wte:,} tokens + {part.wpe:,} positions + {part.n_layer} × {part.block:,} "
-        f"+ {part.ln_f:,} norm = {part.total:,}"
+        f"embedding {part.wte:,} + positions {part.wpe:,} + {part.n_layer} × block {part.block:,} "
+        f"+ norm {part.ln_f:,} = {part.total:,}"
     )
 
 
@@ -155,9 +156,10 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
 
 
 def _zoom(page: Axes, stack: tuple[float, float]) -> None:
-    """From the stack to the block that stands for all of them."""
-    for begin, end in zip(stack, (PANEL_TOP + 14, PANEL_BOTTOM - 14), strict=True):
-        page.plot((PARTS[1] + 6, BLOCK[0]), (begin, end), ":", color=CYAN, lw=3)
+    """From the stack to the block that stands for all of them: a beam, so that it hides nothing."""
+    top, bottom = stack
+    corners = [(PARTS[1], top), (BLOCK[0], PANEL_TOP + 14), (BLOCK[0], PANEL_BOTTOM - 14)]
+    page.add_patch(Polygon([*corners, (PARTS[1], bottom)], fc=BEAM, ec="none", zorder=0.5))
 
 
 def _block(page: Axes, model: ev.Model, part: Parameters) -> None:
@@ -176,7 +178,7 @@ def _block(page: Axes, model: ev.Model, part: Parameters) -> None:
     mlp = (
         Part("layer norm", f"2 × {C:,}", f"{part.ln_2:,}", GREEN),
         Part("widen", f"{C:,} × {4 * C:,}", f"{part.c_fc:,}", GREEN),
-        Part("GELU", f"4 × {C:,} wide", "0", GREEN),
+        Part("GELU", f"{4 * C:,} wide", "0", GREEN),
         Part("narrow", f"{4 * C:,} × {C:,}", f"{part.mlp_proj:,}", GREEN),
     )
     _branch(page, PANEL_TOP + 82, "attention", attention)

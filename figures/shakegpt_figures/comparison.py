@@ -68,10 +68,10 @@ def draw(histories: Sequence[History]) -> Figure:
     evaluated = sorted({iteration for history in histories for iteration in history.evals})
     axes = curves.add_axes(figure, at, evaluated)
     curves.name_losses(page, at)
-    tags = [
-        _curve(axes, page, at, history, number, name)
-        for number, (history, name) in enumerate(zip(histories, names(histories), strict=True))
-    ]
+    tags = []
+    for number in sorted(range(len(histories)), key=lambda n: -_best(histories[n])):
+        history, name = histories[number], names(histories)[number]
+        tags.append(_curve(axes, page, at, history, number, name))  # the best last, on top
     place(page, tags)
     return figure
 
@@ -98,10 +98,13 @@ def _curve(axes: Axes, page: Axes, at: Scale, history: History, number: int, nam
     return Tag(text, drawable(name), end_y, colour, LARGE)
 
 
+def _best(history: History) -> float:
+    return min(loss_of(evaluation) for evaluation in finite_evals(history))
+
+
 def title(histories: Sequence[History]) -> str:
     """Which run did best."""
-    falls = [fall(history) for history in histories]
-    bests = [loss_of(told.best) for told in falls if told is not None]
+    bests = [_best(history) for history in histories]
     best = min(range(len(bests)), key=lambda i: bests[i])
     name = names(histories)[best]
     return f"Of {len(histories)} runs, {name} gets lowest: val loss {numbers.loss(bests[best])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -106,13 +106,20 @@ def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
     )
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.4g}")
+    places = 0 if at.log else _places(axes.yaxis.get_majorticklocs())
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.{places}f}" if places else f"{y:,.4g}")
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font("sans", BODY - 2))
     axes.set_xlabel("iteration", fontproperties=font("sans", BODY - 2), labelpad=10)
     return axes
+
+
+def _places(ticks: Iterable[float]) -> int:
+    """How many decimals the losses on an axis need, so that all have as many."""
+    found = (f"{tick:.4g}" for tick in ticks)
+    return max((len(text.partition(".")[2]) for text in found if "e" not in text), default=0)
 
 
 def name_losses(slide: Axes, at: Scale) -> None:

@@ -31,6 +31,7 @@ from shakegpt_figures.style import (
     LABEL,
     MARGIN,
     MUTED,
+    NARROWEST,
     PANEL,
     RULE,
     SMALL,
@@ -47,9 +48,9 @@ STEPS = 3
 """Columns: enough to see the loop, few enough to read."""
 BARS = 5
 """Candidates a column shows."""
-VERBS = MARGIN + 180
+VERBS = MARGIN + 168
 """Where the columns begin, right of the loop's verbs, px."""
-GAP = 66
+GAP = 60
 """Between two columns, px."""
 COLUMN = (WIDTH - MARGIN - VERBS - (STEPS - 1) * GAP) / STEPS
 """Width of a column, px."""
@@ -58,9 +59,9 @@ CONTEXT, PREDICT, SAMPLE, APPEND = 276, 372, 850, 960
 follows, px."""
 BAR = 68
 """From one bar to the next, px."""
-LABELS = 186
+LABELS = 166
 """Room of a candidate's text left of its bar, px."""
-PERCENT = 150
+PERCENT = 136
 """Room of its percent right of it, px."""
 
 
@@ -208,8 +209,9 @@ def _context(page: Axes, left: float, sample: SampleView, number: int) -> None:
 def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     """The end of a piece of context that fits `room` px, its face and its width."""
     face, size = face_for(piece, bold=new), SMALL + 2
+    whole, piece = piece, piece[-1 - int(room / (size * NARROWEST)) :]  # no more of it can fit
     shown = drawable(piece if piece.strip(" ") else "␣" * len(piece), face)
-    if width(shown, size, face) > room:
+    if len(piece) < len(whole) or width(shown, size, face) > room:
         fits = bisect(
             range(len(shown)), room, key=lambda n: width("…" + shown[len(shown) - n :], size, face)
         )

@@ -1,5 +1,10 @@
 """A figure to a file: whole or not at all, the same bytes for the same log, and readable by all.
 
+The bytes are the same on every machine that has matplotlib 3.11, which pyproject.toml asks for: its
+wheels bring their own FreeType and fonts, and nothing of date, version, hash seed or configuration
+gets in. Another line of matplotlib spaces letters a little differently. The figures that ship hold
+this to account: a test redraws them and compares bytes.
+
 An SVG gets its numbers in words as <title> and <desc>, for screen readers and for whoever searches.
 """
 
@@ -17,6 +22,12 @@ from shakegpt_figures.style import HEIGHT, WIDTH, talk
 from shakegpt_figures.whole import replace
 
 Format = Literal["svg", "png", "pdf"]
+UNTOLD = {
+    "svg": ("Date", "Creator"),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+    "png": ("Software",),
+}
+"""What matplotlib would write of itself and of the day."""
 _HEAD = re.compile(r"<svg\b[^>]*>", re.DOTALL)
 _UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold in any form."""
@@ -33,9 +44,8 @@ def save(figure: Figure, path: Path, title: str, desc: str) -> None:
 def render(figure: Figure, format: str, title: str, desc: str) -> bytes:
     """The bytes of the file: no date, no version, ids from a fixed salt."""
     out = BytesIO()
-    dates = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None}}
     with talk():
-        figure.savefig(out, format=format, metadata=dates.get(format, {"Software": None}))
+        figure.savefig(out, format=format, metadata=dict.fromkeys(UNTOLD[format]))
     data = out.getvalue()
     return _told(data.decode(), title, desc).encode() if format == "svg" else data
 

@@ -32,6 +32,8 @@ MARGIN = 80
 BACKGROUND = "#1a1a2e"
 PANEL = "#24243f"
 """Behind a group of things; text on it keeps its contrast."""
+BEAM = "#213850"
+"""What leads the eye from a part to the same part, opened; no text stands on it."""
 INK = "#f1f5f9"
 LABEL = "#cbd5e1"
 MUTED = "#9ca3af"
@@ -42,6 +44,8 @@ YELLOW = "#facc15"
 GREEN = "#4ade80"
 ORANGE = "#fb923c"
 
+NARROWEST = 0.2
+"""Nothing of a face is narrower, part of its size; marks that stand on others apart."""
 SMALL, BODY, LARGE, TITLE, HERO = 28, 34, 44, 58, 92
 """Font sizes, px."""
 
@@ -109,8 +113,10 @@ def width(text: str, size: float, face: Face = "sans") -> float:
 
 def fitting(text: str, room: float, size: float, face: Face = "sans") -> str:
     """The text, its end cut off with an ellipsis when it is wider than `room` px."""
-    if width(text, size, face) <= room:
+    most = 1 + int(room / (size * NARROWEST))  # the rest of a long text need not be measured
+    if len(text) <= most and width(text, size, face) <= room:
         return text
+    text = text[:most]
     fits = bisect(range(len(text)), room, key=lambda n: width(text[:n] + "…", size, face))
     return text[: max(0, fits - 1)] + "…"
 

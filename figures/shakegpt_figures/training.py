@@ -28,6 +28,7 @@ from shakegpt_figures.style import (
     CYAN,
     GREEN,
     HERO,
+    LABEL,
     ORANGE,
     RULE,
     SMALL,
@@ -44,6 +45,8 @@ MOST_DOTS = 3000
 """A longer run shows every n-th micro-batch: more dots make a wall, and a file of megabytes."""
 MOST_MEANS = 120
 """A longer run shows means over several iterations, so that its line can be followed."""
+FAINT = 0.5
+"""Of a dot: behind the lines, yet 3:1 from the ground."""
 JITTER = 0.66
 """Share of an iteration's width over which its micro-batches are laid out."""
 
@@ -72,7 +75,7 @@ def _draw(history: History) -> Figure:
         )
     told, end = fall(history), planned(history)
     at = curves.scale(points, end)
-    notes = _notes(every, window, bool(dots), bool(means))
+    notes = _notes(every, window, bool(dots), bool(means), _gaps(history))
     tall = 26 + 46 * len(notes)
     wide = 70 + max((width(note, SMALL) for _, note in notes), default=0)
     at, corner = curves.clear_corner(at, [*points, *_guides(told, at)], wide, tall)
@@ -116,12 +119,20 @@ def _means(history: History) -> tuple[list[Point], int]:
     return points, window
 
 
-def _notes(every: int, window: int, dots: bool, means: bool) -> list[tuple[str, str]]:
-    """What dots and line are: (mark, words)."""
+def _gaps(history: History) -> bool:
+    """Whether a loss was not finite, so that a curve or a dot is missing."""
+    lost = any(record.loss is None for record in history.progress.values())
+    lost = lost or any(step.loss is None for step in history.steps.values())
+    return lost or len(finite_evals(history)) < len(history.evals)
+
+
+def _notes(every: int, window: int, dots: bool, means: bool, gaps: bool) -> list[tuple[str, str]]:
+    """What dots and line are, and what is missing: (mark, words)."""
     some = f", 1 in {every} shown" if every > 1 else ""
     span = f"of {window} iterations" if window > 1 else "of an iteration"
     dot = [("o", f"train loss of one micro-batch{some}")] if dots else []
-    return dot + ([("-", f"mean {span}")] if means else [])
+    line = [("-", f"mean {span}")] if means else []
+    return dot + line + ([("", "gap: the loss was not finite")] if gaps else [])
 
 
 def _guides(told: Fall | None, at: Scale) -> list[Point]:
@@ -139,12 +150,12 @@ def _plot(
     size = 10 if len(dots) < 200 else 8 if len(dots) < 1000 else 5
     many = len(history.evals) > 30
     x, y = zip(*dots, strict=True) if dots else ((), ())
-    axes.plot(x, y, "o", color=CYAN, alpha=0.5, ms=size, mew=0, gid="micro-batches")
+    axes.plot(x, y, "o", color=CYAN, alpha=FAINT, ms=size, mew=0, gid="micro-batches")
     x, y = zip(*means, strict=True) if means else ((), ())
     axes.plot(x, y, "-", color=BACKGROUND, lw=8)
-    axes.plot(
-        x, y, "-", color=CYAN, lw=5, marker="o" if len(means) == 1 else "", ms=16, gid="means"
-    )
+    axes.plot(x, y, "-", color=CYAN, lw=5, gid="means")
+    alone = _alone(means)
+    axes.plot([x for x, _ in alone], [y for _, y in alone], "o", color=CYAN, ms=16, mew=0)
     shown = [history.evals[iteration] for iteration in sorted(history.evals)]
     x = tuple(e.iteration for e in shown)
     y = tuple(math.nan if e.val_loss is None else e.val_loss for e in shown)
@@ -164,6 +175,17 @@ def _plot(
     )
 
 
+def _alone(means: list[Point]) -> list[Point]:
+    """Means with a gap on both sides, which a line does not show."""
+    gap = (math.nan, math.nan)
+    around = zip([gap, *means], means, [*means[1:], gap], strict=False)
+    return [
+        mean
+        for before, mean, after in around
+        if math.isfinite(mean[1]) and not math.isfinite(before[1]) and not math.isfinite(after[1])
+    ]
+
+
 def _note(page: Axes, corner: Point, notes: list[tuple[str, str]]) -> None:
     """Each mark with what it is, in the corner that the curves leave free."""
     x, y = corner
@@ -173,10 +195,10 @@ def _note(page: Axes, corner: Point, notes: list[tuple[str, str]]) -> None:
         level = y + 13 + 46 * (row + 0.5)
         if mark == "o":
             for offset, up in ((8, 7), (24, -8), (40, 3)):
-                page.plot(x + offset, level + up, "o", color=CYAN, alpha=0.6, ms=10, mew=0)
-        else:
+                page.plot(x + offset, level + up, "o", color=CYAN, alpha=FAINT, ms=10, mew=0)
+        elif mark == "-":
             page.plot((x + 2, x + 46), (level, level), "-", color=CYAN, lw=5)
-        write(page, x + 64, level, text, SMALL, CYAN)
+        write(page, x + 64, level, text, SMALL, CYAN if mark else LABEL)
 
 
 def _tell(page: Axes, at: Scale, told: Fall) -> None:

@@ -31,6 +31,10 @@ QUIET = (
     "--remote-debugging-port=0",
 )
 """No window, and no request but the page's own."""
+STILL = """addEventListener('DOMContentLoaded', () => document.head.insertAdjacentHTML('beforeend',
+'<style>*, ::before, ::after { transition: none !important; animation: none !important }</style>'
+))"""
+"""Nothing moves: what is looked at is the slide, not its way there."""
 PATIENCE = 30.0
 """Seconds until a browser that does not answer fails the test."""
 
@@ -74,6 +78,7 @@ class Chromium:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=STILL)
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

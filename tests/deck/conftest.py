@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from shakegpt_figures import data
+from tests.deck.build import ROOT, Build, tools
 from tests.deck.chromium import Chromium, executable
 from tests.deck.made import Made
 
-ROOT = Path(__file__).parents[2]
 SLIDES = ROOT / "slides"
 FIGURES = ("architecture", "training", "generation")
 STAND_IN = (
@@ -40,18 +40,42 @@ def need(what: str, there: bool) -> None:
     pytest.skip(f"the deck was not tested: {what} is absent")
 
 
-def quiet(command: list[str], where: Path) -> None:
-    """Run a command; its output is told when it fails."""
-    done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+BUILD = pytest.StashKey[Build]()
+
+
+def _needs_deck(item: pytest.Item) -> bool:
+    return "build" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the deck comes last: it is installed and built meanwhile."""
+    items.sort(key=_needs_deck)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to build when a test will ask for it."""
+    if any(map(_needs_deck, session.items)) and tools() and not session.config.option.collectonly:
+        session.stash[BUILD] = Build()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave nothing behind, however the session ended."""
+    if BUILD in session.stash:
+        session.stash[BUILD].close()
 
 
 @pytest.fixture(scope="session")
-def modules() -> Path:
-    """slides/node_modules as the lock file has it; installed again only when that changed."""
-    need("Node (node and npm)", bool(shutil.which("node") and shutil.which("npm")))
-    quiet(["make", "slides/node_modules/.package-lock.json"], ROOT)
-    return SLIDES / "node_modules"
+def build(request: pytest.FixtureRequest) -> Build:
+    """The deck being built since the session began."""
+    need("Node (node and npm)", tools())
+    return request.session.stash[BUILD]
+
+
+@pytest.fixture(scope="session")
+def modules(build: Build) -> Path:
+    """slides/node_modules as the lock file has it."""
+    return build.modules()
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +87,9 @@ def browser() -> Iterator[Chromium]:
 
 
 @pytest.fixture(scope="session")
-def built(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(build: Build) -> Path:
     """The deck as it stands in the repository, built."""
-    out = tmp_path_factory.mktemp("deck") / "dist"
-    quiet(["npm", "run", "build", "--", "--out", str(out)], SLIDES)
-    return out
+    return build.built()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

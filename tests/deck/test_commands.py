@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.deck.conftest import ROOT, SLIDES
+from tests.commands import Commands
+from tests.deck.build import ROOT
+from tests.deck.conftest import SLIDES
 from tests.deck.made import VERSES
 
 TINY = (
@@ -29,23 +29,6 @@ def commands() -> list[list[str]]:
     inline = re.findall(r"<code>(shakegpt [^<]*|make [^<]*)</code>", deck)
     lines = [*inline, *(line for block in blocks for line in block.splitlines())]
     return [shlex.split(line, comments=True) for line in lines]
-
-
-def shakegpt(words: list[str], where: Path) -> subprocess.CompletedProcess[str]:
-    rooms = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from shakegpt.cli import main; sys.exit(main())",
-            *words,
-        ],
-        cwd=where,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(rooms)},
-    )
 
 
 def shown(name: str, *flags: str) -> list[str]:
@@ -74,23 +57,22 @@ def test_a_target_is_there(target: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_talks_preset_is_there(tmp_path: Path) -> None:
+def test_the_talks_preset_is_there(shakegpt: Commands, tmp_path: Path) -> None:
     assert ["shakegpt", "finetune", "talk"] in commands()
-    done = shakegpt(["finetune", "talk", "--help"], tmp_path)
-    assert done.returncode == 0
-    assert "gpt2-large" in done.stdout
-    assert shakegpt(["finetune", "no-such-preset", "--help"], tmp_path).returncode == 2
+    done = shakegpt("finetune", "talk", "--help", cwd=tmp_path)
+    assert done.code == 0
+    assert "gpt2-large" in done.out
+    assert shakegpt("finetune", "no-such-preset", "--help", cwd=tmp_path).code == 2
 
 
-def test_the_commands_work_from_top_to_bottom(tmp_path: Path) -> None:
+def test_the_commands_work_from_top_to_bottom(shakegpt: Commands, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(("ROMEO:" + VERSES) * 4)
-    finetune = shown("finetune", "--out-dir")
-    done = shakegpt([*finetune, *TINY.split(), str(text)], tmp_path)
-    assert done.returncode == 0, done.stderr
-    sample = shakegpt([*shown("sample"), "--max-new-tokens", "4"], tmp_path)
-    assert sample.returncode == 0, sample.stderr
-    assert "JULIET:" in sample.stdout
-    figures = shakegpt([*shown("figures"), "--out", "drawn"], tmp_path)
-    assert figures.returncode == 0, figures.stderr
+    done = shakegpt(*shown("finetune", "--out-dir"), *TINY.split(), str(text), cwd=tmp_path)
+    assert done.code == 0, done.err
+    sample = shakegpt(*shown("sample"), "--max-new-tokens", "4", cwd=tmp_path)
+    assert sample.code == 0, sample.err
+    assert "JULIET:" in sample.out
+    figures = shakegpt(*shown("figures"), "--out", "drawn", cwd=tmp_path)
+    assert figures.code == 0, figures.err
     assert (tmp_path / "drawn" / "training.svg").is_file()

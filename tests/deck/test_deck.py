@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.deck.browse import SLIDES, faults, is_outside, look, show, value
+from tests.deck.browse import SLIDES, faults, is_outside, look, show, value, visit
+from tests.deck.build import ROOT
 from tests.deck.chromium import Chromium
-from tests.deck.conftest import ROOT
 
 FONTS = {"Fraunces Variable", "Nunito Sans", "Fira Code"}
 
@@ -26,28 +26,28 @@ def run() -> dict[str, Any]:
 def test_a_slide_is_as_it_should_be(
     browser: Chromium, site: str, run: dict[str, Any], slide: int
 ) -> None:
-    show(browser, site, slide)
+    visit(browser, site, slide)
     assert faults(browser, site, slide, run) == []
 
 
 def test_there_are_as_many_slides_as_the_talk_has(browser: Chromium, site: str) -> None:
-    show(browser, site, 1)
+    visit(browser, site, 1)
     pages = browser.ask("document.querySelectorAll('[class*=slidev-page-]').length")
     assert pages >= 1
-    show(browser, site, SLIDES)
+    visit(browser, site, SLIDES)
     assert "Questions?" in [text for _, _, text in look(browser, SLIDES)["texts"]]
 
 
 def test_the_fonts_are_the_decks_own(browser: Chromium, site: str) -> None:
     shown = set()
     for slide in (1, 8):
-        show(browser, site, slide)
+        visit(browser, site, slide)
         shown |= set(look(browser, slide)["faces"])
     assert shown >= FONTS
 
 
 def test_the_sample_is_the_recorded_one(browser: Chromium, site: str, run: dict[str, Any]) -> None:
-    show(browser, site, 11)
+    visit(browser, site, 11)
     seen = look(browser, 11)
     assert seen["sample"] == [line["text"] for line in run["sample"]["lines"]]
     assert seen["sampleElements"] == len(seen["sample"])
@@ -59,7 +59,7 @@ def test_the_sample_is_the_recorded_one(browser: Chromium, site: str, run: dict[
 def test_a_figure_has_words(
     browser: Chromium, site: str, run: dict[str, Any], slide: int, figure: str
 ) -> None:
-    show(browser, site, slide)
+    visit(browser, site, slide)
     ((source, width, alt),) = look(browser, slide)["images"]
     assert source.endswith(f"{figure}.svg")
     assert width > 0
@@ -72,7 +72,7 @@ def test_a_figure_has_words(
 def test_the_code_is_the_code_that_runs(
     browser: Chromium, site: str, slide: int, file: str, region: str
 ) -> None:
-    show(browser, site, slide)
+    visit(browser, site, slide)
     source = (ROOT / "shakegpt" / file).read_text("utf-8").splitlines()
     first, last = (
         next(i for i, line in enumerate(source) if line.strip() == f"# {mark} {region}")

@@ -18,8 +18,9 @@ from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_figures import data
 from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to
+from tests.deck.build import ROOT
 from tests.deck.chromium import Chromium
-from tests.deck.conftest import ROOT, STAND_IN, copy_deck, presenting
+from tests.deck.conftest import STAND_IN, copy_deck, presenting
 from tests.figures import logs
 
 MAIN = "import sys; from shakegpt.cli import main; sys.exit(main())"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from shakegpt import history, runlog
 from shakegpt_figures import data
-from tests.deck.conftest import FIGURES, ROOT, SLIDES
+from tests.deck.build import ROOT
+from tests.deck.conftest import FIGURES, SLIDES
 
 RUN = SLIDES / "data" / "run.json"
 

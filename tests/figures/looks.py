@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from itertools import combinations
+from operator import mul
 from typing import Any
 from unittest.mock import patch
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -35,6 +37,51 @@ def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
         return [(text, text.get_window_extent(renderer)) for text in drawn]
 
 
+BLIND = {  # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+
+
+def apart(one: str, other: str, blindness: str) -> float:
+    """How far two colours are apart for an eye of this kind: CIELAB, where 2.3 is just seen."""
+    return math.dist(_lab(_seen(one, blindness)), _lab(_seen(other, blindness)))
+
+
+def _seen(colour: str, blindness: str) -> tuple[float, ...]:
+    """A colour's linear RGB as such an eye has it."""
+    told = _linear(colour)
+    rows = (sum(map(mul, row, told)) for row in BLIND[blindness])
+    return tuple(min(1.0, max(0.0, c)) for c in rows)
+
+
+def _lab(linear: tuple[float, ...]) -> tuple[float, float, float]:
+    rows = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    white = (0.9505, 1.0, 1.089)
+    xyz = (sum(map(mul, row, linear)) / w for row, w in zip(rows, white, strict=True))
+    x, y, z = (c ** (1 / 3) if c > 0.008856 else 7.787 * c + 16 / 116 for c in xyz)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+def blended(colour: str, alpha: float, ground: str) -> str:
+    """What a see-through colour looks like on a ground."""
+    pairs = zip(to_rgb(colour), to_rgb(ground), strict=True)
+    return to_hex(tuple(alpha * c + (1 - alpha) * g for c, g in pairs))  # type: ignore[arg-type]
+
+
 def contrast(one: str, other: str) -> float:
     """The contrast of two colours, by WCAG 2."""
     light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
@@ -42,8 +89,12 @@ def contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    linear = _linear(colour)
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _linear(colour: str) -> list[float]:
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
 
 
 def complaints(figure: Figure) -> list[str]:

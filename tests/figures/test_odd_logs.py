@@ -107,10 +107,11 @@ def test_awkward_names_in_a_header(text: str) -> None:
         model=msgspec.structs.replace(header.model, name=text),
         dataset=msgspec.structs.replace(header.dataset, name=text),
     )
-    history = logs.history([named, *logs.talk_like()[1:]])
+    history = logs.history([named, *logs.talk_like(iterations=1)[1:]])
     svg(training.draw, "training", history)
-    svg(architecture.draw, "architecture", history)
-    svg(generation.draw, "generation", history)
+    if text in AWKWARD[::4]:  # the same heading
+        svg(architecture.draw, "architecture", history)
+        svg(generation.draw, "generation", history)
 
 
 def test_what_has_no_glyph_becomes_an_escape() -> None:

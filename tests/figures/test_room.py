@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from shakegpt.history import History
-from shakegpt_figures import architecture, generation, style, training
+from shakegpt_figures import architecture, comparison, generation, style, training
 from tests.figures import logs
-from tests.figures.looks import complaints, contrast
+from tests.figures.looks import BLIND, apart, blended, complaints, contrast, texts
 
 
 def run(**how: Any) -> History:
@@ -58,6 +59,41 @@ def test_the_palette_has_contrast() -> None:
     for colour in text:
         assert contrast(colour, style.BACKGROUND) >= 4.5
         assert contrast(colour, style.PANEL) >= 4.5
+
+
+@pytest.mark.parametrize("blindness", BLIND)
+def test_train_and_val_loss_are_told_apart_by_every_eye(blindness: str) -> None:
+    assert apart(style.CYAN, style.YELLOW, blindness) > 60
+    assert apart("#ff0000", "#8a6d00", "protanopia") < 25  # red and brown: the measure does bite
+
+
+def test_dots_are_seen_and_runs_differ_by_more_than_colour() -> None:
+    dots = blended(style.CYAN, training.FAINT, style.BACKGROUND)
+    assert contrast(dots, style.BACKGROUND) >= 3  # of what is no text, by WCAG
+    colours, dashes, markers = zip(*comparison.LOOKS, strict=True)
+    assert len(set(dashes)) == len(set(markers)) == comparison.MOST
+    assert all(contrast(colour, style.BACKGROUND) >= 4.5 for colour in colours)
+
+
+def test_the_best_of_several_runs_lies_on_top() -> None:
+    figure = training.draw([run(goal=3.70, seed=1), run(goal=3.71), run(goal=3.72, seed=2)])
+    drawn = [g for line in figure.axes[1].get_lines() if "val-line" in (g := line.get_gid() or "")]
+    assert drawn[-1] == "val-line-0"
+
+
+def test_losses_on_the_axis_have_as_many_decimals() -> None:
+    words = [text.get_text() for text, _ in texts(training.draw([run(start=4.4, goal=3.6)]))]
+    ticks = [word for word in words if re.fullmatch(r"[34]\.\d+", word)]
+    assert "4.0" in ticks
+
+
+def test_gaps_are_explained() -> None:
+    vals: dict[int, float | None] = {0: 4.2, 1: None, 3: 4.0}
+    losses: list[list[float | None]] = [[4.1], [None], [4.0], [None]]
+    figure = training.draw([logs.history([logs.header(), *logs.curve(losses, vals)])])
+    assert "gap: the loss was not finite" in [text.get_text() for text, _ in texts(figure)]
+    assert complaints(figure) == []
+    assert "gap" not in " ".join(text.get_text() for text, _ in texts(training.draw([run()])))
 
 
 def test_complaints_are_heard() -> None:
