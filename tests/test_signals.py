@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ def test_a_signal_saves_the_last_finished_iteration_and_leaves(
     assert (history.end.status, history.end.reason) == ("stopped", reason)
     assert saved_iteration(run) == history.end.iteration == history.iteration >= 3
     assert f"--resume {run.name}" in out and reason in out
+
+
+@pytest.mark.parametrize(
+    ("number", "codes"), [(signal.SIGINT, (130, -2)), (signal.SIGTERM, (-15,))]
+)
+def test_a_signal_while_loading_leaves_nothing_behind(
+    tmp_path: Path, number: int, codes: tuple[int, ...]
+) -> None:
+    """It waits for a text that never comes; 130 and -2 are the same to a shell."""
+    os.mkfifo(tmp_path / "text")
+    process = start("finetune", "--no-tui", "--dataset", "text", cwd=tmp_path)
+    end = None
+    while end is None and process.poll() is None:
+        with suppress(OSError):  # until somebody reads
+            end = os.open(tmp_path / "text", os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    process.send_signal(number)
+    code, out, err = finish(process, 20)
+    assert end is not None
+    os.close(end)
+    assert code in codes and not out and err in ("", "shakegpt: stopped by Ctrl-C\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, text_file: Path) -> None:
