@@ -14,6 +14,7 @@ from shakegpt import rules
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Memory = Literal["auto", "normal", "low"]
 Weights = Literal["float32", "bf16", "int8"]
 
 
@@ -106,6 +107,9 @@ class FinetuneConfig:
     dtype: Dtype = "auto"
     """Arithmetic of the matrix products; weights stay float32. auto: bfloat16 where the device
     is fast at it, float16 with loss scaling where only that works, else float32."""
+    memory: Memory = "auto"
+    """low: recompute activations and keep AdamW's moments in a file of the run's disk, for the same
+    numbers in about half the memory and a third more time. auto: normal where that fits."""
     compile: bool = False
     """Compile the model with inductor first: a minute or more of waiting, then faster steps on a
     GPU. Needs a C++ compiler on a CPU."""

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import psutil
-
 from shakegpt import events as ev
 from shakegpt.history import History
+from shakegpt.plan import available_memory
 from shakegpt.wording import duration, harmless, loss, one_line, parameters, size
 
 if TYPE_CHECKING:
@@ -156,7 +155,12 @@ def opening(run: ev.Run) -> list[str]:
         "threads",
         f"needs about {size(needed)} of memory" + _time_needed(run),
     ]
-    available = psutil.virtual_memory().available
+    if run.memory.row == "low":
+        lines.append(
+            f"memory low: activations are computed twice, and {size(run.memory.traffic)} of "
+            "moments go from and to the run's disk each iteration"
+        )
+    available = available_memory()
     if run.device == "cpu" and needed > available:
         lines.append(
             f"warning: this machine has {size(available)} free: lower --batch-size or "

@@ -11,6 +11,7 @@ import torch
 
 from shakegpt.config import Device, Dtype
 from shakegpt.errors import ShakegptError
+from shakegpt.plan import Row, available_memory
 
 PROBE_SECONDS = 0.05
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -31,11 +32,18 @@ class Place:
     device_reason: str
     dtype: str
     dtype_reason: str
+    memory: Row = "normal"
+    """How much is kept at hand: the row of the memory ladder."""
 
     def autocast(self) -> torch.autocast:
         """A context in which matrix products run in `dtype`; weights stay float32."""
         enabled = self.dtype != "float32"
-        return torch.autocast(self.device, _TORCH[self.dtype] if enabled else None, enabled=enabled)
+        return torch.autocast(
+            self.device,
+            _TORCH[self.dtype] if enabled else None,
+            enabled=enabled,
+            cache_enabled=self.memory == "normal",  # else a second copy of all weights stays
+        )
 
     @property
     def scales_loss(self) -> bool:
@@ -96,15 +104,21 @@ def speed(place: Place) -> float:
     return rounds * 2.0 * size**3 / seconds
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next tensor instead of giving it back.
+def free_memory(place: Place) -> int:
+    """Bytes that tensors may take there."""
+    return torch.cuda.mem_get_info()[0] if place.device == "cuda" else available_memory()
 
-    Else every tensor of some size costs fresh pages: a sixth of a training step of the pocket.
-    Does nothing where the C library is not glibc.
+
+def settle_allocator(row: Row) -> None:
+    """Have the C library keep freed memory for the next tensor, or with `low` give it back at once.
+
+    Given back, every tensor of some size costs fresh pages: a sixth of a step of the pocket. Kept,
+    it is lost to tensors of other sizes. Does nothing where the C library is not glibc.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+        large, end = (1 << 20, 1 << 20) if row == "low" else (1 << 30, (1 << 31) - 1)
+        libc.mallopt(_MMAP_THRESHOLD, large)
+        libc.mallopt(_TRIM_THRESHOLD, end)
 
 
 def gpu_memory(device: str) -> int | None:

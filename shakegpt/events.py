@@ -75,6 +75,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     activations: int
     logits: int
     process: int
+    row: str = "normal"
+    """Of the ladder: normal, or low, which recomputes and keeps the moments in a file."""
+    traffic: int = 0
+    """Bytes read and written on the disk each iteration, when memory is short."""
 
     @property
     def total(self) -> int:

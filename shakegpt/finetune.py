@@ -31,8 +31,10 @@ from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
 from shakegpt.head import LeanPass
 from shakegpt.history import History
+from shakegpt.lora import trained
 from shakegpt.model import GPT
-from shakegpt.optimizer import learning_rate, make_optimizer
+from shakegpt.moments import make_optimizer
+from shakegpt.optimizer import learning_rate
 from shakegpt.tokenizer import Tokenizer
 
 Kind = Literal["best", "last"]
@@ -58,11 +60,12 @@ class Finetuning:
         """Ready to train from iteration 0; the model moves to the device of `place`."""
         self.config, self.place, self.dataset, self.tokenizer = config, place, dataset, tokenizer
         self.model = model.to(place.device)
-        self.optimizer = make_optimizer(self.model, config)
+        self.model.recompute = place.memory == "low"
+        self.optimizer = make_optimizer(trained(self.model), config, place, run)
         self.team = team or Team()
         self.share = self.team.share(config)
         self.forward = self.training_pass()
-        self.scaler = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
+        self.scaler: Any = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
         self.best: float | None = None

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from shakegpt.model import GPT
+from shakegpt.plan import HEAD_ROWS
 
-ROWS = 512
-"""Tokens at a time. Fewer save memory, but each chunk reads and writes the whole matrix."""
 ALIGNED = 64
 """Rows of scores begin at multiples of this many numbers: with rows of 50,257 that begin anywhere,
 the product for the tied matrix's gradient takes up to twice as long on a CPU."""
@@ -83,9 +82,9 @@ class _Loss(torch.autograd.Function):
 
 
 def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Rows of all tensors, ROWS at a time, in a world without autocast."""
+    """Rows of all tensors, HEAD_ROWS at a time, in a world without autocast."""
     with torch.autocast(tensors[0].device.type, enabled=False):
-        yield from zip(*(torch.split(tensor, ROWS) for tensor in tensors), strict=True)
+        yield from zip(*(torch.split(tensor, HEAD_ROWS) for tensor in tensors), strict=True)
 
 
 def _as_computed(tied: Tensor) -> Tensor:

@@ -43,9 +43,7 @@ def run_record(run: Path, parts: Parts, team: Team) -> events.Run:
             n_params=shape.n_params,
         ),
         dataset=dataset,
-        memory=plan.estimate(
-            shape.n_layer, shape.n_head, shape.n_embd, shape.vocab_size, shape.block_size, config
-        ),
+        memory=plan.estimate(shape, config, place.memory),
         seconds=work / (EFFICIENCY[place.dtype] * speed(place) * team.size),
         seed=config.seed,
         world=team.world(),

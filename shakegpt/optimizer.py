@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim.adamw import adamw
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.lora import trained
-from shakegpt.model import GPT
+from shakegpt.errors import ShakegptError
+
+Group = dict[str, Any]
+"""Parameters that are updated alike: `params`, `weight_decay`, `lr`, `betas`."""
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's decaying means of the gradient and of its square, under PyTorch's names for them."""
 
 
 class AdamW:
@@ -21,10 +29,16 @@ class AdamW:
     long as half of `import torch` and 70 MB that no step has any use for.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> None:
-        """Each group has its `params` and `weight_decay`; `lr` may be changed in it at any time."""
-        self.param_groups = [group | {"lr": lr, "betas": betas} for group in groups]
-        self.state: dict[Tensor, dict[str, Tensor]] = {}
+    def __init__(self, named: Mapping[str, Tensor], config: FinetuneConfig) -> None:
+        """For the parameters `named`; weight decay on matrices only, not biases and LayerNorms."""
+        self.named, self.state = named, dict[Tensor, dict[str, Tensor]]()
+        matrices = [p for p in named.values() if p.dim() >= 2]
+        rest = [p for p in named.values() if p.dim() < 2]
+        how = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2)}
+        self.param_groups: list[Group] = [
+            {"params": matrices, "weight_decay": config.weight_decay, **how},
+            {"params": rest, "weight_decay": 0.0, **how},
+        ]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -32,50 +46,73 @@ class AdamW:
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             kept = [self._kept(p) for p in moved]
-            adamw(
-                moved,
-                [p.grad for p in moved],
-                [state["exp_avg"] for state in kept],
-                [state["exp_avg_sq"] for state in kept],
-                [],
-                [state["step"] for state in kept],
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=1e-8,
-                fused=True,
-                amsgrad=False,
-                maximize=False,
-            )
+            means, squares, steps = ([some[key] for some in kept] for key in (*MOMENTS, "step"))
+            update(group, moved, [p.grad for p in moved], means, squares, steps)
 
     def _kept(self, p: Tensor) -> dict[str, Tensor]:
         """The moments of `p` and how many steps they have seen, zeros before the first."""
         if p not in self.state:
-            self.state[p] = {
-                "step": torch.zeros((), device=p.device),
-                "exp_avg": torch.zeros_like(p),
-                "exp_avg_sq": torch.zeros_like(p),
-            }
+            self.state[p] = {"step": torch.zeros((), device=p.device)}
+            self.state[p] |= {key: torch.zeros_like(p) for key in MOMENTS}
         return self.state[p]
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
+        for p in self.named.values():
+            p.grad = None
+
+    @torch.no_grad()
+    def save(self, path: Path) -> None:
+        """Write the moments of every parameter to a safetensors file."""
+        kept = {name: self._kept(p) for name, p in self.named.items()}
+        save_file(
+            {f"{key}.{name}": some[key].cpu() for name, some in kept.items() for key in MOMENTS},
+            path,
+        )
+
+    def load(self, path: Path, steps: int) -> None:
+        """Take up the moments that `save` wrote after `steps` updates, mapped from the file.
+
+        Raises ShakegptError for a file that is torn or not of these parameters.
+        """
+        moments = read(path)
+        for name, p in self.named.items():
+            kept = {key: moments[f"{key}.{name}"].to(p.device) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
 
 
-def make_optimizer(model: GPT, config: FinetuneConfig) -> torch.optim.Optimizer:
-    """Fused AdamW; weight decay on matrices only, not on biases and LayerNorms."""
-    parameters = list(trained(model).values())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    # in all that the loop and a GradScaler ask of one
-    return cast(
-        "torch.optim.Optimizer", AdamW(groups, config.learning_rate, (config.beta1, config.beta2))
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a saved file, mapped. Raises ShakegptError."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
+
+
+def update(
+    group: Group,
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    steps: list[Tensor],
+) -> None:
+    """One step of AdamW in one kernel: everything but the gradients is updated in place."""
+    adamw(
+        weights,
+        gradients,
+        means,
+        squares,
+        [],
+        steps,
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=group["weight_decay"],
+        eps=1e-8,
+        fused=True,
+        amsgrad=False,
+        maximize=False,
     )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from shakegpt import checkpoint, lora, state
+from shakegpt import checkpoint, lora, plan, state
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset
-from shakegpt.device import Place, choose, keep_freed_memory
+from shakegpt.device import Place, choose, free_memory, settle_allocator
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.texts import Text, load_text
@@ -41,7 +41,6 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     Raises ShakegptError for what cannot work; writes nothing but a character vocabulary, to
     `scratch`.
     """
-    keep_freed_memory()
     place = choose(config.device, config.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -67,6 +66,9 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         raise ShakegptError(
             f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
         )
+    row = plan.choose(shape, config, free_memory(place))
+    settle_allocator(row)
+    place = replace(place, memory=row)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     return Parts(config, name, shape, tokenizer, dataset, place)
 

@@ -2,25 +2,48 @@
 
 The counts follow from the shapes: float32 weights, gradients and two moments are 4, 4 and 8 bytes
 a parameter; a block keeps 16 tensors of the size of the residual stream for its backward pass
-(measured for fused attention and one-kernel GELU); the loss keeps the logits and their softmax.
+(measured for fused attention and one-kernel GELU). In the ladder's lower row a block keeps its
+input alone, and the moments are in a file.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal, Protocol
+
+import psutil
 
 from shakegpt import events
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.wording import size
 
-PROCESS = 400 << 20
+Row = Literal["normal", "low"]
+"""Of the ladder, fastest first."""
+PROCESS = 300 << 20
 """Resident bytes of a Python process with torch imported and its allocator warm."""
 STREAM_COPIES = 16
 """Tensors (B, T, C) of a block that wait for the backward pass."""
-LOGIT_COPIES = 3
-"""Tensors (B, T, V) that are alive at once: logits, their log-softmax, its gradient."""
+HEAD_ROWS = 512
+"""Tokens whose scores exist at once. Fewer save memory, but for each such chunk the gradient of the
+whole head is read and written once."""
+PIECE = 1 << 22
+"""Numbers of a moment that are in memory at once when they lie in a file."""
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Shape(Protocol):
+    """The numbers that give a GPT-2 its size."""
+
+    @property
+    def n_layer(self) -> int: ...  # noqa: D102
+    @property
+    def n_embd(self) -> int: ...  # noqa: D102
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+    @property
+    def block_size(self) -> int: ...  # noqa: D102
 
 
 def parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:
@@ -29,25 +52,40 @@ def parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> i
     return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
 
 
-def estimate(
-    n_layer: int,
-    n_head: int,
-    n_embd: int,
-    vocab_size: int,
-    block_size: int,
-    config: FinetuneConfig,
-) -> events.Memory:
+def estimate(shape: Shape, config: FinetuneConfig, row: Row = "normal") -> events.Memory:
     """Bytes that finetuning a GPT-2 of this shape takes at its peak, part by part."""
-    n = parameters(n_layer, n_embd, vocab_size, block_size)
-    tokens = config.batch_size * min(config.block_size or block_size, block_size)
+    n = parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+    tokens = config.batch_size * min(config.block_size or shape.block_size, shape.block_size)
+    stream, low = tokens * shape.n_embd * 4, row == "low"
+    kept = shape.n_layer + STREAM_COPIES if low else shape.n_layer * STREAM_COPIES
     return events.Memory(
         weights=4 * n,
         gradients=4 * n,
-        optimizer=8 * n,
-        activations=STREAM_COPIES * n_layer * tokens * n_embd * 4,
-        logits=LOGIT_COPIES * tokens * vocab_size * 4,
+        optimizer=2 * 4 * (min(PIECE, n) if low else n),
+        activations=kept * stream,
+        logits=min(HEAD_ROWS, tokens) * shape.vocab_size * 4,
         process=PROCESS,
+        row=row,
+        traffic=2 * 8 * n if low else 0,
     )
+
+
+def choose(shape: Shape, config: FinetuneConfig, available: int) -> Row:
+    """The row that --memory names; of auto, the fastest that fits in `available` bytes."""
+    if config.memory != "auto":
+        return config.memory
+    return "normal" if estimate(shape, config).total <= available else "low"
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take, by the machine and by its container's limit."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):  # no such limit
+        return free
+    return min(free, limit - used)
 
 
 def flops(

@@ -140,6 +140,7 @@ RULES: dict[str, Rule] = {
     "top_p": _number(0, 1, above=True, optional=True),
     "seed": _number(0, 2**63 - 1, whole=True),
     "device": _one_of("auto", "cpu", "cuda", "mps"),
+    "memory": _one_of("auto", "normal", "low"),
     "dtype": _one_of("auto", "float32", "bfloat16", "float16"),
     "compile": _switch,
     "threads": _number(1, 4096, optional=True, whole=True),

@@ -17,17 +17,13 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from shakegpt import checkpoint, lora
-from shakegpt.errors import ShakegptError
 from shakegpt.lora import trained
 from shakegpt.model import GPT
+from shakegpt.optimizer import AdamW, read
 from shakegpt.trouble import writing
 
 KEPT = 2
@@ -49,20 +45,20 @@ class Position:
     """With LoRA, the fingerprint of the frozen model: the state holds what is beside it alone."""
 
 
-def save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
+def save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Path:
     """Write a state into `folder` (state/ of a run) and drop those that are too old."""
     with writing(folder.parent, sum(12 * p.numel() for p in trained(model).values())):
         return _save(folder, model, optimizer, position)
 
 
-def _save(folder: Path, model: GPT, optimizer: torch.optim.Optimizer, position: Position) -> Path:
+def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Path:
     folder.mkdir(exist_ok=True)
     final = folder / f"{position.iteration:06d}"
     part = folder / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     save_file({n: p.detach().cpu() for n, p in trained(model).items()}, part / _WEIGHTS)
-    save_file(_moments(model, optimizer), part / _OPTIMIZER)
+    optimizer.save(part / _OPTIMIZER)
     sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
     position = replace(position, base=lora.fingerprint(model))
     manifest = json.dumps({"position": asdict(position), "sha256": sums}, indent=2)
@@ -129,19 +125,13 @@ def position(path: Path) -> Position:
     return Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
 
 
-def load(path: Path, model: GPT, optimizer: torch.optim.Optimizer) -> Position:
+def load(path: Path, model: GPT, optimizer: AdamW) -> Position:
     """Put a state that `newest_whole` found into `model` and `optimizer`.
 
     The weights of `model` (on the meta device or not) are replaced, mapped from the file.
     """
     found = position(path)
-    moments = _read(path / _OPTIMIZER)
-    for name, p in trained(model).items():
-        optimizer.state[p] = {
-            "step": torch.tensor(float(found.iteration), device=_step_device(p)),
-            "exp_avg": moments[f"exp_avg.{name}"].to(p.device),
-            "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(p.device),
-        }
+    optimizer.load(path / _OPTIMIZER, found.iteration)
     return found
 
 
@@ -152,27 +142,7 @@ def assign_weights(path: Path, model: GPT) -> None:
 
 def take_adapters(path: Path, model: GPT) -> None:
     """Give an adapted `model` the adapters of the state at `path`. Raises ShakegptError."""
-    lora.take(model, _read(path / _WEIGHTS), position(path).base)
-
-
-def _step_device(p: Tensor) -> str:
-    return "cpu" if p.device.type == "cpu" else str(p.device)
-
-
-def _moments(model: GPT, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    moments: dict[str, Tensor] = {}
-    for name, p in trained(model).items():
-        kept: dict[str, Any] = optimizer.state.get(p, {})
-        for key in ("exp_avg", "exp_avg_sq"):
-            moments[f"{key}.{name}"] = kept[key].cpu() if key in kept else torch.zeros_like(p.data)
-    return moments
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
+    lora.take(model, read(path / _WEIGHTS), position(path).base)
 
 
 def _sha256(path: Path) -> str:

@@ -7,13 +7,14 @@ import math
 from pathlib import Path
 
 import pytest
+
 from shakegpt import checkpoint, events
 from shakegpt import finetune as loop
 from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.events import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
 from shakegpt.history import History
-from shakegpt.optimizer import learning_rate, make_optimizer
+from shakegpt.optimizer import AdamW, learning_rate
 from shakegpt.runlog import LOG_NAME, read
 from shakegpt.session import finetune
 from tests.tiny import Listener, kinds, random_model, tiny_config
@@ -250,7 +251,9 @@ def test_a_state_is_saved_between_distant_evaluations(
 
 def test_weights_decay_in_matrices_only() -> None:
     model = random_model(n_layer=2, n_head=2, n_embd=16, block_size=8, vocab_size=20)
-    decayed, plain = make_optimizer(model, FinetuneConfig(weight_decay=0.3)).param_groups
+    decayed, plain = AdamW(
+        dict(model.named_parameters()), FinetuneConfig(weight_decay=0.3)
+    ).param_groups
     assert decayed["weight_decay"] == 0.3 and plain["weight_decay"] == 0
     assert {p.dim() for p in decayed["params"]} == {2}
     assert {p.dim() for p in plain["params"]} == {1}

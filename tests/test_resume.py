@@ -299,18 +299,18 @@ def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 def test_loss_scaling_is_kept(tmp_path: Path) -> None:
     from shakegpt.config import FinetuneConfig
-    from shakegpt.optimizer import make_optimizer
+    from shakegpt.optimizer import AdamW
     from tests.tiny import random_model
 
     model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
-    optimizer = make_optimizer(model, FinetuneConfig())
+    optimizer = AdamW(dict(model.named_parameters()), FinetuneConfig())
     model(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long)).backward()
     optimizer.step()
     position = state.Position(iteration=1, loss_scale=1024.0)
     path = state.save(tmp_path / "state", model, optimizer, position)
     again = random_model(1, n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
     state.assign_weights(path, again)
-    other = make_optimizer(again, FinetuneConfig())
+    other = AdamW(dict(again.named_parameters()), FinetuneConfig())
     assert state.load(path, again, other) == position
     for p, q in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(p, q)

@@ -98,6 +98,4 @@ def scratch(config: FinetuneConfig) -> Known:
 
 def memory(model: Known, config: FinetuneConfig) -> events.Memory:
     """Bytes that finetuning `model` takes at its peak, by estimate, part by part."""
-    return plan.estimate(
-        model.n_layer, model.n_head, model.n_embd, model.vocab_size, model.block_size, config
-    )
+    return plan.estimate(model, config)

@@ -1,0 +1,116 @@
+"""The memory ladder: the lower row gives the same numbers, and the estimate says what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shakegpt import moments, plan
+from shakegpt.config import FinetuneConfig
+from shakegpt.events import Step
+from shakegpt.model import GPTConfig
+from shakegpt.moments import MappedAdamW
+from shakegpt.optimizer import AdamW
+from shakegpt.session import finetune, resume
+from tests.tiny import Listener, random_model, tiny_config
+
+LARGE = GPTConfig(n_layer=36, n_head=20, n_embd=1280)
+
+
+def named(seed: int = 0) -> dict[str, torch.Tensor]:
+    model = random_model(seed, n_layer=2, n_head=2, n_embd=48, block_size=16, vocab_size=97)
+    return dict(model.named_parameters())
+
+
+def push(weights: dict[str, torch.Tensor], seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    for p in weights.values():
+        p.grad = torch.randn(p.shape, generator=draw)
+
+
+def test_moments_in_a_file_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "PIECE", 1024)  # several pieces a matrix, the last one odd
+    config = FinetuneConfig(weight_decay=0.3)
+    ours, theirs = named(), named()
+    mapped, plain = MappedAdamW(ours, config, tmp_path), AdamW(theirs, config)
+    for seed in range(5):
+        push(ours, seed)
+        push(theirs, seed)
+        mapped.step()
+        plain.step()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    mapped.save(tmp_path / "mapped")
+    plain.save(tmp_path / "plain")
+    found, wanted = load_file(tmp_path / "mapped"), load_file(tmp_path / "plain")
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mapped", "plain"]  # and no file
+
+
+@pytest.mark.parametrize("first_mapped", [True, False])
+def test_either_row_goes_on_where_the_other_stopped(tmp_path: Path, first_mapped: bool) -> None:
+    config = FinetuneConfig()
+    kinds = [MappedAdamW(named(), config, tmp_path), AdamW(named(), config)]
+    first, second = kinds if first_mapped else reversed(kinds)
+    whole = AdamW(named(), config)
+    for optimizer in (first, whole):
+        for seed in range(2):
+            push(dict(optimizer.named), seed)
+            optimizer.step()
+    first.save(tmp_path / "saved")
+    for name, p in second.named.items():
+        p.data.copy_(first.named[name])
+    second.load(tmp_path / "saved", 2)
+    for optimizer in (second, whole):
+        push(dict(optimizer.named), 9)
+        optimizer.step()
+    assert all(torch.equal(second.named[name], whole.named[name]) for name in whole.named)
+
+
+def test_a_run_with_little_memory_tells_the_same_story(tmp_path: Path, text_file: Path) -> None:
+    """Five updates with accumulation, clipping and dropout, stopped and resumed in the middle."""
+    logs = []
+    for memory in ("normal", "low"):
+        log, run = Listener(), tmp_path / memory
+        config = replace(
+            tiny_config(text_file, run), memory=memory, max_iters=5, dropout=0.1, grad_clip=0.5
+        )
+        finetune(config if memory == "normal" else replace(config, max_iters=3), log)
+        if memory == "low":
+            resume(run, 5, log)
+        logs.append({s.iteration: s for s in log.records if isinstance(s, Step)})
+    normal, low = logs
+    assert normal.keys() == low.keys() == {1, 2, 3, 4, 5}
+    for k, step in normal.items():
+        assert (step.loss, step.grad_norm) == (low[k].loss, low[k].grad_norm)
+    wanted, found = (
+        load_file(tmp_path / memory / "state/000005/weights.safetensors")
+        for memory in ("normal", "low")
+    )
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_auto_takes_the_fastest_row_that_fits() -> None:
+    config = FinetuneConfig(batch_size=1, block_size=1024)
+    needs = {row: plan.estimate(LARGE, config, row).total for row in ("normal", "low")}
+    assert plan.choose(LARGE, config, needs["normal"]) == "normal"
+    assert plan.choose(LARGE, config, needs["normal"] - 1) == "low"
+    assert plan.choose(LARGE, replace(config, memory="normal"), 0) == "normal"
+    assert plan.choose(LARGE, replace(config, memory="low"), 1 << 50) == "low"
+
+
+def test_a_large_finetune_fits_in_a_laptop_by_estimate() -> None:
+    config = FinetuneConfig(batch_size=1, block_size=1024)
+    assert plan.estimate(LARGE, config, "low").total < 6.5 * 2**30
+    xl = GPTConfig(n_layer=48, n_head=25, n_embd=1600)
+    assert plan.estimate(xl, config, "low").total < 12.5 * 2**30
+
+
+def test_what_the_disk_will_carry_is_said() -> None:
+    low = plan.estimate(LARGE, FinetuneConfig(), "low")
+    assert low.traffic == 2 * 8 * LARGE.n_params
+    assert plan.estimate(LARGE, FinetuneConfig(), "normal").traffic == 0
