@@ -1,0 +1,204 @@
+"""Several processes train one run: the same numbers, one log, and no loss when one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shakegpt import launch, session
+from shakegpt.control import Request, send
+from shakegpt.distributed import Team, share
+from shakegpt.errors import ShakegptError
+from shakegpt.events import Run
+from shakegpt.history import History, load
+from shakegpt.runlog import LOG_NAME, read
+from tests.commands import ROOT, finish
+from tests.tiny import as_flags, tiny_config
+
+ITERATIONS = 8
+SETTINGS: dict[str, Any] = {
+    "gradient_accumulation_steps": 3,
+    "learning_rate": 1e-3,
+    "eval_interval": 4,
+    "max_iters": ITERATIONS,
+}
+"""Three micro-steps and two processes: they share the windows of each."""
+
+
+@pytest.mark.parametrize("processes", range(1, 13))
+@pytest.mark.parametrize(("micro_steps", "batch_size"), [(1, 12), (4, 6), (6, 4), (32, 1)])
+def test_every_window_is_seen_once(processes: int, micro_steps: int, batch_size: int) -> None:
+    if batch_size % (processes // gcd(micro_steps, processes)):
+        with pytest.raises(ShakegptError, match=f"{processes} processes cannot share"):
+            share(micro_steps, batch_size, 0, processes)
+        return
+    shares = [share(micro_steps, batch_size, rank, processes) for rank in range(processes)]
+    windows = list(range(batch_size))
+    seen = [(m, w) for mine in shares for m in mine.micro_steps() for w in mine.of(windows)]
+    assert sorted(seen) == [(m, w) for m in range(1, micro_steps + 1) for w in windows]
+    rounds = list(zip(*(mine.micro_steps() for mine in shares), strict=True))
+    assert [sorted(r) for r in rounds] == [list(r) for r in rounds], "in the order of the log"
+
+
+def test_alone_nothing_is_asked_of_anybody() -> None:
+    team = Team()
+    assert team.gather(2.5) == [2.5] and team.flags(True, False) == [True, False]
+    assert team.told({"a": 1}) == {"a": 1} and team.lead(lambda: "x") == "x"
+    assert list(team.micro_steps(share(3, 1, 0, 1))) == [1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        team.each(lambda: 1 // 0)
+    with pytest.raises(ShakegptError, match="standard input cannot be read by 2"):
+        Team(0, 2).share(tiny_config(Path("-"), Path("run")))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> History:
+    """What one process makes of it."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    session.finetune(tiny_config(text_file, run, **SETTINGS))
+    return load(run)[0]
+
+
+@contextmanager
+def two(folder: Path, *argv: str, restarts: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """`torchrun`, two processes of `shakegpt finetune argv`; ended when the block is left."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    job = [f"--max-restarts={restarts}", "-m", "shakegpt", "finetune", *argv]
+    process = subprocess.Popen(
+        [sys.executable, *launcher, *job],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            finish(process)
+
+
+def until(process: subprocess.Popen[str], run: Path, true: Callable[[History], object]) -> History:
+    """The history of `run` as soon as something is true of it."""
+    limit = time.monotonic() + 90
+    while not true(history := load(run)[0]):
+        assert time.monotonic() < limit and process.poll() is None, finish(process)
+        time.sleep(0.1)
+    return history
+
+
+def worker(process: subprocess.Popen[str], rank: int) -> psutil.Process:
+    """The process of that rank which the launcher has started last."""
+    children = psutil.Process(process.pid).children()
+    found = [c for c in children if c.environ().get("RANK") == str(rank)]
+    return max(found, key=lambda c: c.create_time())
+
+
+def same(one: dict[Any, Any], other: dict[Any, Any], name: str) -> None:
+    """Hold every loss to 1e-5 of the one that a single process has."""
+    assert one and list(one) == list(other)[: len(one)], name
+    for key, record in one.items():
+        assert getattr(other[key], name) == pytest.approx(getattr(record, name), abs=1e-5), key
+
+
+def test_two_processes_go_on_where_one_stopped_and_the_other_way_round(
+    tmp_path: Path, text_file: Path, alone: History
+) -> None:
+    run = tmp_path / "run"
+    session.finetune(tiny_config(text_file, run, **SETTINGS | {"max_iters": 3}))
+    with two(tmp_path, "--resume", "run", "--max-iters", "100000") as process:
+        until(process, run, lambda h: h.iteration >= ITERATIONS)
+        asked = [Request(verb="sample", max_new_tokens=3), Request(verb="evaluate")]
+        asked += [Request(verb="sample", top_p=7.0), Request(verb="pause")]
+        for request in asked:
+            send(run, request)
+        ids = [request.id for request in asked]
+        known = until(
+            process,
+            run,
+            lambda h: all(i in h.commands and h.commands[i].status != "accepted" for i in ids),
+        )
+        assert [known.commands[i].status for i in ids] == ["done", "done", "refused", "done"]
+        send(run, Request(verb="stop"))
+        code, out, err = finish(process, 90)
+    assert code == 0, err
+    history, problems = load(run)
+    assert not problems and history.end is not None
+    assert (history.end.status, history.end.reason) == ("stopped", "stopped by command")
+    assert history.resumes[0].world is not None and history.resumes[0].world.processes == 2
+    assert "stopped by command" in out and out.count("stopped by command") == 1
+    same(alone.progress, history.progress, "loss")
+    same(alone.steps, history.steps, "loss")
+    same(alone.evals, {k: history.evals[k] for k in alone.evals}, "val_loss")
+    tokens = [record.tokens for record in history.progress.values()]
+    assert tokens == list(range(tokens[0], tokens[-1] + 1, tokens[0])), "each micro-step once"
+    session.resume(run, max_iters=history.end.iteration + 1)
+    again = load(run)[0]
+    assert again.end is not None and again.end.status == "finished"
+    assert sorted(again.steps) == list(range(1, history.end.iteration + 2))
+    assert again.resumes[1].world is None
+
+
+def test_a_lost_process_is_told_and_the_job_goes_on(
+    tmp_path: Path, text_file: Path, alone: History
+) -> None:
+    run = tmp_path / "run"
+    config = tiny_config(text_file, Path("run"), **SETTINGS | {"max_iters": 100_000})
+    with two(tmp_path, *as_flags(config), restarts=1) as process:
+        until(process, run, lambda h: h.iteration >= 3)
+        worker(process, 1).send_signal(signal.SIGKILL)
+        until(process, run, lambda h: h.resumes and h.iteration > h.resumes[0].iteration + 2)
+        lost = [e for e in read(run / LOG_NAME)[0] if getattr(e, "status", "") == "failed"]
+        last = until(process, run, lambda h: h.iteration >= ITERATIONS).iteration + 20
+        send(run, Request(verb="max_iters", max_iters=last))
+        code, _, err = finish(process, 90)
+    assert code == 0, err
+    sentence = "another process of this training was lost: the state of iteration"
+    assert len(lost) == 1 and sentence in str(getattr(lost[0], "reason", ""))
+    assert err.count(sentence) == 1 and "--resume run" in err
+    history, problems = load(run)
+    assert not problems and history.end is not None and history.end.status == "finished"
+    assert history.resumes[0].iteration == getattr(lost[0], "iteration", -1) >= 3
+    assert sorted(history.steps) == list(range(1, history.end.iteration + 1))
+    same(alone.steps, history.steps, "loss")
+
+
+def test_a_restarted_job_knows_its_run(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
+    assert launch.job() is None and launch.begun(None) is None and not launch.launched()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    name = launch.job()
+    assert name is not None and f":{os.getppid()}:" in name and launch.launched()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "night-7")
+    run = session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
+    header = read(run / LOG_NAME)[0][0]
+    assert isinstance(header, Run) and header.world is not None
+    assert (header.world.processes, header.world.job) == (1, "night-7")
+    assert launch.begun(None) is None, "a name that is used again begins a new run"
+    with pytest.raises(ShakegptError, match="holds a run already"):
+        session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert launch.begun(None) == Path("runs/one") == launch.begun("runs/one")
+    assert launch.begun("runs/other") is None
+    records = len(read(run / LOG_NAME)[0])
+    assert session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1)) == run
+    assert len(read(run / LOG_NAME)[0]) == records, "it is finished: nothing is left to do"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "night-8")
+    assert launch.begun("runs/one") is None
