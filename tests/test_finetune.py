@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shakegpt import checkpoint, events
@@ -96,7 +97,7 @@ def test_the_header_tells_all(tiny_run: Path, records: list[events.Event]) -> No
     assert {"shakegpt", "torch", "python"} <= header.versions.keys()
     assert header.memory.total > 1 << 28 and header.seconds is not None
     assert header.dataset.speakers == ("HAMLET", "JULIET", "OPHELIA", "ROMEO")
-    assert FinetuneConfig(**header.config) == tiny_config(
+    assert msgspec.convert(header.config, FinetuneConfig) == tiny_config(
         Path(header.config["dataset"][0]), Path(header.config["out_dir"])
     )
 
