@@ -69,8 +69,10 @@ def trusted(folder: Path, name: str) -> Path:
     """
     path = folder / name
     _refuse_link(folder, path)
-    if not path.is_file():
+    if not path.exists():
         return path
+    if not path.is_file():
+        raise ShakegptError(f"{path} is no file: copy the checkpoint again")
     found = sha256(path) if sums_of(folder, name) else ""  # before the sums: they may be replaced
     if _known(folder) is None:
         raise ShakegptError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_a_token_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (folder / "vocab.json").write_text("{" + json.dumps(first) + ":0," + vocab.lstrip("{"), "utf-8")
     with pytest.raises(ShakegptError, match="1 of its tokens stand there twice"):
         Tokenizer(folder)
+
+
+@pytest.mark.parametrize("name", USED)
+def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ShakegptError, match=f"{name} is no file"):
+        use(folder)
 
 
 def test_what_is_not_there_may_be_looked_for(tmp_path: Path) -> None:
