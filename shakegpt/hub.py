@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from shakegpt.blobs import drop_damaged
 from shakegpt.errors import ShakegptError
 from shakegpt.wording import one_line
 
@@ -62,11 +63,17 @@ def _download(name: str, repository: str) -> Path:
     try:
         promptly(lambda: HfApi().model_info(repository, timeout=PATIENCE))
         print(f"fetching {repository} from the hub, once", file=sys.stderr)
-        return Path(snapshot_download(repository, allow_patterns=_FILES, etag_timeout=PATIENCE))
+        folder = snapshot_download(repository, allow_patterns=_FILES, etag_timeout=PATIENCE)
     except (RepositoryNotFoundError, HFValidationError):
         raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
     except Exception as error:  # of the client, or of whichever library carries it
         raise _out_of_reach(name, one_line(str(error), 100)) from error
+    if damaged := drop_damaged(Path(folder)):
+        raise ShakegptError(
+            f"{damaged[0]} of {name} came with another sha256 than the hub tells: it is not kept; "
+            "try again, or use --init-from pocket"
+        )
+    return Path(folder)
 
 
 def promptly(job: Callable[[], T]) -> T:
