@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,10 +20,16 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
 
+from shakegpt.events import Progress  # noqa: E402
+from shakegpt.runlog import LOG_NAME, read  # noqa: E402
 from tests.tui import logs  # noqa: E402
 from tests.tui.terminals import Terminal, environment  # noqa: E402
 
 ROUNDS = 7
+TURNS, MICRO_STEPS = 6, 16
+"""How often training is watched and not watched, and for how long each time."""
+TRAINING = ["--no-tui", "--max-iters", "100000", "--eval-interval", "100000"]
+"""The default run, but for its end and its evaluations, which would fall into one turn or other."""
 BUSY = "import time\nwhile True: sum(range(10_000))"
 
 
@@ -31,7 +38,7 @@ def main() -> int:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        good = [first_screen(home), busy_keys(home), idle(home), big_log(home)]
+        good = [first_screen(home), busy_keys(home), idle(home), big_log(home), slowing(home)]
     return 0 if all(good) else 1
 
 
@@ -44,7 +51,7 @@ def tell(what: str, value: float, unit: str, limit: float) -> bool:
 
 def first_screen(home: Path) -> bool:
     """Start to first painted home screen, against the import that every Textual app pays."""
-    screens, imports = [], []
+    screens, filled, imports = [], [], []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import textual.app"], check=True,
@@ -52,10 +59,13 @@ def first_screen(home: Path) -> bool:
         imports.append(time.perf_counter() - began)
         began = time.perf_counter()
         with Terminal([], home) as terminal:
-            terminal.until("pocket")
+            terminal.until("New run")
             screens.append(time.perf_counter() - began)
+            terminal.until("accumulation")
+            filled.append(time.perf_counter() - began)
     screen, yardstick = statistics.median(screens), statistics.median(imports)
-    print(f"first screen {screen:.2f} s, import textual.app {yardstick:.2f} s")
+    print(f"first screen {screen:.2f} s, import textual.app {yardstick:.2f} s; "
+          f"form and list {statistics.median(filled):.2f} s")  # fmt: skip
     return tell("first screen / import textual.app", screen / yardstick, "x", 1.5)
 
 
@@ -122,6 +132,56 @@ def big_log(home: Path) -> bool:
     size = (run / "log.jsonl").stat().st_size
     print(f"the log: {count:,} records, {size / 1e6:.0f} MB")
     return tell("opening it, start of the program included", took, "s", 3)
+
+
+def slowing(home: Path) -> bool:
+    """Tokens a second of one training while its screen is open, against those while it is not.
+
+    One trainer, watched and not watched in turns, so that whatever else the machine does hits both.
+    """
+    run = home / "training"
+    trainer = subprocess.Popen(
+        [sys.executable, "-m", "shakegpt", "finetune", *TRAINING, "--out-dir", str(run)],
+        env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not _progress(run):
+            assert trainer.poll() is None, "the trainer ended"
+            time.sleep(0.5)
+        pairs = [(_speed(run, time.sleep), _watched(run, home)) for _ in range(TURNS)]
+    finally:
+        trainer.kill()
+        trainer.wait()
+    ratios = [alone / watched for alone, (watched, _) in pairs]
+    share = statistics.median(used for _, (_, used) in pairs)
+    print(f"training: {statistics.median(a for a, _ in pairs):,.0f} tokens/s alone; ratios "
+          f"{' '.join(f'{r:.3f}' for r in sorted(ratios))}; the screen takes {share:.1f} % of a core")  # fmt: skip
+    slower = 100 * (statistics.median(ratios) - 1)
+    return tell("training slowed by its screen, median of turns", slower, "%", 2)
+
+
+def _progress(run: Path) -> list[Progress]:
+    return [event for event in read(run / LOG_NAME)[0] if isinstance(event, Progress)]
+
+
+def _speed(run: Path, wait: Callable[[float], None]) -> float:
+    """Tokens a second over the next `MICRO_STEPS`, `wait` passing the time."""
+    before = len(_progress(run))
+    while len(told := _progress(run)[before:]) <= MICRO_STEPS:
+        wait(0.5)
+    return (told[-1].tokens - told[0].tokens) / (told[-1].time - told[0].time)
+
+
+def _watched(run: Path, home: Path) -> tuple[float, float]:
+    """Tokens a second, and the share of a core that the screen takes, in percent."""
+    with Terminal([str(run)], home, rows=40, columns=120) as terminal:
+        terminal.until("TRAINING")
+        _drain(terminal, 2)
+        process, began = psutil.Process(terminal.process.pid), time.perf_counter()
+        before = sum(process.cpu_times()[:2])
+        speed = _speed(run, lambda seconds: _drain(terminal, seconds))
+        used = sum(process.cpu_times()[:2]) - before
+        return speed, 100 * used / (time.perf_counter() - began)
 
 
 def _write_big(run: Path) -> int:

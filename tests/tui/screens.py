@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,17 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.trainer import Trainer
+from tests.tui import logs
 
 LARGE, USUAL, SMALL = (120, 40), (80, 24), (50, 15)
+Driver = Pilot[str]
 Script = Callable[["Pilot[str]", ShakegptApp], Awaitable[None]]
+
+
+def live(tmp_path: Path, upto: int = 7) -> Path:
+    """A run whose last record is of this moment."""
+    length = list(logs.story(upto))[-1].time - logs.T0
+    return logs.write(tmp_path / "run", logs.story(upto, start=time.time() - length))
 
 
 def play(

@@ -13,11 +13,13 @@ from textual.widgets import Input, OptionList, Select, Static
 
 from shakegpt import events as ev
 from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.home import HomeScreen
+from shakegpt_tui.settings import load
 from shakegpt_tui.widgets.run_list import RunList, RunTable
 from shakegpt_tui.widgets.start_form import StartForm
-from tests.tui.screens import until
+from tests.tui.screens import text, until
 
 SIZES = [(120, 40), (80, 24), (50, 15)]
 
@@ -267,5 +269,31 @@ def test_the_mouse_starts_and_opens(base: Path) -> None:
             await pilot.click("#start")
             await pilot.pause()
             assert app.result == ("start", [])
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", [(39, 24), (80, 11)], ids=str)
+def test_a_terminal_too_small_gets_a_clear_word(size: tuple[int, int], base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=size) as pilot:
+            await app.settled(pilot)
+            shown = text(app)
+            assert f"{size[0]}×{size[1]} is too small" in shown and "pocket" not in shown
+
+    run(test())
+
+
+def test_the_order_is_remembered(tmp_path: Path) -> None:
+    async def test() -> None:
+        app = ShakegptApp(config=tmp_path / "tui.json")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+            await pilot.press("f3", "s")
+            await until(pilot, lambda: load(tmp_path / "tui.json").order == "val loss")
+            app.open_home()
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+            assert app.screen.query_one(RunList).order == "val loss"
 
     run(test())

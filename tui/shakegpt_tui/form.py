@@ -49,7 +49,7 @@ class Field:
     def without(self) -> str:
         """What an empty field means, as its help says: `None: …` ends the help."""
         _, found, meaning = self.help.partition("None: ")
-        return meaning.rstrip(".") if self.optional and found else ""
+        return re.split(r"[;.]", meaning)[0] if self.optional and found else ""
 
     @property
     def label(self) -> str:

@@ -1,0 +1,124 @@
+"""What the screens look like, kept as text: a change of layout shows as a difference to read.
+
+To renew them after a change that was meant, and then to read the difference:
+SNAPSHOTS=renew pytest tests/tui/test_snapshots.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from textual.pilot import Pilot
+
+from shakegpt import events as ev
+from shakegpt_tui import machine, models
+from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.feed import Still
+from shakegpt_tui.screens.home import HomeScreen
+from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.widgets import run_list
+from shakegpt_tui.widgets.run_list import RunList
+from tests.tui import logs
+from tests.tui.screens import text, until
+
+KEPT = Path(__file__).parent / "snapshots"
+RUN = {
+    "run-120x40": ((120, 40), []),
+    "run-80x24": ((80, 24), []),
+    "run-50x15": ((50, 15), []),
+    "tokens-120x40": ((120, 40), ["b", "c", "t", "right"]),
+    "plot-80x24": ((80, 24), ["g", "left"]),
+}
+
+
+def compare(name: str, shown: str) -> None:
+    """`shown` is what was kept under `name`."""
+    file = KEPT / f"{name}.txt"
+    told = "\n".join(line.rstrip() for line in shown.splitlines()) + "\n"
+    if os.environ.get("SNAPSHOTS") == "renew":
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(told, "utf-8")
+    assert told == file.read_text("utf-8")
+
+
+def look(
+    app: ShakegptApp, size: tuple[int, int], ready: Callable[[], bool], keys: list[str]
+) -> str:
+    """The app's screen after `keys`, as soon as it shows the same twice."""
+
+    async def settled(pilot: Pilot[str]) -> str:
+        before, shown = "", text(app)
+        while shown != before:
+            await pilot.pause(0.35)  # longer than curves wait for their redraw
+            before, shown = shown, text(app)
+        return shown
+
+    async def body() -> str:
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, ready)
+            shown = await settled(pilot)
+            if not keys:
+                return shown
+            await pilot.press(*keys)
+            return await settled(pilot)
+
+    return asyncio.run(body())
+
+
+def needs(gibibytes: int) -> ev.Memory:
+    """An estimate of that size: how it is made is no concern of a picture."""
+    return ev.Memory(
+        weights=gibibytes << 30,
+        gradients=0,
+        optimizer=0,
+        activations=0,
+        logits=0,
+        process=1 << 30,
+    )
+
+
+@pytest.fixture(autouse=True)
+def clock_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_run_looks_as_it_did(tmp_path: Path, name: str) -> None:
+    size, keys = RUN[name]
+    run = logs.write(tmp_path / "run", logs.story(12))
+    app = ShakegptApp(Still(run), config=tmp_path / "tui.json")
+
+    def ready() -> bool:
+        return isinstance(app.screen, RunScreen) and app.screen.caught_up
+
+    compare(name, look(app, size, ready, keys))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (50, 15)], ids=str)
+def test_home_looks_as_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    here = machine.Machine(8 << 30, 12 << 30, "a GPU")
+    monkeypatch.setattr(machine, "machine", lambda: here)
+    monkeypatch.setattr(machine, "with_gpu", lambda: here)
+    monkeypatch.setattr(models, "look", lambda found: found)
+    monkeypatch.setattr(models, "memory", lambda model, config: needs(model.n_layer))
+    monkeypatch.setattr(run_list, "clock", SimpleNamespace(time=lambda: logs.T0 + 4000))
+    monkeypatch.chdir(tmp_path)
+    logs.write(Path("runs/first"), [*logs.story(20), logs.end(20, logs.T0 + 33)])
+    logs.write(Path("runs/second"), [*logs.story(6), logs.end(6, logs.T0 + 9, "stopped")])
+    app = ShakegptApp(config=tmp_path / "tui.json")
+
+    def ready() -> bool:
+        home = app.screen
+        return isinstance(home, HomeScreen) and home.filled and bool(home.query_one(RunList).found)
+
+    keys = [] if size[0] > 50 else ["f3"]
+    compare(f"home-{size[0]}x{size[1]}", look(app, size, ready, keys))

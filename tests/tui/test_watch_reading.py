@@ -1,0 +1,99 @@
+"""Reading the samples of a run: steps, comparison, tokens, search, copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.style import Style
+
+from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.settings import load
+from shakegpt_tui.widgets.sample_pane import SamplePane
+from tests.tui.screens import LARGE, SMALL, USUAL, Driver, live, play, run_screen, text, until
+
+
+def test_stepping_back_and_comparing_with_the_first(tmp_path: Path) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        shown = run_screen(app).query_one("#shown", SamplePane)
+        await pilot.press("left")
+        assert str(shown.border_title).startswith("iteration 5 · sample 2 of 3")
+        await pilot.press("home")
+        assert str(shown.border_title).startswith("iteration 0 · sample 1 of 3")
+        await pilot.press("end", "b")
+        await until(pilot, lambda: text(app).count("through yonder") == 2)
+        assert "iteration 0 · sample 1" in text(app) and "iteration 10 · sample 3" in text(app)
+        assert load(tmp_path / "tui.json").compare
+
+    play(live(tmp_path, 12), script, config=tmp_path)
+
+
+@pytest.mark.parametrize("size", [LARGE, USUAL, SMALL])
+def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await pilot.press("t", "right", "right", "right")
+        await until(pilot, lambda: "token 4 of 28" in text(app))
+        assert "▸ “ yonder”" in text(app) and "“ thee”" in text(app)
+        assert "drawn at 5.0%, model 4.0%, rank 3" in text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "token 4 of" not in text(app))
+
+    play(live(tmp_path), script, size=size, config=tmp_path)
+
+
+def test_a_click_chooses_the_token(tmp_path: Path) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        lines = text(app).splitlines()
+        row = next(y for y, line in enumerate(lines) if "yonder" in line)
+        await pilot.click(offset=(lines[row].index("yonder") + 2, row))
+        await until(pilot, lambda: "token 4 of 28" in text(app))
+
+    play(live(tmp_path), script, config=tmp_path)
+
+
+def test_probabilities_show_in_styles_with_a_legend(tmp_path: Path) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await pilot.press("c")
+        await until(pilot, lambda: "≥60% ≥30% ≥10% ≥2% <2%" in text(app))
+        styles = _styles_of(app, "[east")
+        assert any(style.underline and style.bold for style in styles)
+
+    play(live(tmp_path), script, config=tmp_path)
+
+
+def _styles_of(app: ShakegptApp, piece: str) -> list[Style]:
+    strips = app.screen._compositor.render_strips()
+    return [s.style or Style() for strip in strips for s in strip if piece in s.text]
+
+
+def test_search_in_all_samples(tmp_path: Path) -> None:
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        screen = run_screen(app)
+        await pilot.press("slash")
+        await pilot.pause(0.2)
+        await pilot.press(*"THE SUN", "enter")
+        await until(pilot, lambda: screen.hit is not None)
+        assert screen.hit is not None and screen.hit.sample == 2
+        await pilot.press("n")
+        assert screen.hit is not None and screen.hit.sample == 0
+        await pilot.press("N")
+        assert screen.hit is not None and screen.hit.sample == 2
+
+    play(live(tmp_path, 12), script, config=tmp_path)
+
+
+def test_copies(tmp_path: Path) -> None:
+    run = live(tmp_path)
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await pilot.press("y", "Y")
+        written = run / "sample-1-iteration-5.txt"
+        await until(pilot, written.exists)
+        assert (
+            app.clipboard
+            == written.read_text()
+            == run_screen(app).query_one("#shown", SamplePane).said
+        )
+        assert app.clipboard.startswith("ROMEO: What light")
+
+    play(run, script, config=tmp_path)
