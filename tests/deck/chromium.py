@@ -163,7 +163,11 @@ class Chromium:
         """End the browser and forget its profile."""
         self._socket.close()
         self._process.terminate()
-        self._process.wait(10)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:  # a busy machine
+            self._process.kill()
+            self._process.wait()
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def __enter__(self) -> Chromium:

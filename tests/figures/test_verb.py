@@ -20,6 +20,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.pick import named, newest, recorded
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_figures import make
+from shakegpt_figures.source import Source
+from shakegpt_figures.watch import Screen, watch
 from tests.commands import ROOT
 from tests.figures import logs
 from tests.figures.looks import Svg
@@ -177,6 +179,39 @@ def test_watch_shows_an_evaluation_within_a_second(tmp_path: Path) -> None:
     assert not watcher.is_alive()
     assert "20: 3.7100" in (out / "training.svg").read_text()
     assert (out / "generation.svg").is_file() and (out / "run.json").is_file()
+
+
+def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = [r for r in logs.talk_like(iterations=2) if not isinstance(r, ev.End)]
+    run, out = logs.write(begun, tmp_path / "run"), tmp_path / "out"
+    screen = Screen(FiguresConfig(only=()), out, out / "run.json")
+    source = Source(run)
+    screen.tell_silence(source)
+    screen.tell_silence(source)
+    said = f"{run} was interrupted at iteration 2 of 2: `shakegpt finetune --resume {run}` goes on"
+    assert capsys.readouterr().err == f"{said} with it\n"
+    (run / LOG_NAME).unlink()
+    with pytest.raises(ShakegptError, match="is gone: the figures stay as they were"):
+        watch([source], FiguresConfig(only=()), out, out / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(None, "interrupted"), ("stopped", "stopped"), ("failed", "failed")],
+)
+def test_the_terminal_says_what_became_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str
+) -> None:
+    begun = [r for r in logs.talk_like(iterations=2) if not isinstance(r, ev.End)]
+    ended = [logs.end(2, status=status)] if status else []
+    run = logs.write([*begun, *ended], tmp_path / "run")
+    config = FiguresConfig(runs=(str(run),), out=str(tmp_path / "out"), only=("training",))
+    assert make.run(config) == 0
+    assert f"from {run} ({said} at iteration 2 of 2)" in capsys.readouterr().out
+    drawn = Svg((tmp_path / "out" / "training.svg").read_bytes()).desc
+    assert f"{said if status else 'unfinished'} at iteration 2 of 2" in drawn
 
 
 def wait_for(out: Path, words: str, seconds: float) -> None:
