@@ -11,7 +11,7 @@ from torch import Tensor
 from turns import OURS, Job, table, turns
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.optimizer import make_optimizer
+from shakegpt.optimizer import AdamW
 
 TOKENS = 1024
 
@@ -31,7 +31,7 @@ def bench_training(nanogpt: Path | None, rounds: int) -> None:
 def our_step(x: Tensor, y: Tensor) -> Job:
     """Our training step on one micro-batch."""
     model = our_model().train()
-    optimizer = make_optimizer(model, FinetuneConfig(learning_rate=3e-5))
+    optimizer = AdamW(dict(model.named_parameters()), FinetuneConfig(learning_rate=3e-5))
 
     def step() -> None:
         model(x, y).backward()
