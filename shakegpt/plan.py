@@ -25,6 +25,13 @@ PROCESS = 300 << 20
 """Resident bytes of a Python process with torch imported and its allocator warm."""
 STREAM_COPIES = 16
 """Tensors (B, T, C) of a block that wait for the backward pass."""
+FROZEN_COPIES = 10
+"""The same when no weight of the block is learned, but for what its changes (LoRA) need."""
+CHANGE_COPIES = {"attn.c_attn": 1, "attn.c_proj": 0, "mlp.c_fc": 1, "mlp.c_proj": 4}
+"""More of them for a change beside this matrix: its input, where nothing else has kept it."""
+CHANGE_INPUTS = {"attn.c_attn": 1, "attn.c_proj": 1, "mlp.c_fc": 1, "mlp.c_proj": 4}
+CHANGE_OUTPUTS = {"attn.c_attn": 3, "attn.c_proj": 1, "mlp.c_fc": 4, "mlp.c_proj": 1}
+"""Sizes of each matrix, in widths of the residual stream."""
 HEAD_ROWS = 512
 """Tokens whose scores exist at once. Fewer save memory, but for each such chunk the gradient of the
 whole head is read and written once."""
@@ -52,21 +59,37 @@ def parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> i
     return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
 
 
+def learned(shape: Shape, config: FinetuneConfig) -> int:
+    """Numbers that training changes: all parameters, or those of the changes beside them (LoRA)."""
+    if config.lora_rank is None:
+        return parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+    widths = sum(CHANGE_INPUTS[t] + CHANGE_OUTPUTS[t] for t in config.lora_targets)
+    return shape.n_layer * config.lora_rank * widths * shape.n_embd
+
+
+def _stream_copies(config: FinetuneConfig) -> int:
+    if config.lora_rank is None:
+        return STREAM_COPIES
+    dropped = CHANGE_INPUTS if config.lora_dropout > 0 else dict.fromkeys(CHANGE_INPUTS, 0)
+    return FROZEN_COPIES + sum(CHANGE_COPIES[t] + dropped[t] for t in config.lora_targets)
+
+
 def estimate(shape: Shape, config: FinetuneConfig, row: Row = "normal") -> events.Memory:
     """Bytes that finetuning a GPT-2 of this shape takes at its peak, part by part."""
     n = parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+    moving, copies = learned(shape, config), _stream_copies(config)
     tokens = config.batch_size * min(config.block_size or shape.block_size, shape.block_size)
     stream, low = tokens * shape.n_embd * 4, row == "low"
-    kept = shape.n_layer + STREAM_COPIES if low else shape.n_layer * STREAM_COPIES
+    kept = shape.n_layer + copies if low else shape.n_layer * copies
     return events.Memory(
-        weights=4 * n,
-        gradients=4 * n,
-        optimizer=2 * 4 * (min(PIECE, n) if low else n),
+        weights=4 * (n if config.lora_rank is None else n + moving),
+        gradients=4 * moving,
+        optimizer=2 * 4 * (min(PIECE, moving) if low else moving),
         activations=kept * stream,
         logits=min(HEAD_ROWS, tokens) * shape.vocab_size * 4,
         process=PROCESS,
         row=row,
-        traffic=2 * 8 * n if low else 0,
+        traffic=2 * 8 * moving if low else 0,
     )
 
 
@@ -97,22 +120,24 @@ def flops(
     per_token = 2 * n_params + 4 * n_layer * n_embd * block_size
     trained = c.max_iters * c.batch_size * c.gradient_accumulation_steps * block_size
     evaluations = 1 + -(-c.max_iters // c.eval_interval)
-    return per_token * (3 * trained + evaluations * eval_tokens)
+    passes = 3 if c.lora_rank is None else 2  # frozen weights need no gradient, their inputs do
+    return per_token * (passes * trained + evaluations * eval_tokens)
 
 
-def disk(n_params: int) -> int:
-    """Bytes a run takes on disk at its fullest: three states of 12 bytes a parameter (two kept, one
-    being written), the best model and its replacement.
+def disk(n_params: int, moving: int) -> int:
+    """Bytes a run takes on disk at its fullest: three states of 12 bytes a number that is learned
+    (two kept, one being written), the best model and its replacement.
     """
-    return (3 * 12 + 2 * 4) * n_params
+    return 3 * 12 * moving + 2 * 4 * n_params
 
 
-def require_room(run: Path, n_params: int, *, begun: bool = False) -> None:
+def require_room(run: Path, n_params: int, moving: int, *, begun: bool = False) -> None:
     """Raise ShakegptError when the disk of `run` has less room than the run needs.
 
     One that has `begun` needs a state and a model more; what they replace goes when they are whole.
     """
-    needed, free = (12 + 4) * n_params if begun else disk(n_params), shutil.disk_usage(run).free
+    needed = 12 * moving + 4 * n_params if begun else disk(n_params, moving)
+    free = shutil.disk_usage(run).free
     if free < needed:
         raise ShakegptError(
             f"the disk of {run} has {size(free)} free and the run needs {size(needed)} for its "

@@ -132,7 +132,8 @@ def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
     parts = prepare(config, scratch, run)
     assert began is not None
     _require_same(parts, began)
-    plan.require_room(run, parts.shape.n_params, begun=True)
+    moving = plan.learned(parts.shape, config)
+    plan.require_room(run, parts.shape.n_params, moving, begun=True)
     return parts
 
 
@@ -162,7 +163,7 @@ def _claim(parts: Parts) -> Path:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShakegptError(f"--out-dir {run} cannot be made: {error.strerror}") from error
-    plan.require_room(run, parts.shape.n_params)
+    plan.require_room(run, parts.shape.n_params, plan.learned(parts.shape, parts.config))
     return run
 
 

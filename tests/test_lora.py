@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from shakegpt import checkpoint, decode, lora, state
+from shakegpt import checkpoint, decode, lora, plan, state
 from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig, Matrix
 from shakegpt.driver import Stopped
 from shakegpt.errors import ShakegptError
 from shakegpt.history import load
-from shakegpt.model import GPT, Conv1D
+from shakegpt.model import GPT, Conv1D, GPTConfig
 from shakegpt.optimizer import AdamW
 from shakegpt.session import finetune, resume
 from tests.test_resume import stop_at, tensor_sum
@@ -151,6 +151,45 @@ def test_the_base_is_never_written_to(unstopped: Path) -> None:
     manifest = json.loads((unstopped / "state/000006/manifest.json").read_text())
     base = lora.adapt(checkpoint.load(POCKET), FinetuneConfig(lora_rank=4))
     assert manifest["position"]["base"] == lora.fingerprint(base)
+
+
+def kept_by_a_block(config: FinetuneConfig) -> float:
+    """Tensors of the residual stream's size that a block keeps for its backward pass, measured."""
+    shape, kept = {"n_head": 4, "n_embd": 128, "block_size": 128, "vocab_size": 50}, []
+    for n_layer in (1, 3):
+        model = random_model(n_layer=n_layer, **shape)
+        if config.lora_rank is not None:
+            lora.adapt(model, config)
+        found = {p.untyped_storage().data_ptr(): 0 for p in model.parameters()}
+        alive: list[Tensor] = []
+
+        def pack(t: Tensor, found: dict[int, int] = found, alive: list[Tensor] = alive) -> Tensor:
+            alive.append(t)  # or its memory would be another tensor's soon
+            found.setdefault(t.untyped_storage().data_ptr(), t.untyped_storage().nbytes())
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            model.train().trunk(tokens(model)[:1])
+        kept.append(sum(found.values()) / (128 * 128 * 4))
+    return (kept[1] - kept[0]) / 2
+
+
+@pytest.mark.parametrize("targets", [None, ALL[:1], ALL[1:2], ALL[2:], ALL])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_the_estimate_knows_the_change(
+    targets: tuple[Matrix, ...] | None, dropout: float, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"lora_rank": 2, "lora_targets": targets, "lora_dropout": dropout}
+    config = FinetuneConfig(batch_size=1, **changes if targets else {})
+    shape = GPTConfig(n_layer=2, n_head=4, n_embd=128, block_size=128, vocab_size=50)
+    found = plan.estimate(shape, config)
+    assert found.activations / (2 * 128 * 128 * 4) == pytest.approx(
+        kept_by_a_block(config), rel=0.1
+    )
+    if targets:
+        model = lora.adapt(random_model(**shape.__dict__), config)
+        learned = sum(p.numel() for p in lora.trained(model).values())
+        assert plan.learned(shape, config) == learned == found.gradients / 4 == found.optimizer / 8
 
 
 def test_the_name_of_a_matrix_is_checked() -> None:
