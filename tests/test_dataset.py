@@ -62,6 +62,14 @@ def test_an_epoch_uses_every_window_once(letters: Tokenizer, length: int) -> Non
         assert len(data.train) - 1 - len(covered) < 8, "no whole window is left out"
 
 
+def test_no_token_is_left_out_for_ever(letters: Tokenizer) -> None:
+    """What is over at the end of the windows in one epoch lies inside them in another."""
+    data = made(letters, 463, 8)
+    drawn = [data.train_window(n) for n in range(60 * data.windows_per_epoch)]
+    seen = {i for w in drawn for i in range(w.start, w.start + w.length)}
+    assert (len(data.train) - 1) % 8 and seen == set(range(len(data.train) - 1))
+
+
 def test_epochs_differ_and_seeds_differ(letters: Tokenizer) -> None:
     data, other = made(letters, 2003, 8), made(letters, 2003, 8, seed=2)
     n = data.windows_per_epoch

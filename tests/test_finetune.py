@@ -15,10 +15,9 @@ from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.events import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
 from shakegpt.history import History
-from shakegpt.optimizer import AdamW, learning_rate
 from shakegpt.runlog import LOG_NAME, read
 from shakegpt.session import finetune
-from tests.tiny import Listener, kinds, random_model, tiny_config
+from tests.tiny import Listener, kinds, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -214,19 +213,6 @@ def test_no_iteration_at_all_measures_the_checkpoint(tmp_path: Path, text_file: 
     assert not (run / "state").exists()
 
 
-def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    plain = FinetuneConfig(learning_rate=1.0)
-    assert {learning_rate(plain, k) for k in range(1, 30)} == {1.0}
-    config = FinetuneConfig(
-        learning_rate=1.0, decay_lr=True, warmup_iters=4, max_iters=14, min_lr=0.1
-    )
-    rates = [learning_rate(config, k) for k in range(1, 18)]
-    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert rates[8] == pytest.approx(0.55), "half-way along the cosine"
-    assert rates[13:] == pytest.approx([0.1] * 4)
-    assert rates[4:14] == sorted(rates[4:14], reverse=True)
-
-
 def test_heartbeats_come_while_a_step_takes_long(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,14 +234,3 @@ def test_a_state_is_saved_between_distant_evaluations(
     finetune(tiny_config(text_file, tmp_path / "run", eval_interval=6), log)
     saved = [e.iteration for e in kinds(log.records, Checkpoint) if e.kind == "last"]
     assert saved == [1, 2, 3, 4, 5, 6]
-
-
-def test_weights_decay_in_matrices_only() -> None:
-    model = random_model(n_layer=2, n_head=2, n_embd=16, block_size=8, vocab_size=20)
-    decayed, plain = AdamW(
-        dict(model.named_parameters()), FinetuneConfig(weight_decay=0.3)
-    ).param_groups
-    assert decayed["weight_decay"] == 0.3 and plain["weight_decay"] == 0
-    assert {p.dim() for p in decayed["params"]} == {2}
-    assert {p.dim() for p in plain["params"]} == {1}
-    assert len(decayed["params"]) + len(plain["params"]) == len(list(model.parameters()))
