@@ -153,6 +153,7 @@ def opening(run: ev.Run) -> list[str]:
         f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
+        *_shared_and_learned(run),
         f"needs about {size(needed)} of memory" + _time_needed(run),
     ]
     if run.memory.row == "low":
@@ -167,6 +168,16 @@ def opening(run: ev.Run) -> list[str]:
             "--block-size, or take a smaller --init-from"
         )
     return lines
+
+
+def _shared_and_learned(run: ev.Run) -> Iterator[str]:
+    """Who trains, and how much of the model, where that is not one process and all of it."""
+    if run.world is not None and run.world.processes > 1:
+        yield f"{run.world.processes} processes share each iteration"
+    rank = run.config.get("lora_rank")
+    if isinstance(rank, int):
+        learned = parameters(run.memory.gradients // 4)
+        yield f"LoRA of rank {rank}: {learned} numbers are learned, the weights stay as they are"
 
 
 def _time_needed(run: ev.Run) -> str:

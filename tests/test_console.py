@@ -148,6 +148,20 @@ def test_more_memory_than_there_is_gets_a_warning(records: list[ev.Event]) -> No
     assert any("warning: this machine has" in line and "--batch-size" in line for line in warned)
 
 
+def test_who_trains_and_how_much_is_told(records: list[ev.Event]) -> None:
+    run = of(records, ev.Run)
+    assert isinstance(run, ev.Run)
+    few = msgspec.structs.replace(run.memory, gradients=4 * 32_768)
+    shared = msgspec.structs.replace(
+        run, config=run.config | {"lora_rank": 8}, memory=few, world=ev.World(processes=4, job="j")
+    )
+    more = [line for line in told.opening(shared) if line not in told.opening(run)]
+    assert more[:2] == [
+        "4 processes share each iteration",
+        "LoRA of rank 8: 32.8K numbers are learned, the weights stay as they are",
+    ]
+
+
 def test_a_stopped_run_says_how_to_go_on(records: list[ev.Event]) -> None:
     end = records[-1]
     assert isinstance(end, ev.End)
