@@ -7,7 +7,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check format bench bench-tui slides present clean
+.PHONY: run test check format bench bench-tui torture slides present clean
 
 run: $(VENV)/.installed
 	$(BIN)/shakegpt finetune
@@ -30,6 +30,12 @@ bench: $(VENV)/.installed
 
 bench-tui: $(VENV)/.installed
 	$(BIN)/python bench/bench_tui.py
+
+# Kills, full disks, flipped bits and more: hours in full. LISTS=... takes some, LISTS=--short a minute;
+# root on Linux with strace tries most
+torture: $(VENV)/.installed-dev
+	-$(INSTALL) --editable ".[torture]"
+	$(BIN)/python -m torture $(LISTS)
 
 # The deck, from slides/data/run.json and slides/public/*.svg; `shakegpt figures` writes both.
 slides: slides/node_modules/.package-lock.json
