@@ -35,7 +35,7 @@ STILL = """addEventListener('DOMContentLoaded', () => document.head.insertAdjace
 '<style>*, ::before, ::after { transition: none !important; animation: none !important }</style>'
 ))"""
 """Nothing moves: what is looked at is the slide, not its way there."""
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds until a browser that does not answer fails the test."""
 
 
