@@ -45,6 +45,14 @@ def load(folder: Path, dropout: float = 0.0) -> GPT:
     return model
 
 
+def vocabulary(folder: Path) -> Tokenizer:
+    """The vocabulary of a checkpoint directory. Raises ShakegptError for one that does not fit."""
+    tokenizer = Tokenizer(folder)
+    if tokenizer.n_vocab > read_config(folder).vocab_size:
+        raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
+    return tokenizer
+
+
 def assign(model: GPT, folder: Path, files: list[Path]) -> None:
     """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once."""
     missing = dict(model.named_parameters())

@@ -20,7 +20,6 @@ from shakegpt.events import Run
 from shakegpt.model import GPT
 from shakegpt.runlog import LOG_NAME
 from shakegpt.texts import load_text
-from shakegpt.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     block_size = asked.block_size or shape.block_size
     if block_size > shape.block_size:
         raise ShakegptError(f"--block-size {block_size} is over the {shape.block_size} of {name}")
-    dataset = Dataset(text, Tokenizer(source.folder), block_size, seed=0)
+    dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
     model = checkpoint.load(source.folder).to(place.device).eval()
     found = measure(model, dataset, asked.eval_tokens, asked.batch_size, place)
     sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""

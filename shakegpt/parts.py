@@ -98,13 +98,15 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
         raise ShakegptError(
             f"--n-embd {config.n_embd} is no multiple of --n-head {config.n_head}: heads are equal"
         )
-    return GPTConfig(
+    shape = GPTConfig(
         n_layer=config.n_layer,
         n_head=config.n_head,
         n_embd=config.n_embd,
         block_size=config.block_size or SCRATCH_BLOCK_SIZE,
         vocab_size=tokenizer.n_vocab,
     )
+    plan.require_memory(shape.n_params)
+    return shape
 
 
 def initial_model(parts: Parts) -> GPT:

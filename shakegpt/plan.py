@@ -100,6 +100,16 @@ def choose(shape: Shape, config: FinetuneConfig, available: int) -> Row:
     return "normal" if estimate(shape, config).total <= available else "low"
 
 
+def require_memory(n_params: int) -> None:
+    """Raise ShakegptError when the weights alone are more than all the memory of this machine."""
+    there = int(psutil.virtual_memory().total)
+    if 4 * n_params > there:
+        raise ShakegptError(
+            f"a model of {n_params:,} parameters takes {size(4 * n_params)} of memory and this "
+            f"machine has {size(there)}: lower --n-layer, --n-embd or --block-size"
+        )
+
+
 def available_memory() -> int:
     """Bytes that this process may still take, by the machine and by its container's limit."""
     free = int(psutil.virtual_memory().available)

@@ -31,7 +31,7 @@ def write_samples(name: str, asked: SampleConfig) -> int:
         asked = replace(asked, prompt=sys.stdin.read())
     source = checkpoint.find(name)
     checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
-    tokenizer = Tokenizer(source.folder)
+    tokenizer = checkpoint.vocabulary(source.folder)
     ids = tokenizer.encode(asked.prompt)
     place = choose(asked.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()

@@ -75,6 +75,11 @@ BAD: dict[str, tuple[str, str]] = {
         "finetune --no-tui --init-from scratch --n-embd 10 --n-head 3 --dataset good.txt",
         "--n-embd 10 is no multiple of --n-head 3",
     ),
+    "a model larger than any machine": (
+        "finetune --no-tui --init-from scratch --tokenizer char --n-layer 100 --n-embd 20000 "
+        "--n-head 10 --dataset good.txt",
+        r"480,.* parameters takes .* GiB of memory and this machine has",
+    ),
     "unknown vocabulary": (
         "finetune {tiny} --tokenizer nothing --dataset good.txt",
         "cannot be read",
@@ -141,6 +146,12 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "foreign weights": (spoil(b"PK\3\4 and so on"), "torn or no safetensors file"),
     "no weights": (lambda m: (m / "model.safetensors").unlink(), "has no model.safetensors"),
     "no vocabulary": (lambda m: (m / "vocab.json").unlink(), "vocab.json cannot be read"),
+    "a vocabulary larger than the model": (
+        lambda m: (m / "vocab.json").write_text(
+            (m / "vocab.json").read_text("utf-8").rstrip("} \n") + ', "zz": 4096}', "utf-8"
+        ),
+        "vocab.json has more tokens than the model's embedding",
+    ),
     "another architecture": (
         lambda m: (m / "config.json").write_text('{"model_type": "bert"}'),
         "give a GPT-2",

@@ -112,6 +112,21 @@ def hub(folder: Path) -> Iterator[Hub]:
         server.server_close()
 
 
+def _etag(name: str, data: bytes) -> str:
+    """The sum by which the hub names a file: sha256 of a large one, git's of a small one."""
+    if name.endswith(".safetensors"):
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _entry(name: str, data: bytes) -> dict[str, object]:
+    """A file as the hub lists it."""
+    entry = {"type": "file", "path": name, "size": len(data), "oid": _etag(name, data)}
+    if name.endswith(".safetensors"):
+        return entry | {"lfs": {"oid": _etag(name, data), "size": len(data), "pointerSize": 134}}
+    return entry
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
@@ -140,18 +155,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(self.path.rpartition("/")[2], body)
 
     def _tell_files(self, body: bool) -> None:
-        siblings = [{"rfilename": name} for name in self.server.files]
-        told = {"_id": "1", "id": NAME, "modelId": NAME, "sha": COMMIT, "siblings": siblings}
+        files = self.server.files
+        told: object = [_entry(name, data) for name, data in files.items()]
+        if "/tree/" not in self.path:
+            siblings = [{"rfilename": name} for name in files]
+            told = {"_id": "1", "id": NAME, "modelId": NAME, "sha": COMMIT, "siblings": siblings}
         kind = {"Content-Type": "application/json"}
-        self._send(200, json.dumps(told | {"tags": [], "private": False}).encode(), kind, body)
+        self._send(200, json.dumps(told).encode(), kind, body)
 
     def _send_file(self, name: str, body: bool) -> None:
         data = self.server.files.get(name)
         if data is None:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
         large = name.endswith(".safetensors")
-        git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        etag = hashlib.sha256(data).hexdigest() if large else git
+        etag = _etag(name, data)
         head = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "none"}
         if self.server.fault == "wrong length" and large:
             head |= {"X-Linked-Size": str(len(data) + 1000), "X-Linked-ETag": f'"{etag}"'}
