@@ -138,14 +138,14 @@ def test_a_replay_plays_and_takes_no_commands(tmp_path: Path) -> None:
         assert "REPLAY" in text(app)
         await pilot.press("space")
         await until(pilot, lambda: "held" in text(app))
-        await pilot.press("s", "x", "plus", "plus", "space")
-        await until(pilot, lambda: "80 × as fast" in text(app))
+        await pilot.press("s", "x", "plus", "plus", "plus", "plus", "minus", "space")
+        await until(pilot, lambda: "8 × as fast" in text(app))
         await until(pilot, lambda: "FINISHED" in text(app))
         assert not (run / CONTROL_NAME).exists()
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
 
-    play(feed.ReplayFeed(run, 20), script, config=tmp_path)
+    play(feed.ReplayFeed(run, 1), script, config=tmp_path)
 
 
 def test_a_finished_run_tells_its_time_and_resumes_with_a_new_limit(tmp_path: Path) -> None:

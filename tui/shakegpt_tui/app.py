@@ -28,6 +28,7 @@ from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
+    from shakegpt_tui.screens.home import Pane
     from shakegpt_tui.screens.run_base import RunBase
     from shakegpt_tui.widgets.run_list import RunList
 
@@ -107,13 +108,13 @@ class ShakegptApp(App[str]):
 
         self.push_screen(RunScreen(feed, self._trainers.get(feed.run)))
 
-    def open_home(self) -> None:
-        """Show the start form and the list of runs in place of what is shown."""
+    def open_home(self, pane: Pane = "form") -> None:
+        """Show the start form and the list of runs in place of what is shown, the keys at one."""
         from shakegpt_tui.screens.home import HomeScreen
 
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self.push_screen(HomeScreen(order=self.settings.order), self._chosen)
+        self.push_screen(HomeScreen(order=self.settings.order, pane=pane), self._chosen)
 
     def on_run_list_sorted(self, event: RunList.Sorted) -> None:
         """Remember how the list of runs is sorted."""

@@ -7,7 +7,7 @@ form, whose inputs take longer to make than all the rest.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shakegpt_tui.widgets.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 
+Pane = Literal["form", "runs"]
 Result = tuple[str, list[str] | Path]
 WHERE = Path("runs")
 """Where runs live; `shakegpt.runs.RUNS`, which is imported after the first picture."""
@@ -63,10 +64,10 @@ class HomeScreen(Screen[Result | None]):
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
     ]
 
-    def __init__(self, base: Path = WHERE, order: str = "") -> None:
-        """List the runs in `base` by `order`, one of `listing.ORDERS`."""
-        super().__init__(classes="-form")
-        self.base, self.order = base, order
+    def __init__(self, base: Path = WHERE, order: str = "", pane: Pane = "form") -> None:
+        """List the runs in `base` by `order`, one of `listing.ORDERS`; begin at `pane`."""
+        super().__init__(classes=f"-{pane}")
+        self.base, self.order, self.pane = base, order, pane
         self.filled = False
         """Form and list are there."""
 
@@ -88,7 +89,7 @@ class HomeScreen(Screen[Result | None]):
         self.call_after_refresh(self._fill)
 
     async def _fill(self) -> None:
-        """Form, list and keys; the keys begin at the start button: enter starts the default run."""
+        """Form, list and keys; those begin at the start button: enter starts the default run."""
         from textual.widgets import Footer
 
         from shakegpt_tui.widgets.run_list import RunList
@@ -102,7 +103,7 @@ class HomeScreen(Screen[Result | None]):
             await self.query_one("#panes", Horizontal).mount(form, listed)
             await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
         self.filled = True
-        self.action_pane("form")
+        self.action_pane(self.pane)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The way to where one is already is not offered."""

@@ -167,7 +167,7 @@ class Driving(RunBase):
 
     def action_home(self) -> None:
         """The list of runs; this one goes on."""
-        self.shakegpt.open_home()
+        self.shakegpt.open_home("runs")
 
     def action_hold(self) -> None:
         """Hold the replay, or let it go on."""

@@ -98,13 +98,17 @@ class Status(Vertical):
         label, muted = Content.styled, "$quiet"
         val = Content.assemble(("● val loss ", "$primary"), (trend(facts), muted))
         numbers = {
-            "iteration": (label(f"iteration of {facts.max_iters}", muted), facts.iteration),
+            "iteration": (label(_iteration(facts), muted), facts.iteration),
             "val": (val, units.loss(facts.val_loss)),
             "train": (label("● train loss", "$secondary"), units.loss(facts.loss)),
             "left": _time(facts),
         }
         for name, (text, value) in numbers.items():
             self.query_one(f"#big-{name}", BigNumber).show(text, str(value))
+
+
+def _iteration(facts: Facts) -> str:
+    return f"iteration of {facts.max_iters}" if facts.max_iters else "iteration"
 
 
 def _time(facts: Facts) -> tuple[Content, str]:
