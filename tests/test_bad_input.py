@@ -148,7 +148,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "no vocabulary": (lambda m: (m / "vocab.json").unlink(), "vocab.json cannot be read"),
     "a vocabulary larger than the model": (
         lambda m: (m / "vocab.json").write_text(
-            (m / "vocab.json").read_text("utf-8").rstrip("} \n") + ', "zz": 4096}', "utf-8"
+            (m / "vocab.json").read_text("utf-8").rstrip("} \n") + ', "zzyzx": 4096}', "utf-8"
         ),
         "vocab.json has more tokens than the model's embedding",
     ),
