@@ -2,7 +2,7 @@
 
     state/000010/weights.safetensors     the model after 10 updates
     state/000010/optimizer.safetensors   AdamW's two moments of every weight
-    state/000010/manifest.json           position, and the sha256 of both files
+    state/000010/manifest.json           position, the sha256 of both files, and of these two
 
 A state is written under another name, put on disk, and renamed; the one before it stays until the
 next is whole. There is no random state to keep: windows, dropout and samples are pure functions of
@@ -61,7 +61,8 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     optimizer.save(part / _OPTIMIZER)
     sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
     position = replace(position, base=lora.fingerprint(model))
-    manifest = json.dumps({"position": asdict(position), "sha256": sums}, indent=2)
+    told = {"position": asdict(position), "sha256": sums}
+    manifest = json.dumps(told | {"of_these": _sum_of(told)}, indent=2)
     checkpoint.replace_file(part / _MANIFEST, manifest.encode())
     for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
         checkpoint.settle(path)
@@ -113,11 +114,16 @@ def set_aside(folder: Path, found: Path | None) -> None:
 
 def _complaint(path: Path) -> str | None:
     try:
-        sums = json.loads((path / _MANIFEST).read_text("utf-8"))["sha256"]
-        spoiled = [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != sums[n]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        told = json.loads((path / _MANIFEST).read_text("utf-8"))
+        spoiled = [_MANIFEST] if told.pop("of_these") != _sum_of(told) else []
+        spoiled += [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != told["sha256"][n]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{path} is not whole ({error}): passed over"
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
+
+
+def _sum_of(told: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def position(path: Path) -> Position:

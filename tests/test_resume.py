@@ -234,6 +234,17 @@ def test_a_spoiled_state_is_passed_over_and_named(
     assert fingerprint(stopped) == unstopped
 
 
+def test_every_flipped_bit_of_a_manifest_is_found(stopped: Path) -> None:
+    path = stopped / "state/000005/manifest.json"
+    data = path.read_bytes()
+    for at in range(0, len(data) * 8, 11):
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        found, complaints = state.newest_whole(stopped / "state")
+        assert found is not None and found.name == "000004" and len(complaints) == 1
+
+
 def test_when_no_state_is_whole_it_starts_over(stopped: Path, unstopped: dict[str, Any]) -> None:
     for path in (stopped / "state").iterdir():
         (path / "weights.safetensors").write_bytes(b"")
