@@ -122,7 +122,7 @@ def _complaint(path: Path) -> str | None:
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
 
 
-def _sum_of(told: dict[str, Any]) -> str:
+def _sum_of(told: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
