@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -32,7 +31,6 @@ class PlainConsole:
 
     def __init__(self, past: History | None = None) -> None:
         self.history = past or History()
-        self._began = time.monotonic()
         self._gone = False
 
     def write(self, event: ev.Event) -> None:
@@ -71,7 +69,7 @@ class PlainConsole:
         return []
 
     def _eta(self) -> float | None:
-        return remaining(self.history, time.monotonic() - self._began)
+        return remaining(self.history)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -193,7 +191,7 @@ def finished(history: History) -> float:
     return k + latest.micro_step / latest.micro_steps
 
 
-def remaining(history: History, elapsed: float) -> float | None:
+def remaining(history: History) -> float | None:
     """Seconds to go, from the mean pace of recent iterations and evaluations; None at first."""
     if not history.steps:
         return None
