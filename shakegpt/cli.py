@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -111,8 +111,22 @@ def _parse(kind: type[T], verb: str, arguments: list[str], default: T | None = N
     more: dict[str, Any] = {} if default is None else {"default": default}
     description = (kind.__doc__ or "").splitlines()[0]
     prog = f"shakegpt {verb}"
-    parsed: T = tyro.cli(kind, prog=prog, description=description, args=arguments, **more)
+    odd = any(harmless(word) != word for word in arguments)
+    with _made_harmless() if odd else nullcontext():
+        parsed: T = tyro.cli(kind, prog=prog, description=description, args=arguments, **more)
     return parsed
+
+
+@contextmanager
+def _made_harmless() -> Iterator[None]:
+    """What is printed meanwhile, its escapes visible: it quotes what was typed or pasted."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        print(harmless(out.getvalue()), end="")
+        print(harmless(err.getvalue()), end="", file=sys.stderr)
 
 
 def _finetune(arguments: list[str]) -> int:

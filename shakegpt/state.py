@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -79,8 +80,17 @@ def size(folder: Path) -> int:
 
 
 def _prune(folder: Path) -> None:
-    for old in [*saved(folder)[KEPT:], *folder.glob(f"*{_SPOILED}"), *folder.glob(".*.part")]:
-        shutil.rmtree(old)
+    for spoiled in folder.glob(f"*{_SPOILED}"):
+        shutil.rmtree(spoiled)
+    _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Delete states that are too old, and what a kill left; half a state is never named as one."""
+    for old in saved(folder)[KEPT:]:
+        old.rename(old.with_name(f".{old.name}.part"))
+    for left in folder.glob(".*.part"):
+        shutil.rmtree(left)
 
 
 def saved(folder: Path) -> list[Path]:
@@ -110,6 +120,7 @@ def set_aside(folder: Path, found: Path | None) -> None:
     for path in saved(folder):
         if found is None or int(path.name) > int(found.name):
             path.rename(path.with_name(path.name + _SPOILED))
+    _clear(folder)
 
 
 def _complaint(path: Path) -> str | None:
@@ -122,7 +133,7 @@ def _complaint(path: Path) -> str | None:
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
 
 
-def _sum_of(told: dict[str, object]) -> str:
+def _sum_of(told: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

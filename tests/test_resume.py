@@ -259,6 +259,18 @@ def test_a_half_written_state_is_no_state(stopped: Path, unstopped: dict[str, An
     assert found == unstopped, "and it is cleared away"
 
 
+def test_what_a_kill_left_of_an_old_state_is_cleared(
+    stopped: Path, unstopped: dict[str, Any]
+) -> None:
+    resume(stopped)
+    shutil.copytree(stopped / "state/000004", stopped / "state/000002")
+    (stopped / "state/000002/manifest.json").unlink()
+    log = (stopped / LOG_NAME).read_bytes().splitlines(keepends=True)
+    (stopped / LOG_NAME).write_bytes(b"".join(log[:-1]))
+    resume(stopped)
+    assert fingerprint(stopped) == unstopped
+
+
 def test_another_text_is_refused(stopped: Path) -> None:
     (stopped.parent / "play.txt").write_text(play(60, seed=1))
     before = (stopped / LOG_NAME).read_bytes()

@@ -151,7 +151,7 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
         iterations=_whole(history.iteration),
         tokens=_whole(tokens),
         wall=Number(wall, duration(wall)),
-        place=place(latest.device, latest.threads),
+        place=clean(place(latest.device, latest.threads)),
         commit=run.git.commit if run.git else None,
     )
 
