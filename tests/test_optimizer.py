@@ -31,8 +31,8 @@ def test_updates_are_those_of_torch_to_the_bit() -> None:
             for group in optimizer.param_groups:
                 group["lr"] = 1e-2 / k
             model(x, x).backward()
-            optimizer.step()  # type: ignore[attr-defined]
-            optimizer.zero_grad()  # type: ignore[attr-defined]
+            optimizer.step()
+            optimizer.zero_grad()
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(p, q)
         for key in ("exp_avg", "exp_avg_sq"):
