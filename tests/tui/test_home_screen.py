@@ -285,6 +285,20 @@ def test_a_terminal_too_small_gets_a_clear_word(size: tuple[int, int], base: Pat
     run(test())
 
 
+def test_help_tells_the_keys_of_home(tmp_path: Path) -> None:
+    async def test() -> None:
+        app = ShakegptApp(config=tmp_path / "tui.json")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: "Go to the list of runs" in text(app))
+            assert "Show all settings" in text(app)
+            await pilot.press("escape", "f3")
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    run(test())
+
+
 def test_the_order_is_remembered(tmp_path: Path) -> None:
     async def test() -> None:
         app = ShakegptApp(config=tmp_path / "tui.json")

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
@@ -191,7 +192,7 @@ class ShakegptApp(App[str]):
         from shakegpt_tui.screens.help import KeyHelp
 
         shown = self.screen
-        own = [b for _, b in shown._bindings if shown.check_action(b.action.split("(")[0], ())]
+        own = [b for _, b in shown._bindings if shown.check_action(*parse(b.action)[1:])]
         focused = [b.binding for b in shown.active_bindings.values() if _is_ours(b.node, shown)]
         self.push_screen(KeyHelp([*own, *focused, *(b for _, b in self._bindings)]))
 
