@@ -263,7 +263,7 @@ def test_what_a_kill_left_of_an_old_state_is_cleared(
     stopped: Path, unstopped: dict[str, Any]
 ) -> None:
     resume(stopped)
-    shutil.copytree(stopped / "state/000004", stopped / "state/000002")
+    shutil.copytree(stopped / "state/000005", stopped / "state/000002")
     (stopped / "state/000002/manifest.json").unlink()
     log = (stopped / LOG_NAME).read_bytes().splitlines(keepends=True)
     (stopped / LOG_NAME).write_bytes(b"".join(log[:-1]))
