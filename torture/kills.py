@@ -89,8 +89,10 @@ def opens(run: Path) -> None:
     assert (int(found.name) if found is not None else 0) >= saved, (found, saved)
 
 
-def resumes(lab: Lab, run: Path) -> Ended:
+def resumes(lab: Lab, run: Path) -> Ended | None:
     """Go on with the run to its end; nothing that was saved is done again."""
+    if (end := load(run)[0].end) is not None and end.status == "finished":
+        return None  # killed after its last word
     found, _ = state.newest_whole(run / "state")
     began = load(run)[0].run is not None
     ended = lab.begin(run)
