@@ -57,6 +57,8 @@ class Choice(ModalScreen[str]):
         """Say the texts, which may hold names from outside."""
         self.query_one(".dialog-question", Quiet).say(Content(self._question), layout=True)
         self.query_one(".dialog-text", Quiet).say(Content(self._explanation), layout=True)
+        if any(way.variant == "error" for way in self._ways):
+            self.query(Button).last().focus()  # enter must not be what destroys
 
     def on_key(self, event: Key) -> None:
         """A way's own key answers at once."""
