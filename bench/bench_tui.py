@@ -154,8 +154,10 @@ def slowing(home: Path) -> bool:
         trainer.wait()
     ratios = [alone / watched for alone, (watched, _) in pairs]
     share = statistics.median(used for _, (_, used) in pairs)
-    print(f"training: {statistics.median(a for a, _ in pairs):,.0f} tokens/s alone; ratios "
-          f"{' '.join(f'{r:.3f}' for r in sorted(ratios))}; the screen takes {share:.1f} % of a core")  # fmt: skip
+    alone = statistics.median(alone for alone, _ in pairs)
+    told = " ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
+    print(f"training: {alone:,.0f} tokens/s alone; alone / watched, sorted: {told}")
+    print(f"processor time of the screen meanwhile: {share:.1f} % of a core")
     slower = 100 * (statistics.median(ratios) - 1)
     return tell("training slowed by its screen, median of turns", slower, "%", 2)
 
