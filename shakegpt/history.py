@@ -68,7 +68,7 @@ class History:
 
     def add(self, event: ev.Event) -> None:
         """Fold one more record in."""
-        self.last_time = max(self.last_time, event.time)
+        self.last_time = event.time  # not the largest: a clock may be set back
         match event:
             case ev.Progress():
                 self.progress[event.iteration, event.micro_step] = event
@@ -166,13 +166,22 @@ class History:
             return self.end.status
         if now - self.last_time > STALE_AFTER:
             return "silent" if self._process_lives() else "crashed"
+        if self.last_time - now > STALE_AFTER and self._is_from_here() and not self._process_lives():
+            return "crashed"  # the clock was set back
         if self.heartbeat is None or self.heartbeat.phase == "starting":
             return "starting"
         return "paused" if self.heartbeat.phase == "paused" else "live"
 
+    @property
+    def _latest(self) -> ev.Run | ev.Resume | None:
+        return self.resumes[-1] if self.resumes else self.run
+
+    def _is_from_here(self) -> bool:
+        return self._latest is not None and self._latest.host == socket.gethostname()
+
     def _process_lives(self) -> bool:
-        latest = self.resumes[-1] if self.resumes else self.run
-        if latest is None or latest.host != socket.gethostname():
+        latest = self._latest
+        if latest is None or not self._is_from_here():
             return False
         try:
             os.kill(latest.pid, 0)

@@ -247,7 +247,7 @@ class _Reader:
     def _stamp(self) -> None:
         with suppress(*_DAMAGE):  # of an empty log, or a damaged last line: an earlier time stands
             stamp = _decode_stamp(self._last_line)
-            self._history.last_time = max(self._history.last_time, stamp.time)
+            self._history.last_time = stamp.time
 
     def _touched(self) -> float:
         """When something happened to a run whose log says nothing."""

@@ -112,3 +112,14 @@ def test_a_configuration_of_another_hand_raises_nothing(
     history = History()
     history.add(resumed(0, config=config))
     assert history.max_iters == 0
+
+
+def test_a_clock_that_was_set_back_hides_no_crash_and_no_life(records: list[ev.Event]) -> None:
+    begun, hour = records[:1], 3600.0
+    live, dead = (History().extend([*begun, resumed(0, pid=pid)]) for pid in (os.getpid(), NOBODY))
+    assert live.state(live.last_time - hour) == "starting"
+    assert dead.state(dead.last_time - hour) == "crashed"
+    afar = History().extend([*begun, resumed(0, pid=NOBODY, host="elsewhere")])
+    assert afar.state(afar.last_time - hour) == "starting", "its clock may be ahead of ours"
+    live.add(ev.Warning(time=live.last_time - hour, iteration=0, message="set back"))
+    assert live.state(live.last_time + 1) == "starting"
