@@ -166,8 +166,9 @@ class History:
             return self.end.status
         if now - self.last_time > STALE_AFTER:
             return "silent" if self._process_lives() else "crashed"
-        if self.last_time - now > STALE_AFTER and self._is_from_here() and not self._process_lives():
-            return "crashed"  # the clock was set back
+        set_back = self.last_time - now > STALE_AFTER and self._is_from_here()
+        if set_back and not self._process_lives():
+            return "crashed"
         if self.heartbeat is None or self.heartbeat.phase == "starting":
             return "starting"
         return "paused" if self.heartbeat.phase == "paused" else "live"
