@@ -145,19 +145,20 @@ def _preset(arguments: list[str]) -> tuple[list[str], FinetuneArguments]:
     """Take the preset's name off the front; without one, what suits the model that is named."""
     if arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
-    else:
-        name = "gpt2" if _from_hub(arguments) else next(iter(PRESETS))
-    if name not in PRESETS:
-        raise ShakegptError(f"there is no preset {name!r}{_nearest(name, PRESETS)}")
-    return arguments, FinetuneArguments(**asdict(PRESETS[name][1]))
+        if name not in PRESETS:
+            raise ShakegptError(f"there is no preset {name!r}{_nearest(name, PRESETS)}")
+        return arguments, FinetuneArguments(**asdict(PRESETS[name][1]))
+    return arguments, FinetuneArguments(**asdict(_suited(arguments)))
 
 
-def _from_hub(arguments: list[str]) -> bool:
-    """Whether --init-from names a model of the hub: its size wants smaller batches and steps."""
+def _suited(arguments: list[str]) -> FinetuneConfig:
+    """What to begin with for the model that --init-from names."""
     words = [part for word in arguments for part in word.split("=", 1)]
     named = [after for flag, after in pairwise(words) if flag in ("--init-from", "--init_from")]
-    name = named[-1] if named else ""
-    return name in HUB_NAMES or ("/" in name and not Path(name).exists())
+    name, pocket = named[-1] if named else "pocket", next(iter(PRESETS.values()))[1]
+    if name in HUB_NAMES or ("/" in name and not Path(name).exists()):
+        return PRESETS["gpt2"][1]  # its size wants smaller batches and steps
+    return pocket if name == "pocket" else replace(pocket, block_size=None)
 
 
 def on_terminal() -> bool:

@@ -40,14 +40,15 @@ class FinetuneConfig:
     """Validation tokens each evaluation predicts, evenly spread and always the same; a smaller
     split is used whole. Raise it for a more exact val loss, lower it for a faster run."""
 
-    batch_size: int = 12
+    batch_size: int = 32
     """Windows a micro-batch. Lower it when memory is short, with more accumulation instead."""
     gradient_accumulation_steps: int = 4
     """Micro-batches an iteration: batch_size x this x block_size tokens make one update."""
-    block_size: int | None = None
-    """Tokens a window. None: what the model was made for; lower it to save memory and time."""
+    block_size: int | None = 128
+    """Tokens a window. None: what the model was made for. Short windows show more of the text in
+    one update; lower it to save memory and time."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.4e-3
     """Step size of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5."""
     decay_lr: bool = False
     """Warm up and decay the rate along a cosine instead of keeping it constant. For long runs."""
@@ -129,6 +130,7 @@ _OPENAI = replace(
     _DEFAULT,
     batch_size=1,
     gradient_accumulation_steps=32,
+    block_size=None,
     learning_rate=3e-5,
     beta1=0.9,
     beta2=0.95,

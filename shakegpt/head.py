@@ -99,10 +99,10 @@ def _guess(x: Tensor, matrix: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     n, width = x.size(0), matrix.size(0)
     padded = matrix.new_empty(n, -(-width // ALIGNED) * ALIGNED)[:, :width]
     scores = torch.mm(x.to(matrix.dtype), matrix.t(), out=padded).float()
-    highest, right = scores.amax(1), scores.gather(1, targets[:, None])[:, 0]
-    guess = torch.softmax(scores, 1, out=scores)
-    # log(sum of exp) is what the likeliest token lost to the others: a log of no tiny number
-    return highest - guess.amax(1).log() - right, guess
+    scores -= scores.amax(1, keepdim=True)
+    right = scores.gather(1, targets[:, None])[:, 0]
+    total = scores.exp_().sum(1, keepdim=True)
+    return total[:, 0].log() - right, scores.div_(total)
 
 
 def _gradient_of(tied: Tensor) -> Tensor:

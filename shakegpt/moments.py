@@ -76,6 +76,11 @@ class MappedAdamW(AdamW):
         for where in places:
             self._let_go(where, 4 * count)
 
+    def zero_grad(self) -> None:
+        """Drop the gradients: their memory serves evaluations and samples in between."""
+        for p in self.named.values():
+            p.grad = None
+
     def save(self, path: Path) -> None:
         """Write the moments of every parameter to a safetensors file."""
         with open(path, "wb") as copy:

@@ -57,9 +57,10 @@ class AdamW:
         return self.state[p]
 
     def zero_grad(self) -> None:
-        """Drop all gradients."""
+        """Begin the gradients again, in the same memory: what else is freed stays in one piece."""
         for p in self.named.values():
-            p.grad = None
+            if p.grad is not None:
+                p.grad.zero_()
 
     @torch.no_grad()
     def save(self, path: Path) -> None:

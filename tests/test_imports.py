@@ -66,7 +66,7 @@ def test_bad_input_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> 
     folder.mkdir()
     binary.write_bytes(b"a\0b")
     run.mkdir()
-    (run / "log.jsonl").touch()
+    (run / "log.jsonl").write_text("{}\n")
     named = {"folder": folder, "binary": binary, "run": run}
     commands = [[word.format(**named) for word in line.split()] for line in BAD]
     code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\nfrom shakegpt import cli\n"

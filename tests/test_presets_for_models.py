@@ -16,3 +16,8 @@ def test_a_model_of_the_hub_begins_with_small_steps(flags: list[str]) -> None:
 def test_everything_else_begins_with_the_first_preset(flags: list[str]) -> None:
     _, default = _preset(flags)
     assert default.learning_rate == next(iter(PRESETS.values()))[1].learning_rate
+
+
+def test_a_model_of_unknown_make_keeps_the_window_it_was_made_for() -> None:
+    assert _preset(["--init-from", "runs/one"])[1].block_size is None
+    assert _preset([])[1].block_size == 128
