@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from shakegpt.errors import ShakegptError
 
@@ -122,7 +123,7 @@ def _sum_of(sums: Sums) -> str:
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
 
-def _is_sums(sums: object) -> bool:
+def _is_sums(sums: object) -> TypeGuard[Sums]:
     return isinstance(sums, dict) and all(
         isinstance(value, list) and all(isinstance(one, str) for one in value)
         for value in sums.values()
