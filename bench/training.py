@@ -1,72 +1,154 @@
-"""One micro-batch of 1,024 tokens and a step of AdamW: ours, nanoGPT's, transformers'."""
+"""One micro-batch of 1,024 tokens and a step of AdamW: ours, nanoGPT's, transformers'.
+
+Each in a process of its own, which waits while the others take their turn: how a process keeps its
+memory is part of its speed. The losses of the first updates, on the same weights and windows, are
+held against each other.
+"""
 
 from __future__ import annotations
 
-import types
+import math
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 from peers import SHAPE, load_nanogpt, nanogpt_model, our_model, transformers_model
 from torch import Tensor
 from turns import OURS, Job, table, turns
 
+from shakegpt import plan
 from shakegpt.config import FinetuneConfig
+from shakegpt.device import settle_allocator
+from shakegpt.head import LeanPass
 from shakegpt.optimizer import AdamW
 
 TOKENS = 1024
+Maker = Callable[[Path | None], Callable[[Tensor, Tensor], float]]
 
 
 def bench_training(nanogpt: Path | None, rounds: int) -> None:
     """One micro-batch of 1,024 tokens: forward, backward, one step of AdamW."""
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(SHAPE.vocab_size, (1, TOKENS + 1), generator=generator)
-    x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
-    jobs: dict[str, Job] = {OURS: our_step(x, y)}
+    makers: dict[str, Maker] = {OURS: our_step, "transformers": transformers_step}
     if nanogpt is not None:
-        jobs["nanoGPT"] = nanogpt_step(load_nanogpt(nanogpt), x, y)
-    jobs["transformers"] = transformers_step(x, y)
-    table("training, a micro-batch of 1,024 and a step", turns(jobs, rounds), TOKENS, "tokens/s")
+        makers["nanoGPT"] = nanogpt_step
+    makers["products alone"] = products_alone
+    workers = {name: Worker(make, nanogpt) for name, make in makers.items()}
+    jobs: dict[str, Job] = {name: worker.step for name, worker in workers.items()}
+    seconds = turns(jobs, rounds)
+    table("training, a micro-batch of 1,024 and a step", seconds, TOKENS, "tokens/s")
+    apart = max(
+        abs(ours - theirs)
+        for worker in workers.values()
+        for ours, theirs in zip(workers[OURS].losses, worker.losses, strict=True)
+        if not math.isnan(theirs)
+    )
+    print(f"  losses of {rounds + 1} updates on the same windows: at most {apart:.1e} apart\n")
+    for worker in workers.values():
+        worker.leave()
 
 
-def our_step(x: Tensor, y: Tensor) -> Job:
-    """Our training step on one micro-batch."""
+class Worker:
+    """A process that makes one contender's model and takes a step when asked."""
+
+    def __init__(self, make: Maker, nanogpt: Path | None) -> None:
+        self._ours, theirs = multiprocessing.Pipe()
+        how = multiprocessing.get_context("spawn")
+        self._process = how.Process(target=_work, args=(make, nanogpt, theirs), daemon=True)
+        self._process.start()
+        self.losses: list[float] = []
+
+    def step(self) -> None:
+        """Take one step; its loss is kept."""
+        self._ours.send(len(self.losses))
+        self.losses.append(self._ours.recv())
+
+    def leave(self) -> None:
+        """End the process."""
+        self._process.terminate()
+
+
+def _work(make: Maker, nanogpt: Path | None, asked: Connection) -> None:
+    step = make(nanogpt)
+    while True:
+        draw = torch.Generator().manual_seed(asked.recv())
+        ids = torch.randint(SHAPE.vocab_size, (1, TOKENS + 1), generator=draw)
+        asked.send(step(ids[:, :-1].contiguous(), ids[:, 1:].contiguous()))
+
+
+def our_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
+    """Our training step on one micro-batch, as `Finetuning.update` takes it."""
+    settle_allocator(plan.estimate(SHAPE, config := _config()).total)
     model = our_model().train()
-    optimizer = AdamW(dict(model.named_parameters()), FinetuneConfig(learning_rate=3e-5))
+    optimizer, forward = AdamW(dict(model.named_parameters()), config), LeanPass(model, 1.0)
+    return _stepping(forward, model, optimizer)
 
-    def step() -> None:
-        model(x, y).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+
+def _config() -> FinetuneConfig:
+    return FinetuneConfig(
+        learning_rate=3e-5, beta1=0.9, beta2=0.95, batch_size=1, block_size=TOKENS
+    )
+
+
+def nanogpt_step(checkout: Path | None) -> Callable[[Tensor, Tensor], float]:
+    """Its training step, as its train.py takes it on a CPU, from our weights."""
+    assert checkout is not None
+    model = nanogpt_model(load_nanogpt(checkout)).train()
+    _copy_weights(our_model(), model.state_dict())
+    optimizer = model.configure_optimizers(0.1, 3e-5, (0.9, 0.95), "cpu")  # type: ignore[operator]
+    return _stepping(lambda x, y: model(x, y)[1], model, optimizer)
+
+
+def transformers_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
+    """A plain loop around it, with PyTorch's default AdamW."""
+    model = transformers_model(our_model()).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, weight_decay=0.1, betas=(0.9, 0.95))
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(model(x).logits[0], y[0])
+
+    return _stepping(loss, model, optimizer)
+
+
+def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
+    """The matrix products of a step and nothing else: what no trainer can be faster than."""
+    settle_allocator(0)
+    C, V = SHAPE.n_embd, SHAPE.vocab_size
+    widths = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)] * SHAPE.n_layer + [(C, V)]
+    layers = [
+        (torch.randn(TOKENS, i), torch.randn(i, o), torch.randn(TOKENS, o), torch.empty(i, o))
+        for i, o in widths
+    ]
+
+    def step(_x: Tensor, _y: Tensor) -> float:
+        for x, weight, dy, dw in layers:
+            torch.mm(x, weight)
+            torch.mm(dy, weight.t())
+            torch.mm(x.t(), dy, out=dw)
+        return math.nan
 
     return step
 
 
-def nanogpt_step(module: types.ModuleType, x: Tensor, y: Tensor) -> Job:
-    """Its training step, as its train.py takes it on a CPU."""
-    model = nanogpt_model(module).train()
-    optimizer = model.configure_optimizers(0.1, 3e-5, (0.9, 0.95), "cpu")
-
-    def step() -> None:
-        _, loss = model(x, y)
+def _stepping(
+    forward: Callable[[Tensor, Tensor], Any], model: torch.nn.Module, optimizer: Any
+) -> Callable[[Tensor, Tensor], float]:
+    def step(x: Tensor, y: Tensor) -> float:
+        loss = forward(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
-
-
-def transformers_step(x: Tensor, y: Tensor) -> Job:
-    """A plain loop around it, with PyTorch's default AdamW."""
-    model = transformers_model().train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, weight_decay=0.1)
-
-    def step() -> None:
-        logits = model(x).logits
-        torch.nn.functional.cross_entropy(logits[0], y[0]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
         optimizer.zero_grad()
+        return float(loss.detach())
 
     return step
+
+
+@torch.no_grad()
+def _copy_weights(ours: torch.nn.Module, theirs: dict[str, Tensor]) -> None:
+    """Into nanoGPT's names: a prefix, a head of its own name, matrices stored (out, in)."""
+    for name, p in ours.named_parameters():
+        found = theirs[f"transformer.{name}"]
+        found.copy_(p if (found.shape == p.shape and "c_" not in name) or p.dim() < 2 else p.t())

@@ -14,6 +14,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.plan import Row, available_memory
 
 PROBE_SECONDS = 0.05
+LITTLE_MEMORY = 1 << 30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Numbers of glibc's malloc.h: free memory at the end of the heap, and the size of a request, above
 which memory goes back to, or comes from, the kernel."""
@@ -109,14 +110,17 @@ def free_memory(place: Place) -> int:
     return torch.cuda.mem_get_info()[0] if place.device == "cuda" else available_memory()
 
 
-def settle_allocator(row: Row) -> None:
-    """Have the C library keep freed memory for the next tensor, or with `low` give it back at once.
+def settle_allocator(needed: int) -> None:
+    """Have the C library keep freed memory for the next tensor, or give it back at once.
 
-    Given back, every tensor of some size costs fresh pages: a sixth of a step of the pocket. Kept,
-    it is lost to tensors of other sizes. Does nothing where the C library is not glibc.
+    Given back, every tensor of some size costs fresh pages: a sixth of a step of the pocket, and of
+    a large model, whose time goes into products, next to nothing. Kept, it is lost to tensors of
+    other sizes: an eighth on top of the bytes `needed`, so that is for runs that need little.
+    Does nothing where the C library is not glibc.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        large, end = (1 << 20, 1 << 20) if row == "low" else (1 << 30, (1 << 31) - 1)
+        kept = needed < LITTLE_MEMORY
+        large, end = (1 << 30, (1 << 31) - 1) if kept else (1 << 20, 1 << 20)
         libc.mallopt(_MMAP_THRESHOLD, large)
         libc.mallopt(_TRIM_THRESHOLD, end)
 

@@ -67,7 +67,7 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
             f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
         )
     row = plan.choose(shape, config, free_memory(place))
-    settle_allocator(row)
+    settle_allocator(plan.estimate(shape, config, row).total)
     place = replace(place, memory=row)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     return Parts(config, name, shape, tokenizer, dataset, place)

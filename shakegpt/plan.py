@@ -21,8 +21,9 @@ from shakegpt.wording import size
 
 Row = Literal["normal", "low"]
 """Of the ladder, fastest first."""
-PROCESS = 300 << 20
-"""Resident bytes of a Python process with torch imported and its allocator warm."""
+PROCESS = 380 << 20
+"""Resident bytes of a Python process with torch imported, the text and its tokens, and what the
+products and the allocator hold in between. Measured with bench/memory.py."""
 STREAM_COPIES = 16
 """Tensors (B, T, C) of a block that wait for the backward pass."""
 FROZEN_COPIES = 10
@@ -32,7 +33,7 @@ CHANGE_COPIES = {"attn.c_attn": 1, "attn.c_proj": 0, "mlp.c_fc": 1, "mlp.c_proj"
 CHANGE_INPUTS = {"attn.c_attn": 1, "attn.c_proj": 1, "mlp.c_fc": 1, "mlp.c_proj": 4}
 CHANGE_OUTPUTS = {"attn.c_attn": 3, "attn.c_proj": 1, "mlp.c_fc": 4, "mlp.c_proj": 1}
 """Sizes of each matrix, in widths of the residual stream."""
-HEAD_ROWS = 512
+HEAD_ROWS = 256
 """Tokens whose scores exist at once. Fewer save memory, but for each such chunk the gradient of the
 whole head is read and written once."""
 PIECE = 1 << 22
