@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import platform
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +80,7 @@ def main() -> int:
     parser.add_argument("lists", nargs="*", metavar="LIST", help=", ".join(LISTS))
     parser.add_argument("--short", action="store_true", help="the form that takes a minute")
     asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` had it ignored
     tallies = []
     with laboratory() as lab:
         for name in asked.lists or LISTS:
