@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.tiny import play, tiny_config
 torch.set_num_threads(1)  # tiny tensors gain nothing from more, and tests run side by side
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 os.environ.pop("FORCE_COLOR", None)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell gives it to what runs behind
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -152,7 +152,7 @@ def test_a_finished_run_tells_its_time_and_resumes_with_a_new_limit(tmp_path: Pa
     run = logs.write(tmp_path / "run", [*logs.story(20), logs.end(20, logs.T0 + 60)])
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
-        assert "FINISHED" in text(app) and "time taken" in text(app)
+        await until(pilot, lambda: "FINISHED" in text(app) and "time taken" in text(app))
         await pilot.press("r")
         await until(pilot, lambda: "Train until which iteration?" in text(app))
         assert "40" in text(app)

@@ -28,7 +28,7 @@ def test_it_learns_before_your_eyes(tmp_path: Path, size: tuple[int, int]) -> No
     run = live(tmp_path)
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
-        assert "TRAINING" in text(app) and "iteration 7/20" in text(app)
+        await until(pilot, lambda: "TRAINING" in text(app) and "iteration 7/20" in text(app))
         assert "yonder window" in text(app)
         *micro, step = logs.iteration(8, time.time())
         logs.write(run, micro[:3])
