@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import struct
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from shakegpt.device import Place
 from shakegpt.errors import ShakegptError
 from shakegpt.optimizer import MOMENTS, AdamW, Group, update
 from shakegpt.plan import PIECE
+from shakegpt.trouble import writing
 
 
 class MappedAdamW(AdamW):
@@ -34,15 +36,11 @@ class MappedAdamW(AdamW):
     """
 
     def __init__(self, named: Mapping[str, Tensor], config: FinetuneConfig, folder: Path) -> None:
-        """Moments of zero, which take no room on the disk before the first step."""
+        """Moments of zero; their room on the disk is taken at once. Raises ShakegptError."""
         super().__init__(named, config)
         self._steps = 0
         head, places = _layout(named)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(head)
-            file.truncate(len(head) + sum(8 * p.numel() for p in named.values()))
-            file.flush()
-            self._map = mmap.mmap(file.fileno(), 0)
+        self._map = _mapped_file(folder, head, sum(8 * p.numel() for p in named.values()))
         self._places = {
             p: [len(head) + places[f"{key}.{name}"] for key in MOMENTS] for name, p in named.items()
         }
@@ -104,6 +102,28 @@ class MappedAdamW(AdamW):
         except (SafetensorError, OSError) as error:
             raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
         self._steps = steps
+
+
+def _mapped_file(folder: Path, head: bytes, zeros: int) -> mmap.mmap:
+    """A file without a name on the disk of `folder`: `head`, and then so many bytes of zero.
+
+    Its room is taken now. In a file with holes, a disk that fills up would end the process at one
+    of the next updates by a signal, SIGBUS, without a word.
+    """
+    with writing(folder, zeros), tempfile.TemporaryFile(dir=folder) as file:
+        file.write(head)
+        file.flush()
+        _take_room(file.fileno(), len(head), zeros)
+        return mmap.mmap(file.fileno(), 0)
+
+
+def _take_room(fd: int, begin: int, count: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, begin, count)
+        return
+    zeros = bytes(4 * PIECE)  # macOS knows no such call
+    for at in range(0, count, len(zeros)):
+        os.pwrite(fd, zeros[: count - at], begin + at)
 
 
 def make_optimizer(

@@ -135,19 +135,21 @@ def flops(
     return per_token * (passes * trained + evaluations * eval_tokens)
 
 
-def disk(n_params: int, moving: int) -> int:
+def disk(n_params: int, moving: int, row: Row = "normal") -> int:
     """Bytes a run takes on disk at its fullest: three states of 12 bytes a number that is learned
-    (two kept, one being written), the best model and its replacement.
+    (two kept, one being written), the best model and its replacement, the moments with low memory.
     """
-    return 3 * 12 * moving + 2 * 4 * n_params
+    return 3 * 12 * moving + 2 * 4 * n_params + (8 * moving if row == "low" else 0)
 
 
-def require_room(run: Path, n_params: int, moving: int, *, begun: bool = False) -> None:
+def require_room(
+    run: Path, n_params: int, moving: int, row: Row = "normal", *, begun: bool = False
+) -> None:
     """Raise ShakegptError when the disk of `run` has less room than the run needs.
 
-    One that has `begun` needs a state and a model more; what they replace goes when they are whole.
+    One that has `begun` has two states and a model there already, which the next ones replace.
     """
-    needed = 12 * moving + 4 * n_params if begun else disk(n_params, moving)
+    needed = disk(n_params, moving, row) - (24 * moving + 4 * n_params if begun else 0)
     free = shutil.disk_usage(run).free
     if free < needed:
         raise ShakegptError(

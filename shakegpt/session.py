@@ -133,7 +133,7 @@ def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
     assert began is not None
     _require_same(parts, began)
     moving = plan.learned(parts.shape, config)
-    plan.require_room(run, parts.shape.n_params, moving, begun=True)
+    plan.require_room(run, parts.shape.n_params, moving, parts.place.memory, begun=True)
     return parts
 
 
@@ -163,7 +163,8 @@ def _claim(parts: Parts) -> Path:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShakegptError(f"--out-dir {run} cannot be made: {error.strerror}") from error
-    plan.require_room(run, parts.shape.n_params, plan.learned(parts.shape, parts.config))
+    moving = plan.learned(parts.shape, parts.config)
+    plan.require_room(run, parts.shape.n_params, moving, parts.place.memory)
     return run
 
 

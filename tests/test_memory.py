@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +16,7 @@ from safetensors.torch import load_file
 
 from shakegpt import moments, plan
 from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
 from shakegpt.events import Step
 from shakegpt.model import GPTConfig
 from shakegpt.moments import MappedAdamW
@@ -49,6 +55,49 @@ def test_moments_in_a_file_change_no_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mapped", "plain"]  # and no file
+
+
+def test_the_room_for_the_moments_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a disk that fills up ends the process by SIGBUS, without a word."""
+    made = tempfile.TemporaryFile
+    kept: list[int] = []
+
+    def watched(**where: Any) -> Any:
+        file = made(**where)
+        kept.append(os.dup(file.fileno()))
+        return file
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", watched)
+    whole = 8 * sum(
+        p.numel() for p in MappedAdamW(named(), FinetuneConfig(), tmp_path).named.values()
+    )
+    assert os.fstat(kept[0]).st_blocks * 512 >= whole
+    os.close(kept[0])
+
+
+def test_a_disk_without_room_for_the_moments_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ShakegptError, match=r"is full .* needed"):
+        MappedAdamW(named(), FinetuneConfig(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_moments_count_before_the_start(tmp_path: Path) -> None:
+    free = plan.disk(10, 10) + 1
+    assert plan.disk(10, 10, "low") == plan.disk(10, 10) + 80
+    usage = type("usage", (), {"free": free})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage)
+        plan.require_room(tmp_path, 10, 10)
+        with pytest.raises(ShakegptError, match="free and the run needs"):
+            plan.require_room(tmp_path, 10, 10, "low")
 
 
 @pytest.mark.parametrize("first_mapped", [True, False])

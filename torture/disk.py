@@ -131,10 +131,13 @@ def _wait_for_header(run: Path) -> None:
 
 
 def _fill(ballast: Path, run: Path, left: int, _: int) -> None:
-    """Leave `left` bytes of the disk."""
+    """Leave `left` bytes of the disk; tried again when the run has taken some meanwhile."""
     _wait_for_header(run)
-    with contextlib.suppress(OSError), open(ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(ballast.parent).free - left)
+    with open(ballast, "wb") as file:
+        for _ in range(9):
+            with contextlib.suppress(OSError):
+                free = shutil.disk_usage(ballast.parent).free
+                return os.posix_fallocate(file.fileno(), 0, free - left)
 
 
 def _before_the_start(lab: Lab, tally: Tally) -> None:
