@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from shakegpt import events
 from shakegpt.cache import cache_dir, keep
+from shakegpt.durable import sha256
 from shakegpt.errors import ShakegptError
 from shakegpt.texts import Text
 from shakegpt.tokenizer import Tokenizer
@@ -135,7 +137,15 @@ def _tokenized(text: Text, tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
     val = _narrow(tokenizer.encode_array(text.content, split), tokenizer.n_vocab)
     for path, array in zip(paths, (train, val), strict=True):
         keep(path, partial(_save, array))
+    with suppress(OSError):  # not kept: a cache is done without
+        sums = " ".join(map(sha256, paths)).encode()
+        keep(_sums_of(paths), lambda file: file.write(sums))
     return train, val
+
+
+def _sums_of(paths: list[Path]) -> Path:
+    """The file with the sums of both splits: ids that changed on the disk would teach nonsense."""
+    return paths[0].with_name(paths[0].name.replace("-train.npy", ".sha256"))
 
 
 def _save(array: Tokens, file: BinaryIO) -> None:
@@ -148,6 +158,8 @@ def _narrow(ids: NDArray[np.uint32], n_vocab: int) -> Tokens:
 
 def _cached(paths: list[Path]) -> tuple[Tokens, Tokens] | None:
     try:
+        if _sums_of(paths).read_text("ascii") != " ".join(map(sha256, paths)):
+            return None
         train, val = (np.load(path, mmap_mode="r") for path in paths)
     except (OSError, ValueError, EOFError):  # none there, or not whole
         return None

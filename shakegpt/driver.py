@@ -65,6 +65,7 @@ class Driver:
         self._unsaved: Exception | None = None
         self._phase: events.Phase = "starting"
         self._beaten = 0.0
+        self._speaking, self._silent = threading.Lock(), False
         self.iteration = 0
         self.max_iters = 0
         self.weights = threading.RLock()
@@ -113,14 +114,21 @@ class Driver:
     def beat(self) -> None:
         """Write a heartbeat now."""
         self._beaten = time.monotonic()
-        self._log.write(
-            events.Heartbeat(
-                phase="paused" if self._paused else self._phase,
-                iteration=self.iteration,
-                max_iters=self.max_iters,
-                memory=self.memory(),
-            )
+        beat = events.Heartbeat(
+            phase="paused" if self._paused else self._phase,
+            iteration=self.iteration,
+            max_iters=self.max_iters,
+            memory=self.memory(),
         )
+        with self._speaking:
+            if not self._silent:
+                self._log.write(beat)
+
+    def last_word(self, end: events.End) -> None:
+        """Write how the run ended; no heartbeat comes after it."""
+        with self._speaking:
+            self._silent = True
+            self._log.write(end)
 
     def check(self, meanwhile: Callable[[], object] | None = None) -> None:
         """A safe point: waits while paused; raises Stopped when asked to stop.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -220,26 +221,26 @@ def _train(
     found: Path | None = None,
 ) -> None:
     """Train to the end, and close the log with how it ended, whatever happens."""
-    began = time.monotonic()
+    began, job = time.monotonic(), cast("Finetuning | None", None)
     with _driver(log, run, signals, team) as driver:
-        data = (parts.tokenizer, parts.dataset, parts.place)
-        job = Finetuning(parts.config, model, *data, run, log, driver, team)
-        if past is not None:
-            job.continue_from(past, found)
 
         def close(status: events.Status, reason: str) -> None:
-            log.write(
+            driver.last_word(
                 events.End(
                     status=status,
                     reason=reason,
-                    iteration=job.iteration,
-                    best_val_loss=job.best,
+                    iteration=0 if job is None else job.iteration,
+                    best_val_loss=None if job is None else job.best,
                     wall_seconds=time.monotonic() - began,
                 )
             )
 
         driver.abandon = lambda stopped: close("stopped", stopped.reason)
         try:
+            data = (parts.tokenizer, parts.dataset, parts.place)
+            job = Finetuning(parts.config, model, *data, run, log, driver, team)
+            if past is not None:
+                job.continue_from(past, found)
             job.train()
             close("finished", f"{job.iteration} iterations done")
         except Stopped as stopped:
@@ -257,9 +258,9 @@ def _driver(log: Log, run: Path, signals: bool, team: Team) -> Driver:
     return LockstepDriver(log, run, team, signals=signals)
 
 
-def _of_the_team(error: BaseException, driver: Driver, job: Finetuning) -> BaseException:
+def _of_the_team(error: BaseException, driver: Driver, job: Finetuning | None) -> BaseException:
     """A sentence for the loss of another process, with the state saved; any other error itself."""
-    if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
+    if job is None or not isinstance(driver, LockstepDriver) or not distributed.lost(error):
         return error
     sentence = driver.bereaved(job.run)
     job.save_state()

@@ -190,15 +190,16 @@ def test_another_vocabulary_does_not_take_the_kept_tokens(letters: Tokenizer) ->
     assert len(Dataset(text, Tokenizer(POCKET), 8, 1).train) < 810
 
 
-@pytest.mark.parametrize("damage", [b"", b"junk", None])
-def test_spoiled_kept_tokens_are_made_again(
-    letters: Tokenizer, cache: Path, damage: bytes | None
-) -> None:
-    before = set((cache / "tokens").glob("*.npy"))
-    length = 1200 + (7 if damage is None else len(damage))
+@pytest.mark.parametrize("damage", ["emptied", "junk", "cut", "a bit"])
+def test_spoiled_kept_tokens_are_made_again(letters: Tokenizer, cache: Path, damage: str) -> None:
+    before = set((cache / "tokens").glob("*"))
+    length = 1200 + len(damage)
     once = made(letters, length, 8)
-    for path in set((cache / "tokens").glob("*.npy")) - before:
-        path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
+    for path in set((cache / "tokens").glob("*")) - before:
+        data = path.read_bytes()
+        flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+        spoiled = {"emptied": b"", "junk": b"junk", "cut": data[:-40], "a bit": flipped}
+        path.write_bytes(spoiled[damage])
     assert np.array_equal(made(letters, length, 8).train, once.train)
 
 

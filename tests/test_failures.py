@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,16 @@ def test_a_model_of_no_numbers_fails_with_a_sentence(tmp_path: Path, text_file: 
     assert kinds(log.records, End)[0].status == "failed"
     found, problems = read(tmp_path / "run" / LOG_NAME)
     assert not problems and kinds(found, Eval)[0].val_loss is None
+
+
+def test_a_run_that_cannot_get_to_its_first_update_is_told_as_failed(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ShakegptError, match="the disk refused"):
+        finetune(tiny_config(text_file, tmp_path / "run", memory="low"))
+    end = read(tmp_path / "run" / LOG_NAME)[0][-1]
+    assert isinstance(end, End) and end.status == "failed" and "the disk refused" in end.reason
