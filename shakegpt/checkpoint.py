@@ -122,7 +122,7 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
         for left in folder.glob(".tmp*"):  # of safetensors, when it was killed
             left.unlink()
         save_file(weights, part, {"format": "pt", "iteration": str(iteration)})
-        part.chmod(0o644)  # safetensors makes it private
+        part.chmod((folder / "config.json").stat().st_mode & 0o777)  # safetensors makes it private
         settle(part)
         _replace_weights(folder, part)
         return (folder / WEIGHTS).stat().st_size

@@ -66,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Call `job`; what it raises becomes one sentence on stderr and an exit code."""
+    _open_what_was_closed()
     for stream in (sys.stdout, sys.stderr):  # a terminal in ASCII shows ? for what it cannot
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -83,6 +84,16 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     except OSError as error:
         print(f"shakegpt: {harmless(str(error))}", file=sys.stderr)
         return 1
+
+
+def _open_what_was_closed() -> None:
+    """Started with `>&-`: whatever is opened next would get the number, and the words in it."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        continue
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -27,7 +27,8 @@ Sums = dict[str, list[str]]
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` in the place of `path`, whole or not at all, even through a power cut."""
     part = path.with_name(f".{path.name}.part")
-    with open(part, "wb") as file:
+    part.unlink(missing_ok=True)  # of a kill; or a link, which is not written through
+    with open(part, "xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from shakegpt import events, history
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import LOG_NAME, opened
 from shakegpt.runs import RUNS
 
 LONGEST_HEADER = 1 << 20
@@ -75,7 +75,7 @@ def finished(run: Path) -> bool:
 
 
 def _job_of(run: Path) -> str | None:
-    with suppress(OSError, msgspec.MsgspecError), (run / LOG_NAME).open("rb") as file:
+    with suppress(OSError, msgspec.MsgspecError), opened(run / LOG_NAME) as file:
         world = _decode(file.readline(LONGEST_HEADER)).world
         return world.job if world is not None else None
     return None

@@ -11,15 +11,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from shakegpt.errors import ShakegptError
-from shakegpt.events import SCHEMA, Event, Run
+from shakegpt.events import SCHEMA, Checkpoint, End, Event, Run
 
 LOG_NAME = "log.jsonl"
 CHUNK = 1 << 18
@@ -50,6 +51,11 @@ class RunLog:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._fd)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise ShakegptError(
+                    f"{path} cannot be locked ({error.strerror}), so a second trainer could not be "
+                    "kept out: put the run on a disk that has locks"
+                ) from error
             raise ShakegptError(
                 f"{path.parent} is being trained by another process: stop that one first, or watch "
                 f"it with `shakegpt-tui {path.parent}`"
@@ -58,12 +64,12 @@ class RunLog:
         self._cut_torn_line()
 
     def _cut_torn_line(self) -> None:
-        size = os.fstat(self._fd).st_size
-        position, tail = size, b""
-        while position and b"\n" not in tail:
-            position = max(0, position - CHUNK)
-            tail = os.pread(self._fd, size - position, position)
-        whole = position + tail.rfind(b"\n") + 1
+        end = size = os.fstat(self._fd).st_size
+        whole = 0
+        while end and not whole:
+            begin = max(0, end - CHUNK)
+            whole = begin + os.pread(self._fd, end - begin, begin).rfind(b"\n") + 1
+            whole, end = whole if whole > begin else 0, begin
         if whole < size:
             os.ftruncate(self._fd, whole)
 
@@ -74,15 +80,13 @@ class RunLog:
             before = os.fstat(self._fd).st_size
             try:
                 whole = os.write(self._fd, line) == len(line)
+                if whole and isinstance(event, Checkpoint | End):
+                    os.fsync(self._fd)  # what is behind a state on disk is there, too
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
             if not whole:
                 os.ftruncate(self._fd, before)
                 raise OSError(errno.ENOSPC, "no room to append", str(self.path))
-
-    def sync(self) -> None:
-        """Return when all that was written is on disk."""
-        os.fsync(self._fd)
 
     def close(self) -> None:
         """Release the lock and the file."""
@@ -106,7 +110,9 @@ class Follower:
         self.problems: list[Problem] = []
         self.restarted = False
         """True after a poll that found another file in the log's place and began again."""
-        self._position, self._line, self._inode, self._rest = 0, 0, -1, b""
+        self._position, self._line, self._inode = 0, 0, -1
+        self._rest: list[bytes] = []
+        """The line that is not whole yet, as it came: joined once, for one may be long."""
 
     def poll(self, limit: int = 1 << 62) -> list[Event]:
         """Records that are whole by now, at most about `limit` bytes of them; [] when none are.
@@ -114,7 +120,7 @@ class Follower:
         Raises ShakegptError for a log that a newer version wrote; never for damage.
         """
         try:
-            with open(self.path, "rb") as file:
+            with opened(self.path) as file:
                 self._restart_if_replaced(os.fstat(file.fileno()))
                 file.seek(self._position)
                 return list(self._records(file.read(min(limit, 1 << 30))))
@@ -123,18 +129,26 @@ class Follower:
 
     def _restart_if_replaced(self, status: os.stat_result) -> None:
         self.restarted = self._inode >= 0 and (
-            status.st_ino != self._inode or status.st_size < self._position - len(self._rest)
+            status.st_ino != self._inode or status.st_size < self._position - self._torn
         )
         if self.restarted:
-            self._position, self._line, self._rest = 0, 0, b""
+            self._position, self._line, self._rest = 0, 0, []
             self.problems.clear()
         elif status.st_size < self._position:  # the writer cut a torn line that we had begun
-            self._position, self._rest = self._position - len(self._rest), b""
+            self._position, self._rest = self._position - self._torn, []
         self._inode = status.st_ino
+
+    @property
+    def _torn(self) -> int:
+        return sum(map(len, self._rest))
 
     def _records(self, data: bytes) -> Iterator[Event]:
         self._position += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest.append(data)
+        if b"\n" not in data:
+            return
+        *lines, rest = b"".join(self._rest).split(b"\n")
+        self._rest = [rest]
         for line in lines:
             self._line += 1
             try:
@@ -158,6 +172,15 @@ class Follower:
                 f"{self.path} has schema {schema} and this shakegpt reads up to {SCHEMA}: "
                 "upgrade shakegpt to open it"
             )
+
+
+def opened(path: Path) -> BinaryIO:
+    """A log as its readers open it: what is no file is refused, a pipe is not waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise OSError(errno.EINVAL, "this is no file", str(path))
 
 
 def read(path: Path) -> tuple[list[Event], list[Problem]]:

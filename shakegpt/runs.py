@@ -23,7 +23,7 @@ import msgspec
 from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History, State
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import LOG_NAME, opened
 from shakegpt.shape import WEIGHTS
 
 RUNS = Path("runs")
@@ -113,7 +113,7 @@ def require_unused(path: Path) -> None:
 
 def _was_never_begun(path: Path) -> bool:
     try:
-        with (path / LOG_NAME).open("rb") as log:
+        with opened(path / LOG_NAME) as log:
             return not log.readline().endswith(b"\n")
     except OSError:
         return False
@@ -124,7 +124,7 @@ def is_run(path: Path) -> bool:
     try:
         if path.is_symlink() or not path.is_dir():
             return False
-        with (path / LOG_NAME).open("rb") as file:
+        with opened(path / LOG_NAME) as file:
             head = file.read(_START)
     except FileNotFoundError:
         return (path / TRAINER_LOG).is_file()
@@ -149,7 +149,7 @@ def curves(run: Path) -> History:
     Empty for a log that is not there or cannot be read; lines that are damaged are left out.
     """
     history = History()
-    with suppress(OSError), (run / LOG_NAME).open("rb") as file:
+    with suppress(OSError), opened(run / LOG_NAME) as file:
         for line in file:
             if line[_START : _START + 4] in _DRAWN:
                 with suppress(*_DAMAGE):
@@ -195,7 +195,7 @@ class _Reader:
 
     def summary(self, now: float) -> RunSummary:
         try:
-            with (self.run / LOG_NAME).open("rb") as file:
+            with opened(self.run / LOG_NAME) as file:
                 self._take_in(file)
         except FileNotFoundError:
             pass  # a trainer that has not begun its log, or never will
@@ -325,7 +325,7 @@ def _no_trainer(run: Path) -> Iterator[None]:
     if not (run / LOG_NAME).exists():
         yield
         return
-    with (run / LOG_NAME).open("rb") as log:
+    with opened(run / LOG_NAME) as log:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -69,7 +69,8 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
         checkpoint.settle(path)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
-    checkpoint.settle(folder)
+    for names in (folder, folder.parent):
+        checkpoint.settle(names)
     _prune(folder)
     return final
 
@@ -97,8 +98,13 @@ def saved(folder: Path) -> list[Path]:
     """The states in `folder`, newest first; [] when there is none."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and _is_ours(path))
     return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it can be a state: a file or a link of such a name is left alone."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
@@ -128,7 +134,7 @@ def _complaint(path: Path) -> str | None:
         told = json.loads((path / _MANIFEST).read_text("utf-8"))
         spoiled = [_MANIFEST] if told.pop("of_these") != _sum_of(told) else []
         spoiled += [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != told["sha256"][n]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{path} is not whole ({error}): passed over"
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import checkpoint
+from shakegpt import checkpoint, cli
 from shakegpt.durable import SUMS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
@@ -233,6 +233,14 @@ def test_bytes_that_are_no_text_in_an_argument(here: Path) -> None:
     )
     assert done.returncode == 2 and b"Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and b"--prompt" in done.stderr
+
+
+def test_streams_that_were_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>&-`: Python has None for them then, and whatever asks them something would fall over."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    found = cli.run(lambda _: 7 + sum(s is None for s in (sys.stdin, sys.stdout, sys.stderr)), [])
+    assert found == 7
 
 
 def test_a_terminal_that_knows_ascii_only(here: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from shakegpt import checkpoint
 from shakegpt.checkpoint import POCKET, WEIGHTS
-from shakegpt.durable import LARGEST_TEXT, SUMS, seal, sums_of, trusted
+from shakegpt.durable import LARGEST_TEXT, SUMS, replace_file, seal, sums_of, trusted
 from shakegpt.errors import ShakegptError
 from shakegpt.tokenizer import Tokenizer
 from tests.tiny import copy_vocabulary, random_model
@@ -135,3 +135,24 @@ def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
 
 def test_what_is_not_there_may_be_looked_for(tmp_path: Path) -> None:
     assert trusted(tmp_path, "config.json") == tmp_path / "config.json"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / ".file.part").symlink_to(tmp_path / "theirs")
+    replace_file(tmp_path / "file", b"ours")
+    assert (tmp_path / "file").read_bytes() == b"ours"
+    assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_are_as_private_as_their_owner_wants(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        tokenizer = Tokenizer(POCKET)
+        model = random_model(0, **SHAPE, vocab_size=tokenizer.n_vocab)
+        checkpoint.save(model, tmp_path / "model", tokenizer, 1)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == {0o666 & ~mask}

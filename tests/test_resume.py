@@ -320,6 +320,18 @@ def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [p.name for p in state.saved(tmp_path)] == ["1000000", "999999", "000005"]
 
 
+def test_what_only_has_the_name_of_a_state_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "000009").write_text("a file")
+    (tmp_path / "000008").symlink_to(tmp_path)
+    (tmp_path / "000007").mkdir()
+    (tmp_path / "000007" / "manifest.json").write_text("[" * 200_000)
+    found, complaints = state.newest_whole(tmp_path)
+    assert found is None and len(complaints) == 1 and "000007 is not whole" in complaints[0]
+    state.set_aside(tmp_path, found)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["000007.spoiled", "000008", "000009"]
+
+
 def test_loss_scaling_is_kept(tmp_path: Path) -> None:
     from shakegpt.config import FinetuneConfig
     from shakegpt.optimizer import AdamW

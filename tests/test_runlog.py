@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import time
@@ -13,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shakegpt import events as ev
+from shakegpt import runs
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import LOG_NAME, Follower, RunLog, read
+from shakegpt.runlog import CHUNK, LOG_NAME, Follower, RunLog, read
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 
@@ -79,6 +82,55 @@ def test_a_long_torn_tail_is_cut_too(tmp_path: Path) -> None:
     path = log_of(tmp_path, b'{"event":"warning"}\n' + b"x" * 700_000)
     RunLog(path).close()
     assert path.read_bytes() == b'{"event":"warning"}\n'
+
+
+@pytest.mark.parametrize("before", [b"", b"1\n"])
+@pytest.mark.parametrize("length", [CHUNK - 3, CHUNK - 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+def test_a_torn_tail_of_any_length_is_cut(tmp_path: Path, before: bytes, length: int) -> None:
+    path = log_of(tmp_path, before + b"x" * length)
+    RunLog(path).close()
+    assert path.read_bytes() == before
+
+
+def test_a_disk_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(ShakegptError, match="cannot be locked"):
+        RunLog(tmp_path / LOG_NAME)
+
+
+def test_a_log_is_on_disk_as_far_as_the_last_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut must not leave a state whose iterations the log has never heard of."""
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: sizes.append(os.fstat(fd).st_size))
+    with RunLog(tmp_path / LOG_NAME) as log:
+        log.write(ev.Warning(iteration=0, message="x"))
+        assert not sizes
+        log.write(ev.Checkpoint(iteration=1, kind="last", path="x", bytes=1, seconds=1.0))
+        assert sizes == [(tmp_path / LOG_NAME).stat().st_size]
+
+
+def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
+    """Nobody waits for a pipe that was put in its place."""
+    os.mkfifo(tmp_path / LOG_NAME)
+    with pytest.raises(OSError, match="no file"):
+        read(tmp_path / LOG_NAME)
+    assert "no file" in runs.summarize(tmp_path).problem
+    assert not runs.is_run(tmp_path) and runs.curves(tmp_path).run is None
+
+
+def test_a_line_of_megabytes_is_followed_in_portions(written: bytes, tmp_path: Path) -> None:
+    lines = written.splitlines(keepends=True)
+    path = log_of(tmp_path, b"".join([*lines[:3], b"x" * 2_000_000, b"\n", *lines[3:]]))
+    follower, found = Follower(path), list[ev.Event]()
+    while batch := follower.poll(1000) or follower._position < path.stat().st_size:
+        found += batch if isinstance(batch, list) else []
+    assert found == read(log_of(tmp_path, written))[0]
+    assert [p.line for p in follower.problems] == [4]
 
 
 BAD_LINES = {
