@@ -2,6 +2,7 @@
 
 A speech opens at the start of the text or after a blank line, with a name and a colon. The name
 stands alone on its line (`First Citizen:`), or is in capitals before the words (`ROMEO: Soft!`).
+Its words begin with capitals, but for small ones: `I am so sorry:` is nobody.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 _NAME = r"([A-Z][A-Za-z' .,&-]{0,40}):(?=\s|\Z)[ \t]*([^\n]*)"
+_SMALL = frozenset(("of", "the", "and", "to", "in", "a"))
 _LINE = re.compile(_NAME)
 _SPEECH = re.compile(rf"(?:\A\n?|\n[ \t]*\n){_NAME}")
 
@@ -37,4 +39,6 @@ def invented(spoke: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def _is_name(name: str, words: str) -> bool:
-    return not words.strip() or name.isupper()
+    if words.strip():
+        return name.isupper()
+    return all(word[0].isupper() or word in _SMALL for word in re.findall(r"[A-Za-z']+", name))

@@ -16,6 +16,7 @@ from shakegpt_figures import excerpt
         ("ROMEO: You're high.\n\nLORIUS:\nI pray", ("ROMEO", "LORIUS")),
         ("ROMEO:\nHear me:\nnow", ("ROMEO",)),
         ("ROMEO:\nO\n\nHark you: go\n\nFirst Lord:\nAy", ("ROMEO", "First Lord")),
+        ("MANTRE:\n\nI am so sorry:\nO\n\nAll the Goths:\nAy", ("MANTRE", "All the Goths")),
         ("no play at all", ()),
         ("\n\nROMEO:\nO", ("ROMEO",)),
         ("", ()),

@@ -125,7 +125,8 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
     page.plot((SPINE, SPINE), (268, 770), color=INK, lw=9, gid="stream")
     stream = f"residual stream, {T:,} × {C:,}"
     write(page, SPINE - 44, 520, stream, SMALL, INK, ha="center", va="center", rotation=90)
-    write(page, left, 238, f"up to {T:,} tokens", SMALL, LABEL)
+    _arrow(page, (left + 30, 212), (left + 30, 266), color=RULE)
+    write(page, left + 58, 234, f"up to {T:,} tokens", SMALL, LABEL)
     _part(
         page, PARTS, 268, tall, Part("token embedding", f"{V:,} × {C:,}", f"{part.wte:,}", YELLOW)
     )
@@ -151,7 +152,8 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
     _part(page, PARTS, 720, tall, norm)
     _part(page, PARTS, 838, tall, Part("head", "the token embedding again", "+ 0", YELLOW))
     page.plot((right, TIE, TIE, right), (318, 318, 888, 888), "--", color=YELLOW, lw=3, gid="tied")
-    write(page, left, 976, f"a score for each of {V:,} tokens", SMALL, LABEL)
+    _arrow(page, (left + 30, 940), (left + 30, 994), color=RULE)
+    write(page, left + 58, 970, f"a score for each of {V:,} tokens", SMALL, LABEL)
     return stack
 
 

@@ -44,16 +44,20 @@ def _shows(character: str) -> bool:
 
 
 def lines(text: str) -> list[Line]:
-    """The lines of a text; a name with a colon that opens a speech is a speaker."""
+    """The lines of a text; a name with a colon that opens a speech is a speaker.
+
+    A blank line between a name and its words goes: on the slide the name's looks part them.
+    """
     result: list[Line] = []
+    before = ""
     for line in clean(text).strip("\n").split("\n"):
-        opens = not result or not result[-1].text
-        if opens and (found := opening(line)):
-            name, line = found
+        found = None if before else opening(line)
+        name, words = found or ("", line)
+        if name:
             result.append(Line(text=name, speaker=True))
-            if not line:
-                continue
-        result.append(Line(text=line, speaker=False))
+        if words or not (result and result[-1].speaker):
+            result.append(Line(text=words, speaker=False))
+        before = line
     return result
 
 

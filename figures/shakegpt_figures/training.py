@@ -45,6 +45,8 @@ MOST_DOTS = 3000
 """A longer run shows every n-th micro-batch: more dots make a wall, and a file of megabytes."""
 MOST_MEANS = 120
 """A longer run shows means over several iterations, so that its line can be followed."""
+INKS = {"O": YELLOW, "": LABEL}
+"""Colours of notes that are not about train loss, by their mark."""
 FAINT = 0.5
 """Of a dot: behind the lines, yet 3:1 from the ground."""
 JITTER = 0.66
@@ -75,7 +77,7 @@ def _draw(history: History) -> Figure:
         )
     told, end = fall(history), planned(history)
     at = curves.scale(points, end)
-    notes = _notes(every, window, bool(dots), bool(means), _gaps(history))
+    notes = _notes(every, window, (bool(vals), bool(dots), bool(means)), _gaps(history))
     tall = 26 + 46 * len(notes)
     wide = 70 + max((width(note, SMALL) for _, note in notes), default=0)
     at, corner = curves.clear_corner(at, [*points, *_guides(told, at)], wide, tall)
@@ -126,13 +128,22 @@ def _gaps(history: History) -> bool:
     return lost or len(finite_evals(history)) < len(history.evals)
 
 
-def _notes(every: int, window: int, dots: bool, means: bool, gaps: bool) -> list[tuple[str, str]]:
-    """What dots and line are, and what is missing: (mark, words)."""
+def _notes(
+    every: int, window: int, there: tuple[bool, bool, bool], gaps: bool
+) -> list[tuple[str, str]]:
+    """What rings, dots and line are, as far as they are there, and what is missing: (mark, words).
+
+    Val loss comes first: it is the one to look at.
+    """
     some = f", 1 in {every} shown" if every > 1 else ""
-    span = f"of {window} iterations" if window > 1 else "of an iteration"
-    dot = [("o", f"train loss of one micro-batch{some}")] if dots else []
-    line = [("-", f"mean {span}")] if means else []
-    return dot + line + ([("", "gap: the loss was not finite")] if gaps else [])
+    span = f"{window} iterations" if window > 1 else "an iteration"
+    every_note = [
+        ("O", "val loss, on text kept aside"),
+        ("o", f"train loss of one micro-batch{some}"),
+        ("-", f"its mean over {span}"),
+    ]
+    notes = [note for note, drawn in zip(every_note, there, strict=True) if drawn]
+    return notes + ([("", "gap: the loss was not finite")] if gaps else [])
 
 
 def _guides(told: Fall | None, at: Scale) -> list[Point]:
@@ -198,7 +209,10 @@ def _note(page: Axes, corner: Point, notes: list[tuple[str, str]]) -> None:
                 page.plot(x + offset, level + up, "o", color=CYAN, alpha=FAINT, ms=10, mew=0)
         elif mark == "-":
             page.plot((x + 2, x + 46), (level, level), "-", color=CYAN, lw=5)
-        write(page, x + 64, level, text, SMALL, CYAN if mark else LABEL)
+        elif mark == "O":
+            page.plot((x + 2, x + 46), (level, level), "-", color=YELLOW, lw=7)
+            page.plot(x + 24, level, "o", color=YELLOW, mfc=BACKGROUND, ms=18, mew=5)
+        write(page, x + 64, level, text, SMALL, INKS.get(mark, CYAN))
 
 
 def _tell(page: Axes, at: Scale, told: Fall) -> None:

@@ -19,7 +19,7 @@ from shakegpt_figures import data, words
 from shakegpt_figures.make import draw
 from shakegpt_figures.source import Source
 
-POLL = 0.2
+POLL = 0.1
 """Seconds between looks at the log: an evaluation is on the slide within one second."""
 CHANGES = ("training", "generation", "architecture")
 """Curves first: they are what a room waits for."""
@@ -38,13 +38,17 @@ class Screen:
         self._when = -BETWEEN
 
     def show(self, sources: Sequence[Source]) -> None:
-        """Draw each figure whose content is another than the one shown."""
+        """Write the numbers, then draw each figure whose content is another than the one shown."""
         histories = [source.history for source in sources]
-        for name in (name for name in CHANGES if name in self._config.only):
-            if (state := self._state(name, histories)) != self._shown.get(name):
-                self._shown[name] = state
-                self._draw(name, histories)
-                self._write(sources[0])
+        states = {
+            name: self._state(name, histories) for name in CHANGES if name in self._config.only
+        }
+        stale = [name for name, state in states.items() if state != self._shown.get(name)]
+        if stale:  # numbers take milliseconds, a picture a fifth of a second
+            self._shown |= states
+            self._write(sources[0])
+        for name in stale:
+            self._draw(name, histories)
 
     def _state(self, name: str, histories: Sequence[History]) -> object:
         """What a figure depends on, as far as it is worth drawing again."""

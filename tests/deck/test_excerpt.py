@@ -28,6 +28,13 @@ def test_words_after_the_name_stay() -> None:
     assert lines("My lord: come here.") == [Line(text="My lord: come here.", speaker=False)]
 
 
+def test_a_blank_line_under_a_name_is_no_end_of_a_speech() -> None:
+    text = "A:\none.\n\nB:\n\ntwo\nthree\nfour.\nfive\nsix"
+    assert [line.text for line in lines(text)][:5] == ["A", "one.", "", "B", "two"]
+    assert shown(text, rows=7)[-1] == "four."
+    assert speakers(lines("A:\n\nB:\n\nsoft")) == ("A", "B")
+
+
 def test_all_of_a_short_sample_is_shown() -> None:
     assert excerpt("ROMEO:\nSoft!\n") == (tuple(lines("ROMEO:\nSoft!")), False)
 

@@ -128,7 +128,7 @@ def test_thousands_of_steps_stay_a_small_file() -> None:
     data = save.render(training.draw([history]), "svg", *make.said("training", [history]))
     drawn = Svg(data)
     assert "train loss of one micro-batch, 1 in 4 shown" in drawn.words
-    assert "mean of 50 iterations" in drawn.words
+    assert "its mean over 50 iterations" in drawn.words
     assert len(data) < 1_000_000
     assert complaints(training.draw([history])) == []
 
