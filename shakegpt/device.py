@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from dataclasses import dataclass
 
@@ -11,13 +9,10 @@ import torch
 
 from shakegpt.config import Device, Dtype
 from shakegpt.errors import ShakegptError
+from shakegpt.heap import settle_allocator as settle_allocator
 from shakegpt.plan import Row, available_memory
 
 PROBE_SECONDS = 0.05
-LITTLE_MEMORY = 1 << 30
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of glibc's malloc.h: free memory at the end of the heap, and the size of a request, above
-which memory goes back to, or comes from, the kernel."""
 _TORCH = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -35,6 +30,8 @@ class Place:
     dtype_reason: str
     memory: Row = "normal"
     """How much is kept at hand: the row of the memory ladder."""
+    keeps: bool = False
+    """Whether freed memory is kept for the next tensor."""
 
     def autocast(self) -> torch.autocast:
         """A context in which matrix products run in `dtype`; weights stay float32."""
@@ -108,21 +105,6 @@ def speed(place: Place) -> float:
 def free_memory(place: Place) -> int:
     """Bytes that tensors may take there."""
     return torch.cuda.mem_get_info()[0] if place.device == "cuda" else available_memory()
-
-
-def settle_allocator(needed: int) -> None:
-    """Have the C library keep freed memory for the next tensor, or give it back at once.
-
-    Given back, every tensor of some size costs fresh pages: a sixth of a step of the pocket, and of
-    a large model, whose time goes into products, next to nothing. Kept, it is lost to tensors of
-    other sizes: an eighth on top of the bytes `needed`, so that is for runs that need little.
-    Does nothing where the C library is not glibc.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        kept = needed < LITTLE_MEMORY
-        large, end = (1 << 30, (1 << 31) - 1) if kept else (1 << 20, 1 << 20)
-        libc.mallopt(_MMAP_THRESHOLD, large)
-        libc.mallopt(_TRIM_THRESHOLD, end)
 
 
 def gpu_memory(device: str) -> int | None:

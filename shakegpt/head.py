@@ -18,10 +18,11 @@ from torch import Tensor
 
 from shakegpt.model import GPT
 from shakegpt.plan import HEAD_ROWS
+from shakegpt.products import by_rows, suits
 
 ALIGNED = 64
-"""Rows of scores begin at multiples of this many numbers: with rows of 50,257 that begin anywhere,
-the product for the tied matrix's gradient takes up to twice as long on a CPU."""
+"""Where MKL or a GPU makes the scores, their rows begin at multiples of this many numbers: with
+rows of 50,257 that begin anywhere, its products take up to twice as long."""
 
 
 class LeanPass:
@@ -64,7 +65,7 @@ class _Loss(torch.autograd.Function):
             found.append(each)
             guess[torch.arange(those.numel()), those] -= 1  # now d(sum of losses) / d(scores)
             wrong = guess.to(matrix.dtype)
-            torch.mul(wrong @ matrix, share, out=d_some)
+            torch.mul(_to_inputs(wrong, matrix), share, out=d_some)
             if tied.requires_grad:
                 _add_product(_gradient_of(tied), wrong.t(), some.to(matrix.dtype), share * weight)
         ctx.weight = weight
@@ -96,13 +97,25 @@ def _as_computed(tied: Tensor) -> Tensor:
 
 def _guess(x: Tensor, matrix: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Of x (n, C): the losses of its targets (n), and every token's probability (n, V), float32."""
-    n, width = x.size(0), matrix.size(0)
-    padded = matrix.new_empty(n, -(-width // ALIGNED) * ALIGNED)[:, :width]
-    scores = torch.mm(x.to(matrix.dtype), matrix.t(), out=padded).float()
+    scores = _scores(x.to(matrix.dtype), matrix).float()
     scores -= scores.amax(1, keepdim=True)
     right = scores.gather(1, targets[:, None])[:, 0]
     total = scores.exp_().sum(1, keepdim=True)
     return total[:, 0].log() - right, scores.div_(total)
+
+
+def _scores(x: Tensor, matrix: Tensor) -> Tensor:
+    """x (n, C) by each row of the matrix (V, C): (n, V)."""
+    if suits(x, matrix):
+        return by_rows(x, matrix)
+    n, width = x.size(0), matrix.size(0)
+    padded = matrix.new_empty(n, -(-width // ALIGNED) * ALIGNED)[:, :width]
+    return torch.mm(x, matrix.t(), out=padded)
+
+
+def _to_inputs(wrong: Tensor, matrix: Tensor) -> Tensor:
+    """From the gradient of scores (n, V) to that of what they were made of, (n, C)."""
+    return by_rows(wrong, matrix.t()) if suits(wrong, matrix) else wrong @ matrix
 
 
 def _gradient_of(tied: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from shakegpt.products import affine
 from shakegpt.shape import GPTConfig as GPTConfig
 
 
@@ -61,7 +62,7 @@ class Conv1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        flat = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        flat = affine(x.view(-1, x.size(-1)), self.weight, self.bias)
         return flat.view(*x.shape[:-1], -1)
 
 

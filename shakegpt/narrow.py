@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
+from shakegpt.products import ONEDNN
 
 Bits = Literal["bf16", "int8"]
 FEW = 16
@@ -51,7 +52,7 @@ class Bf16(nn.Module):
         """`looked_up` keeps the rows in their own order as well, for `row`."""
         super().__init__()
         rows = weight.bfloat16().contiguous()
-        packs = rows.device.type == "cpu" and has_onednn()
+        packs = rows.device.type == "cpu" and ONEDNN
         self.rows = rows if looked_up or not packs else None
         self.packed = torch.ops.mkldnn._reorder_linear_weight(rows, 1) if packs else None
 
@@ -68,11 +69,6 @@ class Bf16(nn.Module):
         """Rows as they were, about, (..., in)."""
         assert self.rows is not None
         return self.rows[idx].float()
-
-
-def has_onednn() -> bool:
-    """Whether this PyTorch has oneDNN's packed products, which TorchInductor uses too."""
-    return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class NarrowLinear(nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from shakegpt import checkpoint, lora, plan, state
+from shakegpt import checkpoint, heap, lora, plan, state
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset
 from shakegpt.device import Place, choose, free_memory, settle_allocator
@@ -67,8 +67,8 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
             f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
         )
     row = plan.choose(shape, config, free_memory(place))
-    settle_allocator(plan.estimate(shape, config, row).total)
-    place = replace(place, memory=row)
+    kept = settle_allocator(plan.estimate(shape, config, row).total)
+    place = replace(place, memory=row, keeps=kept)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     return Parts(config, name, shape, tokenizer, dataset, place)
 
@@ -118,6 +118,7 @@ def initial_model(parts: Parts) -> GPT:
         model = _empty(parts)
         model.to_empty(device="cpu")
         model.initialize(torch.Generator().manual_seed(parts.config.seed))
+    model = heap.take_in(model) if parts.place.keeps else model
     return lora.adapt(model, parts.config) if parts.config.lora_rank else model
 
 
@@ -129,7 +130,7 @@ def saved_model(parts: Parts, found: Path) -> GPT:
         return model
     model = _empty(parts)
     state.assign_weights(found, model)
-    return model
+    return heap.take_in(model) if parts.place.keeps else model
 
 
 def _empty(parts: Parts) -> GPT:
