@@ -20,7 +20,23 @@ from pathlib import Path
 
 import psutil
 
-from torture import corruption, cut_logs, disk, escapes, hostile, kills, long_run, network, stops
+from torture import (
+    clocks,
+    corruption,
+    cut_logs,
+    disk,
+    escapes,
+    hostile,
+    kills,
+    kinds,
+    long_run,
+    network,
+    odd_logs,
+    pipes,
+    stops,
+    teams,
+    terminals,
+)
 from torture.fuzz import fuzz
 from torture.lab import Lab
 from torture.suite import DECK, NUMBERS, SIGNALS, suite
@@ -42,13 +58,20 @@ LISTS: dict[str, Torture] = {
     "kills-at-calls": Torture(
         lambda lab, t: kills.kills_at_calls(lab, t), lambda lab, t: kills.kills_at_calls(lab, t, 4)
     ),
+    "kinds": Torture(
+        lambda lab, t: kinds.kinds(lab, t, 60, 12), lambda lab, t: kinds.kinds(lab, t, 1, 0)
+    ),
+    "rivals": Torture(lambda lab, t: teams.rivals(lab, t, 40), None),
+    "lost-processes": Torture(lambda lab, t: teams.lost_processes(lab, t, 30), None),
     "small-disks": Torture(
         lambda lab, t: disk.small_disks(lab, t, 40), lambda lab, t: disk.small_disks(lab, t, 1)
     ),
     "failing-calls": Torture(
         lambda lab, t: disk.failing_calls(lab, t), lambda lab, t: disk.failing_calls(lab, t, 4)
     ),
-    "slow-disks": Torture(lambda lab, t: disk.slow_disks(lab, t, 5), None),
+    "slow-disks": Torture(
+        lambda lab, t: disk.slow_disks(lab, t, 5), lambda lab, t: disk.slow_disks(lab, t, 1)
+    ),
     "corruption": Torture(
         lambda lab, t: corruption.corruption(lab, t, 10_000, 100),
         lambda lab, t: corruption.corruption(lab, t, 100, 1),
@@ -57,7 +80,23 @@ LISTS: dict[str, Torture] = {
         lambda lab, t: cut_logs.cut_logs(lab, t, 1, 60),
         lambda lab, t: cut_logs.cut_logs(lab, t, 997, 1),
     ),
+    "odd-logs": Torture(
+        lambda lab, t: odd_logs.odd_logs(lab, t, 1, 4),
+        lambda lab, t: odd_logs.odd_logs(lab, t, 307, 100),
+    ),
+    "flipped-logs": Torture(
+        lambda lab, t: odd_logs.flipped_logs(lab, t, 1000, 10),
+        lambda lab, t: odd_logs.flipped_logs(lab, t, 3, 100),
+    ),
+    "clocks": Torture(
+        lambda lab, t: clocks.clocks(lab, t, 8),
+        lambda lab, t: clocks.clocks(lab, t, 1, ("back a year",)),
+    ),
     "stops": Torture(lambda lab, t: stops.stops(lab, t, 12), None),
+    "terminals": Torture(lambda lab, t: terminals.terminals(lab, t, 2), None),
+    "pipes": Torture(
+        lambda lab, t: pipes.pipes(lab, t), lambda lab, t: pipes.pipes(lab, t, short=True)
+    ),
     "signals": Torture(lambda _, t: suite(t, SIGNALS), None),
     "numbers": Torture(lambda _, t: suite(t, NUMBERS), None),
     "hostile": Torture(hostile.hostile, None),

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from shakegpt.history import load
 from torture.kills import calls_of, opens, told_once, tracer
-from torture.lab import Ended, Lab, fingerprint, same
+from torture.lab import Ended, Kind, Lab, fingerprint, same
 from torture.tally import Tally
 from torture.tiny import flags
 
@@ -41,8 +41,8 @@ def failing_calls(lab: Lab, tally: Tally, most: int | None = None) -> None:
     calls = [call for call in calls_of(lab, run) if call[0] in WRITES]
     chosen = calls if most is None else calls[:: max(1, -(-len(calls) // most))]
     ends = Counter[int]()
-    for number, (name, ordinal) in enumerate(chosen):
-        error = list(WORDS)[number % len(WORDS)]
+    ways = [way for number, call in enumerate(chosen) for way in _errors(number, call, most)]
+    for (name, ordinal), error in ways:
         with tally.case(f"{error} at {name} number {ordinal}"):
             how = ("-e", f"trace={name}", "-e", f"inject={name}:error={error}:when={ordinal}")
             ended = lab(
@@ -59,17 +59,29 @@ def failing_calls(lab: Lab, tally: Tally, most: int | None = None) -> None:
     )
 
 
-def _refused_and_resumed(lab: Lab, run: Path, ended: Ended, words: str = "") -> None:
+def _errors(
+    number: int, call: tuple[str, int], most: int | None
+) -> list[tuple[tuple[str, int], str]]:
+    """An input/output error at every call, and one of the others in turn; in the short form one."""
+    others = [error for error in WORDS if error != "EIO"]
+    chosen = ["EIO", others[number % len(others)]]
+    return [(call, error) for error in (chosen if most is None else chosen[number % 2 :][:1])]
+
+
+def _refused_and_resumed(
+    lab: Lab, run: Path, ended: Ended, words: str = "", kind: Kind | None = None
+) -> None:
     """It stopped by the rule, or what failed did no harm; and then it goes on as if unhurt."""
+    kind = kind or lab.usual
     assert ended.code in (0, 1, 2), ended
     if ended.code:
         sentence(ended)
         assert words in ended.err, ended.err
         if load(run)[0].run is not None:
             opens(run)
-        again = lab.begin(run)
+        again = lab.begin(run, **kind.changes)
         assert again.code == 0, again
-    same(fingerprint(run), lab.unhurt)
+    same(fingerprint(run), kind.unhurt)
     told_once(run)
 
 
@@ -109,8 +121,9 @@ def can_mount(folder: Path) -> bool:
         return False
 
 
-def small_disks(lab: Lab, tally: Tally, cases: int) -> None:
+def small_disks(lab: Lab, tally: Tally, cases: int, kind: Kind | None = None) -> None:
     """A disk that fills up while a run is at work on it, that has no room, that is read-only."""
+    kind = kind or lab.usual
     if not can_mount(lab.folder):
         tally.note("no file system can be mounted here (root only): small disks were left out")
         return
@@ -118,10 +131,11 @@ def small_disks(lab: Lab, tally: Tally, cases: int) -> None:
         left = 4096 * (1 + number * 160 // cases)
         with tally.case(f"{left:,} bytes left"), small_disk(lab.folder / "disk", "16m") as disk:
             run, ballast = disk / "run", disk / "ballast"
-            ended = lab.begin(run, partial(_fill, ballast, run, left))
+            ended = lab.begin(run, partial(_fill, ballast, run, left), **kind.changes)
             ballast.unlink()
-            _refused_and_resumed(lab, run, ended, "is full" if ended.code else "")
-    _before_the_start(lab, tally)
+            _refused_and_resumed(lab, run, ended, "is full" if ended.code else "", kind)
+    if kind is lab.usual:
+        _before_the_start(lab, tally)
 
 
 def _wait_for_header(run: Path) -> None:

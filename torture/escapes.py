@@ -163,10 +163,11 @@ def on_screen(run: Path) -> str:
     """What the run screen writes to a terminal, samples and tokens looked through."""
     terminal = Terminal([*SCREEN, str(run)])
     terminal.until(lambda said: b"val" in said)
-    for keys in (b"[", b"[", b"\t", b"\x1b[C", b"?", b"\x1b", b"q"):
+    for keys in (b"[", b"[", b"\t", b"\x1b[C", b"?", b"\x1b"):
         terminal.read(0.3)
         terminal.type(keys)
-    terminal.leave()
+    terminal.read(0.3)
+    terminal.quit()
     return terminal.said.decode("utf-8", "replace")
 
 

@@ -20,7 +20,7 @@ from shakegpt import state
 from shakegpt.events import Checkpoint, Resume, Step
 from shakegpt.history import load
 from shakegpt.runlog import LOG_NAME, read
-from torture.lab import Ended, Lab, fingerprint, same
+from torture.lab import Ended, Kind, Lab, fingerprint, same
 from torture.tally import Tally
 from torture.tiny import flags
 
@@ -28,21 +28,25 @@ LIVES = 60
 """Starts after which a run that is killed again and again is left to finish."""
 
 
-def random_kills(lab: Lab, tally: Tally, kills: int, seed: int = 0) -> None:
+def random_kills(
+    lab: Lab, tally: Tally, kills: int, seed: int = 0, kind: Kind | None = None
+) -> None:
     """Kill runs at uniform times over what they still have to do, their resumes too."""
     draw, moments, number = random.Random(seed), Counter[str](), 0
+    kind, kills = kind or lab.usual, kills + tally.tried
     while tally.tried < kills:
         run, number = lab.folder / f"killed-{number}", number + 1
         for _ in range(LIVES):
-            delay = draw.uniform(0, 1.1 * lab.seconds)
-            ended = lab.begin(run, partial(_kill_after, delay))
+            delay = draw.uniform(0, 1.1 * kind.seconds)
+            ended = lab.begin(run, partial(_kill_after, delay), **kind.changes)
             if ended.code != -signal.SIGKILL:
                 break
             with tally.case(f"killed {delay:.3f} s after a start"):
                 moments[moment(run)] += 1
                 opens(run)
-        _finish(lab, tally, run, f"seed {seed}, run {number}")
-    tally.note("killed while: " + ", ".join(f"{m} {n}" for m, n in moments.most_common()))
+        _finish(lab, tally, run, f"seed {seed}, run {number}", kind)
+    told = " ".join(str(value) for value in kind.changes) or "usual runs"
+    tally.note(f"{told}, killed while: " + ", ".join(f"{m} {n}" for m, n in moments.most_common()))
 
 
 def _kill_after(seconds: float, pid: int) -> None:
@@ -51,12 +55,12 @@ def _kill_after(seconds: float, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _finish(lab: Lab, tally: Tally, run: Path, name: str) -> None:
+def _finish(lab: Lab, tally: Tally, run: Path, name: str, kind: Kind) -> None:
     """Let a run that was killed go to its end, and hold it to the one that never was."""
     with tally.case(f"the end of {name}"):
         if load(run)[0].end is None:
-            resumes(lab, run)
-        same(fingerprint(run), lab.unhurt)
+            resumes(lab, run, **kind.changes)
+        same(fingerprint(run), kind.unhurt)
         told_once(run)
     shutil.rmtree(run, ignore_errors=True)
 
@@ -89,13 +93,13 @@ def opens(run: Path) -> None:
     assert (int(found.name) if found is not None else 0) >= saved, (found, saved)
 
 
-def resumes(lab: Lab, run: Path) -> Ended | None:
+def resumes(lab: Lab, run: Path, **changes: object) -> Ended | None:
     """Go on with the run to its end; nothing that was saved is done again."""
     if (end := load(run)[0].end) is not None and end.status == "finished":
         return None  # killed after its last word
     found, _ = state.newest_whole(run / "state")
     began = load(run)[0].run is not None
-    ended = lab.begin(run)
+    ended = lab.begin(run, **changes)
     assert ended.code == 0, f"{ended.code}: {ended.err}"
     if began:
         again = next(e for e in reversed(read(run / LOG_NAME)[0]) if isinstance(e, Resume))

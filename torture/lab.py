@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,15 @@ class Ended:
     code: int
     out: str
     err: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run: the flags that make it one, and what it comes to when it is not hurt."""
+
+    changes: dict[str, object]
+    unhurt: dict[str, Any]
     seconds: float
 
 
@@ -61,12 +70,16 @@ class Lab:
             | {"SHAKEGPT_CACHE": str(folder / "cache")},
         )
         assert self._hear()["ready"]
-        ended = self.begin(folder / "unhurt")
-        assert ended.code == 0, ended
-        self.seconds = ended.seconds
-        self.unhurt = fingerprint(folder / "unhurt")
+        self.usual = self.kind("unhurt")
+        self.seconds, self.unhurt = self.usual.seconds, self.usual.unhurt
 
-    def begin(self, run: Path, meanwhile: Meanwhile | None = None, **changes: object) -> Ended:
+    def kind(self, name: str, **changes: object) -> Kind:
+        """Measure a run with `changes` that is not hurt, in the directory `name`."""
+        ended = self.begin(self.folder / name, **changes)
+        assert ended.code == 0, ended
+        return Kind(changes, fingerprint(self.folder / name), ended.seconds)
+
+    def begin(self, run: Path, meanwhile: Meanwhile | None = None, /, **changes: object) -> Ended:
         """Start a run, or go on with it when it has begun: as a person would."""
         if history.load(run)[0].run is None:
             return self(["finetune", *flags(self.text, run, **changes)], meanwhile)
@@ -81,10 +94,12 @@ class Lab:
         *,
         gate: bool = False,
         env: dict[str, str] | None = None,
+        clock: Sequence[tuple[float, float]] = (),
     ) -> Ended:
         """Run `shakegpt argv` to its end; `meanwhile` is called as soon as it lives.
 
-        With `gate` it does nothing before `meanwhile` has returned.
+        With `gate` it does nothing before `meanwhile` has returned. `clock`: after how many seconds
+        its clock is set by how many.
         """
         pipe, began = self.folder / "gate", time.monotonic()
         for path in self._streams:
@@ -92,7 +107,7 @@ class Lab:
         if gate and not pipe.exists():
             os.mkfifo(pipe)
         streams = dict(zip(("out", "err"), map(str, self._streams), strict=True))
-        told = {"argv": argv, "cwd": str(self.folder), "env": env or {}} | streams
+        told = {"argv": argv, "cwd": str(self.folder), "env": env or {}, "clock": clock} | streams
         self._tell(told | {"gate": str(pipe) if gate else ""})
         pid = self._hear()["pid"]
         opened = os.open(pipe, os.O_WRONLY) if gate else -1

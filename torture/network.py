@@ -27,7 +27,7 @@ SOON = 20.0
 """Seconds within which a fault is told; the client alone would retry for half a minute."""
 FAULTS = (
     *("out of reach", "no such host", "silent", "proxy page", "proxy page, 200", "no", "locked"),
-    *("broken", "busy", "cut half way", "wrong bytes", "slow", "wrong length"),
+    *("broken", "busy", "cut half way", "wrong bytes", "slow", "wrong length", "silent half way"),
 )
 
 
@@ -192,6 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+        elif fault == "silent half way":
+            self.wfile.write(data[: len(data) // 2])
+            time.sleep(60)
         elif fault == "wrong bytes":
             self.wfile.write(data[:-4] + b"oops")
         elif fault == "slow":

@@ -16,11 +16,24 @@ import select
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 from torture.tiny import flags, play
+
+_jumps: list[tuple[float, float]] = []
+"""When, by the monotonic clock, the clock on the wall is set by how many seconds."""
+_wall = time.time
+
+
+def _set_clock() -> float:
+    now = time.monotonic()
+    return _wall() + sum(seconds for when, seconds in _jumps if when <= now)
+
+
+time.time = _set_clock  # before shakegpt is imported: its records are stamped by this one
 
 
 def serve() -> None:
@@ -60,6 +73,7 @@ def _settle_in(told: dict[str, Any]) -> None:
         os.dup2(os.open(path, os.O_RDWR), number)
     os.chdir(told["cwd"])
     os.environ.update(told["env"])
+    _jumps.extend((time.monotonic() + after, seconds) for after, seconds in told["clock"])
     if told["gate"]:
         select.select([os.open(told["gate"], os.O_RDONLY | os.O_NONBLOCK)], [], [])
 

@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from torture.lab import PATHS
 
@@ -66,6 +67,15 @@ class Terminal:
         if self._ours >= 0:
             os.close(self._ours)
         self._ours = -1
+
+    def quit(self, seconds: float = 60) -> int:
+        """Type q until it has left: a slow reader may take the first for a part of an escape."""
+        limit = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < limit:
+            with suppress(OSError):
+                self.type(b"q")
+            self.read(1.0)
+        return self.leave(1.0)
 
     def leave(self, seconds: float = 60) -> int:
         """The exit code, when it has left by itself; killed and a failure after `seconds`."""
