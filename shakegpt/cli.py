@@ -6,12 +6,15 @@ import difflib
 import gc
 import io
 import os
+import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +24,11 @@ from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfi
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
 from shakegpt.hub import HUB_NAMES
-from shakegpt.wording import harmless
+from shakegpt.wording import one_line
 
 T = TypeVar("T")
+LONGEST = 1000
+"""Characters of a sentence on stderr."""
 
 HELP = """shakegpt: finetune GPT-2 on Shakespeare, watch it learn, check the talk's numbers.
 
@@ -59,6 +64,18 @@ class ResumeArguments:
     """Open the live screen in a terminal; --no-tui prints lines instead."""
 
 
+def _about_finetune() -> str:
+    """What `shakegpt finetune --help` says first: the presets, and how to go on."""
+    rows = {name: about for name, (about, _) in PRESETS.items()}
+    rows["--resume RUN"] = "go on with a run that was stopped or killed; --max-iters may change"
+    width, hang = shutil.get_terminal_size().columns - 1, " " * 16
+    table = (
+        textwrap.fill(f"  {name:<12}  {row}", width, subsequent_indent=hang)
+        for name, row in rows.items()
+    )
+    return "Finetune a GPT-2 on a text. A preset may stand before the flags:\n" + "\n".join(table)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0 done, 1 failed, 2 bad input, 128 + n by a signal."""
     return run(_dispatch, sys.argv[1:] if argv is None else argv)
@@ -73,7 +90,7 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     try:
         return job(arguments)
     except ShakegptError as error:
-        print(f"shakegpt: {harmless(str(error))}", file=sys.stderr)
+        print(f"shakegpt: {_sentence(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("shakegpt: stopped by Ctrl-C", file=sys.stderr)
@@ -82,7 +99,7 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        print(f"shakegpt: {harmless(str(error))}", file=sys.stderr)
+        print(f"shakegpt: {_sentence(error)}", file=sys.stderr)
         return 1
 
 
@@ -94,6 +111,11 @@ def _open_what_was_closed() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _sentence(error: Exception) -> str:
+    """What `error` says, on one line; of a name longer than anybody reads, its two ends."""
+    return one_line(re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error)), LONGEST)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -115,41 +137,38 @@ def _nearest(word: str, known: Any) -> str:
 
 
 def _parse(kind: type[T], verb: str, arguments: list[str], default: T | None = None) -> T:
-    """The dataclass that the flags describe; leaves with 2 and an explanation when they don't."""
+    """The dataclass that the flags describe. Raises ShakegptError for those that describe none."""
     with setting_up():
-        import tyro
+        from shakegpt import flags
 
-    more: dict[str, Any] = {} if default is None else {"default": default}
-    description = (kind.__doc__ or "").splitlines()[0]
-    prog = f"shakegpt {verb}"
-    odd = any(harmless(word) != word for word in arguments)
-    with _made_harmless() if odd else nullcontext():
-        parsed: T = tyro.cli(kind, prog=prog, description=description, args=arguments, **more)
-    return parsed
-
-
-@contextmanager
-def _made_harmless() -> Iterator[None]:
-    """What is printed meanwhile, its escapes visible: it quotes what was typed or pasted."""
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            yield
-    finally:
-        print(harmless(out.getvalue()), end="")
-        print(harmless(err.getvalue()), end="", file=sys.stderr)
+    presets = issubclass(kind, FinetuneConfig)
+    about = _about_finetune() if presets else (kind.__doc__ or "").splitlines()[0]
+    return flags.parse(kind, f"shakegpt {verb}", arguments, default, about)
 
 
 def _finetune(arguments: list[str]) -> int:
     if any(word == "--resume" or word.startswith("--resume=") for word in arguments):
+        _require_kept(arguments)
         asked = _parse(ResumeArguments, "finetune", arguments)
         return _watch(arguments) if asked.tui and on_terminal() else _resume(asked)
     rest, default = _preset(arguments)
-    fields = asdict(_parse(FinetuneArguments, "finetune", rest, default))
+    fields = asdict(_parse(FinetuneArguments, "finetune [PRESET]", rest, default))
     piped = "-" in fields["dataset"]  # the screen's trainer would have no standard input
     if fields.pop("tui") and on_terminal() and not piped:
         return _watch(arguments)
     return _train(FinetuneConfig(**fields))
+
+
+def _require_kept(arguments: list[str]) -> None:
+    """Raise ShakegptError for a setting that a run which goes on has chosen already."""
+    flags = [word.split("=")[0] for word in arguments if word.startswith("--")]
+    began, may = ({f.name for f in fields(kind)} for kind in (FinetuneConfig, ResumeArguments))
+    kept = [flag for flag in flags if flag[2:].replace("-", "_").removeprefix("no_") in began - may]
+    if kept:
+        raise ShakegptError(
+            f"{kept[0]} stays as the run began with it: only --max-iters may change with --resume; "
+            "for other settings start a new run from its model with --init-from RUN"
+        )
 
 
 def _preset(arguments: list[str]) -> tuple[list[str], FinetuneArguments]:
@@ -244,8 +263,9 @@ def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     """Files by their full path, so that a run can be resumed from anywhere."""
     named = ("plays", "tinyshakespeare", "-")
     dataset = tuple(n if n in named else str(Path(n).absolute()) for n in config.dataset)
-    folder = Path(config.init_from)
-    init_from = str(folder.absolute()) if folder.is_dir() else config.init_from
+    init_from, folder = config.init_from, Path(config.init_from)
+    with suppress(OSError):  # a name too long for a path gets its sentence where it is looked up
+        init_from = str(folder.absolute()) if folder.is_dir() else init_from
     return replace(config, dataset=dataset, init_from=init_from)
 
 

@@ -6,8 +6,10 @@ Nothing here imports torch or the command-line library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+import ast
+import inspect
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any, Literal
 
 from shakegpt import rules
 
@@ -16,6 +18,19 @@ Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Memory = Literal["auto", "normal", "low"]
 Weights = Literal["float32", "bf16", "int8"]
+
+
+def help_lines(kind: type[Any]) -> dict[str, str]:
+    """Field name -> the string under it in the source of the dataclass `kind`, on one line."""
+    found = {}
+    for owner in reversed([c for c in kind.__mro__ if is_dataclass(c)]):
+        tree = ast.parse(inspect.getsource(owner)).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for field, text in zip(tree.body, tree.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                assert isinstance(field.target, ast.Name) and isinstance(text.value, ast.Constant)
+                found[field.target.id] = " ".join(str(text.value.value).split())
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +42,10 @@ class FinetuneConfig:
     distilgpt2, any GPT-2 on the Hugging Face hub, a checkpoint directory, a run, or scratch."""
     dataset: tuple[str, ...] = ("plays",)
     """Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (fetched once), text
-    files, directories of .txt files, or - for standard input."""
+    files, directories of .txt files, or - for standard input. Several are learned as one."""
     out_dir: str | None = None
-    """Directory of the run, which must not hold one yet. None: runs/<time>-<model>."""
+    """Directory of the run, which must not hold one yet. Give one to choose its name or disk.
+    None: runs/<time>-<model>."""
 
     max_iters: int = 20
     """Optimizer steps. 20 is enough for the talk's story; raise it while val loss still falls."""
@@ -55,7 +71,8 @@ class FinetuneConfig:
     warmup_iters: int = 0
     """Iterations of linear warm-up, with --decay-lr. From scratch, about 1 % of max_iters."""
     lr_decay_iters: int | None = None
-    """Iteration at which the cosine ends, with --decay-lr. None: max_iters."""
+    """Iteration at which the cosine ends, with --decay-lr; lower it to end at min_lr for a while.
+    None: max_iters."""
     min_lr: float = 0.0
     """Rate at the cosine's end, with --decay-lr. A tenth of learning_rate is usual."""
 
@@ -74,37 +91,44 @@ class FinetuneConfig:
     """Learn only a change of this rank beside some matrices (LoRA) and leave the model as it is:
     less memory, another curve; 8 is usual, at a ten times higher rate. None: learn all weights."""
     lora_alpha: float = 16.0
-    """With --lora-rank: the change counts alpha / rank times."""
+    """With --lora-rank: the change counts alpha / rank times. Raise it to learn faster."""
     lora_dropout: float = 0.0
-    """With --lora-rank: share of the change's inputs dropped while training."""
+    """With --lora-rank: share of the change's inputs dropped while training; 0.05 to 0.1 against
+    overfitting."""
     lora_targets: tuple[Matrix, ...] = ("attn.c_attn",)
-    """With --lora-rank: the matrices of each block that get a change."""
+    """With --lora-rank: the matrices of each block that get a change. All four learn most."""
 
     n_layer: int = 6
-    """Blocks, with --init-from scratch only."""
+    """Blocks, with --init-from scratch only. More learn more from a long text, in more time."""
     n_head: int = 6
-    """Attention heads, with --init-from scratch only."""
+    """Attention heads of a block, with --init-from scratch only. One for each 64 of width is
+    usual."""
     n_embd: int = 384
-    """Width, with --init-from scratch only; a multiple of n_head."""
+    """Width, numbers a token, with --init-from scratch only; a multiple of n_head. Time and memory
+    grow with its square."""
     tokenizer: str = "pocket"
     """Vocabulary, with --init-from scratch only: pocket, gpt2, char (the text's own characters),
-    or a directory with vocab.json and merges.txt."""
+    or a directory with vocab.json and merges.txt. char for small models of short texts."""
 
     prompt: str = "ROMEO:"
-    """Prompt of the sample that each evaluation draws."""
+    """Prompt of the sample that each evaluation draws. Give a beginning that suits your text."""
     max_new_tokens: int = 200
-    """Tokens of that sample; 0 draws none."""
+    """Tokens of that sample; 0 draws none, which saves seconds an evaluation."""
     temperature: float = 0.8
-    """Of that sample: 0 takes the likeliest token always, 1 draws as the model predicts."""
+    """Of that sample: 0 takes the likeliest token always, 1 draws as the model predicts. Lower it
+    for safer words, raise it for wilder ones."""
     top_k: int | None = 200
-    """Of that sample: draw from the k likeliest tokens only. None: from all."""
+    """Of that sample: draw from the k likeliest tokens only; lower it against nonsense. None: from
+    all."""
     top_p: float | None = None
-    """Of that sample: draw from the likeliest tokens that make up p together. None: from all."""
+    """Of that sample: draw from the likeliest tokens that make up p together; 0.9 is usual where
+    top_k is too blunt. None: from all."""
 
     seed: int = 1337
-    """Decides windows, dropout, samples and, from scratch, the weights."""
+    """Decides windows, dropout, samples and, from scratch, the weights. Change it to see how much
+    of a result is chance."""
     device: Device = "auto"
-    """Where to train. auto: cuda, else mps, else cpu."""
+    """Where to train. auto: cuda, else mps, else cpu; name one to leave a GPU to others."""
     dtype: Dtype = "auto"
     """Arithmetic of the matrix products; weights stay float32. auto: bfloat16 where the device
     is fast at it, float16 with loss scaling where only that works, else float32."""
@@ -115,7 +139,8 @@ class FinetuneConfig:
     """Compile the model with inductor first: a minute or more of waiting, then faster steps on a
     GPU. Needs a C++ compiler on a CPU."""
     threads: int | None = None
-    """CPU threads of the arithmetic. None: PyTorch's choice, the physical cores."""
+    """CPU threads of the arithmetic; lower it to leave cores to other work. None: PyTorch's choice,
+    the physical cores."""
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""

@@ -22,8 +22,9 @@ def check(config: Any, **own: Rule) -> None:
             rules[field.name](field.name, getattr(config, field.name))
 
 
-def _refuse(name: str, value: Any, wanted: str) -> ShakegptError:
-    shown = value if isinstance(value, float | bool) else reprlib.repr(value).strip("'")
+def refusal(name: str, value: Any, wanted: str) -> ShakegptError:
+    """The sentence for a field that has a `value` other than the `wanted` kind."""
+    shown = value if isinstance(value, float | bool) else reprlib.repr(value).strip("'") or "''"
     flag = "--" + name.replace("_", "-")
     return ShakegptError(f"{flag} {shown} makes no sense: give {wanted}")
 
@@ -33,16 +34,16 @@ def _number(
 ) -> Rule:
     """A finite number from `low` (or above it) to `high`; None too when optional."""
     wanted = f"a {'whole ' if whole else ''}number {'above' if above else 'at least'} {low:g}"
-    wanted += "" if math.isinf(high) else f" and at most {high:g}"
+    wanted += "" if math.isinf(high) else f" and at most {high:{',' if whole else 'g'}}"
     kinds = (int,) if whole else (int, float)
 
     def rule(name: str, value: Any) -> None:
         if optional and value is None:
             return
         if type(value) not in kinds or not (low < value if above else low <= value):  # nan is not
-            raise _refuse(name, value, wanted)
+            raise refusal(name, value, wanted)
         if value > high or value == math.inf or (not whole and value > MOST):
-            raise _refuse(name, value, wanted)
+            raise refusal(name, value, wanted)
 
     return rule
 
@@ -54,7 +55,7 @@ def _text(*, optional: bool = False, empty: bool = False) -> Rule:
         if optional and value is None:
             return
         if not isinstance(value, str) or not (value or empty) or not _is_unicode(value):
-            raise _refuse(name, value, "a text in UTF-8" + ("" if empty else " that is not empty"))
+            raise refusal(name, value, "a text in UTF-8" + ("" if empty else " that is not empty"))
 
     return rule
 
@@ -77,7 +78,7 @@ def _names(name: str, value: Any) -> None:
 def _one_of(*choices: str) -> Rule:
     def rule(name: str, value: Any) -> None:
         if value not in choices:
-            raise _refuse(name, value, "one of " + ", ".join(choices))
+            raise refusal(name, value, "one of " + ", ".join(choices))
 
     return rule
 
@@ -88,14 +89,14 @@ def _some_of(*choices: str) -> Rule:
     def rule(name: str, value: Any) -> None:
         found = [choice for choice in choices if isinstance(value, tuple) and choice in value]
         if not found or len(found) < len(value):
-            raise _refuse(name, value, "some of " + ", ".join(choices))
+            raise refusal(name, value, "some of " + ", ".join(choices))
 
     return rule
 
 
 def _switch(name: str, value: Any) -> None:
     if not isinstance(value, bool):
-        raise _refuse(name, value, "the flag alone, or its --no- form")
+        raise refusal(name, value, "the flag alone, or its --no- form")
 
 
 MOST = 1e300

@@ -101,7 +101,11 @@ def require_unused(path: Path) -> None:
     A start that was killed before its first record was whole leaves none: it may be begun again.
     """
     unborn = _was_never_begun(path)
-    if (path / LOG_NAME).exists() and not unborn:
+    try:
+        begun = (path / LOG_NAME).exists()
+    except OSError as error:
+        raise ShakegptError(f"--out-dir {path} cannot be made: {error.strerror}") from error
+    if begun and not unborn:
         raise ShakegptError(
             f"--out-dir {path} holds a run already: go on with `shakegpt finetune --resume "
             f"{path}`, or choose another directory"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shakegpt import checkpoint, cli
+from shakegpt.config import PRESETS
 from shakegpt.durable import SUMS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
@@ -110,22 +111,57 @@ def test_a_sentence_and_nothing_written(shakegpt: Commands, here: Path, name: st
     assert contents(here) == before
 
 
-USAGE = [
-    "finetune --batch-size many",
-    "finetune --bath-size 3",
-    "sample pocket --seed x",
-    "evaluate pocket --device tpu",
-    "finetune talk pocket",
-    "finetune --dtype int8",
-]
+USAGE = {
+    "finetune --batch-size many": "--batch-size many makes no sense: give a whole number",
+    "finetune --max-iters 1.5": "--max-iters 1.5 makes no sense: give a whole number",
+    "finetune --block-size=": "--block-size '' makes no sense: give a whole number",
+    "finetune --bath-size 3": "no flag --bath-size: did you mean --batch-size",
+    "finetune --zzz": "no flag --zzz: --help tells which there are",
+    "finetune --seed": "--seed takes one value, and was given none",
+    "finetune --dtype": "--dtype takes one value, and was given none: give one of auto,",
+    "finetune --seed 1 2": "--seed takes one value, and was given 2",
+    "finetune --decay-lr yes": "--decay-lr takes no value, and was given 'yes'",
+    "finetune --no-seed": "no flag --no-seed",
+    "finetune --lora-targets attn.c_attn mlp": "--lora-targets mlp makes no sense",
+    "finetune --dtype int8": "--dtype int8 makes no sense: give one of auto, float32",
+    "finetune talk pocket": "'pocket' is no flag and has no place there",
+    "finetune --resume": "--resume takes one value",
+    "finetune --resume gone --dataset plays": "--dataset stays as the run began with it",
+    "sample pocket --seed x": "--seed x makes no sense",
+    "sample pocket --dtype int4": "--dtype int4 makes no sense: give one of float32, bf16, int8",
+    "evaluate pocket --device tpu": "--device tpu makes no sense: give one of auto, cpu",
+    "figures --format gif": "--format gif makes no sense: give one of svg",
+}
 
 
 @pytest.mark.parametrize("line", USAGE)
-def test_what_is_no_flag_is_explained(shakegpt: Commands, here: Path, line: str) -> None:
+def test_what_is_no_flag_is_told_in_a_sentence(shakegpt: Commands, here: Path, line: str) -> None:
     before = contents(here)
-    done = shakegpt(*line.split(), cwd=here)
-    assert done.code == 2 and done.err.strip() and "Traceback" not in done.err + done.out
+    assert USAGE[line] in shakegpt(*line.split(), cwd=here).sentence
     assert contents(here) == before
+
+
+def test_names_no_file_could_have(shakegpt: Commands, here: Path) -> None:
+    long, words = "x" * 5000, [*TINY.split(), "--dataset"]
+    assert "cannot be made" in shakegpt(
+        "finetune", *words, "good.txt", "--out-dir", long, cwd=here
+    ).sentence  # fmt: skip
+    assert "there is no model" in shakegpt("finetune", "--init-from", long, cwd=here).sentence
+    broken = shakegpt("finetune", *words, "a\nb\x1b[31m", cwd=here).sentence
+    assert "a b␛[31m does not exist" in broken
+
+
+def test_the_help_of_finetune_names_the_presets_and_the_way_on(
+    shakegpt: Commands, here: Path
+) -> None:
+    for columns in ("80", "120"):
+        told = shakegpt("finetune", "--help", cwd=here, COLUMNS=columns).out
+        lines = told.splitlines()
+        assert max(map(len, lines)) <= int(columns) and "--resume RUN" in told
+        assert all(f"  {name} " in told for name in PRESETS)
+        # a line of help is broken where the terminal ends, not where the source was
+        row = next(n for n, line in enumerate(lines) if "--init-from STR" in line)
+        assert len(lines[row].rstrip("│ ")) > int(columns) - 16
 
 
 @pytest.fixture(scope="module")

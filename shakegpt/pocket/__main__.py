@@ -25,6 +25,7 @@ VOCABULARY_TEXT = 40_000_000
 """Characters from the start of the text that the merges are learned from."""
 END_OF_TEXT = "<|endoftext|>"
 
+ABOUT = "Make a pocket checkpoint from texts: a vocabulary, then a GPT-2 from scratch."
 RECIPE = FinetuneConfig(
     init_from="scratch",
     out_dir="runs/pocket",
@@ -46,16 +47,16 @@ RECIPE = FinetuneConfig(
     prompt="The old man said",
     max_new_tokens=80,
     dtype="bfloat16",
-    compile=True,
+    compile="on",
 )
 
 
 def main(arguments: list[str]) -> int:
     """Train the vocabulary and the model, then write what ships. Returns the exit code."""
-    import tyro
+    from shakegpt.flags import parse
 
-    texts, flags = cli.split_words(arguments)
-    asked = tyro.cli(FinetuneConfig, prog="python -m shakegpt.pocket", default=RECIPE, args=flags)
+    texts, words = cli.split_words(arguments)
+    asked = parse(FinetuneConfig, "python -m shakegpt.pocket TEXT", words, RECIPE, ABOUT)
     if not texts:
         raise ShakegptError("pretrain on what? name a text: `python -m shakegpt.pocket a.txt`")
     run = Path(asked.out_dir or "runs/pocket")

@@ -6,8 +6,6 @@ the form cannot drift from the command line.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 import shlex
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, help_lines
 from shakegpt.errors import ShakegptError
 
 ESSENTIAL = (
@@ -61,22 +59,10 @@ class Field:
 @cache
 def form_fields() -> dict[str, Field]:
     """All settings by name, the essential ones first."""
-    hints, helps = get_type_hints(FinetuneConfig), _docstrings()
+    hints, helps = get_type_hints(FinetuneConfig), help_lines(FinetuneConfig)
     names = [field.name for field in fields(FinetuneConfig)]
     ordered = [*ESSENTIAL, *(name for name in names if name not in ESSENTIAL)]
     return {name: _field(name, hints[name], helps.get(name, "")) for name in ordered}
-
-
-def _docstrings() -> dict[str, str]:
-    """The string after each field in the class's source, its lines joined."""
-    tree = ast.parse(inspect.getsource(FinetuneConfig)).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    found = {}
-    for field, text in zip(tree.body, tree.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            assert isinstance(field.target, ast.Name) and isinstance(text.value, ast.Constant)
-            found[field.target.id] = " ".join(str(text.value.value).split())
-    return found
 
 
 def _field(name: str, hint: Any, text: str) -> Field:
