@@ -17,6 +17,7 @@ from shakegpt_figures import excerpt
         ("ROMEO:\nHear me:\nnow", ("ROMEO",)),
         ("ROMEO:\nO\n\nHark you: go\n\nFirst Lord:\nAy", ("ROMEO", "First Lord")),
         ("MANTRE:\n\nI am so sorry:\nO\n\nAll the Goths:\nAy", ("MANTRE", "All the Goths")),
+        ("ROMEO:\nO\nDINS:\nAs I:\nI:\nKATE: yes", ("ROMEO", "DINS")),
         ("no play at all", ()),
         ("\n\nROMEO:\nO", ("ROMEO",)),
         ("", ()),

@@ -51,8 +51,7 @@ def lines(text: str) -> list[Line]:
     result: list[Line] = []
     before = ""
     for line in clean(text).strip("\n").split("\n"):
-        found = None if before else opening(line)
-        name, words = found or ("", line)
+        name, words = opening(line, before) or ("", line)
         if name:
             result.append(Line(text=name, speaker=True))
         if words or not (result and result[-1].speaker):

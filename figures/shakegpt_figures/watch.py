@@ -45,9 +45,9 @@ class Screen:
         }
         stale = [name for name, state in states.items() if state != self._shown.get(name)]
         if stale:  # numbers take milliseconds, a picture a fifth of a second
-            self._shown |= states
             self._write(sources[0])
         for name in stale:
+            self._shown[name] = states[name]
             self._draw(name, histories)
 
     def _state(self, name: str, histories: Sequence[History]) -> object:
