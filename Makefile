@@ -12,8 +12,9 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 run: $(VENV)/.installed
 	$(BIN)/shakegpt finetune
 
+# the longest groups first (tests/order.py); a test that hangs is named with its stack, and fails
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --timeout 300
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

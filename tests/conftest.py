@@ -1,4 +1,7 @@
-"""What all tests share: no network, a cache of their own, one small run to look at."""
+"""What all tests share: no network, a cache of their own, one small run to look at.
+
+Nothing here imports PyTorch before a test asks: the master of several workers never needs it.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from shakegpt.session import finetune
 from tests.commands import Commands
-from tests.tiny import play, tiny_config
 
-torch.set_num_threads(1)  # tiny tensors gain nothing from more, and tests run side by side
+pytest_plugins = ["tests.deck.ahead", "tests.order"]
+
+# One thread: tiny tensors gain nothing from more, and tests run side by side.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 os.environ.pop("FORCE_COLOR", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell gives it to what runs behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, keep in one what shares a costly fixture: a file, the deck's tests."""
-    for item in items:
-        folder = item.path.parent.name
-        commands = "shakegpt" in getattr(item, "fixturenames", ())
-        group = folder if folder == "deck" else "commands" if commands else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +35,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small play that is quickly learned."""
+    from tests.tiny import play
+
     path = tmp_path_factory.mktemp("text") / "play.txt"
     path.write_text(play(), "utf-8")
     return path
@@ -51,6 +45,9 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
     """A finished run that nobody changes: 6 iterations of 2 micro-steps, evaluated at 0, 3, 6."""
+    from shakegpt.session import finetune
+    from tests.tiny import tiny_config
+
     return finetune(tiny_config(text_file, tmp_path_factory.mktemp("runs") / "run"))
 
 

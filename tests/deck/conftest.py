@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from shakegpt_figures import data
+from tests.deck.ahead import BUILD
 from tests.deck.build import ROOT, Build, tools
 from tests.deck.chromium import Chromium, executable
 from tests.deck.made import Made
@@ -40,36 +41,11 @@ def need(what: str, there: bool) -> None:
     pytest.skip(f"the deck was not tested: {what} is absent")
 
 
-BUILD = pytest.StashKey[Build]()
-
-
-def _needs_deck(item: pytest.Item) -> bool:
-    return "build" in getattr(item, "fixturenames", ())
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the deck comes last: it is installed and built meanwhile."""
-    items.sort(key=_needs_deck)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to build when a test will ask for it."""
-    if any(map(_needs_deck, session.items)) and tools() and not session.config.option.collectonly:
-        session.stash[BUILD] = Build()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave nothing behind, however the session ended."""
-    if BUILD in session.stash:
-        session.stash[BUILD].close()
-
-
 @pytest.fixture(scope="session")
 def build(request: pytest.FixtureRequest) -> Build:
     """The deck being built since the session began."""
     need("Node (node and npm)", tools())
-    return request.session.stash[BUILD]
+    return request.config.stash[BUILD]
 
 
 @pytest.fixture(scope="session")
