@@ -196,6 +196,21 @@ def join() -> Iterator[Team]:
     if launch.processes() == 1:
         yield Team()
         return
+    try:
+        with _meeting() as team:
+            yield team
+    except Exception as error:
+        if not lost(error):
+            raise
+        raise ShakegptError(  # while training, the driver has told more
+            "another process of this training was lost before the first iteration: start all of "
+            "them again, with `shakegpt finetune --resume` if the run has begun",
+            exit_code=1,
+        ) from error
+
+
+@contextmanager
+def _meeting() -> Iterator[Team]:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(launch.local_rank() % torch.cuda.device_count())

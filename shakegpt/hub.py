@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -60,6 +61,8 @@ def _download(name: str, repository: str) -> Path:
 
     if constants.HF_HUB_OFFLINE:
         raise _out_of_reach(name, "HF_HUB_OFFLINE is set")
+    if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:  # six tries of it for one that falls silent
+        constants.HF_HUB_DOWNLOAD_TIMEOUT = round(PATIENCE)
     try:
         promptly(lambda: HfApi().model_info(repository, timeout=PATIENCE))
         print(f"fetching {repository} from the hub, once", file=sys.stderr)

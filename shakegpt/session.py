@@ -247,7 +247,7 @@ def _train(
             _close_stopped(driver, close, stopped)
             raise
         except BaseException as error:
-            error = _of_the_team(error, driver, job)
+            error = _of_the_team(error, driver, job, run)
             _close_failed(close, error)
             raise error
 
@@ -258,12 +258,15 @@ def _driver(log: Log, run: Path, signals: bool, team: Team) -> Driver:
     return LockstepDriver(log, run, team, signals=signals)
 
 
-def _of_the_team(error: BaseException, driver: Driver, job: Finetuning | None) -> BaseException:
+def _of_the_team(
+    error: BaseException, driver: Driver, job: Finetuning | None, run: Path
+) -> BaseException:
     """A sentence for the loss of another process, with the state saved; any other error itself."""
-    if job is None or not isinstance(driver, LockstepDriver) or not distributed.lost(error):
+    if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
         return error
-    sentence = driver.bereaved(job.run)
-    job.save_state()
+    sentence = driver.bereaved(run)
+    if job is not None:
+        job.save_state()
     return sentence
 
 

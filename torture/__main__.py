@@ -62,7 +62,7 @@ LISTS: dict[str, Torture] = {
         lambda lab, t: kinds.kinds(lab, t, 60, 12), lambda lab, t: kinds.kinds(lab, t, 1, 0)
     ),
     "rivals": Torture(lambda lab, t: teams.rivals(lab, t, 40), None),
-    "lost-processes": Torture(lambda lab, t: teams.lost_processes(lab, t, 30), None),
+    "lost-processes": Torture(lambda lab, t: teams.lost_processes(lab, t, 16), None),
     "small-disks": Torture(
         lambda lab, t: disk.small_disks(lab, t, 40), lambda lab, t: disk.small_disks(lab, t, 1)
     ),
@@ -81,11 +81,11 @@ LISTS: dict[str, Torture] = {
         lambda lab, t: cut_logs.cut_logs(lab, t, 997, 1),
     ),
     "odd-logs": Torture(
-        lambda lab, t: odd_logs.odd_logs(lab, t, 1, 4),
+        lambda lab, t: odd_logs.odd_logs(lab, t, 1, 12),
         lambda lab, t: odd_logs.odd_logs(lab, t, 307, 100),
     ),
     "flipped-logs": Torture(
-        lambda lab, t: odd_logs.flipped_logs(lab, t, 1000, 10),
+        lambda lab, t: odd_logs.flipped_logs(lab, t, 500, 10),
         lambda lab, t: odd_logs.flipped_logs(lab, t, 3, 100),
     ),
     "clocks": Torture(

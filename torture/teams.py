@@ -61,7 +61,7 @@ def lost_processes(lab: Lab, tally: Tally, cases: int, seed: int = 0) -> None:
             after = give.uniform(0, 1) * seconds
             with tally.case(f"process {rank} killed after {after:.2f} s, seed {seed}, {number}"):
                 words = ["finetune", *flags(lab.text, run)]
-                ends = together([lab, other], words, (rank, after))
+                ends = together([lab, other], words, (rank, after, run))
                 left = ends[1 - rank]
                 assert ends[rank].code in (-signal.SIGKILL, 0), ends
                 assert left.code in (0, 1), ends
@@ -87,9 +87,9 @@ def _go_on(lab: Lab, other: Lab, run: Path) -> None:
 
 
 def together(
-    labs: list[Lab], words: list[str], kill: tuple[int, float] | None = None
+    labs: list[Lab], words: list[str], kill: tuple[int, float, Path] | None = None
 ) -> list[Ended]:
-    """The same command in two processes that meet; of `kill`, that rank after so many seconds."""
+    """The same command in two processes that meet; `kill`: a rank, seconds after the run begins."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -98,12 +98,19 @@ def together(
     return at_once(labs, [words] * TOGETHER, 0.0, envs, kill)
 
 
+def _wait_for(run: Path) -> None:
+    """Return when they have begun: who meets nobody is waited for by the launcher's rule."""
+    limit = time.monotonic() + 60
+    while load(run)[0].run is None and time.monotonic() < limit:
+        time.sleep(0.002)
+
+
 def at_once(
     labs: list[Lab],
     commands: list[list[str]],
     apart: float,
     envs: list[dict[str, str]] | None = None,
-    kill: tuple[int, float] | None = None,
+    kill: tuple[int, float, Path] | None = None,
 ) -> list[Ended]:
     """Commands in labs of their own, `apart` seconds one after the other; how each ended."""
     ends: dict[int, Ended] = {}
@@ -111,6 +118,7 @@ def at_once(
     def go(rank: int) -> None:
         def strike(pid: int) -> None:
             if kill is not None and kill[0] == rank:
+                _wait_for(kill[2])
                 time.sleep(kill[1])
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
