@@ -140,6 +140,13 @@ def console(past: History | None = None) -> Iterator[PlainConsole]:
         shown.close()
 
 
+def _compiled(run: ev.Run) -> list[str]:
+    """Whether it is compiled, with the reason; nothing where nothing was decided."""
+    if run.compiled is None:
+        return []
+    return [f"{'compiled' if run.compiled else 'not compiled'} ({run.compile_reason})"]
+
+
 def opening(run: ev.Run) -> list[str]:
     """What is about to happen, and what it takes."""
     model, data = run.model, run.dataset
@@ -151,6 +158,7 @@ def opening(run: ev.Run) -> list[str]:
         f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
+        *_compiled(run),
         *_shared_and_learned(run),
         f"needs about {size(needed)} of memory" + _time_needed(run),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -32,6 +33,8 @@ class Place:
     """How much is kept at hand: the row of the memory ladder."""
     keeps: bool = False
     """Whether freed memory is kept for the next tensor."""
+    compiled: bool = False
+    compile_reason: str = ""
 
     def autocast(self) -> torch.autocast:
         """A context in which matrix products run in `dtype`; weights stay float32."""
@@ -88,10 +91,11 @@ def _cpu_has_bfloat16() -> bool:
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
 
 
-def speed(place: Place) -> float:
-    """Floating-point operations a second of a matrix product of middling size, measured now."""
-    size = 1024 if place.device == "cpu" else 4096
-    a = torch.randn(size, size, device=place.device, dtype=_TORCH[place.dtype])
+@cache
+def speed(device: str, dtype: str) -> float:
+    """Floating-point operations a second of a matrix product of middling size, measured once."""
+    size = 1024 if device == "cpu" else 4096
+    a = torch.randn(size, size, device=device, dtype=_TORCH[dtype])
     rounds, seconds = 0, 0.0
     (a @ a).sum().item()  # the first one sets things up
     while seconds < PROBE_SECONDS:

@@ -107,6 +107,9 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     device_reason: str
     dtype: str
     dtype_reason: str
+    compiled: bool | None = None
+    """Whether the blocks were compiled; None in logs from before that was decided."""
+    compile_reason: str = ""
     memory: Memory
     seconds: float | None = None
     """What the run will take by estimate; None where nothing could be measured beforehand."""
@@ -264,6 +267,9 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     device_reason: str
     dtype: str
     dtype_reason: str
+    compiled: bool | None = None
+    """Whether the blocks were compiled; None in logs from before that was decided."""
+    compile_reason: str = ""
     versions: dict[str, str]
     git: Git | None
     host: str

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from shakegpt import checkpoint, events, state
+from shakegpt import checkpoint, compiled, events, state
 from shakegpt.commands import carry_out, settings
 from shakegpt.config import FinetuneConfig
 from shakegpt.dataset import Dataset, Window, as_tensors
@@ -29,7 +29,7 @@ from shakegpt.driver import Driver, Log
 from shakegpt.errors import ShakegptError
 from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
-from shakegpt.head import LeanPass
+from shakegpt.head import training_pass
 from shakegpt.history import History
 from shakegpt.lora import trained
 from shakegpt.model import GPT
@@ -64,7 +64,7 @@ class Finetuning:
         self.optimizer = make_optimizer(trained(self.model), config, place, run)
         self.team = team or Team()
         self.share = self.team.share(config)
-        self.forward = self.training_pass()
+        self.forward = training_pass(self.model, self.share.rounds, self.team, place)
         self.scaler: Any = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
         self.run, self.log, self.driver = run, log, driver
         self.iteration, self.samples = 0, 0
@@ -74,20 +74,12 @@ class Finetuning:
         self._saved = (0, time.monotonic())
         self._looked = -1
 
-    def training_pass(self) -> Callable[[Tensor, Tensor], Any]:
-        """What makes a loss of a micro-batch: the lean pass, where nobody else needs the gradients
-        of the head (the compiler, other processes, float16's loss scale).
-        """
-        alone = self.team.size == 1 and not self.place.scales_loss
-        if alone and not self.config.compile:
-            return LeanPass(self.model, 1 / self.share.rounds)
-        whole = torch.compile(self.model) if self.config.compile else self.model
-        return cast("Callable[[Tensor, Tensor], Any]", self.team.replicate(whole))
-
     def train(self) -> None:
         """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""
         self.driver.save = self.save_state
         self.model.train()
+        if self.place.compiled and (failed := compiled.prepare(self.model, self.rehearse)):
+            self.log.write(events.Warning(iteration=self.iteration, message=failed))
         with self.driver.phase("training"):
             self.visit()
             while self.iteration < self.config.max_iters:
@@ -165,6 +157,13 @@ class Finetuning:
                 gpu_memory=gpu_memory(self.place.device),
             )
         )
+
+    def rehearse(self) -> None:
+        """A micro-batch forward and backward whose gradients nobody takes."""
+        x, y = self.batch(1, 1)
+        with self.place.autocast():
+            loss = self.forward(x, y)
+        (loss / self.share.rounds).backward()
 
     def batch(self, iteration: int, micro_step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a micro-batch, (B, T) each, on the device."""

@@ -10,16 +10,20 @@ Letters in shape comments: n tokens of a chunk, N of all, C width, V tokens in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from shakegpt.device import Place
+from shakegpt.distributed import Team
 from shakegpt.model import GPT
 from shakegpt.plan import HEAD_ROWS
 from shakegpt.products import by_rows, suits
 
+Pass = Callable[[Tensor, Tensor], Any]
+"""A micro-batch and its targets to their loss."""
 ALIGNED = 64
 """Where MKL or a GPU makes the scores, their rows begin at multiples of this many numbers: with
 rows of 50,257 that begin anywhere, its products take up to twice as long."""
@@ -43,6 +47,15 @@ class LeanPass:
         tied = self.model.wte.weight
         loss: Tensor = _Loss.apply(x, tied, targets.flatten(), self.weight)  # type: ignore[no-untyped-call]
         return loss
+
+
+def training_pass(model: GPT, rounds: int, team: Team, place: Place) -> Pass:
+    """What makes a loss of a micro-batch, one of `rounds` an iteration: the lean pass, where nobody
+    else needs the head's gradients (other processes, float16's loss scale).
+    """
+    if team.size == 1 and not place.scales_loss:
+        return LeanPass(model, 1 / rounds)
+    return cast("Pass", team.replicate(model))
 
 
 @torch.no_grad()

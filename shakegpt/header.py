@@ -14,22 +14,15 @@ from typing import Any
 import torch
 
 from shakegpt import __version__, events, plan
-from shakegpt.device import Place, speed
+from shakegpt.device import Place
 from shakegpt.distributed import Team
-from shakegpt.parts import Parts
-
-EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
-"""Share of a plain matrix product's speed that training reaches. Measured on CPUs: 0.6 to 0.85 in
-float32, 0.35 to 0.45 in bfloat16, where the products are fast and all else is not.
-"""
+from shakegpt.parts import Parts, expected_seconds
 
 
 def run_record(run: Path, parts: Parts, team: Team) -> events.Run:
     """The header of a new run, its needs in memory and time estimated."""
     config, shape, place = parts.config, parts.shape, parts.place
     dataset = parts.dataset.record(config.eval_tokens)
-    sizes = (shape.n_layer, shape.n_embd, shape.n_params, parts.dataset.block_size)
-    work = plan.flops(*sizes, dataset.eval_tokens, config)
     return events.Run(
         run_id=run.name,
         config=asdict(config),
@@ -44,7 +37,7 @@ def run_record(run: Path, parts: Parts, team: Team) -> events.Run:
         ),
         dataset=dataset,
         memory=plan.estimate(shape, config, place.memory),
-        seconds=work / (EFFICIENCY[place.dtype] * speed(place) * team.size),
+        seconds=expected_seconds(parts) / team.size,
         seed=config.seed,
         world=team.world(),
         **_circumstances(place),
@@ -69,6 +62,8 @@ def _circumstances(place: Place) -> dict[str, Any]:
         "device_reason": place.device_reason,
         "dtype": place.dtype,
         "dtype_reason": place.dtype_reason,
+        "compiled": place.compiled,
+        "compile_reason": place.compile_reason,
         "versions": {"shakegpt": __version__, "python": platform.python_version(), **versions},
         "git": _git(),
         "host": socket.gethostname(),

@@ -15,6 +15,7 @@ code and weights of openai/gpt-2; Andrej Karpathy's nanoGPT, whose names for thi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -148,6 +149,8 @@ class GPT(nn.Module):
         self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.recompute = False
         """Keep only the stream between blocks for the backward pass, and compute the rest again."""
+        self.through: Callable[[Block, Tensor], Tensor] | None = None
+        """How training goes through a block, where not plainly: compiled."""
 
     def forward(
         self,
@@ -178,14 +181,24 @@ class GPT(nn.Module):
         x = self.wte(idx) + self.wpe.weight[start:end]  # (B, T, C) + (T, C)
         x = F.dropout(x, self.config.dropout, self.training)
         for layer, block in enumerate(self.h):
-            if self.recompute and self.training:
-                x = checkpoint(block, x, use_reentrant=False)
+            if self.training and (self.recompute or self.through):
+                x = self._learning(block, x)
             else:
                 x = block(x, layer, cache)
         if cache is not None:
             cache.length = end
         out: Tensor = self.ln_f(x)
         return out
+
+    def _learning(self, block: nn.Module, x: Tensor) -> Tensor:
+        """A block in training, (B, T, C) -> (B, T, C): compiled, recomputed, or both."""
+        through = self.through or nn.Module.__call__
+        y: Tensor = (
+            checkpoint(through, block, x, use_reentrant=False)
+            if self.recompute
+            else through(block, x)  # type: ignore[arg-type]
+        )
+        return y
 
     def new_cache(self, batch: int = 1) -> KVCache:
         """An empty cache for `batch` texts, on the model's device and in its dtype."""

@@ -53,7 +53,8 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        learned = ctx.needs_input_grad[1]
+        ctx.save_for_backward(x if learned else None, weight)  # frozen, it needs no x
         return by_rows(x, weight.t(), bias)
 
     @staticmethod

@@ -16,6 +16,7 @@ from typing import cast
 import msgspec
 
 from shakegpt import checkpoint, distributed, events, history, launch, plan, state
+from shakegpt.compiled import renewed
 from shakegpt.config import FinetuneConfig
 from shakegpt.distributed import Team
 from shakegpt.driver import Driver, Log, Stopped
@@ -184,11 +185,13 @@ def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
     assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
     try:
-        config = msgspec.convert(latest, FinetuneConfig)
+        config = msgspec.convert(renewed(latest), FinetuneConfig)
     except msgspec.ValidationError as error:
         raise ShakegptError(
             f"the configuration in the log cannot be gone on with: {error}"
         ) from error
+    if past.run.compiled is not None:  # a run goes on as it began, to the bit
+        config = replace(config, compile="on" if past.run.compiled else "off")
     limit = max_iters if max_iters is not None else past.max_iters
     if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
         raise ShakegptError(

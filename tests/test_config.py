@@ -85,7 +85,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
     [("batch_size", 1.5), ("max_iters", True), ("seed", "1"), ("learning_rate", "1e-3"),
      ("device", "tpu"), ("dtype", "int8"), ("init_from", ""), ("init_from", None),
      ("dataset", ()), ("dataset", ("",)), ("dataset", (1,)), ("out_dir", ""), ("prompt", "\udcff"),
-     ("prompt", None), ("compile", "yes"), ("decay_lr", None)],
+     ("prompt", None), ("compile", "maybe"), ("decay_lr", None)],
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ShakegptError, match=re.escape("--" + name.replace("_", "-"))):
@@ -137,8 +137,8 @@ def test_flags_override_a_preset_and_nothing_else() -> None:
 
 
 def test_several_texts_and_switches() -> None:
-    config = parsed("--dataset", "a.txt", "b", "-", "--decay-lr", "--compile", "--top-p", "0.9")
-    assert config.dataset == ("a.txt", "b", "-") and config.decay_lr and config.compile
+    config = parsed("--dataset", "a.txt", "b", "-", "--decay-lr", "--compile", "on", "--top-p", "0.9")
+    assert config.dataset == ("a.txt", "b", "-") and config.decay_lr and config.compile == "on"
     assert config.top_p == 0.9 and not parsed("char", "--no-decay-lr").decay_lr
 
 

@@ -23,7 +23,7 @@ def product(on: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> list[tor
     weight.requires_grad_(not frozen)
     bias.requires_grad_(not frozen)
     y = products.affine(x, weight, bias)
-    y.backward(torch.randn(y.shape, generator=draw))
+    y.backward(torch.randn(y.shape, generator=draw))  # type: ignore[no-untyped-call]
     return [y.detach(), x.grad, weight.grad, bias.grad]
 
 
@@ -48,7 +48,6 @@ def test_narrow_arithmetic_and_other_numbers_are_left_to_pytorch() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heap")
-@pytest.mark.skipif(sys.flags.optimize > 0, reason="asserts")
 def test_a_run_that_fits_keeps_its_memory_and_one_that_does_not_gives_it_back() -> None:
     code = """
 import resource, torch
@@ -58,11 +57,11 @@ def again():
     torch.ones(1 << 24); before = faults()
     for _ in range(3): torch.ones(1 << 24)
     return faults() - before
-heap.available_memory = lambda: 10 << 30
-kept, few = heap.settle_allocator(1 << 28), again()
 heap.available_memory = lambda: 0
 given, many = heap.settle_allocator(1 << 28), again()
-assert kept and not given and few < 50 < many, (kept, given, few, many)
+heap.available_memory = lambda: 10 << 30
+kept, few = heap.settle_allocator(1 << 28), again()
+assert kept and not given and few < many / 100, (kept, given, few, many)
 """
     root = Path(__file__).resolve().parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

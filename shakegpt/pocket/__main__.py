@@ -47,7 +47,7 @@ RECIPE = FinetuneConfig(
     prompt="The old man said",
     max_new_tokens=80,
     dtype="bfloat16",
-    compile=True,
+    compile="on",
 )
 
 

@@ -103,7 +103,7 @@ def test_flags_are_what_differs_and_no_value_is_taken_for_a_flag() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_command_line_reads_the_flags_back(name: str) -> None:
     tyro = pytest.importorskip("tyro")
-    config = replace(PRESETS[name][1], prompt="- dash", compile=True, top_k=None)
+    config = replace(PRESETS[name][1], prompt="- dash", compile="on", top_k=None)
     assert tyro.cli(FinetuneConfig, args=form.flags(config)) == config
 
 
