@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -208,6 +212,16 @@ def test_noise_and_smoothness_are_what_they_are_defined_to_be() -> None:
     assert upward_share([1.0, 2.0]) is None and upward_share([1.0, 1.0, 1.0]) is None
     assert largest_rise([3.0, 2.0, 2.5, 2.6]) == pytest.approx(0.5)
     assert largest_rise([3.0, 2.0]) == 0 and largest_rise([1.0]) is None
+
+
+def test_measures_are_the_same_to_the_last_bit_in_every_python() -> None:
+    chance = random.Random(1)
+    losses = [chance.gauss(3, 0.3) for _ in range(640)]
+    moves = [Fraction(after - before) for before, after in pairwise(losses)]
+    squares = sum(Fraction((after - before) ** 2) for before, after in pairwise(losses))
+    assert noise(losses) == math.sqrt(float(squares) / 639 / 2)
+    up, way = sum(move for move in moves if move > 0), sum(map(abs, moves))
+    assert upward_share(losses) == float(up) / float(way)
 
 
 def test_about_300_lines_is_counted(tmp_path: Path) -> None:

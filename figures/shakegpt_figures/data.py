@@ -68,10 +68,14 @@ def write(history: History, log: Path, path: Path) -> RunData:
 
     Raises ShakegptError when the log lacks what a slide needs, or `path` cannot be written.
     """
-    data = run_data(history, log)
-    text = msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
-    replace(path, text)
-    return data
+    told = run_data(history, log)
+    replace(path, encoded(told))
+    return told
+
+
+def encoded(told: RunData) -> bytes:
+    """As it stands in run.json."""
+    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 
 def read(path: Path) -> RunData:

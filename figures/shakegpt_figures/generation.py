@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -112,7 +113,7 @@ def rows(step: ev.Token, sample: SampleView) -> list[Row]:
     if not any(row.drawn for row in shown):
         share = step.raw if raw else step.probability
         shown = [*shown[: BARS - 1], Row(step.text, share, True, step.rank)]
-    rest = max(0.0, 1 - sum(row.share for row in shown))
+    rest = max(0.0, 1 - fsum(row.share for row in shown))
     return [*shown, Row(None, rest, False, 0)]
 
 

@@ -5,6 +5,7 @@ matplotlib is imported when something is drawn, not before.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,10 @@ from shakegpt.standing import standing_now
 from shakegpt.wording import harmless
 from shakegpt_figures import data, words
 from shakegpt_figures.source import Source
+from shakegpt_figures.whole import replace
 
+Content = tuple[Path, bytes]
+"""A file to be: where, and what is in it."""
 FIGURES = ("training", "architecture", "generation")
 DECK = Path("slides")
 """The deck, from the top of a checkout."""
@@ -33,13 +37,27 @@ def run(config: FiguresConfig) -> int:
 
         return watch(sources, config, pictures, numbers)
     histories = [source.checked() for source in sources]
-    written = [*draw(config.only, histories, pictures, config.format)]
-    data.write(histories[0], sources[0].log, numbers)
+    ready = rendered(config.only, histories, pictures, config.format)
+    written = put([*ready, *_numbers(config, sources[0], numbers)])
     for source in sources:
         now = standing_now(source.history)
         print(harmless(f"from {source.log.parent}" + (f" ({now})" if now else "")))
-    print("\n".join(harmless(str(path)) for path in [*written, numbers]))
+    print("\n".join(harmless(str(path)) for path in written))
     return 0
+
+
+def _numbers(config: FiguresConfig, source: Source, path: Path) -> list[Content]:
+    """The deck's data; none beside some figures in a folder of their own, when the log lacks any.
+
+    Raises ShakegptError where a deck would be left with the numbers of another run.
+    """
+    try:
+        return [(path, data.encoded(data.run_data(source.history, source.log)))]
+    except ShakegptError as error:
+        if config.out is None or set(config.only) == set(FIGURES):
+            raise
+        print(harmless(f"without {path}: {error}"), file=sys.stderr)
+        return []
 
 
 def places(out: str | None) -> tuple[Path, Path]:
@@ -64,15 +82,26 @@ def draw(
 
     Raises ShakegptError when a log lacks what a figure needs, or a file cannot be written.
     """
-    from shakegpt_figures.save import render
-    from shakegpt_figures.whole import replace
+    return put(rendered(names, histories, out, formats))
 
-    ready: list[tuple[Path, bytes]] = []
+
+def rendered(
+    names: Sequence[str], histories: Sequence[History], out: Path, formats: Sequence[str]
+) -> list[Content]:
+    """The figures as files to be. Raises ShakegptError when a log lacks what one needs."""
+    from shakegpt_figures.save import render
+
+    ready = []
     for name in names:
         figure = import_module(f"shakegpt_figures.{name}").draw(histories)
         title, desc = said(name, histories)
         for format in formats:
             ready.append((out / f"{name}.{format}", render(figure, format, title, desc)))
+    return ready
+
+
+def put(ready: Sequence[Content]) -> list[Path]:
+    """Write what is ready, each file whole. Raises ShakegptError for a place that cannot be."""
     for path, content in ready:
         replace(path, content)
     return [path for path, _ in ready]

@@ -117,7 +117,7 @@ def _means(history: History) -> tuple[list[Point], int]:
         few = [step for _, step in group]
         finite = [step.loss for step in few if step.loss is not None]
         middle = sum(step.iteration - 1 for step in few) / len(few)
-        points.append((middle, sum(finite) / len(finite) if finite else math.nan))
+        points.append((middle, math.fsum(finite) / len(finite) if finite else math.nan))
     return points, window
 
 

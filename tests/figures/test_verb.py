@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -135,6 +136,23 @@ def test_what_is_no_run_is_refused_and_nothing_is_written(tmp_path: Path) -> Non
     log.unlink()
     logs.write([logs.header()], run)
     assert "needs a loss" in refused(run, out)
+
+
+def test_a_log_without_a_sample_gives_the_other_figures_and_no_half_deck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = [r for r in logs.talk_like() if not isinstance(r, ev.Sample | ev.Token | ev.SampleEnd)]
+    run, out = logs.write(kept, tmp_path / "run"), tmp_path / "out"
+    assert "needs a recorded sample" in refused(run, out)
+    config = FiguresConfig(runs=(str(run),), only=("training",))
+    assert make.run(replace(config, out=str(out))) == 0
+    assert [path.name for path in out.iterdir()] == ["training.svg"]
+    assert f"without {out / 'run.json'}: the log of run-a has no sample" in capsys.readouterr().err
+    (tmp_path / "slides").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ShakegptError, match="has no sample"):
+        make.run(config)
+    assert not list((tmp_path / "slides").iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
