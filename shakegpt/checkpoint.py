@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ from shakegpt.tokenizer import Tokenizer
 from shakegpt.trouble import writing
 
 INDEX = "model.safetensors.index.json"
+_MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
+"""What old exports keep beside the weights of a block: the causal mask, which follows from none."""
 
 
 def load(folder: Path, dropout: float = 0.0) -> GPT:
@@ -74,6 +77,11 @@ def _tensors(path: Path, wanted: Mapping[str, Tensor]) -> list[tuple[str, Tensor
         with safe_open(path, framework="pt") as file:
             keys = [(key, key.removeprefix("transformer.")) for key in file.keys()]  # noqa: SIM118
             for key, name in keys:
+                if name not in wanted and name.startswith("h.") and not _MASK.fullmatch(name):
+                    raise ShakegptError(
+                        f"{path} has {key}, for which config.json leaves no place: take both from "
+                        "one checkpoint"
+                    )
                 found = file.get_slice(key)
                 shape = tuple(found.get_shape())
                 if name in wanted and shape != tuple(wanted[name].shape):

@@ -225,6 +225,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: replace_weights(f, **{"ln_f.bias": torch.ones(16, dtype=torch.int64)}),
         "ln_f.bias",
     ),
+    "a block too many": (
+        lambda f: save_file(weights_of(f) | {"h.2.ln_1.bias": torch.ones(8)}, f / WEIGHTS),
+        "config.json leaves no place",
+    ),
     "a weight twice in a file": (both_names, "wte.weight twice"),
     "a weight twice in shards": (shards_overlap, "wte.weight twice"),
     "shards above the folder": (lambda f: index_of(f, {"a": f"../{WEIGHTS}"}), "names the shard"),
