@@ -1,8 +1,10 @@
-"""Speed beside the peers, as ratios in one run: `make bench NANOGPT=path/to/nanoGPT`.
+"""Speed beside the peers, in one run: `make bench NANOGPT=path/to/nanoGPT`, under ten minutes.
 
-Every figure is the median of rounds in which the candidates take turns (A B C, A B C, …), so that a
+Figures are medians of rounds in which the candidates take turns (A B C, A B C, …), so that a
 machine whose speed drifts slows them alike. Weights are random: speed does not depend on them.
-Without a nanoGPT checkout, transformers is the only peer.
+Each part ends in rows of a figure, its aim, and whether it is reached; the README keeps them. The
+part `job`, the whole job of the talk from command to end, takes half an hour more and is run when
+it is named: `make bench PARTS=job NANOGPT=…`.
 """
 
 from __future__ import annotations
@@ -10,29 +12,49 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import platform
 from pathlib import Path
 
-import torch
+import job
+from report import Row, machine, update
 
-MEASUREMENTS = {"start": "start", "train": "training", "sample": "sampling"}
-"""What --only may name, and the module with a function bench_<module> for it."""
+PARTS = {
+    "start": "start",
+    "train": "training",
+    "sample": "sampling",
+    "pocket": "pocket",
+    "job": "job",
+}
+"""What can be measured, and the module with a function bench_<module> for it."""
+USUAL = [name for name in PARTS if name != "job"]
 
 
 def main() -> None:
-    """Print the machine, then a table for each measurement."""
+    """Print the machine, each measurement, and at the end all rows."""
+    asked = _asked()
+    told = machine()
+    print(f"{told}\n")
+    rows = [Row(f"measured on, {' '.join(asked.parts)}", told)]
+    for name in asked.parts:
+        module = PARTS[name]
+        rows += getattr(importlib.import_module(module), f"bench_{module}")(asked)
+        gc.collect()
+    for row in rows:
+        print(row.cells())
+    if asked.write:
+        update(rows)
+
+
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="speed of shakegpt beside nanoGPT, transformers")
+    parser.add_argument("parts", nargs="*", default=USUAL, help=f"of {' '.join(PARTS)}")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
-    parser.add_argument("--only", choices=list(MEASUREMENTS), help="one measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="spare the README")
+    job.options(parser)
     asked = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch")
-    print(f"{torch.__version__}; 124M, float32, random weights\n")
-    for name, module in MEASUREMENTS.items():
-        if asked.only in (None, name):
-            measure = getattr(importlib.import_module(module), f"bench_{module}")
-            measure(asked.nanogpt, asked.rounds)
-            gc.collect()
+    if unknown := [part for part in asked.parts if part not in PARTS]:
+        parser.error(f"no such part: {' '.join(unknown)}; give some of {' '.join(PARTS)}")
+    return asked
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from shakegpt.model import GPT, GPTConfig
 
@@ -60,3 +61,11 @@ def transformers_model(ours: GPT | None = None) -> Any:
         weights = {name: p.detach().clone() for name, p in ours.named_parameters()}
         model.transformer.load_state_dict(weights)
     return model
+
+
+@torch.no_grad()
+def copy_weights(ours: torch.nn.Module, theirs: dict[str, Tensor]) -> None:
+    """Into nanoGPT's names: a prefix, a head of its own name, matrices stored (out, in)."""
+    for name, p in ours.named_parameters():
+        found = theirs[f"transformer.{name}"]
+        found.copy_(p if (found.shape == p.shape and "c_" not in name) or p.dim() < 2 else p.t())

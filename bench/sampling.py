@@ -6,23 +6,29 @@ against those of transformers before anything is timed.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from peers import load_nanogpt, nanogpt_model, our_model, transformers_model
-from turns import OURS, Job, table, turns
+from report import Row
+from turns import OURS, Job, Seconds, faster, rate, table, turns
 
 from shakegpt import checkpoint
 from shakegpt.checkpoint import POCKET
+from shakegpt.dataset import Dataset, as_tensors
 from shakegpt.events import Settings
 from shakegpt.generate import generate
 from shakegpt.model import GPT
-from shakegpt.narrow import Bits, narrow
+from shakegpt.narrow import Bits, losses, narrow
+from shakegpt.texts import load_text
 from shakegpt.tokenizer import Tokenizer
 
 NEW_TOKENS = 200
+LOSS_TOKENS = 2_048
+BITS: tuple[Bits, ...] = ("bf16", "int8")
 PROMPT = list(range(100, 108))
 
 
@@ -38,19 +44,47 @@ class Numbers(Tokenizer):
         return " ".join(map(str, ids))
 
 
-def bench_sampling(nanogpt: Path | None, rounds: int) -> None:
+def bench_sampling(asked: argparse.Namespace) -> list[Row]:
     """124M with random weights, then the pocket; 200 tokens from a prompt of 8."""
+    rows = []
     for name, make in {"124M": our_model, "the pocket": lambda: checkpoint.load(POCKET)}.items():
         model = make().eval()
         jobs: dict[str, Job] = {OURS: our_sampling(model)}
-        if nanogpt is not None:
-            jobs["nanoGPT"] = nanogpt_sampling(nanogpt, model)
+        if asked.nanogpt is not None:
+            jobs["nanoGPT"] = nanogpt_sampling(asked.nanogpt, model)
         jobs["transformers"] = transformers_sampling(model)
-        for bits in ("bf16", "int8"):
+        for bits in BITS:
             jobs[f"shakegpt {bits}"] = our_sampling(narrowed(make().eval(), bits))
         jobs["reading weights"] = reading(model)
-        seconds = turns(jobs, rounds)
+        seconds = turns(jobs, asked.rounds)
         table(f"sampling {NEW_TOKENS} tokens of {name}", seconds, NEW_TOKENS, "tokens/s")
+        rows += _rows(name, seconds)
+    return [*rows, _losses_of_fewer_bits()]
+
+
+def _rows(name: str, seconds: Seconds) -> list[Row]:
+    what = f"sampling {NEW_TOKENS} tokens of {name}, float32"
+    rows = [Row(f"{what}: tokens/s", f"{rate(seconds, OURS, NEW_TOKENS):.0f}")]
+    for peer, aim in (("nanoGPT", 4.0), ("transformers", 1.5)):
+        if peer in seconds:
+            ratio, told = faster(seconds, peer)
+            rows.append(Row(f"{what}, beside {peer}", told, f"{aim:g} ×", ratio >= aim))
+    fewer = (f"{bits} {rate(seconds, f'shakegpt {bits}', NEW_TOKENS):.0f}" for bits in BITS)
+    rows.append(Row(f"the same with weights in fewer bits: tokens/s, {name}", ", ".join(fewer)))
+    return rows
+
+
+def _losses_of_fewer_bits() -> Row:
+    """What the fewer bits cost: the pocket's loss over the first held-out tokens of the plays."""
+    text, whole = load_text(("plays",)), checkpoint.load(POCKET).eval()
+    data = Dataset(text, checkpoint.vocabulary(POCKET), whole.config.block_size, 1)
+    x, y = as_tensors(data.val, data.eval_windows(data.val, LOSS_TOKENS)[:8])
+    exact = losses(whole, x, y)
+    told = []
+    for bits in BITS:
+        off = losses(narrowed(checkpoint.load(POCKET).eval(), bits), x, y) - exact
+        told.append(f"{bits} {off.mean():+.4f} ± {off.std() / off.numel() ** 0.5:.4f}")
+    return Row(f"their loss, nats a token over {exact.numel():,} of the plays", ", ".join(told))
 
 
 def narrowed(model: GPT, bits: Bits) -> GPT:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from turns import OURS, Job, table, turns
+from report import Row
+from turns import OURS, Job, Seconds, table, turns
+
+PEER = "import torch"
+AIM = 1.3
 
 
-def bench_start(_: Path | None, rounds: int) -> None:
+def bench_start(asked: argparse.Namespace) -> list[Row]:
     """From the shell to the help text, and to the start of training, beside importing torch."""
     torch = run("-c", "import torch")
-    table(
-        "shakegpt --help",
-        turns({OURS: run("-m", "shakegpt", "--help"), "import torch": torch}, rounds),
-        1,
-        "a second",
-    )
     with tempfile.TemporaryDirectory() as folder:
-        table(
-            "shakegpt finetune, the pocket on the plays, until it begins to train",
-            turns({OURS: start_training(Path(folder)), "import torch": torch}, rounds),
-            1,
-            "a second",
-        )
+        jobs = {"the help text": run("-m", "shakegpt", "--help")}
+        jobs["the start of training, pocket"] = start_training(Path(folder))
+        return [
+            _row(what, turns({OURS: job, PEER: torch}, asked.rounds)) for what, job in jobs.items()
+        ]
+
+
+def _row(what: str, seconds: Seconds) -> Row:
+    table(f"from the command to {what}", seconds, 1, "a second")
+    pairs = zip(seconds[OURS], seconds[PEER], strict=True)
+    ratios = [ours / theirs for ours, theirs in pairs]
+    middle, ours = statistics.median(ratios), statistics.median(seconds[OURS])
+    figure = f"{ours:.2f} s, {middle:.2f} × {PEER} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return Row(f"from the command to {what}", figure, f"at most {AIM} ×", middle <= AIM)
 
 
 def run(*words: str) -> Job:

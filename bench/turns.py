@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 Job = Callable[[], object]
+Seconds = dict[str, list[float]]
 OURS = "shakegpt"
 
 
-def turns(jobs: dict[str, Job], rounds: int) -> dict[str, list[float]]:
+def turns(jobs: Mapping[str, Job], rounds: int) -> Seconds:
     """Seconds of each job in each round; a first round warms up and is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    seconds: Seconds = {name: [] for name in jobs}
     for round_number in range(rounds + 1):
         for name, job in jobs.items():
             began = time.perf_counter()
@@ -22,14 +23,25 @@ def turns(jobs: dict[str, Job], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def table(title: str, seconds: dict[str, list[float]], units: int, unit: str) -> None:
-    """Print medians, and how many times faster than each peer we are, round by round."""
+def faster(seconds: Seconds, peer: str) -> tuple[float, str]:
+    """How many times as fast as `peer` we are: the median of the rounds, and that with its range.
+
+    A round's two times were taken after each other, so their ratio says more than their medians'.
+    """
+    ratios = [theirs / ours for theirs, ours in zip(seconds[peer], seconds[OURS], strict=True)]
+    middle = statistics.median(ratios)
+    return middle, f"{middle:.2f} × {peer} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def rate(seconds: Seconds, name: str, units: int) -> float:
+    """Units a second of the middle round."""
+    return units / statistics.median(seconds[name])
+
+
+def table(title: str, seconds: Seconds, units: int, unit: str) -> None:
+    """Print medians, and how many times as fast as each peer we are."""
     print(title)
-    for name, times in seconds.items():
-        ratios = [peer / ours for peer, ours in zip(times, seconds[OURS], strict=True)]
-        middle = statistics.median(times)
-        print(
-            f"  {name:16} {units / middle:9.1f} {unit}  shakegpt is {statistics.median(ratios):.2f}"
-            f" x as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    for name in seconds:
+        told = rate(seconds, name, units)
+        print(f"  {name:16} {told:9.1f} {unit}  shakegpt is {faster(seconds, name)[1]}")
     print()

@@ -68,7 +68,8 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
             f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
         )
     row = plan.choose(shape, config, free_memory(place))
-    kept = settle_allocator(plan.estimate(shape, config, row).total)
+    needed = plan.estimate(shape, config, row).total
+    kept = place.device == "cpu" and settle_allocator(needed)
     place = replace(place, memory=row, keeps=kept)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     parts = Parts(config, name, shape, tokenizer, dataset, place)

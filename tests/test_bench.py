@@ -1,0 +1,47 @@
+"""The table that `make bench` keeps in the README."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    return importlib.import_module("report")
+
+
+def test_rows_are_replaced_and_the_others_stay(report: Any) -> None:
+    text = f"before\n{report.BEGIN}\n{report.END}\nafter\n"
+    text = report.written(text, [report.Row("a", "1 s"), report.Row("b", "2", "3 ×", False)])
+    again = report.written(text, [report.Row("a", "9 s", "10 s", True)])
+    assert again.splitlines() == [
+        "before",
+        report.BEGIN,
+        "| what | figure | aim | |",
+        "|---|---|---|---|",
+        "| a | 9 s | 10 s | met |",
+        "| b | 2 | 3 × | not met |",
+        report.END,
+        "after",
+    ]
+    with pytest.raises(SystemExit, match="no <!--"):
+        report.written("nothing", [])
+
+
+def test_the_readme_has_a_place_for_it(report: Any) -> None:
+    report.written(report.README.read_text("utf-8"), [])
+
+
+def test_a_part_that_does_not_exist_is_told() -> None:
+    command = [sys.executable, str(ROOT / "bench" / "bench.py"), "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "no such part: nonsense" in done.stderr
