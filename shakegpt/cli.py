@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from shakegpt import __version__, launch
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
@@ -293,10 +293,15 @@ def _evaluate(arguments: list[str]) -> int:
     return evaluate(model, asked)
 
 
-def split_words(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What comes before the flags, and the flags."""
-    count = next((n for n, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    return arguments[:count], arguments[count:]
+def split_words(arguments: list[str], kind: type[Any] | None = None) -> tuple[list[str], list[str]]:
+    """What comes before the flags, or after a switch of `kind` (`--strict RUN`), and the flags."""
+    switches = {name for name, hint in get_type_hints(kind).items() if hint is bool} if kind else ()
+    words, flags, loose = list[str](), list[str](), True
+    for word in arguments:
+        if word.startswith("-"):
+            loose = word[2:].replace("-", "_").removeprefix("no_") in switches
+        (words if loose and not word.startswith("-") else flags).append(word)
+    return words, flags
 
 
 def _model_word(verb: str, kind: type[T], arguments: list[str]) -> tuple[str, list[str]]:
@@ -326,7 +331,7 @@ def _runs(arguments: list[str]) -> int:
 def _figures(arguments: list[str]) -> int:
     from shakegpt.config import FiguresConfig
 
-    words, flags = split_words(arguments)
+    words, flags = split_words(arguments, FiguresConfig)
     asked = _parse(FiguresConfig, "figures [RUN ...]", flags)
     from shakegpt_figures.make import run
 
@@ -336,7 +341,7 @@ def _figures(arguments: list[str]) -> int:
 def _claims(arguments: list[str]) -> int:
     from shakegpt.config import ClaimsConfig
 
-    words, flags = split_words(arguments)
+    words, flags = split_words(arguments, ClaimsConfig)
     asked = _parse(ClaimsConfig, "claims [RUN]", flags)
     from shakegpt.claims import run
 

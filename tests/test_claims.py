@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shakegpt import claims
+from shakegpt import claims, cli
 from shakegpt import events as ev
 from shakegpt.claim_checks import check
 from shakegpt.config import ClaimsConfig
@@ -273,6 +273,16 @@ def test_claims_need_neither_torch_nor_matplotlib() -> None:
         f"run(C(run={str(recorded())!r})); assert not {{'torch', 'matplotlib'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_run_may_stand_before_or_after_a_switch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(logs.write(large(start=3.9), tmp_path / "run"))
+    assert cli.main(["claims", run, "--strict"]) == 1
+    said = capsys.readouterr().out
+    assert cli.main(["claims", "--strict", run]) == 1
+    assert capsys.readouterr().out == said
 
 
 def test_the_run_that_ships_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
