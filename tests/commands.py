@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 120.0
+"""Seconds until a process that should have answered or ended fails the test; it is ended then."""
 NURSERY = """
 import json, os, sys
 sys.path[:0] = {paths!r}
@@ -118,7 +120,7 @@ def start(*argv: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(path: Path, word: str, seconds: float = 60) -> None:
+def wait_for(path: Path, word: str, seconds: float = PATIENCE) -> None:
     """Return when the file at `path` contains `word`."""
     limit = time.monotonic() + seconds
     while not (path.exists() and word in path.read_text("utf-8")):
@@ -126,7 +128,7 @@ def wait_for(path: Path, word: str, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[int, str, str]:
     """Exit code, output and errors of a process; it is killed when it takes too long."""
     try:
         out, err = process.communicate(timeout=seconds)
