@@ -64,8 +64,10 @@ def _how(screen: RunScreen, now: Facts) -> str:
 
 
 def _way_on(screen: RunScreen, now: Facts) -> str:
-    if not screen.live or now.saved_iteration is None:
+    if not screen.live:
         return ""
+    if now.saved_iteration is None:
+        return ", before anything was saved"
     return f" · r resumes from iteration {now.saved_iteration}"
 
 

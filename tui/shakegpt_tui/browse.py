@@ -61,12 +61,17 @@ class Browser:
         self.chosen, self.token = None, None
 
     def partner(self) -> SampleView | None:
-        """What the sample on screen is best compared with: the first one with the same prompt."""
-        shown = self.sample
+        """What the sample on screen is best compared with; None when there is no other sample.
+
+        The first one with the same prompt. Where that is the one on screen: the run's first or,
+        beside that, its latest.
+        """
+        shown, samples = self.sample, self.history.samples
         if shown is None:
             return None
-        alike = (s for s in self.history.samples if s.start.prompt == shown.start.prompt)
-        return next(alike)
+        alike = next(s for s in samples if s.start.prompt == shown.start.prompt)
+        others = (s for s in (alike, samples[0], samples[-1]) if s is not shown)
+        return next(others, None)
 
     def move_token(self, by: int) -> None:
         """Move the cursor `by` tokens within the sample; it starts at the first or last token."""

@@ -19,6 +19,9 @@ RECENT = 8
 MOVING: tuple[State, ...] = ("starting", "live", "paused", "silent")
 """States in which a trainer may still write; in all others resuming is the way on."""
 
+WORKING: tuple[State, ...] = ("live", "paused")
+"""States in which there is a time left; a pause does not count as such."""
+
 WORDS: dict[State, str] = {
     "starting": "starting",
     "live": "training",
@@ -102,7 +105,7 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
         max_iters=history.max_iters,
         micro_step=micro_step,
         micro_steps=micro_steps,
-        eta=_eta(history, iteration, micro_step, micro_steps) if state == "live" else None,
+        eta=_eta(history, iteration, micro_step, micro_steps) if state in WORKING else None,
         tokens_per_second=step.tokens_per_second if step else None,
         loss=step.loss if step else None,
         val_loss=evaluation.val_loss if evaluation else None,
@@ -181,11 +184,11 @@ def trend(f: Facts) -> str:
 
 
 def headline(f: Facts) -> str:
-    """Where the run is: iteration, micro-step, percent."""
+    """Where the run is: iteration, percent, micro-step, which small screens cut off."""
     if not f.max_iters:
         return ""
     micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if f.micro_steps > 1 else ""
-    return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
+    return f"iteration {f.iteration}/{f.max_iters} · {units.percent(f.fraction)}{micro}"
 
 
 def loss_line(f: Facts) -> str:
@@ -198,15 +201,18 @@ def loss_line(f: Facts) -> str:
 
 
 def details(f: Facts) -> list[tuple[str, str]]:
-    """(label, value) of the small print, most wanted first; what is unknown is left out."""
-    saved = f"{units.ago(f.saved_age)} at {f.saved_iteration}" if f.saved_age is not None else None
+    """(label, value) of the small print, most wanted first; what is unknown is left out.
+
+    Short enough for 80 columns, but for a GPU's memory; a rate says by its unit what it is.
+    """
+    saved = units.ago(f.saved_age) if f.saved_age is not None else None
     best = f"{units.loss(f.best_val)} at {f.best_iteration}" if f.best_val is not None else None
     rows = [
         ("best", best),
-        ("speed", units.rate(f.tokens_per_second) if f.tokens_per_second is not None else None),
+        ("", units.rate(f.tokens_per_second) if f.tokens_per_second is not None else None),
         ("saved", saved),
         ("memory", units.size(f.memory) if f.memory else None),
-        ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
         ("rate", units.learning_rate(f.learning_rate) if f.learning_rate is not None else None),
+        ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
     ]
     return [(label, value) for label, value in rows if value is not None]

@@ -1,6 +1,7 @@
 """The keys of the run screen: one table, of which bindings, footer and key help are made.
 
-`description` is the footer's word, `tooltip` the help's sentence. The headings are no
+`description` is the footer's word, `tooltip` the help's sentence. The footer has 50 columns for the
+first five keys of a run that is live, the way out among them. The headings are no
 `Binding.Group`: the footer would join the keys of a group under the group's one name.
 """
 
@@ -28,6 +29,11 @@ RUN_TABLE: dict[str, list[Binding]] = {
         Binding("plus", "faster", "Faster", key_display="+", tooltip="Double its speed"),
         Binding("minus", "slower", "Slower", key_display="-", tooltip="Halve its speed"),
     ],
+    "Leaving": [
+        Binding("q", "leave", "Quit", tooltip="Leave: the run goes on, or stops and saves"),
+        Binding("h", "home", "Runs", False, tooltip="The list of runs; this one goes on"),
+        Binding("ctrl+c", "leave", "Quit", False),
+    ],
     "Reading the samples": [
         Binding("left", "back(-1)", "Earlier", False, tooltip="The sample before"),
         Binding("right", "back(1)", "Later", False, tooltip="The sample after; at the end: follow"),
@@ -51,11 +57,6 @@ RUN_TABLE: dict[str, list[Binding]] = {
                 tooltip="Commands and messages on small screens"),
         Binding("escape", "plain", "Back", False,
                 tooltip="Leave the search, the tokens, the messages"),
-    ],
-    "Leaving": [
-        Binding("h", "home", "Runs", False, tooltip="The list of runs; this one goes on"),
-        Binding("q", "leave", "Leave", tooltip="Leave: the run goes on, or stops and saves"),
-        Binding("ctrl+c", "leave", "Leave", False),
     ],
 }  # fmt: skip
 APP_TABLE: dict[str, list[Binding]] = {

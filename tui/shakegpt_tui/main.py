@@ -160,7 +160,7 @@ def _once(run: Path, why: str) -> int:
     print(f"{now.word}  {headline(now)}  {now.model}  {now.dataset}".rstrip())
     print(loss_line(now))
     for label, value in details(now):
-        print(f"{label} {value}")
+        print(f"{label} {value}".strip())
     return 0
 
 

@@ -228,7 +228,8 @@ def _label_curves(
     if frame.left + frame.width == len(frame.chars[0]):
         return _legend(frame, [curve for curve, _ in named])
     ends = sorted(((-_end(frame, points), i) for i, (_, points) in enumerate(named)))
-    rows = [frame.top + round((1 + end) * (frame.height - 1)) for end, _ in ends]
+    rows = [frame.top + round((1 + end) * (frame.height * frame.down - 1)) // frame.down
+            for end, _ in ends]  # fmt: skip
     for row, (_, i) in zip(_spread(rows, frame.top + frame.height), ends, strict=True):
         curve = named[i][0]
         frame.put(frame.left + frame.width, row, symbols.lead + " " + curve.label, curve.role)

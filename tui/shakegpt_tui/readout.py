@@ -20,8 +20,9 @@ def readout(
     others: Mapping[str, Reading],
     started: float | None,
 ) -> Content:
-    """`iteration 12 · val 2.951 at 10 · train 3.020 (smooth 3.100) · after 1:23, 15:52:07`.
+    """`iteration 12 · val 2.951 at 10 · train 3.020 · 1:23 in, 15:52:07 · smooth 3.100`.
 
+    The most wanted first: 50 columns have room for what is before the time of day.
     `own` are the run's readings at x = `at`, `others` those of val loss of other runs by name,
     `started` when the run began, seconds since 1970.
     """
@@ -29,30 +30,22 @@ def readout(
         return Content(NO_LOSS)
     parts = [Content.styled(f"iteration {at:g}", "bold")]
     parts += [_loss(reading, at) for reading in own if reading.series.kind == "val"]
-    parts += [_train(own, at)]
+    parts += [_loss(reading, at) for reading in own if reading.series.kind == "train"]
     parts += [Content(_when(own, at, started))]
+    parts += [_loss(reading, at) for reading in own if reading.series.kind == "smooth"]
     parts += [Content(f"{name} {_value(reading, at)}") for name, reading in others.items()]
-    return Content("  ·  ").join(part for part in parts if part.plain)
+    return Content(" · ").join(part for part in parts if part.plain)
 
 
 def _loss(reading: Reading, at: float) -> Content:
     kind = reading.series.kind
-    return Content.styled(f"{kind} {_value(reading, at)}", COLOURS[kind])
+    faint = " 70%" if kind == "smooth" else ""
+    return Content.styled(f"{kind} {_value(reading, at)}", COLOURS[kind] + faint)
 
 
 def _value(reading: Reading, at: float) -> str:
     place = "" if reading.x == at else f" at {reading.x:g}"
     return units.loss(reading.y) + place
-
-
-def _train(own: Sequence[Reading], at: float) -> Content:
-    """Raw, and the smoothed value in brackets."""
-    raw = next((r for r in own if r.series.kind == "train"), None)
-    if raw is None:
-        return Content("")
-    smooth = next((r for r in own if r.series.kind == "smooth"), None)
-    text = f" (smooth {units.loss(smooth.y)})" if smooth is not None else ""
-    return _loss(raw, at) + Content.styled(text, f"{COLOURS['smooth']} 70%")
 
 
 def _when(own: Sequence[Reading], at: float, started: float | None) -> str:
@@ -64,4 +57,4 @@ def _when(own: Sequence[Reading], at: float, started: float | None) -> str:
         moment = clock.strftime("%H:%M:%S", clock.localtime(min(times)))
     except (OverflowError, ValueError, OSError):  # a time that no calendar has, from a damaged log
         return ""
-    return moment if started is None else f"after {units.duration(min(times) - started)}, {moment}"
+    return moment if started is None else f"{units.duration(min(times) - started)} in, {moment}"

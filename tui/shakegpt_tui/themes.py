@@ -11,6 +11,18 @@ from dataclasses import replace
 
 from textual.theme import BUILTIN_THEMES, Theme
 
+
+def _bars(ground: str, rule: str) -> dict[str, str]:
+    """Scrollbars that are there and say no more: a text is beside them."""
+    return {
+        "scrollbar": rule,
+        "scrollbar-hover": rule,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+    }
+
+
 DARK = Theme(
     name="shakegpt-dark",
     primary="#f2b84b",
@@ -24,7 +36,7 @@ DARK = Theme(
     surface="#1b1d24",
     panel="#262933",
     dark=True,
-    variables={"quiet": "#9a978f", "rule": "#474a55"},
+    variables={"quiet": "#9a978f", "rule": "#474a55", **_bars("#14151a", "#474a55")},
 )
 LIGHT = Theme(
     name="shakegpt-light",
@@ -39,7 +51,7 @@ LIGHT = Theme(
     surface="#f3eee2",
     panel="#e6dfcf",
     dark=False,
-    variables={"quiet": "#6c6960", "rule": "#c9c0ab"},
+    variables={"quiet": "#6c6960", "rule": "#c9c0ab", **_bars("#fbf8f1", "#c9c0ab")},
 )
 CLEAR = Theme(
     name="shakegpt-clear",
@@ -54,7 +66,7 @@ CLEAR = Theme(
     surface="#181b20",
     panel="#252a31",
     dark=True,
-    variables={"quiet": "#a0a4aa", "rule": "#4a515b"},
+    variables={"quiet": "#a0a4aa", "rule": "#4a515b", **_bars("#101216", "#4a515b")},
 )
 # Textual's own, but for the losses: its blue and cyan would be hard to tell apart.
 ANSI_DARK = replace(

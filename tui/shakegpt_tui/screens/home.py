@@ -36,7 +36,12 @@ class HomeScreen(Screen[Result | None]):
         (70, "-narrow"),
         (110, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS = [(0, "-too-low"), (NEEDED[1], "-low"), (20, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-too-low"),
+        (NEEDED[1], "-low"),
+        (20, "-short"),
+        (30, "-tall"),
+    ]
     DEFAULT_CSS = """
     HomeScreen {
         #title { height: 1; padding: 0 1; background: $panel; text-style: bold; }
@@ -52,9 +57,9 @@ class HomeScreen(Screen[Result | None]):
             &.-runs .form { display: none; }
             &.-form .list { display: none; }
         }
-        &.-slim #help { height: 2; }
+        &.-slim #help, &.-short #help { height: 2; }
         &.-slim #title { display: none; }
-        &.-slim #first, &.-slim #models { margin-bottom: 0; }
+        &.-slim #first, &.-slim #models, &.-short #first { margin-bottom: 0; }
         &.-slim .pane { border: none; padding: 0; }
     }
     """

@@ -37,6 +37,7 @@ class PlotScreen(Screen[None]):
         layout: vertical;
         #readout { height: 1; padding: 0 1; background: $panel; }
         #settings { height: 1; padding: 0 1; color: $foreground 60%; }
+        #readout, #settings { text-wrap: nowrap; text-overflow: ellipsis; }
         LossPlot { padding: 0; }
     }
     """

@@ -40,6 +40,8 @@ class PlotPicker(ModalScreen[list[Path] | None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Both with priority, so that one typed after the other is obeyed after it.
+        Binding("space", "tick", "Tick", priority=True),
         Binding("enter", "done", "Compare", priority=True),
         Binding("escape", "dismiss(None)", "Cancel"),
     ]
@@ -60,7 +62,7 @@ class PlotPicker(ModalScreen[list[Path] | None]):
         with Vertical() as box:
             box.border_title = "Compare with"
             yield SelectionList[Path]()
-            yield Static("space ticks, enter compares, escape leaves it as it is", markup=False)
+            yield Static("space: tick several  enter: compare  escape: back", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -84,9 +86,17 @@ class PlotPicker(ModalScreen[list[Path] | None]):
         chooser.highlighted = 0
         chooser.focus()
 
+    def action_tick(self) -> None:
+        """Tick the run under the cursor, or take its tick away."""
+        self.query_one(SelectionList).action_select()
+
     def action_done(self) -> None:
-        """Return the ticked runs."""
-        self.dismiss(list(self.query_one(SelectionList).selected))
+        """Return the ticked runs; with no tick, now or before, the one under the cursor."""
+        chooser: SelectionList[Path] = self.query_one(SelectionList)
+        ticked = list(chooser.selected)
+        if not ticked and not self.chosen and chooser.highlighted is not None:
+            ticked = [chooser.get_option_at_index(chooser.highlighted).value]
+        self.dismiss(ticked)
 
 
 def _line(run: runs.RunSummary) -> Content:

@@ -26,13 +26,21 @@ MOST_MESSAGES = 200
 """Of each kind; a log full of damage must not fill the memory of a screen."""
 
 
+class Latest(Following):
+    """A list that shows its end in whatever room it has."""
+
+    def on_resize(self) -> None:
+        """Less room must not hide what came last."""
+        self.call_after_refresh(self.scroll_end, animate=False, immediate=True)
+
+
 class Activity(Vertical):
     """Two lists that follow their ends."""
 
     def compose(self) -> ComposeResult:
         """Commands above messages."""
-        yield Following(id="commands")
-        yield Following(id="messages")
+        yield Latest(id="commands")
+        yield Latest(id="messages")
 
     def on_mount(self) -> None:
         """Name the lists."""

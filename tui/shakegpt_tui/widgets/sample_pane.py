@@ -43,7 +43,8 @@ class SamplePane(Following, can_focus=False):
             return
         changed, self.view, self._drawn = view is not self.view, view, drawn
         self._entitle(
-            Content(title(view, place)), legend() if look.probabilities else Content(subtitle(view))
+            Content(title(view, place)),
+            legend() if look.probabilities else Content.styled(subtitle(view), "not bold $quiet"),
         )
         if changed:
             self.following = view.end is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import on, work
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -53,6 +54,28 @@ class FormRow(Vertical):
             self.set_class(bool(error), "wrong")
 
 
+class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The settings. Its own keys for up and down would scroll the setting with the focus away."""
+
+
+class ModelList(OptionList):
+    """The models; up and down leave it at its ends, as they leave any other setting."""
+
+    def action_cursor_up(self) -> None:
+        """The model above or, from the first, the setting above."""
+        if self.highlighted:
+            super().action_cursor_up()
+        else:
+            self.screen.focus_previous()
+
+    def action_cursor_down(self) -> None:
+        """The model below or, from the last, the setting below."""
+        if self.highlighted == self.option_count - 1:
+            self.screen.focus_next()
+        else:
+            super().action_cursor_down()
+
+
 class StartForm(Vertical):
     """What to train, on what, how; `Start` when it makes sense."""
 
@@ -60,10 +83,11 @@ class StartForm(Vertical):
     StartForm {
         & > #first { height: 1; margin-bottom: 1; }
         #preset { width: 1fr; }
+        #preset #label { text-wrap: nowrap; text-overflow: ellipsis; }
         #start { margin-left: 1; width: 14; }
         #start:focus { background: $primary; text-style: bold underline; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
-        #models > .option-list--option-highlighted { background: $panel; }
+        #models > .option-list--option-highlighted { background: transparent; }
         #models:focus > .option-list--option-highlighted { background: $primary 25%; }
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
         #models {
@@ -85,11 +109,14 @@ class StartForm(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f4", "further", "All settings", tooltip="Show all settings, or the few again"),
-        Binding("f5", "start", "Start", tooltip="Start the run"),
-        Binding("down", "app.focus_next", show=False),
-        Binding("up", "app.focus_previous", show=False),
-    ]
+        # With priority they are obeyed before what is typed after them: on a slow line much comes
+        # at once, and it must not go to the setting before.
+        Binding("f4", "further", "All settings", priority=True,
+                tooltip="Show all settings, or the few again"),
+        Binding("f5", "start", "Start", tooltip="Start the run", priority=True),
+        Binding("down,tab", "walk(1)", show=False, priority=True),
+        Binding("up,shift+tab", "walk(-1)", show=False, priority=True),
+    ]  # fmt: skip
 
     class Start(Message):
         """A run is to start with these arguments of `shakegpt finetune`."""
@@ -127,12 +154,12 @@ class StartForm(Vertical):
             presets = [(f"{name}: {text}", name) for name, (text, _) in PRESETS.items()]
             yield Select(presets, allow_blank=False, compact=True, id="preset")
             yield Button("Start  F5", id="start", variant="primary", compact=True)
-        with VerticalScroll(id="settings", can_focus=False):
+        with Rows(id="settings"):
             for name in form.ESSENTIAL:
                 yield self._row(name)
                 if name == "init_from":
                     yield Static(_HEADS, id="heads", markup=False)
-                    yield OptionList(*self._options(), id="models", markup=False, compact=True)
+                    yield ModelList(*self._options(), id="models", markup=False, compact=True)
         yield Static(id="need", markup=False)
         yield Static(id="help", markup=False)
 
@@ -255,6 +282,15 @@ class StartForm(Vertical):
         if wrong:
             wrong.first().query_one(Input).focus()
 
+    def action_walk(self, by: int) -> None:
+        """To the setting below or above; lists have keys of their own for that."""
+        if isinstance(self.screen.focused, Select | OptionList):
+            raise SkipAction
+        if by > 0:
+            self.screen.focus_next()
+        else:
+            self.screen.focus_previous()
+
     def action_further(self) -> None:
         """Show all settings, or only those that matter."""
         if not self.query("FormRow.further"):  # made on demand: they would double the start's time
@@ -268,11 +304,12 @@ _HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
 
 
 def _model_line(model: models.Known, config: FinetuneConfig, here: machines.Machine) -> Content:
-    """`gpt2  523 MiB  fetch  11.3 GiB  fits`."""
+    """`gpt2  523 MiB  fetch  11.3 GiB  fits`; the model that `config` names stands out."""
+    name = "bold $primary" if model.name == config.init_from else ""
     need = here.need(models.memory(model, config), config)
     verdict = ("fits", "$success") if need <= here.free(config) else ("too big", "$warning")
     return Content.assemble(
-        (f"{model.name:<12}", "bold"),
+        (f"{model.name:<12}", name),
         f"{units.size(model.disk):>9}  ",
         (f"{_HERE[model.here]:<6}", "" if model.here else "dim"),
         f"{units.size(need):>9}  ",

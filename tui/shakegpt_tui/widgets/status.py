@@ -26,6 +26,9 @@ CHIPS: dict[State, str] = {
 }
 """Which colour of the theme a state has; the state's word stands in it as well."""
 
+GAP = "  "
+"""Between two facts of the small print."""
+
 
 class BigNumber(Vertical):
     """A number in digits three rows high under a small label."""
@@ -42,6 +45,7 @@ class BigNumber(Vertical):
     def show(self, label: Content, value: str) -> None:
         """Show `value`; digits that stay the same are not painted again."""
         self.query_one(Quiet).say(label)
+        value = value.replace(units.NOTHING, "-")  # among the digits there is no other dash
         if value != self._value:
             self._value = value
             self.query_one(Digits).update(value)
@@ -85,9 +89,10 @@ class Status(Vertical):
         """Say what `facts` say."""
         chip, colour = self.query_one("#chip", Quiet), CHIPS[facts.state]
         chip.say(Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"), layout=True)
-        self.query_one("#headline", Quiet).say(Content.styled(headline(facts), "bold"))
+        where = Content.styled(headline(facts), "bold")
+        self.query_one("#headline", Quiet).say(where, layout=True)
         subject = " · ".join(filter(None, (facts.model, facts.dataset, facts.device)))
-        self.query_one("#subject", Quiet).say(Content.styled(subject, "$quiet"), layout=True)
+        self.query_one("#subject", Quiet).say(Content.styled(subject, "$quiet"))
         self.query_one(ProgressLine).fraction = facts.fraction
         self._show_numbers(facts)
         self.query_one("#brief", Quiet).say(brief(facts))
@@ -141,5 +146,5 @@ def small_print(facts: Facts) -> Content:
     """Label and value pairs, the most wanted first; what does not fit is cut at the end."""
     pieces: list[tuple[str, str] | str] = []
     for label, value in details(facts):
-        pieces += [(f"{label} ", "$quiet"), (value, ""), "   "]
+        pieces += [(f"{label} ".lstrip(), "$quiet"), (value, ""), GAP]
     return Content.assemble(*pieces[:-1])
