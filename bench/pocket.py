@@ -28,8 +28,6 @@ from shakegpt.parts import initial_model, prepare
 from shakegpt.runlog import LOG_NAME, RunLog
 
 TOKENS = 200
-LIMIT = 0.05
-"""Share of the pocket's time that may be the loop's own."""
 
 
 def bench_pocket(asked: argparse.Namespace) -> list[Row]:
@@ -89,6 +87,4 @@ def _row(what: str, seconds: dict[str, list[float]], units: int) -> Row:
     )
     figure = f"{ours:.2f} ms of {whole:.2f} are the loop's own, {100 * ours / whole:.1f} %"
     print(f"the pocket, {what}: {figure} ({bare:.2f} ms without it)")
-    return Row(
-        f"the pocket's overhead, {what}", figure, f"{100 * LIMIT:.0f} %", ours <= LIMIT * whole
-    )
+    return Row(f"the pocket's overhead, {what}", figure)

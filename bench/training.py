@@ -11,7 +11,6 @@ import argparse
 import math
 import multiprocessing
 import resource
-import statistics
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -22,7 +21,7 @@ import torch
 from peers import SHAPE, copy_weights, load_nanogpt, nanogpt_model, our_model, transformers_model
 from report import Row
 from torch import Tensor
-from turns import OURS, Job, Seconds, faster, rate, table, turns
+from turns import OURS, Seconds, faster, rate, table, turns
 
 from shakegpt import plan
 from shakegpt.config import FinetuneConfig
@@ -32,44 +31,49 @@ from shakegpt.optimizer import AdamW
 from shakegpt.products import ONEDNN, by_rows
 
 TOKENS = 1024
+WHAT = "124M, float32, a micro-batch of 1,024"
+PRODUCTS = "products alone"
+AIMS = {"nanoGPT": 1.4, "transformers": 1.0}
+"""How many times as fast as each the project means to be."""
 Maker = Callable[[Path | None], Callable[[Tensor, Tensor], float]]
 
 
 def bench_training(asked: argparse.Namespace) -> list[Row]:
-    """One micro-batch of 1,024 tokens: forward, backward, one step of AdamW."""
-    makers: dict[str, Maker] = {OURS: our_step, "transformers": transformers_step}
+    """One micro-batch of 1,024 tokens and a step of AdamW; ours beside one peer at a time.
+
+    Two such processes take 6 GB; more of them at once would not fit many a machine.
+    """
+    peers: dict[str, Maker] = {"transformers": transformers_step, PRODUCTS: products_alone}
     if asked.nanogpt is not None:
-        makers["nanoGPT"] = nanogpt_step
-    makers["products alone"] = products_alone
-    workers = {name: Worker(make, asked.nanogpt) for name, make in makers.items()}
-    jobs: dict[str, Job] = {name: worker.step for name, worker in workers.items()}
-    seconds = turns(jobs, asked.rounds)
-    table("training, a micro-batch of 1,024 and a step", seconds, TOKENS, "tokens/s")
-    apart = _apart({name: worker.losses for name, worker in workers.items()})
-    print(f"  losses of {asked.rounds + 1} updates on the same windows: {apart:.1e} apart\n")
-    memory = {name: worker.leave() for name, worker in workers.items()}
-    return _rows(seconds, apart, memory)
-
-
-def _apart(losses: dict[str, list[float]]) -> float:
-    """How far the losses of any peer lie from ours, at most."""
-    pairs = [pair for each in losses.values() for pair in zip(losses[OURS], each, strict=True)]
-    return max(abs(ours - theirs) for ours, theirs in pairs if not math.isnan(theirs))
-
-
-def _rows(seconds: Seconds, apart: float, memory: dict[str, int]) -> list[Row]:
-    what = "training 124M, float32, a micro-batch of 1,024"
-    rows = [Row(f"{what}: tokens/s", f"{rate(seconds, OURS, TOKENS):.0f}")]
-    for peer, aim in (("nanoGPT", 1.4), ("transformers", 1.0)):
-        if peer in seconds:
-            ratio, told = faster(seconds, peer)
-            rows.append(Row(f"{what}, beside {peer}", told, f"{aim} ×", ratio >= aim))
-    share = statistics.median(seconds["products alone"]) / statistics.median(seconds[OURS])
-    rows.append(Row("share of that step in products alone", f"{100 * share:.0f} %"))
-    rows.append(Row("losses on the same windows apart", f"{apart:.0e}", "1e-5", apart <= 1e-5))
-    peaks = ", ".join(f"{name} {peak / 2**20:,.0f}" for name, peak in memory.items() if peak)
-    rows.append(Row("peak memory of those processes, MiB", peaks))
+        peers = {"nanoGPT": nanogpt_step, **peers}
+    rows = []
+    for name, make in peers.items():
+        workers = {OURS: Worker(our_step, asked.nanogpt), name: Worker(make, asked.nanogpt)}
+        seconds = turns({name: worker.step for name, worker in workers.items()}, asked.rounds)
+        table(f"training, {WHAT}, and a step, beside {name}", seconds, TOKENS, "tokens/s")
+        rows += _rows(seconds, name, workers)
     return rows
+
+
+def _rows(seconds: Seconds, peer: str, workers: dict[str, Worker]) -> list[Row]:
+    losses = [worker.losses for worker in workers.values()]
+    peaks = [f"{name} {worker.leave() / 2**20:,.0f}" for name, worker in workers.items()]
+    ratio, told = faster(seconds, peer)
+    if peer == PRODUCTS:
+        return [Row(f"training {WHAT}, share in products alone", f"{100 * ratio:.0f} %")]
+    apart = max(abs(ours - theirs) for ours, theirs in zip(*losses, strict=True))
+    aim = AIMS[peer]
+    return [
+        Row(f"training {WHAT}: tokens/s beside {peer}", f"{rate(seconds, OURS, TOKENS):.0f}"),
+        Row(f"training {WHAT}, beside {peer}", told, f"{aim:g} ×", ratio >= aim),
+        Row(
+            f"losses on the same windows, beside {peer}",
+            f"{apart:.0e} apart",
+            "1e-5",
+            apart <= 1e-5,
+        ),
+        Row(f"peak memory of those processes, MiB, beside {peer}", ", ".join(peaks)),
+    ]
 
 
 class Worker:
