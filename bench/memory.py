@@ -20,6 +20,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from shakegpt import plan
 from shakegpt.config import FinetuneConfig
 from shakegpt.shape import GPTConfig
 from shakegpt.sources import POCKET
@@ -43,10 +44,11 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--accumulation", type=int, default=2)
+    parser.add_argument("--unsaved", action="store_true", help="no states: XL's take 19 GB each")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.case is not None:
-        print(json.dumps(_measure(*asked.case)))
+        print(json.dumps(_measure(*asked.case, asked.unsaved)))
         return
     print("shape   block  row     estimate  measured   estimate/measured")
     for shape in asked.shapes:
@@ -62,11 +64,14 @@ def main() -> None:
                     "batch_size": asked.batch,
                     "gradient_accumulation_steps": asked.accumulation,
                 }
-                _print_case(shape, block, row, how, Path(folder) / "run")
+                _print_case(shape, block, row, how, Path(folder) / "run", asked.unsaved)
 
 
-def _print_case(shape: str, block: int, row: str, how: dict[str, object], run: Path) -> None:
+def _print_case(
+    shape: str, block: int, row: str, how: dict[str, object], run: Path, unsaved: bool
+) -> None:
     command = [sys.executable, __file__, "--case", json.dumps(how), str(run)]
+    command += ["--unsaved"] if unsaved else []
     done = subprocess.run(command, capture_output=True, text=True)
     shutil.rmtree(run, ignore_errors=True)
     if done.returncode:
@@ -96,10 +101,12 @@ def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code, repr(sizes), folder, POCKET], check=True)
 
 
-def _measure(how: str, run: str) -> dict[str, int]:
+def _measure(how: str, run: str, unsaved: bool) -> dict[str, int]:
     from shakegpt import history
     from shakegpt.session import finetune
 
+    if unsaved:
+        _save_nothing()
     config = replace(
         FinetuneConfig(**json.loads(how)),
         out_dir=run,
@@ -113,6 +120,14 @@ def _measure(how: str, run: str) -> dict[str, int]:
     assert header is not None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"estimate": header.memory.total, "peak": peak}
+
+
+def _save_nothing() -> None:
+    """Train with neither states nor a best model; writing them takes no memory of its own."""
+    from shakegpt import finetune
+
+    finetune.Finetuning.save_state = finetune.Finetuning.save_model = lambda self: None
+    plan.require_room = lambda *given, **named: None
 
 
 if __name__ == "__main__":

@@ -26,15 +26,16 @@ SMALL = 1 << 20
 """Where nothing is kept, requests from this size on go back to the kernel when they are freed."""
 
 
-def settle_allocator(needed: int) -> bool:
-    """Have the C library keep freed memory for a run that needs so many bytes, if that fits.
+def settle_allocator(needed: int, keep: bool = True) -> bool:
+    """Have the C library `keep` freed memory for a run that needs so many bytes, if that fits.
 
-    Returns whether it does; else, memory is given back at once. Nothing where there is no glibc.
+    Returns whether it does; else, memory is given back at once, as a run with little of it wants.
+    Nothing where there is no glibc.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "mallopt"):
         return False
-    kept = 2 * needed < available_memory()
+    kept = keep and 2 * needed < available_memory()
     libc.mallopt(_MMAP_THRESHOLD, _NONE if kept else SMALL)
     libc.mallopt(_TRIM_THRESHOLD, _NONE if kept else SMALL)
     if kept:
