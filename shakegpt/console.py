@@ -160,7 +160,7 @@ def opening(run: ev.Run) -> list[str]:
         "threads",
         *_compiled(run),
         *_shared_and_learned(run),
-        f"needs about {size(needed)} of memory" + _time_needed(run),
+        f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
     ]
     if run.memory.row == "low":
         lines.append(
@@ -184,6 +184,10 @@ def _shared_and_learned(run: ev.Run) -> Iterator[str]:
     if isinstance(rank, int):
         learned = parameters(run.memory.gradients // 4)
         yield f"LoRA of rank {rank}: {learned} numbers are learned, the weights stay as they are"
+
+
+def _each(run: ev.Run) -> str:
+    return " a process" if run.world is not None and run.world.processes > 1 else ""
 
 
 def _time_needed(run: ev.Run) -> str:

@@ -36,7 +36,7 @@ def run_record(run: Path, parts: Parts, team: Team) -> events.Run:
             n_params=shape.n_params,
         ),
         dataset=dataset,
-        memory=plan.estimate(shape, config, place.memory),
+        memory=plan.estimate(shape, config, place.memory, team.size),
         seconds=expected_seconds(parts) / team.size,
         seed=config.seed,
         world=team.world(),

@@ -67,13 +67,15 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         raise ShakegptError(
             f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
         )
-    row = plan.choose(shape, config, free_memory(place))
-    needed = plan.estimate(shape, config, row).total
-    kept = place.device == "cpu" and settle_allocator(needed)
+    processes = launch.processes()
+    free = free_memory(place) // (launch.processes_here() if place.device == "cpu" else 1)
+    row = plan.choose(shape, config, free, processes)
+    needed = plan.estimate(shape, config, row, processes).total
+    kept = place.device == "cpu" and settle_allocator(needed, keep=row == "normal")
     place = replace(place, memory=row, keeps=kept)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     parts = Parts(config, name, shape, tokenizer, dataset, place)
-    how = compiled.choose(config.compile, place, expected_seconds(parts), launch.processes())
+    how = compiled.choose(config.compile, place, expected_seconds(parts), processes)
     return replace(parts, place=replace(place, compiled=how[0], compile_reason=how[1]))
 
 

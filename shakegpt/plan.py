@@ -9,6 +9,7 @@ input alone, and the moments are in a file.
 from __future__ import annotations
 
 import shutil
+from math import gcd
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -75,30 +76,37 @@ def _stream_copies(config: FinetuneConfig) -> int:
     return FROZEN_COPIES + sum(CHANGE_COPIES[t] + dropped[t] for t in config.lora_targets)
 
 
-def estimate(shape: Shape, config: FinetuneConfig, row: Row = "normal") -> events.Memory:
-    """Bytes that finetuning a GPT-2 of this shape takes at its peak, part by part."""
+def estimate(
+    shape: Shape, config: FinetuneConfig, row: Row = "normal", processes: int = 1
+) -> events.Memory:
+    """Bytes that finetuning a GPT-2 of this shape takes at its peak, part by part.
+
+    Where several processes share each iteration: of one of them. DDP's buckets count as `process`.
+    """
     n = parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
     moving, copies = learned(shape, config), _stream_copies(config)
-    tokens = config.batch_size * min(config.block_size or shape.block_size, shape.block_size)
-    stream, low = tokens * shape.n_embd * 4, row == "low"
+    windows = config.batch_size * gcd(config.gradient_accumulation_steps, processes) // processes
+    tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
+    stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
     kept = shape.n_layer + copies if low else shape.n_layer * copies
     return events.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving),
         gradients=4 * moving,
         optimizer=2 * 4 * (min(PIECE, moving) if low else moving),
         activations=kept * stream,
-        logits=min(HEAD_ROWS, tokens) * shape.vocab_size * 4,
-        process=PROCESS,
+        logits=(min(HEAD_ROWS, tokens) if alone else 3 * tokens) * shape.vocab_size * 4,
+        process=PROCESS + (0 if alone else 4 * moving),
         row=row,
         traffic=2 * 8 * moving if low else 0,
     )
 
 
-def choose(shape: Shape, config: FinetuneConfig, available: int) -> Row:
+def choose(shape: Shape, config: FinetuneConfig, available: int, processes: int = 1) -> Row:
     """The row that --memory names; of auto, the fastest that fits in `available` bytes."""
     if config.memory != "auto":
         return config.memory
-    return "normal" if estimate(shape, config).total <= available else "low"
+    needed = estimate(shape, config, processes=processes).total
+    return "normal" if needed <= available else "low"
 
 
 def require_memory(n_params: int) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from typing import Any
 import psutil
 import pytest
 
-from shakegpt import launch, session
+from shakegpt import launch, plan, session
+from shakegpt.config import FinetuneConfig
 from shakegpt.control import Request, send
 from shakegpt.distributed import Team, share
 from shakegpt.errors import ShakegptError
 from shakegpt.events import End, Run
 from shakegpt.history import History, load
 from shakegpt.runlog import LOG_NAME, read
+from shakegpt.shape import GPTConfig
 from tests.commands import PATIENCE, ROOT, finish
 from tests.tiny import as_flags, tiny_config
 
@@ -49,6 +52,22 @@ def test_every_window_is_seen_once(processes: int, micro_steps: int, batch_size:
     assert sorted(seen) == [(m, w) for m in range(1, micro_steps + 1) for w in windows]
     rounds = list(zip(*(mine.micro_steps() for mine in shares), strict=True))
     assert [sorted(r) for r in rounds] == [list(r) for r in rounds], "in the order of the log"
+
+
+def test_the_estimate_is_that_of_one_process() -> None:
+    config = FinetuneConfig(batch_size=1, gradient_accumulation_steps=4, block_size=128)
+    small = GPTConfig(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50257)
+    alone, two_share = (plan.estimate(small, config, processes=n) for n in (1, 2))
+    measured = 2794 << 20  # peak of either of two processes, docs/lab-log.md
+    assert two_share.total == pytest.approx(measured, rel=0.1)
+    assert two_share.process - alone.process == 4 * small.n_params, "DDP's buckets"
+    assert two_share.activations == alone.activations, "whole micro-steps are dealt out"
+    windows = replace(config, batch_size=8, gradient_accumulation_steps=1)
+    alone, eight_share = (plan.estimate(small, windows, processes=n) for n in (1, 8))
+    assert eight_share.activations * 8 == alone.activations, "here its windows are"
+    most = two_share.total - 1
+    assert plan.choose(small, config, most) == "normal"
+    assert plan.choose(small, config, most, processes=2) == "low"
 
 
 def test_alone_nothing_is_asked_of_anybody() -> None:
