@@ -123,6 +123,27 @@ def test_what_is_typed_becomes_flags(base: Path) -> None:
     run(test())
 
 
+def test_arrows_walk_a_form_that_scrolls_and_what_is_typed_follows(base: Path) -> None:
+    """Also when all comes in one burst, as on a slow line."""
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(50, 15)) as pilot:
+            await app.settled(pilot)
+            models = app.screen.query_one("#models", OptionList)
+            await pilot.press("down", *["down"] * models.option_count, "down")
+            assert app.focused is app.field("dataset")
+            await pilot.press("down", "4", "0", "down", "down", "8", "up", "2")
+            await pilot.pause()
+            assert app.field("max_iters").value == "40"
+            assert app.field("batch_size").value == "8"
+            assert app.field("learning_rate").value == "2"
+            assert app.focused is app.field("learning_rate")
+            assert app.screen.query_one("#settings").region.contains_region(app.focused.region)
+
+    run(test())
+
+
 def test_an_error_stands_beside_its_field_and_holds_the_start(base: Path) -> None:
     async def test() -> None:
         app = Host(base)

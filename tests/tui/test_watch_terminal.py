@@ -44,6 +44,26 @@ def test_a_signal_restores_and_tells(run: Path, number: signal.Signals) -> None:
         assert terminal.is_restored()
 
 
+def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(run: Path) -> None:
+    with Terminal([str(run)], run.parent) as terminal:
+        terminal.until("yonder")
+        terminal.press("\x1a")
+        end, status = time.monotonic() + 40, 0
+        while not os.WIFSTOPPED(status):
+            assert time.monotonic() < end, "it does not stop"
+            terminal.read(0.1)
+            status = os.waitpid(terminal.process.pid, os.WUNTRACED | os.WNOHANG)[1]
+        terminal.read(0.1)
+        assert terminal.is_restored()
+        terminal.forget()
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.until("yonder")
+        for _ in range(2):  # the second one comes while the first is obeyed
+            terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.wait() == 143
+        assert terminal.is_restored()
+
+
 def test_a_line_that_drops_ends_it(run: Path) -> None:
     with Terminal([str(run)], run.parent) as terminal:
         terminal.until("yonder")

@@ -107,6 +107,16 @@ def test_browsing_steps_through_samples_and_follows_at_the_end() -> None:
     assert browser.position == 0
 
 
+def test_a_sample_is_never_set_beside_itself() -> None:
+    browser = browse.Browser(history(12))
+    samples = browser.history.samples
+    assert browser.partner() is samples[0]
+    browser.first()
+    assert browser.partner() is samples[-1]
+    browser.history.samples = samples[:1]
+    assert browser.partner() is None
+
+
 def test_the_cursor_stays_within_the_tokens_and_holds_the_sample() -> None:
     browser = browse.Browser(history(6))
     browser.move_token(1)

@@ -65,6 +65,13 @@ APP_TABLE: dict[str, list[Binding]] = {
         Binding("T", "cycle_theme", "Theme", False, tooltip="The next theme"),
         Binding("ctrl+s", "picture", "Picture", False, tooltip="Save the screen as SVG"),
         Binding("ctrl+p", "command_palette", "Commands", False, tooltip="All commands by name"),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "Shell",
+            False,
+            tooltip="Back to the shell; fg returns, and the run goes on meanwhile",
+        ),
     ]
 }
 RUN_KEYS = [binding for bindings in RUN_TABLE.values() for binding in bindings]
