@@ -2,10 +2,10 @@
 
 The bytes do not depend on the machine: matplotlib's wheels bring their own FreeType and fonts, text
 becomes paths, ids have a fixed salt, sums are exact, and nothing of date, version or configuration
-gets in. Tried, on x86-64 Linux: Python 3.11 to 3.13, matplotlib 3.11.0 to 3.11.2, numpy 2.2 to 2.4, a
-processor without newer instructions, and other hash seeds, locales, time zones, homes, caches, fonts
+gets in. Tried, on x86-64 Linux: Python 3.11 to 3.13, matplotlib 3.11.0 to 3.11.2, numpy 2.2 to
+2.4, a processor without newer instructions, and other hash seeds, locales, time zones, homes, fonts
 and numbers of threads. Another line of matplotlib spaces letters a little differently, so
-pyproject.toml asks for 3.11. The figures that ship are held to it: a test redraws and compares them.
+pyproject.toml asks for 3.11. The figures that ship are held to it: a test compares them.
 
 An SVG gets its numbers in words as <title> and <desc>, for screen readers and for whoever searches.
 """
