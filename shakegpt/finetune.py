@@ -320,7 +320,7 @@ class Finetuning:
             position = state.Position(iteration=k, loss_scale=scale)
             path = state.save(self.run / "state", self.model, self.optimizer, position)
             self._saved = (k, time.monotonic())
-        self.told_saved("last", path, state.size(path), started)
+        self.told_saved(k, "last", path, state.size(path), started)
 
     def save_model(self) -> None:
         """Write model/, the best so far; not at iteration 0, where it is the given checkpoint."""
@@ -330,13 +330,13 @@ class Finetuning:
         with self.driver.phase("saving"):
             path = self.run / "model"
             size = checkpoint.save(self.model, path, self.tokenizer, self.iteration)
-        self.told_saved("best", path, size, started)
+        self.told_saved(self.iteration, "best", path, size, started)
 
-    def told_saved(self, kind: Kind, path: Path, size: int, began: float) -> None:
-        """Log that something is safely on disk."""
+    def told_saved(self, k: int, kind: Kind, path: Path, size: int, began: float) -> None:
+        """Log that something of iteration `k` is on disk; training may be further by now."""
         self.log.write(
             events.Checkpoint(
-                iteration=self.iteration,
+                iteration=k,
                 kind=kind,
                 path=str(path.relative_to(self.run)),
                 bytes=size,

@@ -18,6 +18,7 @@ from shakegpt.driver import Stopped
 from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Checkpoint, Command, Eval, Progress, Step
+from shakegpt.finetune import Finetuning
 from shakegpt.history import History, load
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt.session import finetune, resume
@@ -330,6 +331,29 @@ def test_what_only_has_the_name_of_a_state_is_left_alone(tmp_path: Path) -> None
     state.set_aside(tmp_path, found)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["000007.spoiled", "000008", "000009"]
+
+
+def test_a_save_that_takes_long_is_told_under_its_own_iteration(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop saves beside the computation, which may be an update further when it is told."""
+    size = state.size
+
+    def late(path: Path) -> int:
+        job.iteration += 1
+        return size(path)
+
+    log, jobs = Listener(), list[Finetuning]()
+    train = Finetuning.train
+    monkeypatch.setattr(Finetuning, "train", lambda self: (jobs.append(self), train(self))[1])
+    finetune(tiny_config(text_file, tmp_path / "run", max_iters=1), log)
+    job = jobs[0]
+    job.iteration, job._saved = 1, (0, 0.0)
+    monkeypatch.setattr(state, "size", late)
+    job.log = log
+    job.save_state()
+    told = [e for e in log.records if isinstance(e, Checkpoint)][-1]
+    assert (told.iteration, told.path) == (1, "state/000001")
 
 
 def test_loss_scaling_is_kept(tmp_path: Path) -> None:
