@@ -137,7 +137,9 @@ def test_flags_override_a_preset_and_nothing_else() -> None:
 
 
 def test_several_texts_and_switches() -> None:
-    config = parsed("--dataset", "a.txt", "b", "-", "--decay-lr", "--compile", "on", "--top-p", "0.9")
+    config = parsed(
+        "--dataset", "a.txt", "b", "-", "--decay-lr", "--compile", "on", "--top-p", "0.9"
+    )
     assert config.dataset == ("a.txt", "b", "-") and config.decay_lr and config.compile == "on"
     assert config.top_p == 0.9 and not parsed("char", "--no-decay-lr").decay_lr
 
