@@ -343,9 +343,12 @@ def test_a_save_that_takes_long_is_told_under_its_own_iteration(
         job.iteration += 1
         return size(path)
 
-    log, jobs = Listener(), list[Finetuning]()
-    train = Finetuning.train
-    monkeypatch.setattr(Finetuning, "train", lambda self: (jobs.append(self), train(self))[1])
+    def kept(self: Finetuning) -> None:
+        jobs.append(self)
+        train(self)
+
+    log, jobs, train = Listener(), list[Finetuning](), Finetuning.train
+    monkeypatch.setattr(Finetuning, "train", kept)
     finetune(tiny_config(text_file, tmp_path / "run", max_iters=1), log)
     job = jobs[0]
     job.iteration, job._saved = 1, (0, 0.0)
