@@ -184,11 +184,11 @@ def trend(f: Facts) -> str:
 
 
 def headline(f: Facts) -> str:
-    """Where the run is: iteration, percent, micro-step, which small screens cut off."""
+    """Where the run is: iteration, micro-step, percent; small screens have a bar for the last."""
     if not f.max_iters:
         return ""
     micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if f.micro_steps > 1 else ""
-    return f"iteration {f.iteration}/{f.max_iters} · {units.percent(f.fraction)}{micro}"
+    return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
 
 
 def loss_line(f: Facts) -> str:
