@@ -1,5 +1,8 @@
 """Compiled or not: whichever ends the job sooner, the seconds of compiling counted.
 
+The choice follows from the settings and the kind of device alone, not from how fast this one is or
+how busy: a compiled step rounds otherwise, and the same command shall give the same numbers.
+
 What TorchInductor compiles is a block, once for all blocks of a model, which is a tenth of the time
 that the whole model takes. It fuses what lies between the products; on a CPU that is little, on a
 GPU much. Names of weights stay as they are, and evaluations and samples go uncompiled.
@@ -31,11 +34,14 @@ GAIN = {
 nanoGPT's notes, 250 to 135 ms a step on an A100, less caution; not measured here."""
 COST = {"cpu": 20.0, "cuda": 40.0}
 """Seconds until a block is compiled, forward and backward. CPU: measured, 11 to 22."""
+SPEED = {"cpu": 1.5e11, "cuda": 5e13}
+"""Operations a second that training is taken to reach, for this choice. CPU: measured on two
+threads; GPU: what a third of an A100's peak is, about."""
 COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
 
 
-def choose(asked: Compile, place: Place, seconds: float, processes: int) -> tuple[bool, str]:
-    """Whether to compile for a training that takes so many seconds without it, and why."""
+def choose(asked: Compile, place: Place, work: float, processes: int) -> tuple[bool, str]:
+    """Whether to compile for a training of so many floating-point operations, and why."""
     if asked != "auto":
         return asked == "on", "asked for"
     if place.device == "mps":
@@ -43,9 +49,9 @@ def choose(asked: Compile, place: Place, seconds: float, processes: int) -> tupl
     if processes > 1:
         return False, "several processes would each wait for it"
     gain = GAIN.get((place.device, place.dtype), 0.0)
-    saved, cost = gain * seconds, COST[place.device]
     if gain == 0:
         return False, f"gains nothing on a {place.device} in {place.dtype}"
+    saved, cost = gain * work / SPEED[place.device], COST[place.device]
     if saved <= cost:
         return False, f"would save about {saved:.0f} s and take {cost:.0f}"
     if place.device == "cpu" and not any(map(shutil.which, COMPILERS)):

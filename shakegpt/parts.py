@@ -75,17 +75,22 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     place = replace(place, memory=row, keeps=kept)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     parts = Parts(config, name, shape, tokenizer, dataset, place)
-    how = compiled.choose(config.compile, place, expected_seconds(parts), processes)
+    how = compiled.choose(config.compile, place, _work(parts), processes)
     return replace(parts, place=replace(place, compiled=how[0], compile_reason=how[1]))
 
 
 def expected_seconds(parts: Parts) -> float:
     """What the run will take in one process, by its shape and a product's speed here."""
-    shape, place, dataset = parts.shape, parts.place, parts.dataset
+    place = parts.place
+    return _work(parts) / (EFFICIENCY[place.dtype] * speed(place.device, place.dtype))
+
+
+def _work(parts: Parts) -> float:
+    """Floating-point operations of the whole run."""
+    shape, dataset = parts.shape, parts.dataset
     evaluated = dataset.record(parts.config.eval_tokens).eval_tokens
     sizes = (shape.n_layer, shape.n_embd, shape.n_params, dataset.block_size)
-    work = plan.flops(*sizes, evaluated, parts.config)
-    return work / (EFFICIENCY[place.dtype] * speed(place.device, place.dtype))
+    return plan.flops(*sizes, evaluated, parts.config)
 
 
 def _vocabulary(name: str, text: Text, scratch: Path) -> Path:

@@ -23,16 +23,22 @@ GPU = Place("cuda", "", "bfloat16", "")
 
 def test_it_compiles_when_the_whole_job_ends_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/c++")
-    assert compiled.choose("auto", GPU, 3600, 1) == (True, "saves about 1260 s and takes 40")
-    assert compiled.choose("auto", GPU, 60, 1) == (False, "would save about 21 s and take 40")
-    assert compiled.choose("auto", CPU, 60, 1)[0] is False
-    assert compiled.choose("auto", CPU, 36_000, 1)[0] is True
-    assert compiled.choose("auto", replace(CPU, dtype="float32"), 1e9, 1)[0] is False
-    assert compiled.choose("auto", Place("mps", "", "bfloat16", ""), 1e9, 1)[0] is False
-    assert compiled.choose("auto", GPU, 1e9, 2)[0] is False
-    assert compiled.choose("on", CPU, 1, 1)[0] and not compiled.choose("off", GPU, 1e9, 1)[0]
+    assert compiled.choose("auto", GPU, hour := 3600 * 5e13, 1) == (
+        True,
+        "saves about 1260 s and takes 40",
+    )
+    assert compiled.choose("auto", GPU, hour / 60, 1) == (
+        False,
+        "would save about 21 s and take 40",
+    )
+    assert compiled.choose("auto", CPU, 1e13, 1)[0] is False
+    assert compiled.choose("auto", CPU, 1e15, 1)[0] is True
+    assert compiled.choose("auto", replace(CPU, dtype="float32"), 1e20, 1)[0] is False
+    assert compiled.choose("auto", Place("mps", "", "bfloat16", ""), 1e20, 1)[0] is False
+    assert compiled.choose("auto", GPU, 1e20, 2)[0] is False
+    assert compiled.choose("on", CPU, 1, 1)[0] and not compiled.choose("off", GPU, 1e20, 1)[0]
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert compiled.choose("auto", CPU, 36_000, 1) == (False, "there is no C++ compiler")
+    assert compiled.choose("auto", CPU, 1e15, 1) == (False, "there is no C++ compiler")
 
 
 def test_a_log_from_before_goes_on() -> None:
