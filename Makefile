@@ -7,7 +7,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check format bench bench-tui torture slides present clean
+.PHONY: run test check format bench bench-tui growth torture slides present clean
 
 run: $(VENV)/.installed
 	$(BIN)/shakegpt finetune
@@ -25,12 +25,17 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# NANOGPT=path/to/a/checkout compares with nanoGPT in the same run
+# NANOGPT=path/to/a/checkout compares with nanoGPT in the same run; PARTS=job is the talk's whole job
 bench: $(VENV)/.installed
-	$(BIN)/python bench/bench.py $(if $(NANOGPT),--nanogpt $(NANOGPT))
+	$(BIN)/python bench/bench.py $(PARTS) $(if $(NANOGPT),--nanogpt $(NANOGPT))
 
 bench-tui: $(VENV)/.installed
 	$(BIN)/python bench/bench_tui.py
+
+# How time and memory grow with model, block, text and log: docs/cost.md; 15 GB of memory, minutes
+growth: $(VENV)/.installed
+	$(BIN)/python bench/growth.py docs/cost.json
+	$(BIN)/python -m shakegpt_figures.growth docs
 
 # Kills, full disks, flipped bits and more: hours in full. LISTS=... takes some, LISTS=--short a minute;
 # root on Linux with strace tries most
