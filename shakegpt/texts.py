@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from shakegpt.cache import cache_dir, keep
 from shakegpt.errors import ShakegptError
@@ -85,7 +86,7 @@ def _contents(name: str) -> list[str]:
     if name == "tinyshakespeare":
         return [_decode(_tinyshakespeare(), name)]
     if name == "-":
-        return [_decode(sys.stdin.buffer.read(), "standard input")]
+        return [_decode(_to_zero(sys.stdin.buffer), "standard input")]
     path = Path(name)
     with suppress(OSError):  # a name too long for a path gets its sentence from _read
         if path.is_dir():
@@ -102,7 +103,10 @@ def _text_files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return _decode(path.read_bytes(), str(path))
+        if path.is_file():
+            return _decode(path.read_bytes(), str(path))
+        with path.open("rb") as stream:
+            return _decode(_to_zero(stream), str(path))
     except FileNotFoundError:
         raise ShakegptError(
             f"--dataset {path} does not exist: give plays, tinyshakespeare, a text file, a "
@@ -110,6 +114,14 @@ def _read(path: Path) -> str:
         ) from None
     except OSError as error:
         raise ShakegptError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _to_zero(stream: BinaryIO) -> bytes:
+    """All of a stream, or what comes before a zero byte and some more: /dev/zero has no end."""
+    pieces = [b""]
+    while b"\0" not in pieces[-1] and (piece := stream.read(1 << 20)):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -50,6 +50,16 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_text(["-"]).content == "to be é"
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "-"])
+def test_a_device_without_end_is_refused_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr("sys.stdin", endless)
+        with pytest.raises(ShakegptError, match="binary"):
+            load_text([name])
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert load_text([file(tmp_path, "a.txt", b"\xef\xbb\xbfhi")]).content == "hi"
 
