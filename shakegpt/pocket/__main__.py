@@ -18,6 +18,7 @@ from pathlib import Path
 
 from shakegpt import cli
 from shakegpt.config import FinetuneConfig
+from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
 
 VOCABULARY = 4096
@@ -106,7 +107,9 @@ def ship(run: Path, folder: Path) -> None:
 
     folder.mkdir(exist_ok=True)
     for path in [*(run / "model").glob("*.json"), run / "model" / "merges.txt"]:
-        shutil.copy(path, folder)
+        if path.name != SUMS:  # they are of the float32 weights
+            shutil.copy(path, folder)
+    (folder / SUMS).unlink(missing_ok=True)
     weights = load_file(run / "model" / "model.safetensors")
     halves = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     save_file(halves, folder / "model.safetensors", {"format": "pt"})
