@@ -266,16 +266,27 @@ def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
     return [head, *("  " + line for line in text.split("\n"))]
 
 
+def _learned(history: History) -> list[str]:
+    """From which val loss to which; of a run that got no lower, or no further, that it did not."""
+    first, best = history.first_eval, history.best_eval
+    if first is None or best is None or not first.val_loss or not best.val_loss:
+        return []
+    last = history.evals[max(history.evals)]
+    words = f"val loss {loss(first.val_loss)}"
+    if last is first:
+        return [f"{words} at iteration {first.iteration}; none was measured after it"]
+    if best is first:
+        later = f"{loss(last.val_loss)} at iteration {last.iteration}"
+        return [f"{words} at iteration {first.iteration}, and not lower since: {later}"]
+    drop = 1 - best.val_loss / first.val_loss
+    return [f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"]
+
+
 def summary(history: History, end: ev.End) -> list[str]:
     """How it went, where the model is, and what to do next."""
-    run, first, best = history.run, history.first_eval, history.best_eval
+    run = history.run
     lines = [f"{end.status}: {harmless(end.reason)}, after {duration(history.wall_seconds)}"]
-    if first is not None and best is not None and first.val_loss and best.val_loss:
-        drop = 1 - best.val_loss / first.val_loss
-        lines.append(
-            f"val loss {loss(first.val_loss)} -> {loss(best.val_loss)} at iteration "
-            f"{best.iteration}, {drop:.1%} lower"
-        )
+    lines += _learned(history)
     if run is None:
         return lines
     where = run.config.get("out_dir") or f"runs/{run.run_id}"

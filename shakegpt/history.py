@@ -144,7 +144,9 @@ class History:
     @property
     def best_eval(self) -> ev.Eval | None:
         """The evaluation with the lowest finite val loss."""
-        finite = [e for e in self.evals.values() if e.val_loss is not None]
+        finite = [
+            e for e in self.evals.values() if e.val_loss is not None and math.isfinite(e.val_loss)
+        ]
         return min(finite, key=lambda e: e.val_loss or math.inf, default=None)
 
     def visited(self, iteration: int, samples: bool) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 
 def loss(value: float | None) -> str:
     """A loss in nats a token; what was not finite is said so."""
-    return "not finite" if value is None else f"{value:.4f}"
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:.4f}"
 
 
 def size(count: int) -> str:

@@ -39,6 +39,31 @@ def plain(records: Sequence[ev.Event], past: History | None = None) -> list[str]
     return lines
 
 
+def went(*losses: float) -> str:
+    """What the summary says of a run with these val losses, of iterations 0, 1, 2."""
+    history = History()
+    for n, loss in enumerate(losses):
+        history.add(ev.Eval(iteration=n, val_loss=loss, tokens=9, seconds=0, best=False))
+    end = ev.End(
+        iteration=len(losses) - 1,
+        status="stopped",
+        reason="enough",
+        best_val_loss=None,
+        wall_seconds=1.0,
+    )
+    return "".join(told.summary(history, end)[1:])
+
+
+def test_the_summary_says_how_it_went_as_a_person_would() -> None:
+    assert went(4.0) == "val loss 4.0000 at iteration 0; none was measured after it"
+    assert (
+        went(4.0, 5.0)
+        == "val loss 4.0000 at iteration 0, and not lower since: 5.0000 at iteration 1"
+    )
+    assert went(4.0, 3.0, 3.5) == "val loss 4.0000 -> 3.0000 at iteration 1, 25.0% lower"
+    assert went(float("nan")) == ""
+
+
 class Terminal(io.StringIO):
     """A file that says it is a terminal."""
 
