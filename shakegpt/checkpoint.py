@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -63,6 +64,7 @@ def assign(model: GPT, folder: Path, files: list[Path]) -> None:
         for name, tensor in _tensors(path, dict(model.named_parameters())):
             if name not in missing:
                 raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
+            _require_finite(path, name, tensor)
             _set_parameter(model, name, nn.Parameter(tensor.float()))
             del missing[name]
     if missing:
@@ -98,6 +100,14 @@ def _tensors(path: Path, wanted: Mapping[str, Tensor]) -> list[tuple[str, Tensor
         ) from error
 
 
+def _require_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """One pass with no copy: a NaN comes through `aminmax`, as minimum and as maximum."""
+    if not all(math.isfinite(end) for end in tensor.aminmax()):
+        raise ShakegptError(
+            f"{path} is damaged: {name} has a number that is not finite; take another checkpoint"
+        )
+
+
 def _set_parameter(model: nn.Module, name: str, value: nn.Parameter) -> None:
     owner, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(owner), leaf, value)
@@ -118,7 +128,7 @@ def _weight_files(folder: Path) -> list[Path]:
     return [trusted(folder, name) for name in names]
 
 
-def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
+def save(model: GPT, folder: Path, tokenizer: Tokenizer) -> int:
     """Write `model` as a GPT-2 directory that transformers loads; returns the weights' bytes.
 
     The weights come last and are replaced whole: a reader never sees half a checkpoint.
@@ -129,7 +139,7 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, iteration: int) -> int:
         part = folder / f".{WEIGHTS}.part"
         for left in folder.glob(".tmp*"):  # of safetensors, when it was killed
             left.unlink()
-        save_file(weights, part, {"format": "pt", "iteration": str(iteration)})
+        save_file(weights, part, {"format": "pt"})  # of two keys the order would change
         part.chmod((folder / "config.json").stat().st_mode & 0o777)  # safetensors makes it private
         settle(part)
         _replace_weights(folder, part)

@@ -94,6 +94,12 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
     model = checkpoint.load(source.folder).to(place.device).eval()
     found = measure(model, dataset, asked.eval_tokens, asked.batch_size, place)
+    if not math.isfinite(found.loss):
+        raise ShakegptError(
+            f"the val loss of {source.name} is not finite: its weights are damaged or it was "
+            "trained at too high a --learning-rate; take another checkpoint",
+            exit_code=1,
+        )
     sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""
     print(
         f"{source.name} on {text.name}: val loss {found.loss:.4f}{sure} nats a token, perplexity "

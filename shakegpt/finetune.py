@@ -329,7 +329,7 @@ class Finetuning:
         started = time.monotonic()
         with self.driver.phase("saving"):
             path = self.run / "model"
-            size = checkpoint.save(self.model, path, self.tokenizer, self.iteration)
+            size = checkpoint.save(self.model, path, self.tokenizer)
         self.told_saved(self.iteration, "best", path, size, started)
 
     def told_saved(self, k: int, kind: Kind, path: Path, size: int, began: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def model() -> GPT:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
     model = random_model(**SHAPE, vocab_size=Tokenizer(POCKET).n_vocab)
-    checkpoint.save(model, folder, Tokenizer(POCKET), 7)
+    checkpoint.save(model, folder, Tokenizer(POCKET))
     return folder
 
 
@@ -136,11 +137,30 @@ def test_a_saved_configuration_has_what_llama_cpp_reads(folder: Path) -> None:
     assert {"vocab.json", "merges.txt"} <= {path.name for path in folder.iterdir()}
 
 
+def test_a_model_saved_twice_is_the_same_file(folder: Path, model: GPT, tmp_path: Path) -> None:
+    files = {(folder / WEIGHTS).read_bytes()}
+    for n in range(4):
+        checkpoint.save(model, tmp_path / str(n), checkpoint.vocabulary(folder))
+        files.add((tmp_path / str(n) / WEIGHTS).read_bytes())
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_weight_that_is_no_finite_number_is_named(folder: Path, bad: float) -> None:
+    weights = load_file(folder / WEIGHTS)
+    weights["h.1.mlp.c_fc.bias"][3] = bad
+    save_file(weights, folder / WEIGHTS)
+    (folder / SUMS).unlink(missing_ok=True)
+    with pytest.raises(ShakegptError, match=r"h\.1\.mlp\.c_fc\.bias.*not finite") as refused:
+        checkpoint.load(folder)
+    assert refused.value.exit_code == 2
+
+
 def test_an_existing_model_is_replaced_whole(folder: Path, model: GPT) -> None:
     mapped = checkpoint.load(folder)
     with torch.no_grad():
         model.wte.weight += 1
-    checkpoint.save(model, folder, Tokenizer(POCKET), 8)
+    checkpoint.save(model, folder, Tokenizer(POCKET))
     assert same(folder, model), "the new weights are there"
     assert not torch.equal(mapped.wte.weight, model.wte.weight), "and the old ones still mapped"
     assert not list(folder.glob(".*.part"))
@@ -312,7 +332,7 @@ def test_loading_keeps_one_copy_of_the_weights(tmp_path: Path, folder: Path) -> 
     with torch.no_grad():
         for p in big.parameters():
             p.fill_(0.01)
-    size = checkpoint.save(big, tmp_path, Tokenizer(POCKET), 0)
+    size = checkpoint.save(big, tmp_path, Tokenizer(POCKET))
     del big
     assert size > 120 << 20
     done = subprocess.run(

@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     tokenizer = Tokenizer(POCKET)
     for seed in (0, 1):
         model = random_model(seed, **SHAPE, vocab_size=tokenizer.n_vocab)
-        checkpoint.save(model, tmp_path / "model", tokenizer, seed)
+        checkpoint.save(model, tmp_path / "model", tokenizer)
     return tmp_path / "model"
 
 
@@ -56,14 +56,14 @@ def test_a_kill_before_the_weights_are_renamed_leaves_a_model(folder: Path) -> N
     seal(folder, {WEIGHTS: [*old, "0" * 64]})
     use(folder)
     model = random_model(2, **SHAPE, vocab_size=Tokenizer(POCKET).n_vocab)
-    checkpoint.save(model, folder, Tokenizer(POCKET), 2)
+    checkpoint.save(model, folder, Tokenizer(POCKET))
     use(folder)
     assert len(sums_of(folder, WEIGHTS)) == 2
 
 
 def test_a_kill_leaves_no_litter_for_ever(folder: Path) -> None:
     (folder / ".tmpAbCdEf").write_bytes(b"what safetensors was writing")
-    checkpoint.save(checkpoint.load(folder), folder, Tokenizer(folder), 3)
+    checkpoint.save(checkpoint.load(folder), folder, Tokenizer(folder))
     assert not list(folder.glob(".*"))
 
 
@@ -151,7 +151,7 @@ def test_files_are_as_private_as_their_owner_wants(tmp_path: Path, mask: int) ->
     try:
         tokenizer = Tokenizer(POCKET)
         model = random_model(0, **SHAPE, vocab_size=tokenizer.n_vocab)
-        checkpoint.save(model, tmp_path / "model", tokenizer, 1)
+        checkpoint.save(model, tmp_path / "model", tokenizer)
     finally:
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}

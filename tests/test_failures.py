@@ -30,7 +30,7 @@ def poisoned(text: Path, folder: Path) -> FinetuneConfig:
         n_layer=1, n_head=2, n_embd=16, block_size=32, vocab_size=vocabulary.n_vocab
     )
     start = copy_vocabulary(folder / "start")
-    checkpoint.save(model, start, vocabulary, 0)
+    checkpoint.save(model, start, vocabulary)
     (start / "sha256.json").unlink()  # it is spoiled on purpose
     return tiny_config(text, folder / "run", init_from=str(start), block_size=None)
 
@@ -84,7 +84,7 @@ def test_a_model_of_no_numbers_fails_with_a_sentence(tmp_path: Path, text_file: 
     from safetensors.torch import load_file, save_file
 
     path = tmp_path / "start/model.safetensors"
-    save_file({n: t * math.nan for n, t in load_file(path).items()}, path)
+    save_file({n: t.sign() * 3e38 for n, t in load_file(path).items()}, path)
     log = Listener()
     with pytest.raises(ShakegptError, match="not finite numbers"):
         finetune(config, log)

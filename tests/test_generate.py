@@ -55,7 +55,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def test_greedy_is_what_transformers_generates(model: GPT, tmp_path: Path) -> None:
-    checkpoint.save(model, tmp_path, TOKENIZER, 0)
+    checkpoint.save(model, tmp_path, TOKENIZER)
     theirs: Any = GPT2LMHeadModel.from_pretrained(tmp_path)
     prompt = TOKENIZER.encode("ROMEO:")
     expected = theirs.generate(

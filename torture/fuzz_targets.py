@@ -126,7 +126,7 @@ def small_checkpoint() -> list[bytes]:
         with torch.no_grad():
             for p in model.parameters():
                 p.zero_()
-        checkpoint.save(model, folder / "model", tokenizer, 1)
+        checkpoint.save(model, folder / "model", tokenizer)
         return [(folder / "model" / name).read_bytes() for name in PARTS]
 
 
