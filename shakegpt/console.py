@@ -7,6 +7,7 @@ closed terminal, `| head`): training goes on, only the words stop.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -289,7 +290,7 @@ def summary(history: History, end: ev.End) -> list[str]:
     lines += _learned(history)
     if run is None:
         return lines
-    where = run.config.get("out_dir") or f"runs/{run.run_id}"
+    where = shlex.quote(run.config.get("out_dir") or f"runs/{run.run_id}")
     if any(c.kind == "best" for c in history.checkpoints):
         lines += [f"the model is in {where}/model; let it write:", f"  shakegpt sample {where}"]
     if end.status == "finished":
