@@ -188,7 +188,7 @@ class History:
             return False
         try:
             os.kill(latest.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # a log may tell any number
             return False
         except PermissionError:
             return True

@@ -8,7 +8,7 @@ differ in their last bit between Python 3.11 and 3.12, and the same log gives th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,6 +33,14 @@ class Fall:
     def improved(self) -> bool:
         """Whether any evaluation is better than the first."""
         return loss_of(self.best) < loss_of(self.start)
+
+
+def total(values: Iterable[float]) -> float:
+    """The exact sum, rounded once; infinite where it is over the largest float."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return math.inf
 
 
 def loss_of(evaluation: Eval) -> float:
@@ -70,8 +78,8 @@ def noise(losses: Sequence[float]) -> float | None:
     """
     if len(losses) < 2:
         return None
-    squares = [(after - before) ** 2 for before, after in pairwise(losses)]
-    return math.sqrt(math.fsum(squares) / len(squares) / 2)
+    squares = [(after - before) * (after - before) for before, after in pairwise(losses)]
+    return math.sqrt(total(squares) / len(squares) / 2)
 
 
 def upward_share(losses: Sequence[float]) -> float | None:
@@ -81,10 +89,10 @@ def upward_share(losses: Sequence[float]) -> float | None:
     train loss on one scale. None with fewer than 3 losses or when nothing moves.
     """
     moves = [after - before for before, after in pairwise(losses)]
-    way = math.fsum(abs(move) for move in moves)
+    way = total(abs(move) for move in moves)
     if len(moves) < 2 or not way:
         return None
-    return math.fsum(move for move in moves if move > 0) / way
+    return total(move for move in moves if move > 0) / way
 
 
 def largest_rise(losses: Sequence[float]) -> float | None:

@@ -34,7 +34,7 @@ def rate(learning_rate: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as 8 s, 1:05 or 2:10:00."""
-    whole = round(seconds)
+    whole = round(min(seconds, 1e15))  # a log may tell any number
     if whole < 60:
         return f"{whole} s"
     hours, rest = divmod(whole, 3600)

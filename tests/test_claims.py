@@ -207,6 +207,7 @@ def test_noise_and_smoothness_are_what_they_are_defined_to_be() -> None:
     assert noise([1.0, 3.0, 1.0, 3.0]) == pytest.approx(2 / 2**0.5)
     assert noise([5.0, 4.99, 4.98]) == pytest.approx(0.01 / 2**0.5)
     assert noise([1.0]) is None
+    assert noise([1.0, 1e308]) == math.inf
     assert upward_share([3.0, 2.0, 2.5, 2.0]) == pytest.approx(0.25)
     assert upward_share([3.0, 2.0, 1.0]) == 0
     assert upward_share([1.0, 2.0]) is None and upward_share([1.0, 1.0, 1.0]) is None

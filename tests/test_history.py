@@ -123,3 +123,8 @@ def test_a_clock_that_was_set_back_hides_no_crash_and_no_life(records: list[ev.E
     assert afar.state(afar.last_time - hour) == "starting", "its clock may be ahead of ours"
     live.add(ev.Warning(time=live.last_time - hour, iteration=0, message="set back"))
     assert live.state(live.last_time + 1) == "starting"
+
+
+def test_a_number_that_is_no_process_is_not_here(records: list[ev.Event]) -> None:
+    history = History().extend([*records[:1], resumed(0, pid=10**30)])
+    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from shakegpt import wording
@@ -33,3 +35,8 @@ def test_parameters(number: int, text: str) -> None:
 )
 def test_rate(rate: float, text: str) -> None:
     assert wording.rate(rate) == text
+
+
+def test_any_number_of_seconds_is_a_duration() -> None:
+    assert wording.duration(65) == "1:05"
+    assert wording.duration(math.inf).endswith(":40")

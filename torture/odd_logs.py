@@ -183,7 +183,7 @@ def readers(run: Path) -> None:
 
 SURFACES: dict[str, Callable[[Path], object]] = {
     "readers": readers,
-    "consoles": consoles,
+    "consoles": lambda run: sentence_or_done(lambda: consoles(run)),
     "screens": screens,
     "figures": lambda run: sentence_or_done(lambda: draw(run)),
 }

@@ -42,11 +42,11 @@ class Scale:
 
     def level(self, y: float) -> float:
         """A loss as the axis measures it."""
-        return math.log(y) if self.log else y
+        return math.log(max(y, 1e-304)) if self.log else y
 
     def loss(self, level: float) -> float:
         """The loss at a level of the axis."""
-        return math.exp(level) if self.log else level
+        return math.exp(max(-700.0, min(700.0, level))) if self.log else level  # as floats go
 
 
 def scale(points: Sequence[Point], iterations: int) -> Scale:

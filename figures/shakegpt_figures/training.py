@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from shakegpt.errors import ShakegptError
 from shakegpt.events import Eval
 from shakegpt.history import History
-from shakegpt.measures import Fall, fall, finite_evals, loss_of
+from shakegpt.measures import Fall, fall, finite_evals, loss_of, total
 from shakegpt.standing import planned
 from shakegpt_figures import comparison, curves, numbers, words
 from shakegpt_figures.curves import Point, Scale
@@ -117,7 +117,7 @@ def _means(history: History) -> tuple[list[Point], int]:
         few = [step for _, step in group]
         finite = [step.loss for step in few if step.loss is not None]
         middle = sum(step.iteration - 1 for step in few) / len(few)
-        points.append((middle, math.fsum(finite) / len(finite) if finite else math.nan))
+        points.append((middle, total(finite) / len(finite) if finite else math.nan))
     return points, window
 
 

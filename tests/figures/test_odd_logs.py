@@ -145,6 +145,12 @@ def test_thousands_of_steps_stay_a_small_file() -> None:
     assert complaints(training.draw([history])) == []
 
 
+@pytest.mark.parametrize("odd", [5e-324, 1e200])
+def test_losses_at_the_edge_of_numbers_are_drawn(odd: float) -> None:
+    records = logs.curve([[4.0, 3.5], [3.0, 2.5]], {0: 4.0, 1: odd, 2: 3.0})
+    svg(training.draw, "training", logs.history([logs.header(), *records, logs.end(2)]))
+
+
 def test_an_unfinished_run_says_how_far_it_is() -> None:
     records = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
     running = [r for r in records if getattr(r, "iteration", 0) <= 7]

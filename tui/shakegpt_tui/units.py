@@ -26,7 +26,7 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None:
         return NOTHING
-    whole = max(0, round(seconds))
+    whole = max(0, round(min(seconds, 1e15)))  # a log may tell any number
     minutes, secs = divmod(whole, 60)
     hours, mins = divmod(minutes, 60)
     if hours >= 48:
@@ -44,6 +44,7 @@ def ago(seconds: float | None) -> str:
     """
     if seconds is None:
         return NOTHING
+    seconds = min(seconds, 1e15)
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"

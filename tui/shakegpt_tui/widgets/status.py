@@ -126,7 +126,7 @@ def _clock(seconds: float | None) -> str:
     """A duration that digits can show: 0:42 rather than 42 s."""
     if seconds is None:
         return "-:--"
-    minutes, secs = divmod(max(0, round(seconds)), 60)
+    minutes, secs = divmod(max(0, round(min(seconds, 1e15))), 60)
     hours, mins = divmod(minutes, 60)
     return f"{hours}:{mins:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
 
