@@ -88,7 +88,7 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        return job(arguments)
+        return _said(job, arguments)
     except ShakegptError as error:
         print(f"shakegpt: {_sentence(error)}", file=sys.stderr)
         return error.exit_code
@@ -101,6 +101,17 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
     except OSError as error:
         print(f"shakegpt: {_sentence(error)}", file=sys.stderr)
         return 1
+
+
+def _said(job: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Call `job` and let its last words out: that a reader left is noticed here, not at exit."""
+    try:
+        code = job(arguments)
+    except SystemExit:  # help was asked for
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
 
 
 def _open_what_was_closed() -> None:
