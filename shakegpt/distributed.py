@@ -1,8 +1,9 @@
 """Several processes that train one model together: who does what, and how they agree.
 
 Each process holds the whole model and works on its share of the micro-steps of every iteration, so
-that the update is the one a single process makes: PyTorch's DDP averages the gradients. The first process alone writes the log, the states and the model; all
-others do the same steps in silence, and everything that is decided is decided for all.
+that the update is the one a single process makes: PyTorch's DDP averages the gradients. The first
+process alone writes the log, the states and the model; all others do the same steps in silence,
+and everything that is decided is decided for all.
 """
 
 from __future__ import annotations
