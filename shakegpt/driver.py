@@ -58,7 +58,7 @@ class Driver:
         self._paused = False
         self._obeying = False
         self._requests: deque[Request] = deque()
-        self._left = threading.Event()
+        self._safe, self._left = threading.Event(), threading.Event()
         self._ears, self._mouth = socket.socketpair()
         self._thread = threading.Thread(target=self._listen, name="driver", daemon=True)
         self._saver: threading.Thread | None = None
@@ -87,6 +87,7 @@ class Driver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._safe.set()
         self._left.set()
         self._thread.join()
         if self._signals:
@@ -213,11 +214,17 @@ class Driver:
         threading.Thread(target=self._leave_behind, args=(stopped,), daemon=True).start()
 
     def finish_saving(self) -> None:
-        """Wait until the state that a stop asked for is on disk; raises what kept it from that."""
+        """At the safe point: wait until the state is on disk; raises what kept it from that.
+
+        An update that was being made while that state was written is worth another one.
+        """
+        self._safe.set()
         if self._saver is not None:
             self._saver.join()
         if self._unsaved is not None:
             raise self._unsaved
+        if self.save is not None:
+            self.save()
 
     def _save_then_tell(self, request: Request | None) -> None:
         try:
@@ -231,6 +238,6 @@ class Driver:
     def _leave_behind(self, stopped: Stopped) -> None:
         if self._saver is not None:
             self._saver.join()
-        if self._unsaved is None and not self._left.wait(GRACE):
+        if self._unsaved is None and not self._safe.wait(GRACE):
             self.abandon(stopped)
             os._exit(stopped.exit_code)

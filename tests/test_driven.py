@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+
+import pytest
 
 from shakegpt import events
 from shakegpt.control import Request, send
 from shakegpt.driver import Stopped
 from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Sample, Step
+from shakegpt.finetune import Finetuning
 from shakegpt.history import History
 from shakegpt.session import finetune
 from tests.tiny import Listener, commanded, kinds, tiny_config
@@ -91,8 +95,6 @@ def test_a_prompt_that_cannot_be_spelled_does_not_end_the_run(
 
 
 def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
-    import threading
-
     run = tmp_path / "run"
     paused, phases = threading.Event(), []
 
@@ -113,6 +115,27 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     at = {e.verb: e.time for e in kinds(log.records, Command)}
     during = [e for e in kinds(log.records, Step) if at["pause"] < e.time < at["resume"]]
     assert not during and kinds(log.records, Step)[-1].iteration == 6
+
+
+def test_a_stop_in_the_last_moment_before_an_update_keeps_that_update(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is saved beside the computation, one iteration too early: then once more."""
+    run, saved = tmp_path / "run", threading.Event()
+    log = Listener(lambda event: saved.set() if isinstance(event, Checkpoint) else None)
+    step = Finetuning.step
+
+    def late(job: Finetuning, iteration: int) -> None:
+        if iteration == 2:
+            send(run, Request(verb="stop"))
+            assert saved.wait(10)
+        step(job, iteration)
+
+    monkeypatch.setattr(Finetuning, "step", late)
+    with pytest.raises(Stopped):
+        finetune(tiny_config(text_file, run), log)
+    assert [e.iteration for e in kinds(log.records, Checkpoint)] == [1, 2]
+    assert kinds(log.records, End)[0].iteration == 2 == kinds(log.records, Step)[-1].iteration
 
 
 def test_stop_saves_and_leaves(tmp_path: Path, text_file: Path) -> None:
