@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.coordinate import Coordinate
+from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static
 
 from shakegpt import events as ev
@@ -17,6 +19,7 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.settings import load
+from shakegpt_tui.themes import CYCLE
 from shakegpt_tui.widgets.run_list import RunList, RunTable
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui.screens import text, until
@@ -82,6 +85,10 @@ class Host(App[None]):
 
 def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(test)
+
+
+async def shows(pilot: Pilot[Any], words: str) -> None:
+    await until(pilot, lambda: words in text(pilot.app), 5)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -268,6 +275,69 @@ def test_new_runs_appear_and_the_cursor_stays_with_its_run(base: Path) -> None:
             assert app.names == ["newest", "new", "old-[red]"]
             assert listed.chosen == base / "old-[red]"
             assert app.screen.query_one(RunTable).row_count == 3
+
+    run(test())
+
+
+def test_columns_are_as_wide_as_what_they_say_at_every_size(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(50, 15)) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f3")
+            for size, losses in (((80, 24), "5.000 → 3.500"), ((50, 15), "5.00→3.50")):
+                await pilot.resize_terminal(*size)
+                await shows(pilot, losses)
+                assert "✓ finished" in text(app)
+
+    run(test())
+
+
+def test_a_long_list_stays_where_it_is_scrolled_while_runs_change(tmp_path: Path) -> None:
+    base = tmp_path / "runs"
+    for number in range(30):
+        write(base, f"run-{number:02}", 1000.0 + number, [4.0, 3.0])
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            listed, table = app.screen.query_one(RunList), app.screen.query_one(RunTable)
+            await pilot.press("f3", "end", "up")
+            await until(pilot, lambda: table.scroll_y == table.max_scroll_y > 0)
+            table.scroll_to(y=3, animate=False)  # by the wheel: the cursor is out of sight
+            with (base / "run-29" / LOG_NAME).open("ab") as log:
+                log.write(b'{"event":"eval","time":1e9,"iteration":9,"val_loss":2.5,'
+                          b'"tokens":1,"seconds":1.0,"best":true}\n')  # fmt: skip
+            listed.look()
+            await app.settled(pilot)
+            assert listed._shown[0].cells["val loss"][0] == "4.000 → 2.500"
+            assert (table.scroll_y, listed.chosen) == (3, base / "run-01")
+            await pilot.press("d", "d")
+            await app.settled(pilot)
+            assert listed.chosen == base / "run-00"
+            await pilot.press("s")  # by val loss
+            assert listed.chosen == base / "run-29"
+            await until(pilot, lambda: table.scroll_y == 0)
+
+    run(test())
+
+
+def test_a_theme_recolours_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs", "one", 1000.0, [4.0, 3.0])
+
+    async def test() -> None:
+        app = ShakegptApp(config=tmp_path / "tui.json")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+            table = app.screen.query_one(RunTable)
+            await until(pilot, lambda: table.row_count == 1)
+            for theme in CYCLE:
+                app.theme = theme
+                await pilot.pause()
+                cell = table.get_cell_at(Coordinate(0, 2))
+                assert cell.style == app.theme_variables["primary"].removeprefix("ansi_")
 
     run(test())
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
@@ -34,8 +36,18 @@ EVERY = 2.0
 class RunTable(DataTable[Text]):
     """The table, whose enter key opens a run."""
 
+    DEFAULT_CSS = """
+    RunTable {
+        height: 1fr; background: transparent; overflow-x: hidden; scrollbar-size-vertical: 1;
+        & > .datatable--header { background: $panel; color: $foreground; text-style: bold; }
+        &:ansi > .datatable--header { background: ansi_default; color: ansi_default; }
+        &:nocolor > .datatable--cursor { text-style: bold reverse; }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select_cursor", "Open", tooltip="Watch this run, or look back at it"),
+        Binding("home", "scroll_top", "First", False, tooltip="The first run"),
+        Binding("end", "scroll_bottom", "Last", False, tooltip="The last run"),
     ]
 
 
@@ -46,8 +58,6 @@ class RunList(Vertical):
     RunList {
         & > #filter { display: none; margin-bottom: 1; background: $panel; }
         &.-filter > #filter { display: block; }
-        & > DataTable { height: 1fr; background: transparent; overflow-x: hidden; }
-        & > DataTable { scrollbar-size-vertical: 1; }
         & > #none { height: auto; color: $foreground 60%; padding: 1 0; display: none; }
         &.-none > #none { display: block; }
         &.-none > DataTable, &.-none > #order { display: none; }
@@ -90,7 +100,8 @@ class RunList(Vertical):
         self.found: list[runs.RunSummary] = []
         self.order = order if order in ORDERS else ORDERS[0]
         self._shown: list[Row] = []
-        self._columns: tuple[str, ...] = ()
+        self._widths: dict[str, int] = {}
+        """Cells of each column on show."""
 
     def compose(self) -> ComposeResult:
         """Filter, table, what to say without runs, the order."""
@@ -100,7 +111,8 @@ class RunList(Vertical):
         yield Static(id="order", markup=False)
 
     def on_mount(self) -> None:
-        """Look now and every few seconds."""
+        """Look now and every few seconds; another theme has other colours for what is there."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
         self.set_interval(EVERY, self.look)
         self.look()
 
@@ -124,19 +136,32 @@ class RunList(Vertical):
         row = self.query_one(RunTable).cursor_row
         return self._shown[row].path if 0 <= row < len(self._shown) else None
 
-    def _show(self) -> None:
+    def _show(self, *, top: bool = False) -> None:
+        """Show what there is now; the cursor stays with its run, or goes to the `top`."""
         words = self.query_one("#filter", Input).value
         now = clock.time()
         rows = [row_of(run, now) for run in arrange(self.found, self.order, words)]
-        columns = columns_for(self.query_one(RunTable).size.width or self.size.width)
-        if rows == self._shown and columns == self._columns:
-            return
-        chosen = self.chosen
-        self._shown, self._columns = rows, columns
-        self._fill(chosen)
-        self.query_one("#none", Static).update(NO_SUCH if self.found else NONE_YET)
-        self.set_class(not rows, "-none")
+        table = self.query_one(RunTable)
+        columns = columns_for(table.size.width or self.size.width)
+        if (rows, columns) != (self._shown, tuple(self._widths)):
+            self._take(rows, columns)
+            self.query_one("#none", Static).update(NO_SUCH if self.found else NONE_YET)
+            self.set_class(not rows, "-none")
+        if top:
+            table.move_cursor(row=0)
         self._say()
+
+    def _take(self, rows: list[Row], columns: tuple[str, ...]) -> None:
+        """Put `rows` into the table: the cells that differ, or all when it has other rows."""
+        before, row, chosen = self._shown, self.query_one(RunTable).cursor_row, self.chosen
+        widths = {column: _width(column, rows) for column in columns}
+        same = [run.path for run in rows] == [run.path for run in before]
+        self._shown = rows
+        if same and widths == self._widths:
+            self._change(before)
+            return
+        self._widths, paths = widths, [run.path for run in rows]
+        self._refill(paths.index(chosen) if chosen in paths else min(row, len(rows) - 1))
 
     @on(DataTable.RowHighlighted)
     def _say(self) -> None:
@@ -148,17 +173,35 @@ class RunList(Vertical):
         text = f"{run.name} on {run.dataset or '–'}\n{run.problem}" if run is not None else ""
         self.query_one("#order", Static).update(f"{count}, by {self.order}  ·  {printable(text)}")
 
-    def _fill(self, chosen: Path | None) -> None:
+    def _change(self, before: list[Row]) -> None:
+        """Change the cells that say something else than `before`."""
         table = self.query_one(RunTable)
+        for number, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+            for place, column in enumerate(self._widths):
+                if old.cells[column] != new.cells[column]:
+                    table.update_cell_at(Coordinate(number, place), self._text(new, column))
+
+    def _refill(self, row: int | None = None) -> None:
+        """Make the table anew, the cursor on `row` or where it is, scrolled as it is.
+
+        The widths are told: a table that measures its cells paints them once before it has.
+        """
+        table = self.query_one(RunTable)
+        before, scrolled = table.cursor_row, table.scroll_y
+        row = before if row is None else row
         table.clear(columns=True)
-        for column in self._columns:
-            table.add_column(HEADINGS.get(column, column))
-        for row in self._shown:
-            cells = [row.cells[column] for column in self._columns]
-            table.add_row(*(Text(text, self._style(role)) for text, role in cells))
-        paths = [row.path for row in self._shown]
-        if chosen in paths:
-            table.move_cursor(row=paths.index(chosen), animate=False)
+        for column, width in self._widths.items():
+            table.add_column(HEADINGS.get(column, column), width=width)
+        for run in self._shown:
+            table.add_row(*(self._text(run, column) for column in self._widths))
+        table.move_cursor(row=max(row, 0))
+        self.call_after_refresh(table.scroll_to, y=scrolled, animate=False)
+        if row != before:
+            self.call_after_refresh(table.move_cursor, row=max(row, 0))  # into view
+
+    def _text(self, run: Row, column: str) -> Text:
+        text, role = run.cells[column]
+        return Text(text, self._style(role))
 
     def _style(self, role: str) -> str:
         """A theme colour as Rich, which the table takes, knows it."""
@@ -168,7 +211,7 @@ class RunList(Vertical):
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:
         event.stop()
-        self._show()
+        self._show(top=True)
 
     @on(Input.Submitted, "#filter")
     def _to_list(self, event: Input.Submitted) -> None:
@@ -186,11 +229,10 @@ class RunList(Vertical):
             self.post_message(self.Open(self.chosen))
 
     def action_sort(self) -> None:
-        """Sort by the next thing."""
+        """Sort by the next thing, and go to what comes first by it."""
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
         self.post_message(self.Sorted(self.order))
-        self._show()
-        self._say()
+        self._show(top=True)
 
     def action_filter(self) -> None:
         """Type words to see only the runs that have them."""
@@ -230,3 +272,9 @@ class RunList(Vertical):
             message = str(error)
             self.app.call_later(self.app.notify, message, severity="error", markup=False)
         self.post_message(self.Found(self.index.refresh()))
+
+
+def _width(column: str, rows: list[Row]) -> int:
+    """Cells that the heading and every text of a column fit in."""
+    texts = [HEADINGS.get(column, column), *(run.cells[column][0] for run in rows)]
+    return max(map(cell_len, texts))
