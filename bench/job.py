@@ -100,7 +100,7 @@ def prepare(folder: Path, nanogpt: Path) -> Path:
     for split, tokens in (("train", data.train), ("val", data.val)):
         tokens.astype("uint16").tofile(folder / f"{split}.bin")
     model = our_model()
-    checkpoint.save(model, folder / "start", tokenizer, 0)
+    checkpoint.save(model, folder / "start", tokenizer)
     theirs = nanogpt_model(load_nanogpt(nanogpt))
     copy_weights(model, theirs.state_dict())
     optimizer = theirs.configure_optimizers(0.1, 3e-5, (0.9, 0.95), "cpu")  # type: ignore[operator]

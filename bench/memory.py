@@ -46,15 +46,22 @@ def main() -> None:
     parser.add_argument("--accumulation", type=int, default=2)
     parser.add_argument("--unsaved", action="store_true", help="no states: XL's take 19 GB each")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.write is not None:
+        shape, folder = asked.write
+        _write_checkpoint(SHAPES[shape], Path(folder))
+        return
     if asked.case is not None:
-        print(json.dumps(_measure(*asked.case, asked.unsaved)))
+        how, run = asked.case
+        print(json.dumps(_measure(how, run, asked.unsaved)))
         return
     print("shape   block  row     estimate  measured   estimate/measured")
     for shape in asked.shapes:
         with tempfile.TemporaryDirectory() as folder:
             start = Path(folder) / "start"
-            _write_checkpoint(SHAPES[shape], start)
+            # in a process of its own, whose memory goes with it
+            subprocess.run([sys.executable, __file__, "--write", shape, start], check=True)
             for block, row in itertools.product(asked.blocks, asked.rows):
                 how = {
                     "init_from": str(start),
@@ -87,18 +94,16 @@ def _print_case(
 
 
 def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
-    """A checkpoint with random weights; in a process of its own, whose memory goes with it."""
-    code = (
-        "import sys, torch; from pathlib import Path; from shakegpt import checkpoint;"
-        "from shakegpt.model import GPT; from shakegpt.shape import GPTConfig;"
-        "from shakegpt.tokenizer import Tokenizer;"
-        "model = GPT(GPTConfig(**eval(sys.argv[1])));"
-        "model.initialize(torch.Generator().manual_seed(1));"
-        "checkpoint.save(model, Path(sys.argv[2]), Tokenizer(Path(sys.argv[3])), 1)"
-    )
-    sizes = {n: getattr(shape, n) for n in ("n_layer", "n_head", "n_embd", "block_size")}
-    sizes["vocab_size"] = shape.vocab_size
-    subprocess.run([sys.executable, "-c", code, repr(sizes), folder, POCKET], check=True)
+    """A checkpoint with random weights, and the pocket's vocabulary."""
+    import torch
+
+    from shakegpt import checkpoint
+    from shakegpt.model import GPT
+    from shakegpt.tokenizer import Tokenizer
+
+    model = GPT(shape)
+    model.initialize(torch.Generator().manual_seed(1))
+    checkpoint.save(model, folder, Tokenizer(POCKET))
 
 
 def _measure(how: str, run: str, unsaved: bool) -> dict[str, int]:
@@ -126,7 +131,8 @@ def _save_nothing() -> None:
     """Train with neither states nor a best model; writing them takes no memory of its own."""
     from shakegpt import finetune
 
-    finetune.Finetuning.save_state = finetune.Finetuning.save_model = lambda self: None
+    for name in ("save_state", "save_model"):
+        setattr(finetune.Finetuning, name, lambda self: None)
     plan.require_room = lambda *given, **named: None
 
 

@@ -7,7 +7,7 @@ against those of transformers before anything is timed.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,11 @@ class Numbers(Tokenizer):
 def bench_sampling(asked: argparse.Namespace) -> list[Row]:
     """124M with random weights, then the pocket; 200 tokens from a prompt of 8."""
     rows = []
-    for name, make in {"124M": our_model, "the pocket": lambda: checkpoint.load(POCKET)}.items():
+    models: dict[str, Callable[[], GPT]] = {
+        "124M": our_model,
+        "the pocket": lambda: checkpoint.load(POCKET),
+    }
+    for name, make in models.items():
         model = make().eval()
         jobs: dict[str, Job] = {OURS: our_sampling(model)}
         if asked.nanogpt is not None:
