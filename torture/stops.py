@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shakegpt import state
 from shakegpt.history import load
 from torture.kills import attach, opens, resumes, told_once
 from torture.lab import Lab, fingerprint, same
@@ -45,12 +46,20 @@ def stops(lab: Lab, tally: Tally, rounds: int, seed: int = 0) -> None:
             with tally.case(f"{names} after {delay:.2f} s, seed {seed}, number {number}"):
                 ended = _struck(lab, run, sent, delay, slow=number % 2 == 0)
                 assert ended in codes or load(run)[0].run is None, ended
+                _keeps_the_last_iteration(run)
                 if load(run)[0].run is None or load(run)[0].end is None or ended:
                     opens(run)
                     resumes(lab, run)
                 same(_ranked(fingerprint(run)), _ranked(lab.unhurt))
                 told_once(run)
             shutil.rmtree(run, ignore_errors=True)
+
+
+def _keeps_the_last_iteration(run: Path) -> None:
+    """A run that says it was stopped has the state of the iteration it says it came to."""
+    end, whole = load(run)[0].end, state.newest_whole(run / "state")[0]
+    if end is not None and end.status == "stopped":
+        assert (0 if whole is None else int(whole.name)) == end.iteration, (whole, end)
 
 
 def _ranked(found: dict[str, Any]) -> dict[str, Any]:
