@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shakegpt import cli, plan
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runs import RunSummary
 from shakegpt_tui import form, machine, models
 from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.missing import missing
+from shakegpt_tui.widgets.model_list import model_line, takes
 
 DEFAULT = FinetuneConfig()
 
@@ -65,7 +67,11 @@ def test_names_with_blanks_and_quotes_come_back(names: list[str]) -> None:
         ("decay_lr", "maybe", "give yes, no"),
         ("dataset", '"half', "no closing quotation"),
         ("dataset", "-", "keyboard"),
-        ("dataset", " ", "names no text"),
+        ("dataset", " ", "names no text: give plays, tinyshakespeare or text files"),
+        ("lora_targets", "attn.c_attn x", "x: give some of attn.c_attn"),
+        ("lora_targets", "", "nothing: give some of attn.c_attn"),
+        ("max_iters", "x" * 300, "xxx… is not a whole number"),
+        ("device", "x" * 300, "xxx…: give auto"),
         ("init_from", " ", "no model named"),
     ],
 )
@@ -100,11 +106,32 @@ def test_flags_are_what_differs_and_no_value_is_taken_for_a_flag() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_command_line_reads_the_flags_back(name: str) -> None:
-    tyro = pytest.importorskip("tyro")
-    config = replace(PRESETS[name][1], prompt="- dash", compile="on", top_k=None)
-    assert tyro.cli(FinetuneConfig, args=form.flags(config)) == config
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("model", ["pocket", "gpt2-medium", "someone/their-gpt2", "scratch"])
+def test_the_command_line_makes_of_the_flags_what_the_form_says(
+    preset: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it begins with for a model, the run is the one on the form."""
+    made: list[FinetuneConfig] = []
+
+    def train(config: FinetuneConfig) -> int:
+        made.append(config)
+        return 0
+
+    monkeypatch.setattr(cli, "_train", train)
+    typed = replace(DEFAULT, prompt="- dash", compile="on", top_k=None)
+    for config in (replace(PRESETS[preset][1], init_from=model), replace(typed, init_from=model)):
+        assert cli.main(["finetune", *form.flags(config, preset), "--no-tui"]) == 0
+        assert made[-1] == config
+
+
+def test_a_model_brings_its_settings_and_what_was_typed_stays() -> None:
+    assert models.preset_for("gpt2-medium", "pocket") == "gpt2"
+    assert models.preset_for("gpt2-medium", "talk") == "talk"
+    assert models.preset_for("pocket", "talk") == "pocket"
+    assert models.preset_for("someone/their-gpt2", "pocket") == "pocket"
+    told = form.follow(filled(DEFAULT) | {"max_iters": "40"}, "pocket", "gpt2")
+    assert told == filled(replace(PRESETS["gpt2"][1], max_iters=40))
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -118,6 +145,15 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert missing(DEFAULT) == {}
     assert missing(replace(DEFAULT, init_from="someone/their-gpt2", dataset=(str(run),))) == {}
     assert missing(replace(DEFAULT, init_from="scratch", tokenizer="own")).keys() == {"tokenizer"}
+    assert missing(replace(DEFAULT, init_from="\x1b[31mred/b")).keys() == {"init_from"}
+
+
+def test_what_a_model_cannot_be_is_named() -> None:
+    wide = missing(replace(DEFAULT, init_from="gpt2", block_size=2048))
+    assert wide == {"block_size": "2048 is over the 1024 that gpt2 was made for"}
+    uneven = missing(replace(DEFAULT, init_from="scratch", n_embd=100, n_head=6))
+    assert uneven == {"n_embd": "100 is no multiple of n_head, 6: heads are equal"}
+    assert missing(PRESETS["char"][1]) == {}
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:
@@ -132,12 +168,48 @@ def test_the_known_shapes_give_the_known_sizes() -> None:
         assert 4 * (told[model.name] + masks) == pytest.approx(model.disk, rel=1e-3)
 
 
-def test_memory_grows_with_batch_and_model() -> None:
-    gpt2 = models.of("gpt2", models.known())
+def test_what_a_run_takes_follows_its_settings() -> None:
+    here, gpt2 = machine.Machine(64 << 30), models.of("gpt2", models.known())
     assert gpt2 is not None
-    small = models.memory(gpt2, replace(DEFAULT, batch_size=1))
-    assert small.total < models.memory(gpt2, replace(DEFAULT, batch_size=8)).total
-    assert models.memory(models.scratch(DEFAULT), DEFAULT).total > 0
+
+    def need(**settings: object) -> int:
+        return here.need(gpt2, replace(DEFAULT, **settings)).bytes  # type: ignore[arg-type]
+
+    assert need(batch_size=1) < need(batch_size=8) < need(batch_size=8, block_size=None)
+    assert need(lora_rank=8) < need() and need(memory="low") < need()
+    assert here.need(models.scratch(DEFAULT), DEFAULT).bytes > 0
+
+
+def test_memory_auto_is_judged_by_the_row_that_the_trainer_will_choose() -> None:
+    large = models.of("gpt2-large", models.known())
+    assert large is not None
+    talk = PRESETS["talk"][1]
+    roomy, tight, small = (machine.Machine(gib << 30) for gib in (64, 10, 2))
+    normal, low = roomy.need(large, talk), tight.need(large, talk)
+    assert not normal.lowered and normal.bytes > 10 << 30
+    assert low.lowered and low.bytes < 10 << 30
+    forced = tight.need(large, replace(talk, memory="normal"))
+    assert forced == normal
+    for where, config, said in (
+        (roomy, talk, "are free."),
+        (tight, talk, "(low: a third slower)"),
+        (tight, replace(talk, memory="normal"), "set memory to auto"),
+        (small, talk, "lower batch size, block size or the model"),
+        (roomy, replace(talk, device="cuda"), "no GPU was found"),
+    ):
+        assert said in takes(large, config, where).plain
+    assert model_line(large, talk, tight).plain.endswith("fits, low")
+    assert model_line(large, talk, small).plain.endswith("too big")
+
+
+def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("3000000")
+    (tmp_path / "memory.current").write_text("1000000")
+    monkeypatch.setattr(plan, "CGROUP", tmp_path)
+    assert machine.machine().memory == 2_000_000
+
+
+def test_models_that_are_known() -> None:
     assert models.pocket().here and models.pocket().disk > 1_000_000
     assert models.of("someone/their-gpt2", models.known()) is None
     assert models.of(str(Path(form.__file__).parent), models.known()) is None
@@ -154,9 +226,10 @@ def test_a_gpu_is_judged_by_its_own_memory(tmp_path: Path, monkeypatch: pytest.M
     assert (here.gpu, here.gpu_name) == (2 << 30, "NVIDIA, the 4090")
     assert "--id=3" in (tmp_path / "asked").read_text()
     gpt2, on_cpu = models.known()[1], replace(DEFAULT, device="cpu")
-    need = models.memory(gpt2, DEFAULT)
+    asked = replace(DEFAULT, memory="normal")
+    need = plan.estimate(gpt2, asked)
     assert (here.free(DEFAULT), here.free(on_cpu)) == (2 << 30, here.memory)
-    assert here.need(need, DEFAULT) == need.total - need.process < here.need(need, on_cpu)
+    assert here.need(gpt2, asked).bytes == need.total - need.process
     driver.write_text("#!/bin/sh\necho no devices were found; exit 6\n")
     assert machine.with_gpu().gpu is None
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -193,6 +193,29 @@ def test_presets_and_models_fill_the_form(base: Path) -> None:
             assert app.field("init_from").value == "pocket"
             await pilot.pause()
             assert "of memory" in str(app.screen.query_one("#need", Static).content)
+            await pilot.press("home", "down", "enter", "f5")
+            await pilot.pause()
+            assert app.result == ("start", ["gpt2"])
+
+
+def test_a_model_brings_what_suits_it_but_what_was_typed(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            app.field("max_iters").value = "40"
+            app.field("init_from").value = "gpt2-medium"
+            await pilot.pause()
+            assert app.screen.query_one("#preset", Select).value == "gpt2"
+            assert (app.field("batch_size").value, app.field("max_iters").value) == ("1", "40")
+            command = "shakegpt finetune gpt2 --init-from gpt2-medium --max-iters 40"
+            await shows(pilot, f"$ {command}")
+            app.field("prompt").focus()
+            await pilot.resize_terminal(50, 15)
+            await shows(pilot, "ROMEO:")
+            await pilot.press("f5")
+            await pilot.pause()
+            assert app.result == ("start", command.split()[2:])
 
     run(test())
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from shakegpt.config import FinetuneConfig, help_lines
+from shakegpt.config import PRESETS, FinetuneConfig, help_lines
 from shakegpt.errors import ShakegptError
+from shakegpt_tui.printable import one_line
 
 ESSENTIAL = (
     "init_from",
@@ -28,7 +29,7 @@ ESSENTIAL = (
     "prompt",
 )
 """The settings that matter; the rest is a key away."""
-_DEFAULT = FinetuneConfig()
+FIRST = next(iter(PRESETS))
 _NOTHING = ("", "none")
 _ESCAPES = {"n": "\n", "\\": "\\"}
 
@@ -71,6 +72,8 @@ def _field(name: str, hint: Any, text: str) -> Field:
         hint = next(part for part in get_args(hint) if part is not type(None))
     if get_origin(hint) is Literal:
         return Field(name, str, optional, get_args(hint), text)
+    if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
+        return Field(name, tuple, optional, get_args(get_args(hint)[0]), text)
     choices = ("yes", "no") if hint is bool else ()
     return Field(name, get_origin(hint) or hint, optional, choices, text)
 
@@ -93,12 +96,12 @@ def parse(name: str, text: str) -> Any:
     field, plain = form_fields()[name], text.strip()
     if field.optional and plain.lower() in _NOTHING:
         return None
+    if field.kind is tuple:
+        return _names(plain, field.choices)
     if field.choices and plain not in field.choices:
-        raise ShakegptError(f"{plain or 'nothing'}: give {', '.join(field.choices)}")
+        raise ShakegptError(f"{_shown(plain)}: give {', '.join(field.choices)}")
     if field.kind is bool:
         return plain == "yes"
-    if field.kind is tuple:
-        return _names(plain)
     if field.kind is str:
         raw = text if name == "prompt" else plain  # blanks at a prompt's end matter
         return re.sub(r"\\([\\n])", lambda escape: _ESCAPES[escape[1]], raw)
@@ -106,17 +109,27 @@ def parse(name: str, text: str) -> Any:
         return field.kind(plain.replace("_", ""))
     except ValueError:
         kind = "a whole number" if field.kind is int else "a number"
-        raise ShakegptError(f"{plain or 'nothing'} is not {kind}") from None
+        raise ShakegptError(f"{_shown(plain)} is not {kind}") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _names(text: str, choices: tuple[str, ...]) -> tuple[str, ...]:
     try:
         names = tuple(shlex.split(text))
     except ValueError as error:
-        raise ShakegptError(f"{text}: {str(error).lower()}") from None
+        raise ShakegptError(f"{_shown(text)}: {str(error).lower()}") from None
+    wrong = [name for name in names if choices and name not in choices]
+    if wrong or (choices and not names):
+        raise ShakegptError(f"{_shown(*wrong[:1])}: give some of {', '.join(choices)}")
     if "-" in names:
         raise ShakegptError("-: standard input is the keyboard here, so give a file")
+    if not names:
+        raise ShakegptError("names no text: give plays, tinyshakespeare or text files")
     return names
+
+
+def _shown(text: str = "") -> str:
+    """What was typed, as an error quotes it."""
+    return one_line(text, 40) or "nothing"
 
 
 def check(texts: Mapping[str, str]) -> tuple[FinetuneConfig | None, dict[str, str]]:
@@ -133,12 +146,30 @@ def check(texts: Mapping[str, str]) -> tuple[FinetuneConfig | None, dict[str, st
     return (None, errors) if errors else (FinetuneConfig(**values), {})
 
 
-def flags(config: FinetuneConfig) -> list[str]:
-    """`config` as arguments of `shakegpt finetune`: what differs from the defaults."""
-    arguments: list[str] = []
+def follow(texts: Mapping[str, str], before: str, after: str) -> dict[str, str]:
+    """`texts` with the settings of the preset `after` wherever they were those of `before`.
+
+    So what a person has typed stays.
+    """
+    old, new = (PRESETS[preset][1] for preset in (before, after))
+    return {
+        name: typed(getattr(new, name)) if text == typed(getattr(old, name)) else text
+        for name, text in texts.items()
+    }
+
+
+def flags(config: FinetuneConfig, preset: str = FIRST) -> list[str]:
+    """`config` as arguments of `shakegpt finetune`: the preset, and what differs from it.
+
+    The first preset goes without saying, unless `config` names another model than it: the command
+    line would begin with what suits that one.
+    """
+    base = PRESETS[preset][1]
+    silent = preset == FIRST and config.init_from == base.init_from
+    arguments = [] if silent else [preset]
     for field in fields(config):
         value = getattr(config, field.name)
-        if field.default is MISSING or value != field.default:
+        if value != getattr(base, field.name):
             arguments += _flag(field.name.replace("_", "-"), value)
     return arguments
 

@@ -10,13 +10,20 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-import psutil
-
+from shakegpt import plan
 from shakegpt.config import FinetuneConfig
-from shakegpt.events import Memory
 
 PATIENCE = 10.0
 """Seconds that the driver may take to answer; on a machine that sleeps it wakes the GPU first."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run takes in the place where its tensors will be."""
+
+    bytes: int
+    lowered: bool
+    """Whether `--memory auto` will be low, because normal does not fit."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +43,20 @@ class Machine:
         """Bytes free in that place; 0 for a GPU that is wanted and not there."""
         return self.memory if self.place(config) == "memory" else self.gpu or 0
 
-    def need(self, estimate: Memory, config: FinetuneConfig) -> int:
-        """Bytes of `estimate` that are needed in that place: the process itself stays outside."""
+    def need(self, shape: plan.Shape, config: FinetuneConfig) -> Need:
+        """What finetuning a model of this shape takes; on a GPU the process itself stays outside.
+
+        Of the memory ladder, the row that the trainer will choose with what is free now.
+        """
+        row = plan.choose(shape, config, self.free(config))
+        estimate = plan.estimate(shape, config, row)
         outside = 0 if self.place(config) == "memory" else estimate.process
-        return estimate.total - outside
+        return Need(estimate.total - outside, row == "low" and config.memory == "auto")
 
 
 def machine() -> Machine:
-    """The memory; takes no time."""
-    return Machine(int(psutil.virtual_memory().available))
+    """The memory, within the limit of a container; takes no time."""
+    return Machine(plan.available_memory())
 
 
 def with_gpu() -> Machine:

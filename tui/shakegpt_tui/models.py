@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 import shakegpt
-from shakegpt import events, plan
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import PRESETS, FinetuneConfig
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ GPT2S = (
     Known("gpt2-xl", 48, 25, 1600, 50257, 1024, 6_431_829_964),
     Known("distilgpt2", 6, 12, 768, 50257, 1024, 352_824_413),
 )
+HUB = tuple(model.name for model in GPT2S)
 CHAR_VOCABULARY = 128
 """An upper bound for the characters of an English text, in whose stead it estimates."""
 
@@ -96,6 +96,15 @@ def scratch(config: FinetuneConfig) -> Known:
     return Known("scratch", config.n_layer, config.n_head, config.n_embd, vocabulary, block, 0)
 
 
-def memory(model: Known, config: FinetuneConfig) -> events.Memory:
-    """Bytes that finetuning `model` takes at its peak, by estimate, part by part."""
-    return plan.estimate(model, config)
+def preset_for(name: str, preset: str) -> str:
+    """The preset whose settings suit the model `name`: as the command line, which begins with it.
+
+    `preset` itself, when that is for a model of the same kind or nothing is known of this one.
+    """
+    kind, now = _kind(name), _kind(PRESETS[preset][1].init_from)
+    return preset if kind in (now, "") else kind
+
+
+def _kind(name: str) -> str:
+    """By the name of the preset for such models; "" for others."""
+    return name if name == "pocket" else "gpt2" if name in HUB else ""

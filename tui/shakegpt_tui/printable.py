@@ -7,6 +7,8 @@ Markup is no concern here: texts are shown as `textual.content.Content`, which p
 
 from __future__ import annotations
 
+import textwrap
+
 _LONGEST = 1_000_000
 """Characters of one text that are shown at all; longer ones are damage or an attack."""
 
@@ -41,3 +43,23 @@ def one_line(text: str, width: int | None = None) -> str:
     """
     line = printable(text).replace("\n", "↵")
     return line if width is None or len(line) <= width else line[: max(width - 1, 0)] + "…"
+
+
+def fitting(text: str, width: int, height: int) -> str:
+    r"""As many whole sentences of `text` as `width` x `height` characters hold.
+
+    Of a first one that is longer, as much as they hold.
+
+    >>> fitting("Seven letters. And some more.", 20, 1)
+    'Seven letters.'
+    >>> fitting("Seven letters", 6, 1)
+    'Seven…'
+    """
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, max(width, 1))]
+    if len(lines) <= height:
+        return text
+    shown = " ".join(lines[:height])
+    sentences, stop, _ = shown.rpartition(". ")
+    if shown.endswith("."):
+        return shown
+    return sentences + "." if stop else shown[: max(width, 1) * height - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import ClassVar
 
 from textual import on, work
@@ -10,17 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import DescendantFocus
 from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Select, Static
-from textual.widgets.option_list import Option
 
 from shakegpt.config import PRESETS, FinetuneConfig
-from shakegpt_tui import form, models, units
+from shakegpt_tui import form, models
 from shakegpt_tui import machine as machines
 from shakegpt_tui.missing import missing
-from shakegpt_tui.printable import one_line
+from shakegpt_tui.printable import fitting, one_line
+from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
 
 
 class FormRow(Vertical):
@@ -58,24 +58,6 @@ class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
     """The settings. Its own keys for up and down would scroll the setting with the focus away."""
 
 
-class ModelList(OptionList):
-    """The models; up and down leave it at its ends, as they leave any other setting."""
-
-    def action_cursor_up(self) -> None:
-        """The model above or, from the first, the setting above."""
-        if self.highlighted:
-            super().action_cursor_up()
-        else:
-            self.screen.focus_previous()
-
-    def action_cursor_down(self) -> None:
-        """The model below or, from the last, the setting below."""
-        if self.highlighted == self.option_count - 1:
-            self.screen.focus_next()
-        else:
-            super().action_cursor_down()
-
-
 class StartForm(Vertical):
     """What to train, on what, how; `Start` when it makes sense."""
 
@@ -87,25 +69,21 @@ class StartForm(Vertical):
         #start { margin-left: 1; width: 14; }
         #start:focus { background: $primary; text-style: bold underline; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
-        #models > .option-list--option-highlighted { background: transparent; }
-        #models:focus > .option-list--option-highlighted { background: $primary 25%; }
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
-        #models {
-            height: auto; max-height: 6; border: none; padding: 0; margin: 0 0 1 0;
-            background: transparent; scrollbar-size-vertical: 1; text-wrap: nowrap;
-        }
         FormRow { height: auto; }
         FormRow.further { display: none; }
         &.-all FormRow.further { display: block; }
         FormRow > Horizontal { height: 1; }
         FormRow Label { width: 16; color: $foreground 75%; }
         FormRow Input { width: 1fr; background: $panel; }
+        FormRow Input:ansi { text-style: underline; }
         FormRow Input:focus { background: $primary 25%; }
+        FormRow Input:ansi:focus { text-style: reverse; }
         FormRow .error { display: none; color: $error; padding-left: 16; height: auto; }
         FormRow.wrong .error { display: block; }
         FormRow.wrong Label { color: $error; }
-        & > #need { height: auto; max-height: 2; }
-        & > #help { height: 3; color: $foreground 60%; }
+        & > #need { height: auto; max-height: 3; }
+        & > #help { height: 4; color: $foreground 60%; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -145,6 +123,7 @@ class StartForm(Vertical):
         self.config: FinetuneConfig | None = FinetuneConfig()
         self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
         """What is typed, by field, whether the field is on screen or not."""
+        self.preset = form.FIRST
         self._judging = False
         self.machine = machines.machine()
 
@@ -158,15 +137,14 @@ class StartForm(Vertical):
             for name in form.ESSENTIAL:
                 yield self._row(name)
                 if name == "init_from":
-                    yield Static(_HEADS, id="heads", markup=False)
-                    yield ModelList(*self._options(), id="models", markup=False, compact=True)
+                    yield Static(HEADS, id="heads", markup=False)
+                    yield ModelList(id="models", markup=False, compact=True)
         yield Static(id="need", markup=False)
         yield Static(id="help", markup=False)
 
     def on_mount(self) -> None:
         """Say what the defaults take, and look which models are here."""
         self._judge()
-        self.query_one("#help", Static).update(PRESETS[next(iter(PRESETS))][0])
         self._measure()
         self.set_timer(0.2, self._look)  # after the first picture: it imports the hub's client
 
@@ -196,6 +174,8 @@ class StartForm(Vertical):
         """Judge the form, once for all changes that come together."""
         event.stop()
         self.texts[event.input.name or ""] = event.value
+        if event.input.name == "init_from":
+            self._suit(event.value)
         if not self._judging:
             self._judging = True
             self.call_after_refresh(self._judge)
@@ -214,15 +194,11 @@ class StartForm(Vertical):
         if self.config is not None:
             self._list_models()
         self.query_one("#need", Static).update(self._need())
-
-    def _options(self) -> list[Option]:
-        config = self.config or FinetuneConfig()
-        return [Option(_model_line(m, config, self.machine), id=m.name) for m in self.models]
+        self._explain()
 
     def _list_models(self) -> None:
-        chooser = self.query_one("#models", OptionList)
-        for option in self._options():
-            chooser.replace_option_prompt(str(option.id), option.prompt)
+        config = self.config or FinetuneConfig()
+        self.query_one("#models", ModelList).say(self.models, config, self.machine)
 
     def _need(self) -> Content:
         """What the run takes, and whether this machine has it."""
@@ -233,14 +209,7 @@ class StartForm(Vertical):
         model = scratch or models.of(name, self.models)
         if model is None:
             return Content(f"{one_line(name, 40)}: its size is known when it is here.")
-        place, free = self.machine.place(self.config), self.machine.free(self.config)
-        need = self.machine.need(models.memory(model, self.config), self.config)
-        where = one_line(f" on {self.machine.gpu_name}", 40) if place != "memory" else ""
-        takes = f"Takes about {units.size(need)} of {place}; {units.size(free)} are free{where}"
-        if need <= free:
-            return Content.styled(f"{takes}.", "$success")
-        way = ": lower batch size (and raise accumulation), block size or the model."
-        return Content.styled(takes + way, "$warning")
+        return takes(model, self.config, self.machine)
 
     @on(OptionList.OptionSelected, "#models")
     def _take_model(self, event: OptionList.OptionSelected) -> None:
@@ -250,17 +219,55 @@ class StartForm(Vertical):
     @on(Select.Changed, "#preset")
     def _take_preset(self, event: Select.Changed) -> None:
         event.stop()
-        text, config = PRESETS[str(event.value)]
-        self.texts = {name: form.typed(getattr(config, name)) for name in self.texts}
-        for row in self.query(FormRow):
-            row.query_one(Input).value = self.texts[row.field.name]
-        self.query_one("#help", Static).update(text)
+        if str(event.value) == self.preset:  # it was a model that brought it
+            return
+        self.preset = str(event.value)
+        config = PRESETS[self.preset][1]
+        self._fill({name: form.typed(getattr(config, name)) for name in self.texts})
 
-    def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Explain the setting that has the focus."""
-        field = form.form_fields().get(event.widget.name or "")
-        if field is not None:
-            self.query_one("#help", Static).update(field.help)
+    def _suit(self, model: str) -> None:
+        """Give what was not typed the values that suit `model`, as the command line does."""
+        before, after = self.preset, models.preset_for(model, self.preset)
+        if before != after:
+            self.preset = after
+            typed = {row.field.name: row.query_one(Input).value for row in self.query(FormRow)}
+            self._fill(form.follow(self.texts | typed, before, after))
+            self.query_one("#preset", Select).value = after
+
+    def _fill(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+        for row in self.query(FormRow):
+            row.query_one(Input).value = texts[row.field.name]
+        self._explain()
+
+    def on_descendant_focus(self) -> None:
+        """Explain what has the focus."""
+        self._explain()
+
+    def on_resize(self) -> None:
+        """Explain it at another length, and keep it in sight."""
+        self._explain()
+        focused = self.screen.focused
+        if focused is not None and self in focused.ancestors:
+            self.call_after_refresh(focused.scroll_visible, animate=False)
+
+    def _explain(self) -> None:
+        """Tell of a setting what it is, else what the form will start."""
+        line = self.query_one("#help", Static)
+        focused = self.screen.focused
+        field = form.form_fields().get((focused and focused.name) or "")
+        text = field.help if field is not None else f"{self._command()}\n{PRESETS[self.preset][0]}"
+        line.update(fitting(text, line.size.width, line.size.height))
+
+    def _command(self) -> str:
+        """What to type in a shell for the same run."""
+        if self.config is None:
+            return ""
+        return one_line("$ " + shlex.join(["shakegpt", "finetune", *self.arguments(self.config)]))
+
+    def arguments(self, config: FinetuneConfig) -> list[str]:
+        """Of `shakegpt finetune`, for `config`."""
+        return form.flags(config, self.preset)
 
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:
@@ -276,7 +283,7 @@ class StartForm(Vertical):
         """Ask for the run, or go to what is wrong."""
         self._judge()
         if self.config is not None:
-            self.post_message(self.Start(form.flags(self.config)))
+            self.post_message(self.Start(self.arguments(self.config)))
             return
         wrong = self.query("FormRow.wrong")
         if wrong:
@@ -297,21 +304,3 @@ class StartForm(Vertical):
             rest = [name for name in form.form_fields() if name not in form.ESSENTIAL]
             self.query_one("#settings").mount_all([self._row(name) for name in rest])
         self.toggle_class("-all")
-
-
-_HERE = {None: "…", True: "here", False: "fetch"}
-_HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
-
-
-def _model_line(model: models.Known, config: FinetuneConfig, here: machines.Machine) -> Content:
-    """`gpt2  523 MiB  fetch  11.3 GiB  fits`; the model that `config` names stands out."""
-    name = "bold $primary" if model.name == config.init_from else ""
-    need = here.need(models.memory(model, config), config)
-    verdict = ("fits", "$success") if need <= here.free(config) else ("too big", "$warning")
-    return Content.assemble(
-        (f"{model.name:<12}", name),
-        f"{units.size(model.disk):>9}  ",
-        (f"{_HERE[model.here]:<6}", "" if model.here else "dim"),
-        f"{units.size(need):>9}  ",
-        verdict,
-    )
