@@ -11,16 +11,16 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from shakegpt import tensorfile
 from shakegpt.durable import replace_file as replace_file
 from shakegpt.durable import seal, sha256, sums_of, trusted
 from shakegpt.durable import settle as settle
@@ -128,18 +128,22 @@ def _weight_files(folder: Path) -> list[Path]:
     return [trusted(folder, name) for name in names]
 
 
-def save(model: GPT, folder: Path, tokenizer: Tokenizer) -> int:
+Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], None]
+"""Writes tensors and what is said of them to a safetensors file."""
+
+
+def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfile.write) -> int:
     """Write `model` as a GPT-2 directory that transformers loads; returns the weights' bytes.
 
     The weights come last and are replaced whole: a reader never sees half a checkpoint.
     """
-    weights = {name: tensor.cpu() for name, tensor in merged(model)}
+    weights = dict(merged(model))
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
         part = folder / f".{WEIGHTS}.part"
         for left in folder.glob(".tmp*"):  # of safetensors, when it was killed
             left.unlink()
-        save_file(weights, part, {"format": "pt"})  # of two keys the order would change
+        write(weights, part, {"format": "pt"})  # of two keys the order would change
         part.chmod((folder / "config.json").stat().st_mode & 0o777)  # safetensors makes it private
         settle(part)
         _replace_weights(folder, part)

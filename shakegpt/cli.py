@@ -60,6 +60,8 @@ class ResumeArguments:
     """Directory of the run to go on with."""
     max_iters: int | None = None
     """New limit of iterations. None: as it was."""
+    shard: bool = False
+    """As in a new run, and to be given anew: it is about these processes, not about the run."""
     tui: bool = True
     """Open the live screen in a terminal; --no-tui prints lines instead."""
 
@@ -234,7 +236,10 @@ def _resume(asked: ResumeArguments) -> int:
         from shakegpt import session
 
     return _shown(
-        lambda log: session.resume(asked.resume, asked.max_iters, log, signals=True), past
+        lambda log: session.resume(
+            asked.resume, asked.max_iters, log, signals=True, shard=asked.shard
+        ),
+        past,
     )
 
 

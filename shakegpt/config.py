@@ -139,6 +139,9 @@ class FinetuneConfig:
     compile: Compile = "auto"
     """Compile the model's blocks first: half a minute of waiting, then faster steps on a GPU. auto:
     when the whole job ends sooner for it, which on a CPU it seldom does."""
+    shard: bool = False
+    """Under torchrun: each process keeps only its share of weights, gradients and moments. For what
+    does not fit one device; it sends more than plain torchrun, which copies the model to each."""
     threads: int | None = None
     """CPU threads of the arithmetic; lower it to leave cores to other work. None: PyTorch's choice,
     the physical cores."""

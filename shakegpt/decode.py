@@ -35,7 +35,8 @@ class Window:
         """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
         self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
         self._cache = KVCache(model.config, 1, model.wpe.weight)
-        self._step = Step(model)
+        in_shares = type(model) is not GPT  # of several processes: no weight stays where it is
+        self._step = None if in_shares else Step(model)
         self._seen = 0
         self.slid = False
 
@@ -48,12 +49,14 @@ class Window:
             new = context[-max(1, int(self._size * SLIDE_TO)) :]
         self._seen = len(context)
         idx = torch.tensor(new, device=self._model.wpe.weight.device)
-        logits = self._step(idx, self._cache) if len(new) == 1 else self._several(idx)
+        one = self._step if len(new) == 1 else None
+        logits = self._several(idx) if one is None else one(idx, self._cache)
         return logits[: self._n_vocab].float().cpu()
 
     def _several(self, idx: Tensor) -> Tensor:
         """Logits (V,) after the last of several tokens (T,), all written to the cache."""
-        return self._step.scores(self._model.trunk(idx.view(1, -1), self._cache)[:, -1])
+        x = self._model.trunk(idx.view(1, -1), self._cache)[:, -1]
+        return head(self._model, 1)(x)[0] if self._step is None else self._step.scores(x)
 
 
 class Step:

@@ -1,9 +1,9 @@
 """Several processes that train one model together: who does what, and how they agree.
 
-Each process holds the whole model and works on its share of the micro-steps of every iteration, so
-that the update is the one a single process makes: PyTorch's DDP averages the gradients. The first
-process alone writes the log, the states and the model; all others do the same steps in silence,
-and everything that is decided is decided for all.
+Each process holds the whole model (or its share of it, see `sharding`) and works on its part of the
+micro-steps of every iteration, so that the update is the one a single process makes: PyTorch's DDP
+or FSDP averages the gradients. The first process alone writes the log, the states and the model;
+all others do the same steps in silence, and everything that is decided is decided for all.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from shakegpt import events, launch
 from shakegpt.config import FinetuneConfig
 from shakegpt.driver import Stopped
 from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT
 
 T = TypeVar("T")
 
@@ -81,12 +82,19 @@ class Team:
         self.rank, self.size = rank, size
         self.token = ""
         """Names this start of the team: what an earlier one told does not count."""
+        self.in_shares = False
+        """Whether each process has a part of the weights only: then all do whatever needs them."""
         self._replica: DistributedDataParallel | None = None
 
     @property
     def first(self) -> bool:
         """Whether this process writes, samples and listens for all."""
         return self.rank == 0
+
+    @property
+    def needed(self) -> bool:
+        """Whether this process has a part in what is sampled and saved."""
+        return self.first or self.in_shares
 
     def world(self) -> events.World | None:
         """What the log says of the team; None for a process alone."""
@@ -100,6 +108,30 @@ class Team:
                 f"standard input cannot be read by {self.size} processes: give --dataset a file"
             )
         return share(config.gradient_accumulation_steps, config.batch_size, self.rank, self.size)
+
+    def hold(self, model: GPT, config: FinetuneConfig, device: str) -> GPT:
+        """The model on the device: whole, or with --shard this process's share of it."""
+        self.in_shares = config.shard and self.size > 1
+        if self.in_shares:
+            from shakegpt import sharding  # what it imports takes a second
+
+            sharding.shard(model, device, self.size)
+        return model.to(device)
+
+    @contextmanager
+    def at_hand(self, model: GPT) -> Iterator[None]:
+        """The model as evaluations and samples want it, all of them at the same time."""
+        if not self.in_shares:
+            yield
+            return
+        from shakegpt import sharding
+
+        with sharding.gathered(model):
+            yield
+
+    def norm(self, found: Any) -> float:
+        """A gradient's norm, of which each process may have its part only."""
+        return float(found.full_tensor() if self.in_shares else found)
 
     def replicate(self, forward: Any) -> Any:
         """Have the gradients of the model averaged over all processes after `micro_steps`' last.

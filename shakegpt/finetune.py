@@ -59,11 +59,11 @@ class Finetuning:
     ) -> None:
         """Ready to train from iteration 0; the model moves to the device of `place`."""
         self.config, self.place, self.dataset, self.tokenizer = config, place, dataset, tokenizer
-        self.model = model.to(place.device)
-        self.model.recompute = place.memory == "low"
-        self.optimizer = make_optimizer(trained(self.model), config, place, run)
         self.team = team or Team()
         self.share = self.team.share(config)
+        self.model = self.team.hold(model, config, place.device)
+        self.model.recompute = place.memory == "low"
+        self.optimizer = make_optimizer(trained(self.model), config, place, run, self.team)
         self.forward = training_pass(self.model, self.share.rounds, self.team, place)
         self.scaler: Any = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
         self.run, self.log, self.driver = run, log, driver
@@ -120,7 +120,7 @@ class Finetuning:
 
     def look(self) -> None:
         """Save, evaluate and sample, if this iteration is due for it."""
-        if self.due() or time.monotonic() - self._saved[1] > SAVE_SECONDS:
+        if self.due() or self.team.told(time.monotonic() - self._saved[1] > SAVE_SECONDS):
             self.save_state()
         if self.due() and self.iteration != self._looked:
             self.evaluate()
@@ -211,7 +211,7 @@ class Finetuning:
         """Scale the gradients down to `grad_clip`; returns their norm before that."""
         self.scaler.unscale_(self.optimizer)
         most = self.config.grad_clip or math.inf
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), most))
+        norm = self.team.norm(torch.nn.utils.clip_grad_norm_(self.model.parameters(), most))
         hopeless = not self.place.scales_loss or self.scaler.get_scale() < 1
         if not math.isfinite(norm) and hopeless:
             raise self.failure(f"the gradient's norm is {norm}", iteration)
@@ -243,7 +243,7 @@ class Finetuning:
         """A phase in which the model does not learn, and nothing is dropped."""
         self.model.eval()
         try:
-            with self.driver.phase(phase):
+            with self.driver.phase(phase), self.team.at_hand(self.model):
                 yield
         finally:
             self.model.train()
@@ -252,15 +252,8 @@ class Finetuning:
         """Mean loss over the validation windows; the best model so far is saved."""
         started, config = time.monotonic(), self.config
         with self.at_rest("evaluating"):
-            found = measure(
-                self.model,
-                self.dataset,
-                config.eval_tokens,
-                config.batch_size,
-                self.place,
-                self.driver.check,
-                self.team,
-            )
+            how = (config.eval_tokens, config.batch_size, self.place)
+            found = measure(self.model, self.dataset, *how, self.driver.check, self.team)
         best = math.isfinite(found.loss) and (self.best is None or found.loss < self.best)
         self.log.write(
             events.Eval(
@@ -283,7 +276,7 @@ class Finetuning:
         self.tokenizer.encode(prompt)  # raises before the sample has a number
         key = (self.iteration, self.samples, asked)
         self.samples += 1
-        if not self.team.first:
+        if not self.team.needed:
             return
         check = self.driver.check_alone
         with self.at_rest("sampling"):
@@ -313,24 +306,27 @@ class Finetuning:
         """Put all that resuming needs on disk, unless it is there; any thread may call this."""
         with self.driver.weights:
             k = self.iteration
-            if k in (0, self._saved[0]) or not self.team.first:
+            if k in (0, self._saved[0]) or not self.team.needed:
                 return  # the state of iteration 0 is the checkpoint itself
             started = time.monotonic()
             scale = float(self.scaler.get_scale()) if self.place.scales_loss else None
             position = state.Position(iteration=k, loss_scale=scale)
-            path = state.save(self.run / "state", self.model, self.optimizer, position)
+            data = (self.run / "state", self.model, self.optimizer, position)
+            path = self.optimizer.lent(lambda: state.save(*data))
             self._saved = (k, time.monotonic())
-        self.told_saved(k, "last", path, state.size(path), started)
+        if path is not None:
+            self.told_saved(k, "last", path, state.size(path), started)
 
     def save_model(self) -> None:
         """Write model/, the best so far; not at iteration 0, where it is the given checkpoint."""
-        if self.iteration == 0 or not self.team.first:
+        if self.iteration == 0 or not self.team.needed:
             return
-        started = time.monotonic()
+        started, path = time.monotonic(), self.run / "model"
+        data = (self.model, path, self.tokenizer, self.optimizer.write)
         with self.driver.phase("saving"):
-            path = self.run / "model"
-            size = checkpoint.save(self.model, path, self.tokenizer)
-        self.told_saved(self.iteration, "best", path, size, started)
+            size = self.optimizer.lent(lambda: checkpoint.save(*data))
+        if size is not None:
+            self.told_saved(self.iteration, "best", path, size, started)
 
     def told_saved(self, k: int, kind: Kind, path: Path, size: int, began: float) -> None:
         """Log that something of iteration `k` is on disk; training may be further by now."""

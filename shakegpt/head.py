@@ -51,9 +51,9 @@ class LeanPass:
 
 def training_pass(model: GPT, rounds: int, team: Team, place: Place) -> Pass:
     """What makes a loss of a micro-batch, one of `rounds` an iteration: the lean pass, where nobody
-    else needs the head's gradients (other processes, float16's loss scale).
+    else needs the head's gradients (DDP's other processes, float16's loss scale).
     """
-    if team.size == 1 and not place.scales_loss:
+    if (team.size == 1 or team.in_shares) and not place.scales_loss:
         return LeanPass(model, 1 / rounds)
     return cast("Pass", team.replicate(model))
 

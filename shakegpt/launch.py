@@ -15,6 +15,8 @@ import msgspec
 import psutil
 
 from shakegpt import events, history
+from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
 from shakegpt.runlog import LOG_NAME, opened
 from shakegpt.runs import RUNS
 
@@ -45,6 +47,27 @@ def local_rank() -> int:
 def launched() -> bool:
     """Whether a launcher started this process, alone or not."""
     return "TORCHELASTIC_RUN_ID" in os.environ or processes() > 1
+
+
+def require_suited(config: FinetuneConfig, dtype: str) -> None:
+    """Raise ShakegptError for --shard without a launcher, or beside what it does not go with."""
+    if not config.shard:
+        return
+    odd = {
+        "--lora-rank, which leaves little to divide": config.lora_rank is not None,
+        "--memory low, whose moments lie in a file of each process": config.memory == "low",
+        "--compile on": config.compile == "on",
+        "float16, whose loss is scaled (give --dtype bfloat16 or float32)": dtype == "float16",
+        "--device mps": config.device == "mps",
+    }
+    for what, there in odd.items():
+        if there:
+            raise ShakegptError(f"--shard does not go with {what}: leave one of them out")
+    if not launched():
+        raise ShakegptError(
+            "--shard divides a model among several processes: start them by `torchrun "
+            "--nproc-per-node 2 -m shakegpt finetune ... --shard --no-tui`"
+        )
 
 
 def job() -> str | None:

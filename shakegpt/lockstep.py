@@ -7,6 +7,7 @@ however long its computation, and they leave together at the next point where al
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,14 @@ class LockstepDriver(Driver):
         """As `Driver`; only the first process of `team` listens to control.jsonl."""
         super().__init__(log, run, signals=signals)
         self._team, self._told = team, False
+        self._stops: list[Request] = []
+        self._bereaved = False
         self._store = PrefixStore(f"shakegpt/{team.token}", distributed.store())
+
+    def __exit__(self, *what: object) -> None:
+        super().__exit__(*what)
+        if self._bereaved and self._signals:  # the launcher's SIGTERM must not cut the sentence off
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def check(self, meanwhile: Callable[[], object] | None = None) -> None:
         """As `Driver.check`, for all: they wait together, and raise Stopped together."""
@@ -42,6 +50,7 @@ class LockstepDriver(Driver):
             stop, pause, obey = self._team.flags(self._stop is not None, paused, waiting)
             if stop:
                 self._overhear()
+                self._save_together()
                 raise self._stop or Stopped("stopped", 0)
             if not pause or (obey and meanwhile is None):
                 return
@@ -49,6 +58,10 @@ class LockstepDriver(Driver):
                 meanwhile()
             else:
                 time.sleep(POLL_SECONDS)
+
+    def check_alone(self) -> None:
+        """As `Driver.check_alone`; a model in shares is sampled by all of them."""
+        self.check() if self._team.in_shares else super().check_alone()
 
     def requests(self) -> Iterator[Request]:
         """The commands that the first process heard, in all of them, oldest first."""
@@ -62,17 +75,42 @@ class LockstepDriver(Driver):
 
     def bereaved(self, run: Path) -> Exception:
         """What to raise when another process is no more: a sentence, from one process only."""
+        self._bereaved = True
         leaving = self._stop  # before the launcher, too, sees that somebody is missing
         if not self._team.first:
             time.sleep(PATIENCE)
         if leaving is not None or not self._first_to_tell():
             return leaving or Stopped("another process tells", 1)
-        kept = f"state of iteration {self.iteration}" if self._team.first else "last saved state"
+        last = self._team.first and not self._team.in_shares
+        kept = f"state of iteration {self.iteration}" if last else "last saved state"
         return ShakegptError(
             f"another process of this training was lost: the {kept} is kept; go on with `shakegpt "
             f"finetune --resume {run}`, with any number of processes",
             exit_code=1,
         )
+
+    def _save_together(self) -> None:
+        """At the safe point: with shares, the state is saved here, where all are."""
+        if self._team.in_shares and self.save is not None:
+            self.save()
+            for request in self._stops:
+                self.answer(request, "done")
+
+    def finish_saving(self) -> None:
+        """As `Driver`; with shares, that has happened, or cannot be without those who are gone."""
+        if not self._team.in_shares:
+            super().finish_saving()
+
+    def _save_then_tell(self, request: Request | None) -> None:
+        if not self._team.in_shares:
+            super()._save_then_tell(request)
+        elif request is not None:
+            self._stops.append(request)
+
+    def _leave_behind(self, stopped: Stopped) -> None:
+        """With shares nobody is: the state needs them all."""
+        if not self._team.in_shares:
+            super()._leave_behind(stopped)
 
     def _first_to_tell(self) -> bool:
         try:

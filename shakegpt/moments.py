@@ -8,10 +8,8 @@ out as a saved state has it: saving copies it, and resuming copies it back, in n
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
-import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +20,11 @@ from torch import Tensor
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.device import Place
+from shakegpt.distributed import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.optimizer import MOMENTS, AdamW, Group, update
 from shakegpt.plan import PIECE
+from shakegpt.tensorfile import layout
 from shakegpt.trouble import writing
 
 
@@ -39,7 +39,7 @@ class MappedAdamW(AdamW):
         """Moments of zero; their room on the disk is taken at once. Raises ShakegptError."""
         super().__init__(named, config)
         self._steps = 0
-        head, places = _layout(named)
+        head, places = layout({f"{key}.{n}": p.shape for n, p in named.items() for key in MOMENTS})
         self._map = _mapped_file(folder, head, sum(8 * p.numel() for p in named.values()))
         self._places = {
             p: [len(head) + places[f"{key}.{name}"] for key in MOMENTS] for name, p in named.items()
@@ -127,25 +127,13 @@ def _take_room(fd: int, begin: int, count: int) -> None:
 
 
 def make_optimizer(
-    named: Mapping[str, Tensor], config: FinetuneConfig, place: Place, folder: Path
+    named: Mapping[str, Tensor], config: FinetuneConfig, place: Place, folder: Path, team: Team
 ) -> AdamW:
     """AdamW for the parameters `named`, with its moments where the memory ladder puts them."""
+    if team.in_shares:
+        from shakegpt.sharding import SharedAdamW
+
+        return SharedAdamW(named, config, team)
     if place.memory == "low" and place.device == "cpu":
         return MappedAdamW(named, config, folder)
     return AdamW(named, config)
-
-
-def _layout(named: Mapping[str, Tensor]) -> tuple[bytes, dict[str, int]]:
-    """The head of a safetensors file with both moments, and where after it each begins, bytes.
-
-    Eight bytes of length, then JSON, filled up with spaces so that the numbers begin aligned.
-    """
-    begin, places, entries = 0, {}, {}
-    for key in sorted(f"{key}.{name}" for key in MOMENTS for name in named):
-        p = named[key.split(".", 1)[1]]
-        end = begin + 4 * p.numel()
-        entries[key] = {"dtype": "F32", "shape": list(p.shape), "data_offsets": [begin, end]}
-        places[key], begin = begin, end
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text, places

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from shakegpt import tensorfile
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 
+T = TypeVar("T")
 Group = dict[str, Any]
 """Parameters that are updated alike: `params`, `weight_decay`, `lr`, `betas`."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -66,10 +68,17 @@ class AdamW:
     def save(self, path: Path) -> None:
         """Write the moments of every parameter to a safetensors file."""
         kept = {name: self._kept(p) for name, p in self.named.items()}
-        save_file(
-            {f"{key}.{name}": some[key].cpu() for name, some in kept.items() for key in MOMENTS},
-            path,
-        )
+        self.write({f"{k}.{name}": some[k] for name, some in kept.items() for k in MOMENTS}, path)
+
+    def lent(self, job: Callable[[], T]) -> T | None:
+        """What `job`, which calls `write`, returns; where others have shares, the first one's."""
+        return job()
+
+    def write(
+        self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+    ) -> None:
+        """Write weights or moments under their names to a safetensors file."""
+        tensorfile.write(tensors, path, metadata)
 
     def load(self, path: Path, steps: int) -> None:
         """Take up the moments that `save` wrote after `steps` updates, mapped from the file.

@@ -44,6 +44,7 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     `scratch`.
     """
     place = choose(config.device, config.dtype)
+    launch.require_suited(config, place.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     text = None
@@ -71,7 +72,9 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     free = free_memory(place) // (launch.processes_here() if place.device == "cpu" else 1)
     row = plan.choose(shape, config, free, processes)
     needed = plan.estimate(shape, config, row, processes).total
-    kept = place.device == "cpu" and settle_allocator(needed, keep=row == "normal")
+    kept = place.device == "cpu" and settle_allocator(
+        needed, keep=row == "normal" and not config.shard
+    )
     place = replace(place, memory=row, keeps=kept)
     dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
     parts = Parts(config, name, shape, tokenizer, dataset, place)

@@ -81,30 +81,40 @@ def estimate(
 ) -> events.Memory:
     """Bytes that finetuning a GPT-2 of this shape takes at its peak, part by part.
 
-    Where several processes share each iteration: of one of them. DDP's buckets count as `process`.
+    Where several processes share each iteration: of one of them. What DDP and FSDP send and receive
+    counts as `process`.
     """
     n = parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
     moving, copies = learned(shape, config), _stream_copies(config)
     windows = config.batch_size * gcd(config.gradient_accumulation_steps, processes) // processes
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
     stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
+    lean, shares = alone or config.shard, processes if config.shard else 1
     kept = shape.n_layer + copies if low else shape.n_layer * copies
     return events.Memory(
-        weights=4 * (n if config.lora_rank is None else n + moving),
-        gradients=4 * moving,
-        optimizer=2 * 4 * (min(PIECE, moving) if low else moving),
+        weights=4 * (n if config.lora_rank is None else n + moving) // shares,
+        gradients=4 * moving // shares,
+        optimizer=2 * 4 * (min(PIECE, moving) if low else moving) // shares,
         activations=kept * stream,
-        logits=(min(HEAD_ROWS, tokens) if alone else 3 * tokens) * shape.vocab_size * 4,
-        process=PROCESS + (0 if alone else 4 * moving),
+        logits=(min(HEAD_ROWS, tokens) if lean else 3 * tokens) * shape.vocab_size * 4,
+        process=PROCESS + (0 if alone else _gathered(shape) if config.shard else 4 * moving),
         row=row,
         traffic=2 * 8 * moving if low else 0,
     )
 
 
+def _gathered(shape: Shape) -> int:
+    """Bytes that are whole for a moment where each process has its share of a model: embeddings
+    and their gradient, a block, the next one and a gradient. Measured, docs/lab-log.md.
+    """
+    block = parameters(1, shape.n_embd, 0, 0)
+    return 4 * (2 * parameters(0, shape.n_embd, shape.vocab_size, shape.block_size) + 3 * block)
+
+
 def choose(shape: Shape, config: FinetuneConfig, available: int, processes: int = 1) -> Row:
     """The row that --memory names; of auto, the fastest that fits in `available` bytes."""
-    if config.memory != "auto":
-        return config.memory
+    if config.memory != "auto" or config.shard:
+        return "low" if config.memory == "low" else "normal"
     needed = estimate(shape, config, processes=processes).total
     return "normal" if needed <= available else "low"
 

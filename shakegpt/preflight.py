@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shakegpt import launch
 from shakegpt.config import EvaluateConfig, FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runs import require_unused
@@ -17,6 +18,7 @@ from shakegpt.texts import require
 
 def finetune(config: FinetuneConfig) -> None:
     """Raise ShakegptError for a model, text or directory that a new run cannot be made of."""
+    launch.require_suited(config, config.dtype)
     if config.out_dir is not None:
         require_unused(Path(config.out_dir))
     if config.init_from != "scratch":

@@ -144,6 +144,7 @@ RULES: dict[str, Rule] = {
     "memory": _one_of("auto", "normal", "low"),
     "dtype": _one_of("auto", "float32", "bfloat16", "float16"),
     "compile": _one_of("auto", "on", "off"),
+    "shard": _switch,
     "threads": _number(1, 4096, optional=True, whole=True),
 }
 """Field name -> its rule, for all the configurations; the names mean the same in each."""

@@ -68,7 +68,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
     with sentences(), distributed.join() as team, tempfile.TemporaryDirectory() as scratch:
         if (begun := team.begun(config.out_dir)) is not None:
             done = team.each(lambda: launch.finished(begun))
-            return begun if done else _go_on(begun, None, log, signals, team)
+            return begun if done else _go_on(begun, None, log, signals, team, config.shard)
         parts, model = team.each(lambda: _begin(config, Path(scratch), team))
         run = Path(team.lead(lambda: str(_claim(parts))))
         with closing(team.each(lambda: _own_log(run, team))) as own:
@@ -104,18 +104,21 @@ def resume(
     log: Log | None = None,
     *,
     signals: bool = False,
+    shard: bool = False,
 ) -> Path:
     """Go on with a run from its last whole state, to `max_iters` if given. As `finetune` else.
 
     Raises ShakegptError when the text or the model is not what the run began with. The number of
-    processes may be another one than before.
+    processes may be another one than before; with `shard`, each keeps its share of the model.
     """
     with sentences(), distributed.join() as team:
-        return _go_on(run, max_iters, log, signals, team)
+        return _go_on(run, max_iters, log, signals, team, shard)
 
 
-def _go_on(run: Path, max_iters: int | None, log: Log | None, signals: bool, team: Team) -> Path:
-    config = team.each(lambda: _config_of(run, max_iters))
+def _go_on(
+    run: Path, max_iters: int | None, log: Log | None, signals: bool, team: Team, shard: bool
+) -> Path:
+    config = team.each(lambda: replace(_config_of(run, max_iters), shard=shard))
     with (
         closing(team.each(lambda: _own_log(run, team))) as own,
         tempfile.TemporaryDirectory() as scratch,
@@ -268,7 +271,7 @@ def _of_the_team(
     if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
         return error
     sentence = driver.bereaved(run)
-    if job is not None:
+    if job is not None and not job.team.in_shares:
         job.save_state()
     return sentence
 

@@ -19,10 +19,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from shakegpt import checkpoint, lora
-from shakegpt.lora import trained
 from shakegpt.model import GPT
 from shakegpt.optimizer import AdamW, read
 from shakegpt.trouble import writing
@@ -48,7 +45,7 @@ class Position:
 
 def save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Path:
     """Write a state into `folder` (state/ of a run) and drop those that are too old."""
-    with writing(folder.parent, sum(12 * p.numel() for p in trained(model).values())):
+    with writing(folder.parent, sum(12 * p.numel() for p in optimizer.named.values())):
         return _save(folder, model, optimizer, position)
 
 
@@ -58,7 +55,7 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     part = folder / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    save_file({n: p.detach().cpu() for n, p in trained(model).items()}, part / _WEIGHTS)
+    optimizer.write(optimizer.named, part / _WEIGHTS)
     optimizer.save(part / _OPTIMIZER)
     sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
     position = replace(position, base=lora.fingerprint(model))
