@@ -13,6 +13,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
@@ -22,6 +23,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
 from shakegpt_tui.printable import printable
 from shakegpt_tui.screens.dialogs import Choice, Way
+from shakegpt_tui.widgets.quiet import Quiet
 
 NONE_YET = (
     "No runs yet.\n\nF5 starts the run on the form. As it stands that takes a minute or two and no "
@@ -108,7 +110,7 @@ class RunList(Vertical):
         yield Input(placeholder="words of name, model, text or state", id="filter", compact=True)
         yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
         yield Static(id="none", markup=False)
-        yield Static(id="order", markup=False)
+        yield Quiet(id="order")
 
     def on_mount(self) -> None:
         """Look now and every few seconds; another theme has other colours for what is there."""
@@ -171,7 +173,8 @@ class RunList(Vertical):
         count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
         run = next((run for run in self.found if run.path == self.chosen), None)
         text = f"{run.name} on {run.dataset or '–'}\n{run.problem}" if run is not None else ""
-        self.query_one("#order", Static).update(f"{count}, by {self.order}  ·  {printable(text)}")
+        said = Content(f"{count}, by {self.order}  ·  {printable(text)}")
+        self.query_one("#order", Quiet).say(said, layout=True)
 
     def _change(self, before: list[Row]) -> None:
         """Change the cells that say something else than `before`."""
