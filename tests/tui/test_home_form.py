@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from shakegpt import cli, plan
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runs import RunSummary
-from shakegpt_tui import form, machine, models
+from shakegpt_tui import asked, form, machine, models, terminal
 from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.missing import missing
 from shakegpt_tui.widgets.model_list import model_line, takes
@@ -154,6 +155,48 @@ def test_what_a_model_cannot_be_is_named() -> None:
     uneven = missing(replace(DEFAULT, init_from="scratch", n_embd=100, n_head=6))
     assert uneven == {"n_embd": "100 is no multiple of n_head, 6: heads are equal"}
     assert missing(PRESETS["char"][1]) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--bogus", "there is no flag --bogus"),
+        ("talk --max-iter 3", "did you mean --max-iters?"),
+        ("--max-iters x", "--max-iters x makes no sense"),
+        ("char extra", "'extra' is no flag"),
+        ("--init-from nope", "no model 'nope': give pocket, gpt2"),
+        ("--dataset gone.txt", "no file 'gone.txt'"),
+        ("--dataset -", "--dataset - is the keyboard here"),
+        ("--resume gone", "--resume gone is no run directory"),
+        ("gpt2 --block-size 2000", "--block-size: 2000 is over the 1024"),
+    ],
+)
+def test_flags_are_refused_before_a_screen_is_shown(words: str, why: str) -> None:
+    with pytest.raises(ShakegptError) as refused:
+        asked.require(words.split())
+    assert why in str(refused.value) and refused.value.exit_code == 2
+
+
+def test_flags_that_make_sense_are_let_through(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("to be")
+    for words in ([], ["talk", "--max-iters", "40"], ["--init-from", "someone/their-gpt2"]):
+        asked.require([*words, "--dataset", str(tmp_path / "a.txt")])
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_screen_needs_a_terminal_at_all_ends(
+    closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tty:
+        def isatty(self) -> bool:
+            return True
+
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Tty())
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.missing() is None
+    monkeypatch.setattr(sys, closed, None)
+    assert terminal.missing() == f"{closed} is not a terminal"
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.app import App
+from textual.binding import Binding
 from textual.coordinate import Coordinate
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static
@@ -17,6 +18,7 @@ from shakegpt import events as ev
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.dialogs import Choice
+from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.settings import load
 from shakegpt_tui.themes import CYCLE
@@ -410,6 +412,38 @@ def test_help_tells_the_keys_of_home(tmp_path: Path) -> None:
             assert "Show all settings" in text(app)
             await pilot.press("escape", "f3")
             await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+    run(test())
+
+
+def test_help_wraps_below_its_own_words_and_names_a_key_once() -> None:
+    bindings = [
+        Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Delete this run"),
+        Binding("x", "x", "X", tooltip="A sentence that is longer than there is room for it"),
+    ]
+    each = [one for binding in bindings for one in binding.make_bindings([binding])]
+    lines = key_table(each, lambda one: one.key_display or one.key, 40).plain.split("\n")
+    assert lines[1:] == [
+        "        d  Delete this run",
+        "        x  A sentence that is longer",
+        "           than there is room for it",
+    ]
+
+
+def test_the_palette_has_each_command_once_and_runs_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        app = ShakegptApp(config=tmp_path / "tui.json")
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+            commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
+            titles = [command.title for command in app.get_system_commands(app.screen)]
+            assert sorted(titles) == sorted(commands)
+            assert not {"Screenshot", "Commands"} & set(titles)
+            await commands["All settings"]()  # a widget's, not the screen's
+            assert app.screen.query_one(StartForm).has_class("-all")
+            await pilot.press("ctrl+q")
+            await pilot.pause()
+            assert app.return_code == 0
 
     run(test())
 

@@ -172,7 +172,8 @@ def test_without_a_terminal_training_goes_headless(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["no/such/run"], "neither a preset nor a run directory"),
+        (["no/such/run"], "neither a run directory nor a preset"),
+        (["tlak"], "did you mean talk?"),
         (["replay"], "needs a run directory"),
         (["replay", "x", "--speed", "fast"], "--speed fast makes no sense"),
         (["picture", "x", "--colour"], "does not know --colour"),
@@ -184,6 +185,13 @@ def test_nonsense_is_refused_in_a_sentence(
     done = _plain(arguments, tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_wrong_flags_leave_no_screen_and_no_run(tmp_path: Path) -> None:
+    with Terminal(["talk", "--max-iter", "3"], tmp_path) as terminal:
+        assert terminal.wait() == 2
+        assert ENTER not in terminal.seen and "did you mean --max-iters?" in terminal.plain
+    assert not (tmp_path / "runs").exists()
 
 
 def test_help_is_fast_and_light(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -232,6 +233,12 @@ def test_settings_survive_and_damage_does_not_hurt(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_written_are_let_go(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings.save(settings.Settings(), tmp_path / "file" / "tui.json")
+    taken = tmp_path / "taken" / "tui.json"
+    taken.mkdir(parents=True)
+    settings.save(settings.Settings(), taken)
+    assert [file.name for file in taken.parent.iterdir()] == ["tui.json"]
+    os.mkfifo(tmp_path / "pipe")  # nobody will ever write into it
+    assert settings.load(tmp_path / "pipe") == settings.Settings()
 
 
 @pytest.mark.parametrize(

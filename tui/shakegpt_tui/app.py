@@ -9,6 +9,7 @@ import re
 import signal
 import time as clock
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,7 @@ from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
+from shakegpt_tui.printable import unsigned
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
+
+BESIDE_COMMANDS = ("command_palette", "quit")
+"""What needs no place among the commands: them, and the second key that quits."""
 
 
 class ShakegptApp(App[str]):
@@ -147,7 +152,7 @@ class ShakegptApp(App[str]):
         elif now.state in ("failed", "crashed"):
             code = screen.trainer.exit_code if screen.trainer else None
             words = trainers.last_words(run, 1) or [f"the run {now.state}"]
-            self.exit(words[-1], code if code is not None and code > 0 else 1)
+            self.exit(unsigned(words[-1]), code if code is not None and code > 0 else 1)
         else:
             self.exit(f"{now.state} at iteration {now.iteration}: {run}")
 
@@ -209,17 +214,28 @@ class ShakegptApp(App[str]):
         if refresh is not None:
             refresh()
 
+    async def action_quit(self) -> None:
+        """As q does, which asks on a run; over anything else, leave at once."""
+        from shakegpt_tui.screens.run_base import RunBase
+
+        runs = [screen for screen in self.screen_stack if isinstance(screen, RunBase)]
+        if self.screen in runs:
+            await self.screen.run_action("leave")
+        elif runs:
+            self.leave(runs[-1])
+        else:
+            self.exit()
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: Textual's own, and whatever the screen's keys do."""
-        yield from super().get_system_commands(screen)
+        """The command palette: what the screen's keys do, and of Textual's own what they do not."""
+        for command in super().get_system_commands(screen):
+            if command.title in ("Theme", "Maximize", "Minimize"):
+                yield command
         for active in screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.tooltip and not binding.system:
-                yield SystemCommand(
-                    binding.description,
-                    binding.tooltip,
-                    lambda action=binding.action: screen.run_action(action),
-                )
+            if active.enabled and binding.tooltip and binding.action not in BESIDE_COMMANDS:
+                does = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, binding.tooltip, does)
 
 
 def _is_ours(node: DOMNode, screen: Screen[object]) -> bool:

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from shakegpt_tui import units
 from shakegpt_tui.facts import Facts
-from shakegpt_tui.printable import one_line
+from shakegpt_tui.printable import one_line, unsigned
 from shakegpt_tui.trainer import last_words
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def _state(screen: RunScreen, now: Facts) -> Content:
     way = _way_on(screen, now)
     match now.state:
         case "crashed" if screen.history.run is None:
-            code = screen.trainer.exit_code if screen.trainer else None
-            exit_code = "" if code is None else f" (exit code {code})"
-            return Content.styled(f" the trainer did not start{exit_code}: see messages ", TROUBLE)
+            return Content.styled(f" {_why_not(screen)} ", TROUBLE)
         case "crashed":
             return Content.styled(f" crashed{_how(screen, now)}{way} ", TROUBLE)
         case "failed":
@@ -52,6 +50,15 @@ def _state(screen: RunScreen, now: Facts) -> Content:
         case "starting" if not screen.history.evals:
             return Content.styled("the trainer loads the model and the text …", QUIET)
     return Content("")
+
+
+def _why_not(screen: RunScreen) -> str:
+    """The sentence that a trainer left which never began."""
+    code = screen.trainer.exit_code if screen.trainer else None
+    exit_code = "" if code is None else f" (exit code {code})"
+    words = last_words(screen.run, 1)
+    said = one_line(unsigned(words[0]), 200) if words else "it left no word"
+    return f"the trainer did not start{exit_code}: {said}"
 
 
 def _how(screen: RunScreen, now: Facts) -> str:

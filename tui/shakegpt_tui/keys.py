@@ -61,8 +61,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
 }  # fmt: skip
 APP_TABLE: dict[str, list[Binding]] = {
     "Everywhere": [
-        Binding("question_mark", "help_keys", "Keys", key_display="?"),
-        Binding("T", "cycle_theme", "Theme", False, tooltip="The next theme"),
+        Binding("question_mark", "help_keys", "Keys", key_display="?", tooltip="This list"),
+        Binding("T", "cycle_theme", "Next theme", False, tooltip="The next theme"),
         Binding("ctrl+s", "picture", "Picture", False, tooltip="Save the screen as SVG"),
         Binding("ctrl+p", "command_palette", "Commands", False, tooltip="All commands by name"),
         Binding(
@@ -72,6 +72,7 @@ APP_TABLE: dict[str, list[Binding]] = {
             False,
             tooltip="Back to the shell; fg returns, and the run goes on meanwhile",
         ),
+        Binding("ctrl+q", "quit", "Quit", False, tooltip="As q, while typing too", priority=True),
     ]
 }
 RUN_KEYS = [binding for bindings in RUN_TABLE.values() for binding in bindings]

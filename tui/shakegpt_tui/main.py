@@ -76,9 +76,10 @@ def watch(finetune_argv: list[str]) -> int:
         return _headless(finetune_argv)
     if {"-h", "--help"} & set(finetune_argv):
         return _headless(finetune_argv)
-    from shakegpt_tui import trainer
+    from shakegpt_tui import asked, trainer
     from shakegpt_tui.feed import LiveFeed
 
+    asked.require(finetune_argv)
     started = trainer.start(finetune_argv)
     return _show(LiveFeed(started.run), started)
 
@@ -89,15 +90,25 @@ def open_run(run: Path, rest: list[str] | None = None) -> int:
     if arguments:
         raise ShakegptError(f"{run} is opened as it is: it takes no {arguments[0]}")
     if not is_run(run):
-        raise ShakegptError(
-            f"{run} is neither a preset nor a run directory: see shakegpt-tui --help"
-        )
+        raise ShakegptError(_neither(run))
     why = "--no-tui" if "--no-tui" in (rest or []) else terminal.missing()
     if why is not None:
         return _once(run, why)
     from shakegpt_tui.feed import LiveFeed
 
     return _show(LiveFeed(run))
+
+
+def _neither(word: Path) -> str:
+    import difflib
+
+    from shakegpt.config import PRESETS
+
+    close = difflib.get_close_matches(str(word), list(PRESETS), n=1)
+    if close and not word.exists():
+        return f"there is no preset {word}: did you mean {close[0]}?"
+    known = ", ".join(PRESETS)
+    return f"{word} is neither a run directory nor a preset: the presets are {known}"
 
 
 def _replay(arguments: list[str]) -> int:

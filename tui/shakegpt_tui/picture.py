@@ -21,10 +21,11 @@ def main(arguments: list[str]) -> int:
     run, out = Path(options["RUN"]), Path(options["--out"])
     if not is_run(run):
         raise ShakegptError(f"{run} is no run directory")
+    terminal.tune()
     width, height = _size(options["--size"])
     until = _iteration(options["--at"])
+    _require_theme(options["--theme"])
     keys = [key for key in options["--press"].split(",") if key]
-    terminal.tune()
     svg = asyncio.run(draw(run, width, height, until, keys, options["--theme"]))
     try:
         out.write_text(svg, encoding="utf-8")
@@ -39,6 +40,13 @@ def _size(text: str) -> tuple[int, int]:
     if not (columns.isdecimal() and rows.isdecimal() and 20 <= int(columns) <= 400):
         raise ShakegptError(f"--size {text} makes no sense: give columns x rows, as 120x40")
     return int(columns), max(5, min(200, int(rows)))
+
+
+def _require_theme(name: str) -> None:
+    from shakegpt_tui.themes import CYCLE, is_theme
+
+    if name and not is_theme(name):
+        raise ShakegptError(f"--theme {name} makes no sense: give one of {', '.join(CYCLE)}")
 
 
 def _iteration(text: str) -> int | None:

@@ -45,6 +45,11 @@ def one_line(text: str, width: int | None = None) -> str:
     return line if width is None or len(line) <= width else line[: max(width - 1, 0)] + "…"
 
 
+def unsigned(sentence: str) -> str:
+    """What the command line says on stderr, without its name before it."""
+    return sentence.removeprefix("shakegpt: ")
+
+
 def fitting(text: str, width: int, height: int) -> str:
     r"""As many whole sentences of `text` as `width` x `height` characters hold.
 

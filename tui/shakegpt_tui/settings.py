@@ -50,8 +50,10 @@ def path() -> Path:
 
 
 def load(file: Path) -> Settings:
-    """The settings of `file`, or the defaults."""
+    """The settings of `file`, or the defaults. What is no file, a pipe say, is not waited for."""
     try:
+        if not file.is_file():
+            return Settings()
         return msgspec.json.decode(file.read_bytes(), type=Settings)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Settings()
@@ -62,5 +64,8 @@ def save(settings: Settings, file: Path) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_name(f"{file.name}.{os.getpid()}")
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
-        fresh.replace(file)
+        try:
+            fresh.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
+            fresh.replace(file)
+        finally:
+            fresh.unlink(missing_ok=True)

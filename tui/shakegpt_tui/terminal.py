@@ -9,12 +9,12 @@ import sys
 def missing() -> str | None:
     """Why there is no terminal for a screen, in a few words; None when there is one.
 
-    Textual reads keys from stdin and writes to stderr: at the end of either it would spin.
+    Textual reads keys from stdin and writes to stderr: at the end of either it would spin. Whoever
+    sends stdout elsewhere wants lines.
     """
-    if not _is_tty(sys.stdin):
-        return "stdin is not a terminal"
-    if not _is_tty(sys.stderr):
-        return "stderr is not a terminal"
+    for name in ("stdin", "stdout", "stderr"):
+        if not _is_tty(getattr(sys, name)):
+            return f"{name} is not a terminal"
     if os.environ.get("TERM", "") in ("", "dumb"):
         return f"TERM is {os.environ.get('TERM', '')!r}"
     return None

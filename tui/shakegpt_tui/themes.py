@@ -76,8 +76,13 @@ ANSI_DARK = replace(
     accent="ansi_magenta",
     warning="ansi_bright_yellow",
 )
+# On white, a terminal's yellow and cyan can hardly be read: what warns is red there, as errors are.
 ANSI_LIGHT = replace(
-    BUILTIN_THEMES["ansi-light"], primary="ansi_magenta", secondary="ansi_blue", accent="ansi_green"
+    BUILTIN_THEMES["ansi-light"],
+    primary="ansi_magenta",
+    secondary="ansi_blue",
+    accent="ansi_green",
+    warning="ansi_red",
 )
 DEFAULTS = {"quiet": "ansi_bright_black", "rule": "ansi_bright_black"}
 """$quiet (small print) and $rule (lines) for themes that are not ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -35,21 +36,34 @@ class KeyHelp(ModalScreen[None]):
             yield Quiet(classes="dialog-text")
 
     def on_mount(self) -> None:
-        """Write the table."""
-        table = key_table(self._keys, self.app.get_key_display)
-        self.query_one(".dialog-text", Quiet).say(table, layout=True)
+        """Name the box."""
         self.query_one(".help-box").border_title = Content("Keys")
 
+    def on_resize(self) -> None:
+        """Write the table, as wide as there is room."""
+        self.call_after_refresh(self._write)
 
-def key_table(bindings: Iterable[Binding], display: Callable[[Binding], str]) -> Content:
-    """Headings and a line a key; a binding without a sentence falls back to its word."""
+    def _write(self) -> None:
+        text = self.query_one(".dialog-text", Quiet)
+        text.say(key_table(self._keys, self.app.get_key_display, text.size.width), layout=True)
+
+
+def key_table(
+    bindings: Iterable[Binding], display: Callable[[Binding], str], width: int = 200
+) -> Content:
+    """Headings and a line a key; a binding without a sentence falls back to its word.
+
+    What is longer than `width` goes on below its own beginning.
+    """
     lines: list[Content] = []
     for heading, rows in _grouped(bindings).items():
         lines += [Content("")] if lines else []
         lines.append(Content.styled(heading, "bold $primary"))
         for keys, text in rows:
-            shown = " ".join(display(binding) for binding in keys)
-            lines.append(Content.assemble((f"{shown:>{KEY_WIDTH}}  ", "bold"), text))
+            shown = " ".join(dict.fromkeys(display(binding) for binding in keys))
+            rest = textwrap.wrap(text, max(width - KEY_WIDTH - 2, 10))
+            hanging = ("\n" + " " * (KEY_WIDTH + 2)).join(rest)
+            lines.append(Content.assemble((f"{shown:>{KEY_WIDTH}}  ", "bold"), hanging))
     return Content("\n").join(lines)
 
 
