@@ -11,6 +11,7 @@ import pytest
 from textual.app import App
 from textual.binding import Binding
 from textual.coordinate import Coordinate
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static
 
@@ -93,6 +94,14 @@ async def shows(pilot: Pilot[Any], words: str) -> None:
     await until(pilot, lambda: words in text(pilot.app), 5)
 
 
+def colour_of(app: App[Any], words: str) -> str:
+    """Of the first text on screen that begins with `words`."""
+    strips = app.screen._compositor.render_strips()
+    found = next(s for strip in strips for s in strip if s.text.startswith(words))
+    assert found.style is not None and found.style.color is not None
+    return found.style.color.name
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_enter_starts_the_default_run(size: tuple[int, int], base: Path) -> None:
     async def test() -> None:
@@ -149,6 +158,22 @@ def test_arrows_walk_a_form_that_scrolls_and_what_is_typed_follows(base: Path) -
             assert app.field("learning_rate").value == "2"
             assert app.focused is app.field("learning_rate")
             assert app.screen.query_one("#settings").region.contains_region(app.focused.region)
+
+    run(test())
+
+
+def test_keys_are_obeyed_in_the_order_of_typing(base: Path) -> None:
+    """Also when all come in one burst, as on a slow line."""
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            app.field("max_iters").focus()
+            await pilot.pause()
+            for key in ("ctrl+u", "4", "7", "backspace", "0", "home", "1"):
+                app.post_message(Key(key, key if len(key) == 1 else None))
+            await until(pilot, lambda: app.field("max_iters").value == "140", 5)
 
     run(test())
 
@@ -363,6 +388,9 @@ def test_a_theme_recolours_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 await pilot.pause()
                 cell = table.get_cell_at(Coordinate(0, 2))
                 assert cell.style == app.theme_variables["primary"].removeprefix("ansi_")
+                if app.theme_variables["primary"].startswith("#"):
+                    wanted = app.theme_variables["primary"].lower()
+                    await until(pilot, lambda: colour_of(app, "pocket  ") == wanted, 5)  # noqa: B023
 
     run(test())
 

@@ -14,6 +14,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
+from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
 
@@ -95,7 +96,7 @@ class AskNumber(ModalScreen[int | None]):
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-question")
             yield Quiet(classes="dialog-text")
-            yield Input(str(self._value), type="integer", max_length=10, compact=True)
+            yield Field(str(self._value), type="integer", max_length=10, compact=True)
             yield Quiet(classes="dialog-error")
 
     def on_mount(self) -> None:

@@ -23,6 +23,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
 from shakegpt_tui.printable import printable
 from shakegpt_tui.screens.dialogs import Choice, Way
+from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
 NONE_YET = (
@@ -107,7 +108,7 @@ class RunList(Vertical):
 
     def compose(self) -> ComposeResult:
         """Filter, table, what to say without runs, the order."""
-        yield Input(placeholder="words of name, model, text or state", id="filter", compact=True)
+        yield Field(placeholder="words of name, model, text or state", id="filter", compact=True)
         yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
         yield Static(id="none", markup=False)
         yield Quiet(id="order")

@@ -20,6 +20,7 @@ from shakegpt_tui import form, models
 from shakegpt_tui import machine as machines
 from shakegpt_tui.missing import missing
 from shakegpt_tui.printable import fitting, one_line
+from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
 
 
@@ -36,7 +37,7 @@ class FormRow(Vertical):
             yield Label(self.field.label, markup=False)
             suggester = SuggestFromList(self.field.choices) if self.field.choices else None
             hint = " or ".join(self.field.choices) or self.field.without
-            yield Input(
+            yield Field(
                 self._value,
                 placeholder=hint,
                 suggester=suggester,
@@ -143,7 +144,8 @@ class StartForm(Vertical):
         yield Static(id="help", markup=False)
 
     def on_mount(self) -> None:
-        """Say what the defaults take, and look which models are here."""
+        """Say what the defaults take, in each theme's colours, and look which models are here."""
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._list_models())
         self._judge()
         self._measure()
         self.set_timer(0.2, self._look)  # after the first picture: it imports the hub's client
