@@ -114,7 +114,7 @@ def our_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     settle_allocator(plan.estimate(SHAPE, config := _config()).total)
     model = our_model().train()
     optimizer, forward = AdamW(dict(model.named_parameters()), config), LeanPass(model, 1.0)
-    return _stepping(forward, model, optimizer)
+    return stepping(forward, model, optimizer)
 
 
 def _config() -> FinetuneConfig:
@@ -129,7 +129,7 @@ def nanogpt_step(checkout: Path | None) -> Callable[[Tensor, Tensor], float]:
     model = nanogpt_model(load_nanogpt(checkout)).train()
     copy_weights(our_model(), model.state_dict())
     optimizer = model.configure_optimizers(0.1, 3e-5, (0.9, 0.95), "cpu")  # type: ignore[operator]
-    return _stepping(lambda x, y: model(x, y)[1], model, optimizer)
+    return stepping(lambda x, y: model(x, y)[1], model, optimizer)
 
 
 def transformers_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
@@ -140,7 +140,7 @@ def transformers_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     def loss(x: Tensor, y: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(model(x).logits[0], y[0])
 
-    return _stepping(loss, model, optimizer)
+    return stepping(loss, model, optimizer)
 
 
 def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
@@ -168,9 +168,11 @@ def _by_rows(x: Tensor, rows: Tensor) -> Tensor:
     return by_rows(x, rows) if ONEDNN else x @ rows.t()
 
 
-def _stepping(
+def stepping(
     forward: Callable[[Tensor, Tensor], Any], model: torch.nn.Module, optimizer: Any
 ) -> Callable[[Tensor, Tensor], float]:
+    """A whole update of one micro-batch: forward, backward, clipping, AdamW."""
+
     def step(x: Tensor, y: Tensor) -> float:
         loss = forward(x, y)
         loss.backward()
