@@ -9,6 +9,7 @@ all others do the same steps in silence, and everything that is decided is decid
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 
 T = TypeVar("T")
+MOMENT = 0.05
+"""Seconds between two looks for the others of a team."""
 
 
 @dataclass(frozen=True)
@@ -264,14 +267,32 @@ def store() -> Any:
 
 
 def _meeting_place(rank: int, size: int) -> Any:
-    """A corner of the store of this attempt's own.
+    """A corner of the store of this start's own.
 
-    A launcher that restarts its processes keeps the store, and in it the addresses of the dead.
+    A launcher that restarts its processes keeps the store, and in it the addresses of the dead; and
+    the launchers of several nodes count restarts each for itself. So each process says under a new
+    name that it has come, and the first one calls all by name until the living have answered.
     """
-    common, attempt = store(), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    name = f"shakegpt/{attempt}/{size}"
-    round_ = (common.add(name, 1) - 1) // size
-    return PrefixStore(f"{name}/{round_}", common)
+    common, me = store(), os.urandom(8).hex()
+    token = _call(common, size, me) if rank == 0 else _answer(common, rank, me)
+    return PrefixStore(f"shakegpt/{token}", common)
+
+
+def _call(common: Any, size: int, token: str) -> str:
+    while True:
+        came = [common.get(f"came/{rank}").decode() for rank in range(1, size)]
+        common.set("called", " ".join((token, *came)))
+        if common.check([f"answered/{token}/{name}" for name in came]):
+            return token
+        time.sleep(MOMENT)
+
+
+def _answer(common: Any, rank: int, me: str) -> str:
+    common.set(f"came/{rank}", me)
+    while me not in (called := common.get("called").decode().split()):
+        time.sleep(MOMENT)
+    common.set(f"answered/{called[0]}/{me}", "yes")
+    return str(called[0])
 
 
 def lost(error: BaseException) -> bool:

@@ -76,7 +76,9 @@ class LockstepDriver(Driver):
     def bereaved(self, run: Path) -> Exception:
         """What to raise when another process is no more: a sentence, from one process only."""
         self._bereaved = True
-        leaving = self._stop  # before the launcher, too, sees that somebody is missing
+        leaving = self._stop
+        if leaving is not None and leaving.exit_code == 128 + signal.SIGTERM:
+            leaving = None  # from a launcher that has seen it, too: that says less
         if not self._team.first:
             time.sleep(PATIENCE)
         if leaving is not None or not self._first_to_tell():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from math import gcd
@@ -18,8 +19,9 @@ from typing import Any
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 
-from shakegpt import launch, plan, session, tensorfile
+from shakegpt import distributed, launch, plan, session, tensorfile
 from shakegpt.config import FinetuneConfig
 from shakegpt.control import Request, send
 from shakegpt.distributed import Team, share
@@ -288,6 +290,22 @@ def test_a_file_laid_out_here_is_the_librarys(tmp_path: Path) -> None:
     assert sorted(places, key=places.__getitem__) == sorted(tensors)
     data = b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
     assert head + data == (tmp_path / "library").read_bytes()
+
+
+def test_a_restarted_team_meets_apart_from_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One store for all starts, in which launchers of two nodes count restarts each for itself."""
+    common = dist.HashStore()  # type: ignore[attr-defined]
+    monkeypatch.setattr(distributed, "store", lambda: common)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    common.set("came/2", "killed before it was called")
+    with ThreadPoolExecutor(3) as processes:
+        for start in range(2):
+            met = [processes.submit(distributed._meeting_place, rank, 3) for rank in (0, 2, 1)]
+            places = [place.result(PATIENCE) for place in met]
+            places[0].set("here", str(start))
+            assert [place.get("here") for place in places] == [str(start).encode()] * 3
+            assert start == 0 or not places[0].check(["there"]), "of the start before"
+            places[0].set("there", "yes")
 
 
 def test_a_restarted_job_knows_its_run(
