@@ -313,6 +313,22 @@ def test_delete_asks_first(base: Path) -> None:
     run(test())
 
 
+def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
+    name = "evil\x1b[31m\x9b2J[red]x\u202e\n2"
+    write(tmp_path / "runs", name, 1000.0, [4.0, 3.0])
+
+    async def test() -> None:
+        app = Host(tmp_path / "runs")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            for keys in ("f3", "d"):  # the list, the question
+                await pilot.press(keys)
+                await shows(pilot, "evil␛[31m\ufffd2J[red]x\ufffd↵2")
+                assert not set("\x1b\x9b\u202e") & set(text(app))
+
+    run(test())
+
+
 def test_new_runs_appear_and_the_cursor_stays_with_its_run(base: Path) -> None:
     async def test() -> None:
         app = Host(base)
@@ -464,10 +480,13 @@ def test_the_palette_has_each_command_once_and_runs_it(tmp_path: Path) -> None:
         app = ShakegptApp(config=tmp_path / "tui.json")
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
-            commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
-            titles = [command.title for command in app.get_system_commands(app.screen)]
-            assert sorted(titles) == sorted(commands)
-            assert not {"Screenshot", "Commands"} & set(titles)
+            for pane in ("f3", "f2"):
+                await pilot.press(pane)
+                await pilot.pause()
+                commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
+                titles = [command.title for command in app.get_system_commands(app.screen)]
+                assert sorted(titles) == sorted(commands)
+                assert not {"Screenshot", "Commands"} & set(titles)
             await commands["All settings"]()  # a widget's, not the screen's
             assert app.screen.query_one(StartForm).has_class("-all")
             await pilot.press("ctrl+q")

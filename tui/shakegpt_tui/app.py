@@ -25,7 +25,7 @@ from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
-from shakegpt_tui.printable import unsigned
+from shakegpt_tui.printable import one_line, unsigned
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
@@ -136,7 +136,7 @@ class ShakegptApp(App[str]):
             run = self.started(trainers.start(what)).run if verb == "start" else Path(what)
         except ShakegptError as error:
             self.open_home()
-            self.notify(str(error), severity="error", timeout=10, markup=False)
+            self.notify(one_line(str(error)), severity="error", timeout=10, markup=False)
             return
         self.open_run(LiveFeed(run))
 
@@ -182,9 +182,10 @@ class ShakegptApp(App[str]):
         try:
             file.write_text(self.picture(), encoding="utf-8")
         except OSError as error:
-            self.notify(f"cannot write {file}: {error.strerror}", severity="error", markup=False)
+            why = one_line(f"cannot write {file}: {error.strerror}")
+            self.notify(why, severity="error", markup=False)
         else:
-            self.notify(f"written to {file}", markup=False)
+            self.notify(one_line(f"written to {file}"), markup=False)
 
     def picture(self) -> str:
         """The screen as SVG that fetches nothing: fonts of the reader's machine only."""
@@ -231,11 +232,16 @@ class ShakegptApp(App[str]):
         for command in super().get_system_commands(screen):
             if command.title in ("Theme", "Maximize", "Minimize"):
                 yield command
+        told = dict.fromkeys(BESIDE_COMMANDS)
         for active in screen.active_bindings.values():
-            binding = active.binding
-            if active.enabled and binding.tooltip and binding.action not in BESIDE_COMMANDS:
-                does = partial(self.run_action, binding.action, active.node)
-                yield SystemCommand(binding.description, binding.tooltip, does)
+            action, label, text = (
+                active.binding.action,
+                active.binding.description,
+                active.binding.tooltip,
+            )
+            if active.enabled and text and action not in told:
+                told[action] = None
+                yield SystemCommand(label, text, partial(self.run_action, action, active.node))
 
 
 def _is_ours(node: DOMNode, screen: Screen[object]) -> bool:

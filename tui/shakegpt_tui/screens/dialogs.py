@@ -14,6 +14,7 @@ from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
+from shakegpt_tui.printable import printable
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
@@ -56,8 +57,8 @@ class Choice(ModalScreen[str]):
 
     def on_mount(self) -> None:
         """Say the texts, which may hold names from outside."""
-        self.query_one(".dialog-question", Quiet).say(Content(self._question), layout=True)
-        self.query_one(".dialog-text", Quiet).say(Content(self._explanation), layout=True)
+        self.query_one(".dialog-question", Quiet).say(_safe(self._question), layout=True)
+        self.query_one(".dialog-text", Quiet).say(_safe(self._explanation), layout=True)
         if any(way.variant == "error" for way in self._ways):
             self.query(Button).last().focus()  # enter must not be what destroys
 
@@ -71,6 +72,11 @@ class Choice(ModalScreen[str]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """A button answers with the result in its name."""
         self.dismiss(event.button.name or "")
+
+
+def _safe(text: str) -> Content:
+    """A text that may hold names from outside."""
+    return Content(printable(text))
 
 
 def _button(way: Way) -> Button:
@@ -101,8 +107,8 @@ class AskNumber(ModalScreen[int | None]):
 
     def on_mount(self) -> None:
         """Say the texts and mark the number, so that typing replaces it."""
-        self.query_one(".dialog-question", Quiet).say(Content(self._question))
-        self.query_one(".dialog-text", Quiet).say(Content(self._explanation), layout=True)
+        self.query_one(".dialog-question", Quiet).say(_safe(self._question))
+        self.query_one(".dialog-text", Quiet).say(_safe(self._explanation), layout=True)
         self.query_one(Input).select_all()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

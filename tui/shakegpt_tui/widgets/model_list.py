@@ -24,7 +24,7 @@ class ModelList(OptionList):
         background: transparent; scrollbar-size-vertical: 1; text-wrap: nowrap;
         & > .option-list--option-highlighted { background: transparent; }
         &:focus > .option-list--option-highlighted { background: $primary 25%; }
-        &:ansi:focus > .option-list--option-highlighted { text-style: reverse; }
+        &:nocolor:focus > .option-list--option-highlighted { text-style: bold underline; }
     }
     """
 

@@ -21,7 +21,7 @@ from textual.widgets import DataTable, Input, Static
 from shakegpt import runs
 from shakegpt.errors import ShakegptError
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
-from shakegpt_tui.printable import printable
+from shakegpt_tui.printable import one_line, printable
 from shakegpt_tui.screens.dialogs import Choice, Way
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
@@ -173,7 +173,11 @@ class RunList(Vertical):
         runs_in_all = f"{total} run{'' if total == 1 else 's'}"
         count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
         run = next((run for run in self.found if run.path == self.chosen), None)
-        text = f"{run.name} on {run.dataset or '–'}\n{run.problem}" if run is not None else ""
+        text = (
+            f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{run.problem}"
+            if run is not None
+            else ""
+        )
         said = Content(f"{count}, by {self.order}  ·  {printable(text)}")
         self.query_one("#order", Quiet).say(said, layout=True)
 
@@ -255,9 +259,9 @@ class RunList(Vertical):
         if run is None:
             return
         if run.state in runs.LIVE:
-            self.app.notify(f"{run.name} is being trained: stop it first", markup=False)
+            self.app.notify(f"{one_line(run.name)} is being trained: stop it first", markup=False)
             return
-        what = f"{run.name} with its model and its log will be gone for good."
+        what = f"{one_line(run.name)} with its model and its log will be gone for good."
         ways = [Way("d", "delete", "delete", "error")]
         self.app.push_screen(Choice("Delete this run?", what, ways), self._deleter(run.path))
 
@@ -273,7 +277,7 @@ class RunList(Vertical):
         try:
             runs.delete_run(path)
         except (ShakegptError, OSError) as error:
-            message = str(error)
+            message = one_line(str(error))
             self.app.call_later(self.app.notify, message, severity="error", markup=False)
         self.post_message(self.Found(self.index.refresh()))
 
