@@ -135,7 +135,8 @@ class FinetuneConfig:
     is fast at it, float16 with loss scaling where only that works, else float32."""
     memory: Memory = "auto"
     """low: recompute activations and keep AdamW's moments in a file of the run's disk, for the same
-    numbers in about half the memory and a third more time. auto: normal where that fits."""
+    numbers in about half the memory and a third more time. auto: normal where that fits. With
+    --shard the moments stay in the processes."""
     compile: Compile = "auto"
     """Compile the model's blocks first: half a minute of waiting, then faster steps on a GPU. auto:
     when the whole job ends sooner for it, which on a CPU it seldom does."""

@@ -164,10 +164,9 @@ def opening(run: ev.Run) -> list[str]:
         f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
     ]
     if run.memory.row == "low":
-        lines.append(
-            f"memory low: activations are computed twice, and {size(run.memory.traffic)} of "
-            "moments go from and to the run's disk each iteration"
-        )
+        moved = f", and {size(run.memory.traffic)} of moments go from and to the run's disk each "
+        moved = f"{moved}iteration" if run.memory.traffic else ""  # with --shard they stay
+        lines.append(f"memory low: activations are computed twice{moved}")
     available = available_memory()
     if run.device == "cpu" and needed > available:
         lines.append(

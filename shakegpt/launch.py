@@ -55,7 +55,6 @@ def require_suited(config: FinetuneConfig, dtype: str) -> None:
         return
     odd = {
         "--lora-rank, which leaves little to divide": config.lora_rank is not None,
-        "--memory low, whose moments lie in a file of each process": config.memory == "low",
         "--compile on": config.compile == "on",
         "float16, whose loss is scaled (give --dtype bfloat16 or float32)": dtype == "float16",
         "--device mps": config.device == "mps",

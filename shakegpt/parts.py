@@ -71,6 +71,9 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     processes = launch.processes()
     free = free_memory(place) // (launch.processes_here() if place.device == "cpu" else 1)
     row = plan.choose(shape, config, free, processes)
+    narrow = place.dtype != "float32" and processes > 1
+    if config.shard and narrow and config.memory == "auto":
+        row = "low"  # else a narrow copy of all weights waits for the backward pass in each process
     needed = plan.estimate(shape, config, row, processes).total
     kept = place.device == "cpu" and settle_allocator(
         needed, keep=row == "normal" and not config.shard

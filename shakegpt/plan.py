@@ -90,16 +90,17 @@ def estimate(
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
     stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
     lean, shares = alone or config.shard, processes if config.shard else 1
+    filed = low and shares == 1  # the moments, in a file
     kept = shape.n_layer + copies if low else shape.n_layer * copies
     return events.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving) // shares,
         gradients=4 * moving // shares,
-        optimizer=2 * 4 * (min(PIECE, moving) if low else moving) // shares,
+        optimizer=2 * 4 * (min(PIECE, moving) if filed else moving) // shares,
         activations=kept * stream,
         logits=(min(HEAD_ROWS, tokens) if lean else 3 * tokens) * shape.vocab_size * 4,
         process=PROCESS + (0 if alone else _gathered(shape) if config.shard else 4 * moving),
         row=row,
-        traffic=2 * 8 * moving if low else 0,
+        traffic=2 * 8 * moving if filed else 0,
     )
 
 
@@ -113,8 +114,8 @@ def _gathered(shape: Shape) -> int:
 
 def choose(shape: Shape, config: FinetuneConfig, available: int, processes: int = 1) -> Row:
     """The row that --memory names; of auto, the fastest that fits in `available` bytes."""
-    if config.memory != "auto" or config.shard:
-        return "low" if config.memory == "low" else "normal"
+    if config.memory != "auto":
+        return config.memory
     needed = estimate(shape, config, processes=processes).total
     return "normal" if needed <= available else "low"
 
