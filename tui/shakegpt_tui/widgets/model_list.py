@@ -24,7 +24,9 @@ class ModelList(OptionList):
         background: transparent; scrollbar-size-vertical: 1; text-wrap: nowrap;
         & > .option-list--option-highlighted { background: transparent; }
         &:focus > .option-list--option-highlighted { background: $primary 25%; }
-        &:nocolor:focus > .option-list--option-highlighted { text-style: bold underline; }
+        &:ansi:focus > .option-list--option-highlighted {
+            background: ansi_default; color: ansi_default; text-style: bold underline;
+        }
     }
     """
 

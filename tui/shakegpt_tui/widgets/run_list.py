@@ -205,7 +205,7 @@ class RunList(Vertical):
         table.move_cursor(row=max(row, 0))
         self.call_after_refresh(table.scroll_to, y=scrolled, animate=False)
         if row != before:
-            self.call_after_refresh(table.move_cursor, row=max(row, 0))  # into view
+            self.call_after_refresh(lambda: table.move_cursor(row=table.cursor_row))  # into view
 
     def _text(self, run: Row, column: str) -> Text:
         text, role = run.cells[column]

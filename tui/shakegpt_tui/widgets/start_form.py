@@ -79,7 +79,7 @@ class StartForm(Vertical):
         FormRow Input { width: 1fr; background: $panel; }
         FormRow Input:ansi { text-style: underline; }
         FormRow Input:focus { background: $primary 25%; }
-        FormRow Input:ansi:focus { text-style: reverse; }
+        FormRow Input:ansi:focus { background: ansi_default; text-style: reverse; }
         FormRow .error { display: none; color: $error; padding-left: 16; height: auto; }
         FormRow.wrong .error { display: block; }
         FormRow.wrong Label { color: $error; }
