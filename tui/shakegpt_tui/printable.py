@@ -7,6 +7,7 @@ Markup is no concern here: texts are shown as `textual.content.Content`, which p
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 _LONGEST = 1_000_000
@@ -59,12 +60,12 @@ def fitting(text: str, width: int, height: int) -> str:
     'Seven letters.'
     >>> fitting("Seven letters", 6, 1)
     'Seven…'
+    >>> fitting("A command\nand what it does", 12, 2)
+    'A command\nand what it…'
     """
     lines = [part for line in text.split("\n") for part in textwrap.wrap(line, max(width, 1))]
     if len(lines) <= height:
         return text
-    shown = " ".join(lines[:height])
-    sentences, stop, _ = shown.rpartition(". ")
-    if shown.endswith("."):
-        return shown
-    return sentences + "." if stop else shown[: max(width, 1) * height - 1] + "…"
+    kept = lines[: max(height, 1)]
+    whole = re.match(r".*\.(?=\s|$)", "\n".join(kept), re.DOTALL)
+    return whole[0] if whole else "\n".join([*kept[:-1], kept[-1][: max(width - 1, 0)] + "…"])

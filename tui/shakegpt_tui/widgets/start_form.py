@@ -69,6 +69,7 @@ class StartForm(Vertical):
         #preset #label { text-wrap: nowrap; text-overflow: ellipsis; }
         #start { margin-left: 1; width: 14; }
         #start:focus { background: $primary; text-style: bold underline; }
+        #start:ansi:focus { background: ansi_default; text-style: bold reverse; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
         FormRow { height: auto; }
