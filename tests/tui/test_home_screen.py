@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,21 @@ def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
                 await pilot.press(keys)
                 await shows(pilot, "evil␛[31m\ufffd2J[red]x\ufffd↵2")
                 assert not set("\x1b\x9b\u202e") & set(text(app))
+
+    run(test())
+
+
+def test_a_run_that_never_began_tells_why(tmp_path: Path) -> None:
+    never = tmp_path / "runs" / "never"
+    never.mkdir(parents=True)
+    (never / "trainer.log").write_text("Traceback\nshakegpt: no \x1b[31mmodel\n")
+    os.utime(never / "trainer.log", (1000, 1000))
+
+    async def test() -> None:
+        app = Host(tmp_path / "runs")
+        async with app.run_test(size=(120, 40)) as pilot:
+            await app.settled(pilot)
+            await shows(pilot, "no ␛[31mmodel")
 
     run(test())
 

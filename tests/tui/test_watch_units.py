@@ -40,6 +40,13 @@ def test_one_line_is_one_line() -> None:
     assert len(printable.one_line("x" * 100, 10)) == 10
 
 
+def test_as_many_whole_sentences_as_fit() -> None:
+    assert printable.fitting("Seven letters. And more.", 40, 1) == "Seven letters. And more."
+    assert printable.fitting("Seven letters. And some more.", 20, 1) == "Seven letters."
+    assert printable.fitting("A command\nand what it does", 12, 2) == "A command\nand what it…"
+    assert printable.fitting("Seven letters", 6, 1) == "Seven…"
+
+
 def test_facts_of_a_run_under_way() -> None:
     told = history(12)
     now = facts.facts(told, told.last_time + 1)

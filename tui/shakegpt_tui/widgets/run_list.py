@@ -21,8 +21,9 @@ from textual.widgets import DataTable, Input, Static
 from shakegpt import runs
 from shakegpt.errors import ShakegptError
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
-from shakegpt_tui.printable import one_line, printable
+from shakegpt_tui.printable import one_line, printable, unsigned
 from shakegpt_tui.screens.dialogs import Choice, Way
+from shakegpt_tui.trainer import last_words
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
@@ -173,11 +174,7 @@ class RunList(Vertical):
         runs_in_all = f"{total} run{'' if total == 1 else 's'}"
         count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
         run = next((run for run in self.found if run.path == self.chosen), None)
-        text = (
-            f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{run.problem}"
-            if run is not None
-            else ""
-        )
+        text = _about(run) if run is not None else ""
         said = Content(f"{count}, by {self.order}  ·  {printable(text)}")
         self.query_one("#order", Quiet).say(said, layout=True)
 
@@ -280,6 +277,13 @@ class RunList(Vertical):
             message = one_line(str(error))
             self.app.call_later(self.app.notify, message, severity="error", markup=False)
         self.post_message(self.Found(self.index.refresh()))
+
+
+def _about(run: runs.RunSummary) -> str:
+    """Its name and text, and what is wrong; of one that never began, its trainer's last word."""
+    words = [] if run.model or run.state in runs.LIVE else last_words(run.path, 1)
+    problem = run.problem or "".join(map(unsigned, words))
+    return f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{problem}"
 
 
 def _width(column: str, rows: list[Row]) -> int:
