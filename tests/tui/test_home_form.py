@@ -155,6 +155,7 @@ def test_what_a_model_cannot_be_is_named() -> None:
     uneven = missing(replace(DEFAULT, init_from="scratch", n_embd=100, n_head=6))
     assert uneven == {"n_embd": "100 is no multiple of n_head, 6: heads are equal"}
     assert missing(PRESETS["char"][1]) == {}
+    assert "torchrun" in missing(replace(DEFAULT, shard=True))["shard"]
 
 
 @pytest.mark.parametrize(

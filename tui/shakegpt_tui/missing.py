@@ -62,8 +62,7 @@ def _heads(config: FinetuneConfig) -> str:
 
 
 def _sharing(config: FinetuneConfig) -> str:
-    alone = getattr(config, "shard", False)
-    return "needs several processes, which torchrun starts, with --no-tui" if alone else ""
+    return "needs several processes, which torchrun starts, with --no-tui" if config.shard else ""
 
 
 def _directory(name: str | None) -> str:
