@@ -57,6 +57,7 @@ class Driver:
         self._stop: Stopped | None = None
         self._paused = False
         self._obeying = False
+        self._aside = 0.0
         self._requests: deque[Request] = deque()
         self._safe, self._left = threading.Event(), threading.Event()
         self._ears, self._mouth = socket.socketpair()
@@ -101,6 +102,10 @@ class Driver:
         """Resident memory of this process, bytes."""
         return int(self._process.memory_info().rss)
 
+    def clock(self) -> float:
+        """Seconds of work: stands still in a pause; a command's are taken off once it is done."""
+        return time.monotonic() - self._aside
+
     @contextmanager
     def phase(self, phase: events.Phase) -> Iterator[None]:
         """Say what the trainer is about to do, and what it goes back to afterwards."""
@@ -139,13 +144,18 @@ class Driver:
         """
         while self._paused and not self._obeying and self._stop is None:
             if not self._requests:
-                time.sleep(POLL_SECONDS)
+                self._rest()
             elif meanwhile is None:
                 break
             else:
                 meanwhile()
         if self._stop is not None:
             raise self._stop
+
+    def _rest(self) -> None:
+        began = time.monotonic()
+        time.sleep(POLL_SECONDS)
+        self._aside += time.monotonic() - began
 
     def check_alone(self) -> None:
         """As `check`, and a point of this process only: no other one is there, too."""
@@ -154,11 +164,17 @@ class Driver:
     def requests(self) -> Iterator[Request]:
         """Take the commands that the trainer itself must carry out, oldest first."""
         while self._requests:
-            self._obeying = True  # what it asks for is done in spite of a pause
-            try:
+            with self._obey():
                 yield self._requests.popleft()
-            finally:
-                self._obeying = False
+
+    @contextmanager
+    def _obey(self) -> Iterator[None]:
+        self._obeying, began = True, self.clock()  # what is asked for is done in spite of a pause
+        try:
+            yield
+        finally:
+            self._obeying = False
+            self._aside += self.clock() - began
 
     def answer(self, request: Request, status: str, message: str = "") -> None:
         """Say in the log what became of a command: accepted, done or refused."""

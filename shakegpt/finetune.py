@@ -129,7 +129,7 @@ class Finetuning:
 
     def update(self, iteration: int) -> None:
         """One iteration: forward and backward for each micro-batch, then one step of AdamW."""
-        started, losses, self.working = time.monotonic(), list[float](), iteration
+        started, losses, self.working = self.driver.clock(), list[float](), iteration
         # region loop
         for micro_step in self.team.micro_steps(self.share):
             x, y = self.batch(iteration, micro_step)  # a few windows of the text
@@ -143,7 +143,7 @@ class Finetuning:
         # endregion loop
         if self.iteration < iteration:  # float16 overflowed: once more at a lower scale
             return self.update(iteration)
-        seconds, micro_steps = time.monotonic() - started, len(losses)
+        seconds, micro_steps = self.driver.clock() - started, len(losses)
         tokens = micro_steps * self.config.batch_size * self.dataset.block_size
         self.log.write(
             events.Step(
@@ -250,7 +250,7 @@ class Finetuning:
 
     def evaluate(self) -> None:
         """Mean loss over the validation windows; the best model so far is saved."""
-        started, config = time.monotonic(), self.config
+        started, config = self.driver.clock(), self.config
         with self.at_rest("evaluating"):
             how = (config.eval_tokens, config.batch_size, self.place)
             found = measure(self.model, self.dataset, *how, self.driver.check, self.team)
@@ -260,7 +260,7 @@ class Finetuning:
                 iteration=self.iteration,
                 val_loss=found.loss,
                 tokens=found.tokens,
-                seconds=time.monotonic() - started,
+                seconds=self.driver.clock() - started,
                 best=best,
                 standard_error=found.standard_error,
             )
@@ -278,9 +278,9 @@ class Finetuning:
         self.samples += 1
         if not self.team.needed:
             return
-        check = self.driver.check_alone
+        check, clock = self.driver.check_alone, self.driver.clock
         with self.at_rest("sampling"):
-            text = recorded(self.model, self.tokenizer, prompt, how, *key, check=check)
+            text = recorded(self.model, self.tokenizer, prompt, how, *key, check, clock)
             for event in text:
                 self.log.write(event)
 

@@ -163,19 +163,21 @@ def recorded(
     sample: int = 0,
     asked: bool = False,
     check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[events.Sample | events.Token | events.SampleEnd]:
     """A sample as the records of a run log: its beginning, each token, its end.
 
     `check` is called between tokens; what it raises comes through after the end of what there is.
+    The sample's seconds are those of `clock`.
     """
     ids = tokenizer.encode(prompt)
     tokens = tuple((id, tokenizer.decode([id])) for id in ids)
     key = {"iteration": iteration, "sample": sample}
     yield events.Sample(**key, prompt=prompt, prompt_tokens=tokens, settings=settings, asked=asked)
-    started, text, count, decoder = time.monotonic(), "", 0, Decoder(tokenizer)
+    started, text, count, decoder = clock(), "", 0, Decoder(tokenizer)
 
     def end(complete: bool) -> events.SampleEnd:
-        seconds, whole = time.monotonic() - started, text + decoder.flush()
+        seconds, whole = clock() - started, text + decoder.flush()
         return events.SampleEnd(**key, text=whole, tokens=count, seconds=seconds, complete=complete)
 
     try:

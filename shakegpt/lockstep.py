@@ -18,7 +18,7 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from shakegpt import distributed
 from shakegpt.control import Request
 from shakegpt.distributed import Team
-from shakegpt.driver import POLL_SECONDS, Driver, Log, Stopped
+from shakegpt.driver import Driver, Log, Stopped
 from shakegpt.errors import ShakegptError
 
 _STOP, _TOLD = "stop", "told"
@@ -57,7 +57,7 @@ class LockstepDriver(Driver):
             if obey and meanwhile is not None:
                 meanwhile()
             else:
-                time.sleep(POLL_SECONDS)
+                self._rest()
 
     def check_alone(self) -> None:
         """As `Driver.check_alone`; a model in shares is sampled by all of them."""
@@ -67,11 +67,8 @@ class LockstepDriver(Driver):
         """The commands that the first process heard, in all of them, oldest first."""
         mine = [self._requests.popleft() for _ in range(len(self._requests))]
         for request in msgspec.convert(self._team.told(msgspec.to_builtins(mine)), list[Request]):
-            self._obeying = True
-            try:
+            with self._obey():
                 yield request
-            finally:
-                self._obeying = False
 
     def bereaved(self, run: Path) -> Exception:
         """What to raise when another process is no more: a sentence, from one process only."""

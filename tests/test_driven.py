@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shakegpt import events
 from shakegpt.control import Request, send
-from shakegpt.driver import Stopped
+from shakegpt.driver import POLL_SECONDS, Driver, Stopped
 from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Sample, Step
 from shakegpt.finetune import Finetuning
 from shakegpt.history import History
@@ -19,6 +21,14 @@ from tests.tiny import Listener, commanded, kinds, tiny_config
 
 def answers(records: list[events.Event]) -> list[tuple[str, str]]:
     return [(e.verb, e.status) for e in kinds(records, Command)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("did not come within 10 s")
 
 
 def test_commands_are_carried_out_and_answered(tmp_path: Path, text_file: Path) -> None:
@@ -115,6 +125,30 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     at = {e.verb: e.time for e in kinds(log.records, Command)}
     during = [e for e in kinds(log.records, Step) if at["pause"] < e.time < at["resume"]]
     assert not during and kinds(log.records, Step)[-1].iteration == 6
+    second, third = kinds(log.records, Step)[1:3]
+    assert third.time - second.time - third.seconds > POLL_SECONDS, "the pause is no work"
+    assert third.tokens_per_second == pytest.approx(2 * 4 * 32 / third.seconds)
+
+
+def test_the_clock_of_work_stands_still_in_a_pause_and_while_obeying(tmp_path: Path) -> None:
+    driver, obeyed = Driver(Listener(), tmp_path, signals=False), 0.0
+    with driver:
+        send(tmp_path, Request(verb="pause"))
+        wait_until(lambda: driver._paused)
+        threading.Timer(0.3, send, (tmp_path, Request(verb="resume"))).start()
+        passed, worked = time.monotonic(), driver.clock()
+        driver.check()
+        passed, worked = time.monotonic() - passed, driver.clock() - worked
+        assert passed > 0.25 and worked < passed / 2
+        send(tmp_path, Request(verb="save"))
+        wait_until(lambda: bool(driver._requests))
+        before = driver.clock()
+        for _ in driver.requests():
+            began = driver.clock()
+            time.sleep(0.1)
+            obeyed = driver.clock() - began
+        assert obeyed > 0.09, "what is obeyed measures itself"
+        assert driver.clock() - before < obeyed
 
 
 def test_a_stop_in_the_last_moment_before_an_update_keeps_that_update(
