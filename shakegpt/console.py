@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from shakegpt import events as ev
 from shakegpt.history import History
 from shakegpt.plan import available_memory
+from shakegpt.time_left import finished, time_left
 from shakegpt.wording import duration, harmless, loss, one_line, parameters, size
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class PlainConsole:
             case ev.Resume():
                 return [f"resumed at iteration {event.iteration} on {event.device} {event.dtype}"]
             case ev.Step():
-                return [step_line(self.history, event, self._eta())]
+                return [step_line(self.history, event, time_left(self.history))]
             case ev.Eval():
                 return [eval_line(self.history, event)]
             case ev.SampleEnd() if event.complete:
@@ -68,9 +69,6 @@ class PlainConsole:
             case ev.End():
                 return summary(self.history, event)
         return []
-
-    def _eta(self) -> float | None:
-        return remaining(self.history)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -122,7 +120,7 @@ class LiveConsole(PlainConsole):
         bar = Table.grid(padding=(0, 1))
         share = Text(f"{finished(h) / whole:.0%}")
         bar.add_row(ProgressBar(total=whole, completed=finished(h), width=40), share)
-        parts: list[RenderableType] = [bar, Text(status_line(h, self._eta()))]
+        parts: list[RenderableType] = [bar, Text(status_line(h, time_left(h)))]
         if h.samples and not h.samples[-1].complete:
             view = h.samples[-1]
             tail = harmless(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
@@ -192,27 +190,6 @@ def _each(run: ev.Run) -> str:
 
 def _time_needed(run: ev.Run) -> str:
     return "" if run.seconds is None else f" and {duration(run.seconds)} of time"
-
-
-def finished(history: History) -> float:
-    """Iterations done, the running one by its micro-steps."""
-    k = history.iteration
-    latest = next(reversed(history.progress.values()), None)
-    if latest is None or latest.iteration <= k:
-        return float(k)
-    return k + latest.micro_step / latest.micro_steps
-
-
-def remaining(history: History) -> float | None:
-    """Seconds to go, from the mean pace of recent iterations and evaluations; None at first."""
-    if not history.steps:
-        return None
-    recent = list(history.steps.values())[-20:]
-    steps = sum(step.seconds for step in recent) / len(recent)
-    visits = sum(e.seconds for e in history.evals.values())
-    samples = sum(s.end.seconds for s in history.samples if s.end is not None)
-    between = (visits + samples) / max(1, history.iteration)
-    return (history.max_iters - finished(history)) * (steps + between)
 
 
 def step_line(history: History, step: ev.Step, eta: float | None) -> str:

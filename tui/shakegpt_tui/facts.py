@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TypeVar
 
 from shakegpt import events as ev
 from shakegpt.history import History, State
+from shakegpt.time_left import micro_step, reached, time_left
 from shakegpt_tui import units
 from shakegpt_tui.printable import one_line
 
 T = TypeVar("T")
-
-RECENT = 8
-"""Steps whose median tells how long the next one takes: one slow step does not move the ETA."""
 
 MOVING: tuple[State, ...] = ("starting", "live", "paused", "silent")
 """States in which a trainer may still write; in all others resuming is the way on."""
@@ -91,8 +88,7 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
         state = "crashed"
     run, step = history.run, _latest(history.steps)
     evaluation, best, first = _latest(history.evals), history.best_eval, history.first_eval
-    iteration = max(history.iteration, history.resumes[-1].iteration if history.resumes else 0)
-    micro_step, micro_steps = _micro(history, iteration) if state in MOVING else (0, 0)
+    at_work, of = micro_step(history) if state in MOVING else (0, 0)
     saved = history.checkpoints[-1] if history.checkpoints else None
     beat = history.heartbeat
     return Facts(
@@ -101,11 +97,11 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
         model=one_line(run.model.name, 40) if run else "",
         dataset=one_line(run.dataset.name, 40) if run else "",
         device=f"{one_line(run.device, 20)} {one_line(run.dtype, 20)}" if run else "",
-        iteration=iteration,
+        iteration=reached(history),
         max_iters=history.max_iters,
-        micro_step=micro_step,
-        micro_steps=micro_steps,
-        eta=_eta(history, iteration, micro_step, micro_steps) if state in WORKING else None,
+        micro_step=at_work,
+        micro_steps=of,
+        eta=time_left(history) if state in WORKING else None,
         tokens_per_second=step.tokens_per_second if step else None,
         loss=step.loss if step else None,
         val_loss=evaluation.val_loss if evaluation else None,
@@ -128,51 +124,6 @@ def _latest(records: dict[int, T]) -> T | None:
 
 def _word(state: State, beat: ev.Heartbeat | None) -> str:
     return beat.phase if state == "live" and beat is not None else WORDS[state]
-
-
-def _micro(history: History, iteration: int) -> tuple[int, int]:
-    """(k, n) of the micro-steps of the iteration at work; (0, 0) between iterations."""
-    if not history.progress:
-        return 0, 0
-    latest = history.progress[next(reversed(history.progress))]
-    return (latest.micro_step, latest.micro_steps) if latest.iteration > iteration else (0, 0)
-
-
-def _eta(history: History, iteration: int, micro_step: int, micro_steps: int) -> float | None:
-    """Seconds to the end: the steps that remain, and the evaluations with what comes with them."""
-    if not history.steps:
-        return None
-    recent = [history.steps[k].seconds for k in sorted(history.steps)[-RECENT:]]
-    remaining = max(0, history.max_iters - iteration)
-    part = micro_step / micro_steps if micro_steps else 0.0
-    steps = max(0.0, remaining - part) * median(recent)
-    return steps + _evaluations_left(history, iteration) * _evaluation_seconds(history)
-
-
-def _evaluations_left(history: History, iteration: int) -> int:
-    """At each multiple of the interval after `iteration`, and at the last iteration."""
-    interval = _interval(history)
-    whole = history.max_iters // interval - iteration // interval
-    return whole + (history.max_iters % interval != 0 and iteration < history.max_iters)
-
-
-def _interval(history: History) -> int:
-    latest = history.resumes[-1] if history.resumes else history.run
-    value = latest.config.get("eval_interval") if latest else None
-    return value if isinstance(value, int) and value > 0 else 1 << 31
-
-
-def _evaluation_seconds(history: History) -> float:
-    """An evaluation, its sample and its save, as long as the latest of each took."""
-    evaluation = _latest(history.evals)
-    ends = (s.end for s in reversed(history.samples) if not s.start.asked and s.end)
-    sample = next(ends, None)
-    save = sum(c.seconds for c in history.checkpoints[-2:])
-    return (
-        (evaluation.seconds if evaluation else 0.0)
-        + (sample.seconds if sample else 0.0)
-        + (save if history.checkpoints else 0.0)
-    )
 
 
 def trend(f: Facts) -> str:
