@@ -26,7 +26,7 @@ from tests.tui import logs  # noqa: E402
 from tests.tui.terminals import Terminal, environment  # noqa: E402
 
 ROUNDS = 7
-TURNS, MICRO_STEPS = 6, 16
+TURNS, MICRO_STEPS = 10, 6
 """How often training is watched and not watched, and for how long each time."""
 TRAINING = ["--no-tui", "--max-iters", "100000", "--eval-interval", "100000"]
 """The default run, but for its end and its evaluations, which would fall into one turn or other."""
@@ -135,9 +135,10 @@ def big_log(home: Path) -> bool:
 
 
 def slowing(home: Path) -> bool:
-    """Tokens a second of one training while its screen is open, against those while it is not.
+    """Tokens a second of one training beside its screen, against those while the screen is halted.
 
-    One trainer, watched and not watched in turns, so that whatever else the machine does hits both.
+    One trainer and one screen, which is stopped and let go on in short turns: the speed of a shared
+    machine drifts by a tenth within a minute, and two turns next to each other have it alike.
     """
     run = home / "training"
     trainer = subprocess.Popen(
@@ -148,18 +149,37 @@ def slowing(home: Path) -> bool:
         while not _progress(run):
             assert trainer.poll() is None, "the trainer ended"
             time.sleep(0.5)
-        pairs = [(_speed(run, time.sleep), _watched(run, home)) for _ in range(TURNS)]
+        with Terminal([str(run)], home, rows=40, columns=120) as terminal:
+            terminal.until("TRAINING")
+            _drain(terminal, 3)
+            turns = [_turn(run, terminal, halted) for halted in [True, False, False, True] * TURNS]
     finally:
         trainer.kill()
         trainer.wait()
-    ratios = [alone / watched for alone, (watched, _) in pairs]
-    share = statistics.median(used for _, (_, used) in pairs)
-    alone = statistics.median(alone for alone, _ in pairs)
-    told = " ".join(f"{ratio:.3f}" for ratio in sorted(ratios))
-    print(f"training: {alone:,.0f} tokens/s alone; alone / watched, sorted: {told}")
+    alone = [speed for halted, speed, _ in turns if halted]
+    watched = [speed for halted, speed, _ in turns if not halted]
+    share = statistics.median(used for halted, _, used in turns if not halted)
+    ratios = sorted(one / other for one, other in zip(alone, watched, strict=True))
+    print(
+        f"training: {statistics.median(alone):,.0f} tokens/s alone; {len(ratios)} pairs of turns, "
+    )
+    print(f"alone / watched from {ratios[0]:.3f} to {ratios[-1]:.3f}, the middle half ", end="")
+    print(f"{ratios[len(ratios) // 4]:.3f} to {ratios[-len(ratios) // 4]:.3f}")
     print(f"processor time of the screen meanwhile: {share:.1f} % of a core")
     slower = 100 * (statistics.median(ratios) - 1)
     return tell("training slowed by its screen, median of turns", slower, "%", 2)
+
+
+def _turn(run: Path, terminal: Terminal, halted: bool) -> tuple[bool, float, float]:
+    """Tokens a second, and the share of a core that the screen takes meanwhile, in percent."""
+    screen, began = psutil.Process(terminal.process.pid), time.perf_counter()
+    before = sum(screen.cpu_times()[:2])
+    if halted:
+        screen.suspend()
+    speed = _speed(run, time.sleep if halted else lambda seconds: _drain(terminal, seconds))
+    screen.resume()
+    used = sum(screen.cpu_times()[:2]) - before
+    return halted, speed, 100 * used / (time.perf_counter() - began)
 
 
 def _progress(run: Path) -> list[Progress]:
@@ -172,18 +192,6 @@ def _speed(run: Path, wait: Callable[[float], None]) -> float:
     while len(told := _progress(run)[before:]) <= MICRO_STEPS:
         wait(0.5)
     return (told[-1].tokens - told[0].tokens) / (told[-1].time - told[0].time)
-
-
-def _watched(run: Path, home: Path) -> tuple[float, float]:
-    """Tokens a second, and the share of a core that the screen takes, in percent."""
-    with Terminal([str(run)], home, rows=40, columns=120) as terminal:
-        terminal.until("TRAINING")
-        _drain(terminal, 2)
-        process, began = psutil.Process(terminal.process.pid), time.perf_counter()
-        before = sum(process.cpu_times()[:2])
-        speed = _speed(run, lambda seconds: _drain(terminal, seconds))
-        used = sum(process.cpu_times()[:2]) - before
-        return speed, 100 * used / (time.perf_counter() - began)
 
 
 def _write_big(run: Path) -> int:
