@@ -18,10 +18,12 @@ from shakegpt.history import History
 from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_tui import plot_series
 from shakegpt_tui.plot import Series
+from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.widgets.loss_plot import LossPlot
 from shakegpt_tui.widgets.sparkline import LossSparkline
+from tests.tui.screens import text
 
 SIZES = [(120, 40), (80, 24), (50, 15)]
 T0 = 1_750_000_000.0
@@ -115,6 +117,12 @@ def test_the_curves_fill_the_screen_with_axes_and_labels(size: tuple[int, int]) 
     run(test())
 
 
+def readable(app: App[Any]) -> str:
+    """The text on the screen but for what has the colour of its ground."""
+    segments = [s for strip in app.screen._compositor.render_strips() for s in strip]
+    return "".join(s.text for s in segments if not s.style or s.style.color != s.style.bgcolor)
+
+
 def test_keys_zoom_pan_log_smooth_and_change_symbols() -> None:
     async def test() -> None:
         app = Host(history(100))
@@ -136,6 +144,42 @@ def test_keys_zoom_pan_log_smooth_and_change_symbols() -> None:
             await pilot.press("b", "b")
             assert "ascii" in app.said("#settings")
             assert picture(plot).isascii()
+
+    run(test())
+
+
+def test_the_help_tells_the_plot_s_keys_under_the_plot_s_own_heading() -> None:
+    async def test() -> None:
+        app = Host(history())
+        async with app.run_test(size=(80, 24)):
+            bindings = [active.binding for active in app.plot_screen.active_bindings.values()]
+            told = key_table(bindings, app.get_key_display).plain.splitlines()
+            assert "This screen" in told and "Reading the samples" not in told
+            pairs = [line.split("  ")[0].strip() for line in map(str.strip, told)]
+            assert {"←→", "↑↓", "+-", "esc", "q", "c"} <= set(pairs)
+            assert len(pairs) == len(set(pairs) - {""}) + pairs.count("")
+
+    run(test())
+
+
+def test_fifty_columns_have_the_whole_footer_and_the_keys_of_the_drawing() -> None:
+    async def test() -> None:
+        app = Host(history())
+        async with app.run_test(size=(50, 15)):
+            last = text(app).splitlines()[-2:]
+            assert "l linear  +- smoothed 0.6  b braille" in last[0]
+            assert last[1].rstrip().endswith("c Compare")
+
+    run(test())
+
+
+def test_an_end_that_is_out_of_view_has_no_value_beside_the_picture() -> None:
+    async def test() -> None:
+        app = Host(history(100))
+        async with app.run_test(size=(80, 24)) as pilot:
+            assert "val 2.500" in picture(app.plot)
+            await pilot.press("up", "comma", "comma")
+            assert "╶ val" in picture(app.plot) and "2.500" not in picture(app.plot)
 
     run(test())
 
@@ -249,6 +293,7 @@ def test_other_runs_are_picked_and_laid_over(tmp_path: Path) -> None:
             await pilot.pause()
             assert isinstance(app.screen, PlotPicker)
             assert app.screen.query_one(SelectionList).option_count == 1
+            assert "3.500 → 2.500" in readable(app)
             await pilot.press("space", "enter")
             await app.workers.wait_for_complete()
             await pilot.pause()

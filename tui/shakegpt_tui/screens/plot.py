@@ -11,6 +11,7 @@ import msgspec
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
@@ -42,9 +43,10 @@ class PlotScreen(Screen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", tooltip="Take the cursor away, then close"),
-        Binding("q", "dismiss", "Close", show=False),
-        Binding("c", "compare", "Compare", tooltip="Lay other runs over this one"),
+        # Their names are not those of the run screen's actions: the help would take its headings.
+        Binding("escape", "retreat", "Back", tooltip="Take the cursor away, then close"),
+        Binding("q", "dismiss", "Close", show=False, tooltip="Close the plot"),
+        Binding("c", "lay_over", "Compare", tooltip="Lay other runs over this one"),
     ]
 
     class Loaded(Message):
@@ -114,7 +116,7 @@ class PlotScreen(Screen[None]):
             self.kept = msgspec.structs.replace(self.kept, **drawn)
             self._keep(self.kept)
 
-    def action_leave(self) -> None:
+    def action_retreat(self) -> None:
         """Take the cursor away if there is one, else close."""
         plot = self.query_one(LossPlot)
         if plot.cursor is None:
@@ -122,7 +124,7 @@ class PlotScreen(Screen[None]):
         else:
             plot.put_cursor(None)
 
-    def action_compare(self) -> None:
+    def action_lay_over(self) -> None:
         """Ask which runs to lay over this one."""
         others = [] if self.own is None else neighbours(self.own)
         if not others:
@@ -158,11 +160,20 @@ def _name(run: Path) -> str:
     return one_line(re.sub(r"^\d{4}-\d\d-\d\dT(\d\d)-(\d\d)-\d\d-", r"\1:\2 ", run.name))
 
 
-def _settings(plot: LossPlot) -> str:
-    smoothing = f"train smoothed {plot.smoothing:g}" if plot.smoothing else "train not smoothed"
+def _settings(plot: LossPlot) -> Content:
+    """How the plot is drawn, each with the key that changes it; 50 columns hold all of that."""
+    smoothing = f"smoothed {plot.smoothing:g}" if plot.smoothing else "not smoothed"
+    drawn = (
+        ("l", "log" if plot.look.log else "linear"),
+        ("+-", smoothing),
+        ("b", plot.look.symbols.name),
+    )
+    keys = [Content.assemble((key, "bold $accent"), f" {how}") for key, how in drawn]
+    return Content("  ").join([*keys, Content(_window(plot))])
+
+
+def _window(plot: LossPlot) -> str:
+    if plot.view.span is None:
+        return "whole run"
     lo, hi = plot.view.window(plot.extent)
-    whole = plot.view.span is None
-    shown = "whole run" if whole else f"iterations {lo:.0f} to {hi:.0f}"
-    follows = "" if whole or not plot.view.follows else ", following"
-    scale = "log" if plot.look.log else "linear"
-    return f"{shown}{follows}  ·  {scale}  ·  {smoothing}  ·  {plot.look.symbols.name}"
+    return f"{lo:.0f} to {hi:.0f}{', following' if plot.view.follows else ''}"

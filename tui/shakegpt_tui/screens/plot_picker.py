@@ -100,6 +100,7 @@ class PlotPicker(ModalScreen[list[Path] | None]):
 
 
 def _line(run: runs.RunSummary) -> Content:
+    """Attributes, no colours: the ground of the row under the cursor is a colour of the theme."""
     losses = f"{units.loss(run.first_val):>6} → {units.loss(run.best_val):<6}"
     name = one_line(run.name, NAME_WIDTH).ljust(NAME_WIDTH)
-    return Content.assemble(name, "  ", (losses, "$primary"), "  ", (run.state, "dim"))
+    return Content.assemble(name, "  ", (losses, "bold"), "  ", (run.state, "dim"))

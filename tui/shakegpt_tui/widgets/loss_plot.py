@@ -20,6 +20,10 @@ from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
 
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Weights of the moving average that + and - go through."""
+READ = "Read the values to the left or right"
+ZOOM = "Zoom in or out at the cursor; i and o do so too"
+SMOOTH = "Train loss smoother, or less so"
+"""What the help says of both keys of a pair."""
 LABEL_WIDTH = 14
 """Characters of another run's name at the end of its curve."""
 
@@ -32,18 +36,19 @@ class LossPlot(FrameView, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "app.help_keys", "Keys", key_display="?", system=True),
-        Binding("left", "cursor(-1)", "Read", key_display="←→", tooltip="Read values: go left"),
-        Binding("right", "cursor(1)", "Read", False, tooltip="Read values: go right"),
+        # The footer shows the first of a pair for both; the help joins those that say the same.
+        Binding("left", "cursor(-1)", "Read", key_display="←→", tooltip=READ),
+        Binding("right", "cursor(1)", "Read", False, key_display="←→", tooltip=READ),
         Binding("home", "cursor_to_end(-1)", "Left edge", False, tooltip="Read the left edge"),
         Binding("end", "newest", "Newest", False, tooltip="Go to the newest, and follow it"),
-        Binding("up,i", "zoom(0.7)", "Zoom", key_display="↑↓", tooltip="Zoom in at the cursor"),
-        Binding("down,o", "zoom(1.4286)", "Zoom out", False, tooltip="Zoom out"),
+        Binding("up,i", "zoom(0.7)", "Zoom", key_display="↑↓", tooltip=ZOOM),
+        Binding("down,o", "zoom(1.4286)", "Zoom out", False, key_display="↑↓", tooltip=ZOOM),
         Binding("comma,shift+left", "pan(-0.2)", "Pan", False, tooltip="Pan left"),
         Binding("full_stop,shift+right", "pan(0.2)", "Pan right", False, tooltip="Pan right"),
         Binding("0", "whole", "Whole", False, tooltip="Show the whole run"),
-        Binding("l", "log", "Log", tooltip="Logarithmic or linear losses"),
-        Binding("plus,equals_sign", "smooth(1)", "Smooth", key_display="+-", tooltip="Smoother"),
-        Binding("minus", "smooth(-1)", "Less smooth", False, tooltip="Less smooth"),
+        Binding("l", "log", "Log", False, tooltip="Logarithmic or linear losses"),
+        Binding("plus,equals_sign", "smooth(1)", "Smooth", False, "+-", tooltip=SMOOTH),
+        Binding("minus", "smooth(-1)", "Less smooth", False, "+-", tooltip=SMOOTH),
         Binding("b", "symbols", "Symbols", False, tooltip="Braille, blocks or ASCII"),
     ]
 
@@ -104,7 +109,7 @@ class LossPlot(FrameView, can_focus=True):
         return curves + [curve for series in self._series for curve in self._own(series)]
 
     def _own(self, series: Series) -> list[Curve]:
-        label = f"{series.name} {units.loss(series.latest)}"
+        label = self._label(series.name, series)
         if series.kind == "val":
             return [Curve(series, "val", label, points=True)]
         if not self.smoothing:
@@ -116,11 +121,17 @@ class LossPlot(FrameView, can_focus=True):
         curves = []
         for series in own:
             if series.kind == "val":
-                label = f"{plain_label(one_line(name, LABEL_WIDTH))} {units.loss(series.latest)}"
+                label = self._label(plain_label(one_line(name, LABEL_WIDTH)), series)
                 curves.append(Curve(series, role, label, points=True))
             else:
                 curves.append(Curve(self._smooth_of(series), role))
         return curves
+
+    def _label(self, name: str, series: Series) -> str:
+        """The name and the latest value; no value where the curve's end is out of view."""
+        last = series.xs[-1] if len(series.xs) else 0.0
+        out_of_view = last > self.view.window(self.extent)[1]
+        return name if out_of_view else f"{name} {units.loss(series.latest)}"
 
     def _smooth_of(self, series: Series) -> Series:
         """Smoothed once for each data and weight: zooming and panning go through it often."""
