@@ -245,10 +245,11 @@ class EvaluateConfig:
 
     dataset: tuple[str, ...] | None = None
     """Text, as in `finetune`. None: what the run was trained on, else plays."""
-    eval_tokens: int = 40_000
-    """Validation tokens to predict, evenly spread; a smaller split is used whole."""
+    eval_tokens: int | None = None
+    """Validation tokens to predict, evenly spread; a smaller split is used whole. None: as many as
+    the run's own evaluations, else 40,000."""
     block_size: int | None = None
-    """Tokens a window. None: what the model was made for."""
+    """Tokens a window. None: what the run was trained with, else what the model was made for."""
     batch_size: int = 8
     """Windows at a time. Lower it when memory is short."""
     device: Device = "auto"
@@ -260,7 +261,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        rules.check(self if self.dataset is not None else replace(self, dataset=("plays",)))
+        named = self if self.dataset is not None else replace(self, dataset=("plays",))
+        rules.check(named, eval_tokens=rules.COUNT_OR_NONE)
 
 
 Figure = Literal["training", "architecture", "generation"]

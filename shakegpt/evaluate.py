@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from shakegpt import checkpoint, head, history
-from shakegpt.config import Dtype, EvaluateConfig
+from shakegpt.config import Dtype, EvaluateConfig, FinetuneConfig
 from shakegpt.dataset import Dataset, as_tensors, equally_long
 from shakegpt.device import Place, choose
 from shakegpt.distributed import Team
@@ -32,6 +32,8 @@ class Measured:
 
 
 ALONE = Team()
+EVAL_TOKENS = FinetuneConfig.eval_tokens
+"""Tokens to predict of a model that no run has measured."""
 
 
 def _nothing() -> None:
@@ -83,17 +85,17 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     """The verb: print the val loss of a run's best model, a checkpoint, or a hub model."""
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    source, past = checkpoint.find(name), _run_of(name)
-    dtype = past.dtype if past is not None and asked.dtype == "auto" else asked.dtype
-    place = choose(asked.device, cast("Dtype", dtype))
-    text = load_text(asked.dataset or (past.config["dataset"] if past is not None else ("plays",)))
+    source = checkpoint.find(name)
     shape = checkpoint.read_config(source.folder)
-    block_size = asked.block_size or shape.block_size
+    how = _as_the_run(asked, _run_of(name))
+    block_size = how.block_size or shape.block_size
     if block_size > shape.block_size:
         raise ShakegptError(f"--block-size {block_size} is over the {shape.block_size} of {name}")
+    place = choose(how.device, how.dtype)
+    text = load_text(how.dataset or ("plays",))
     dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
     model = checkpoint.load(source.folder).to(place.device).eval()
-    found = measure(model, dataset, asked.eval_tokens, asked.batch_size, place)
+    found = measure(model, dataset, how.eval_tokens or EVAL_TOKENS, how.batch_size, place)
     if not math.isfinite(found.loss):
         raise ShakegptError(
             f"the val loss of {source.name} is not finite: its weights are damaged or it was "
@@ -107,6 +109,20 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
         f"tokens, {place.device} {place.dtype}"
     )
     return 0
+
+
+def _as_the_run(asked: EvaluateConfig, past: Run | None) -> EvaluateConfig:
+    """What was not asked for as the run did it: its text, windows and arithmetic."""
+    if past is None:
+        return asked
+    config = past.config
+    return replace(
+        asked,
+        dataset=asked.dataset or tuple(config["dataset"]),
+        block_size=asked.block_size or config.get("block_size"),
+        eval_tokens=asked.eval_tokens or config.get("eval_tokens"),
+        dtype=cast("Dtype", past.dtype) if asked.dtype == "auto" else asked.dtype,
+    )
 
 
 def _run_of(name: str) -> Run | None:

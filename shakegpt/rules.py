@@ -102,7 +102,7 @@ def _switch(name: str, value: Any) -> None:
 MOST = 1e300
 """A number above it is no more a number for the arithmetic than infinity is."""
 _COUNT = _number(1, 2**31, whole=True)
-_COUNT_OR_NONE = _number(1, 2**31, whole=True, optional=True)
+COUNT_OR_NONE = _number(1, 2**31, whole=True, optional=True)
 _COUNT_OR_ZERO = _number(0, 2**31, whole=True)
 
 RULES: dict[str, Rule] = {
@@ -120,7 +120,7 @@ RULES: dict[str, Rule] = {
     "learning_rate": _number(0, 10, above=True),
     "decay_lr": _switch,
     "warmup_iters": _COUNT_OR_ZERO,
-    "lr_decay_iters": _COUNT_OR_NONE,
+    "lr_decay_iters": COUNT_OR_NONE,
     "min_lr": _number(0, 10),
     "weight_decay": _number(0, 10),
     "beta1": _number(0, 0.999999),
@@ -137,7 +137,7 @@ RULES: dict[str, Rule] = {
     "max_new_tokens": _number(0, 1_000_000, whole=True),
     "num_samples": _COUNT,
     "temperature": _number(0, 100),
-    "top_k": _COUNT_OR_NONE,
+    "top_k": COUNT_OR_NONE,
     "top_p": _number(0, 1, above=True, optional=True),
     "seed": _number(0, 2**63 - 1, whole=True),
     "device": _one_of("auto", "cpu", "cuda", "mps"),
