@@ -1,4 +1,4 @@
-"""The finetuning loop: text in, a run directory and its log out. No magic, about 300 lines.
+"""The finetuning loop: text in, a run directory and its log out. No magic, about 350 lines.
 
 An iteration is one update: some micro-batches forward and backward, their gradients summed and
 clipped, one AdamW step. Every `eval_interval` iterations the state is saved, the val loss measured
@@ -89,7 +89,7 @@ class Finetuning:
     def continue_from(self, past: History, found: Path | None) -> None:
         """Take up where `past` ends: moments from the state `found`, the rest from the log."""
         if found is not None:
-            position = state.load(found, self.model, self.optimizer)
+            position = state.load(found, self.optimizer)
             self.iteration = self.driver.iteration = position.iteration
             self._saved = (position.iteration, time.monotonic())
             if position.loss_scale is not None:

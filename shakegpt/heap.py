@@ -3,7 +3,7 @@
 A step makes and frees gigabytes of tensors. Given back each time, they come as fresh pages, a fault
 and 4 kB of zeros each: half a million faults a step of 124M, a fifth of the processor's time. And
 products read matrices across thousands of pages, which pages of 2 MB make a few. Neither changes a
-number. What a heap keeps is lost to tensors of other sizes, so it costs memory: see plan.HEAP.
+number. What a heap keeps is lost to tensors of other sizes, so it costs memory (plan.PROCESS).
 """
 
 from __future__ import annotations

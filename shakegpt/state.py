@@ -145,10 +145,10 @@ def position(path: Path) -> Position:
     return Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
 
 
-def load(path: Path, model: GPT, optimizer: AdamW) -> Position:
-    """Put a state that `newest_whole` found into `model` and `optimizer`.
+def load(path: Path, optimizer: AdamW) -> Position:
+    """Put the moments of a state that `newest_whole` found into `optimizer`.
 
-    The weights of `model` (on the meta device or not) are replaced, mapped from the file.
+    Its weights come before there is one: see `assign_weights` and `take_adapters`.
     """
     found = position(path)
     optimizer.load(path / _OPTIMIZER, found.iteration)
