@@ -168,7 +168,7 @@ class History:
             return self.end.status
         if now - self.last_time > STALE_AFTER:
             return "silent" if self._process_lives() else "crashed"
-        set_back = self.last_time - now > STALE_AFTER and self._is_from_here()
+        set_back = self.last_time - now > STALE_AFTER and self.is_from_here()
         if set_back and not self._process_lives():
             return "crashed"
         if self.heartbeat is None or self.heartbeat.phase == "starting":
@@ -179,12 +179,13 @@ class History:
     def _latest(self) -> ev.Run | ev.Resume | None:
         return self.resumes[-1] if self.resumes else self.run
 
-    def _is_from_here(self) -> bool:
+    def is_from_here(self) -> bool:
+        """Whether the latest trainer was one of this machine."""
         return self._latest is not None and self._latest.host == socket.gethostname()
 
     def _process_lives(self) -> bool:
         latest = self._latest
-        if latest is None or not self._is_from_here():
+        if latest is None or not self.is_from_here():
             return False
         try:
             os.kill(latest.pid, 0)

@@ -1,9 +1,10 @@
 """Append to, read and follow a run log. The file is the interface: see `events` for the records.
 
-The writer holds an exclusive lock, so a second trainer on one run is refused; it appends each
-record in one write. A reader takes no lock, holds no state but a position, and never raises on what
-a log contains: a torn last line is left for the next poll, a bad line in the middle is named by
-its number in `problems`, a log that was replaced is read again from its start.
+The writer holds an exclusive lock, so a second trainer on one run is refused, and whoever looks
+knows whether there is one; it appends each record in one write. A reader needs no lock, holds no
+state but a position, and never raises on what a log contains: a torn last line is left for the
+next poll, a bad line in the middle is named by its number in `problems`, a log that was replaced
+is read again from its start.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fcntl
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -48,7 +50,7 @@ class RunLog:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._fd)
         except OSError as error:
             os.close(self._fd)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
@@ -172,6 +174,32 @@ class Follower:
                 f"{self.path} has schema {schema} and this shakegpt reads up to {SCHEMA}: "
                 "upgrade shakegpt to open it"
             )
+
+
+def _lock(fd: int) -> None:
+    """Lock for one trainer; a reader that looks with `is_written` is in the way for an instant."""
+    for patience in (0.02, 0.05, 0.1):
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(patience)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_written(path: Path) -> bool:
+    """Whether a trainer holds the lock of the log `path`; its death frees it, whatever its end.
+
+    Surer than a process number, which may be a zombie's, another container's or used again. Of a
+    trainer on another machine, it says nothing.
+    """
+    try:
+        with opened(path) as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def opened(path: Path) -> BinaryIO:

@@ -23,7 +23,7 @@ import msgspec
 from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History, State
-from shakegpt.runlog import LOG_NAME, opened
+from shakegpt.runlog import LOG_NAME, is_written, opened
 from shakegpt.shape import WEIGHTS
 
 RUNS = Path("runs")
@@ -198,6 +198,8 @@ class _Reader:
         self._last_line = b""
 
     def summary(self, now: float) -> RunSummary:
+        over = self._history.end is not None
+        written = over or is_written(self.run / LOG_NAME)  # before its end is looked for
         try:
             with opened(self.run / LOG_NAME) as file:
                 self._take_in(file)
@@ -207,7 +209,7 @@ class _Reader:
             self._problem = f"cannot read the log: {error.strerror}"
         if not self._last_line:
             self._history.last_time = self._touched()
-        return self._summary(now)
+        return self._summary(now, written)
 
     def _take_in(self, file: BinaryIO) -> None:
         status = os.fstat(file.fileno())
@@ -262,13 +264,13 @@ class _Reader:
                 continue
         return 0.0
 
-    def _summary(self, now: float) -> RunSummary:
+    def _summary(self, now: float, written: bool) -> RunSummary:
         told, run = self._history, self._history.run
         first, best = told.first_eval, told.best_eval
         resumed_at = told.resumes[-1].iteration if told.resumes else 0
         return RunSummary(
             path=self.run,
-            state=_state(told, now),
+            state=_state(told, now, written),
             model=run.model.name if run else "",
             dataset=run.dataset.name if run else "",
             iteration=max(told.iteration, resumed_at),
@@ -282,11 +284,14 @@ class _Reader:
         )
 
 
-def _state(told: History, now: float) -> State:
+def _state(told: History, now: float, written: bool) -> State:
+    """As the log tells; one of this machine that nobody writes is over, said so or not."""
     try:
-        return told.state(now)
+        state = told.state(now)
     except OverflowError:  # a damaged header's process number
         return "crashed"
+    gone = told.end is None and not written and told.is_from_here()
+    return "crashed" if gone else state
 
 
 def _max_iters(told: History) -> int:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from shakegpt import events as ev
 from shakegpt import runs
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import CHUNK, LOG_NAME, Follower, RunLog, read
+from shakegpt.runlog import CHUNK, LOG_NAME, Follower, RunLog, is_written, read
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 
@@ -232,6 +233,23 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with RunLog(tmp_path / LOG_NAME), refused:
         RunLog(tmp_path / LOG_NAME)
     RunLog(tmp_path / LOG_NAME).close()
+
+
+def test_whether_there_is_a_writer_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / LOG_NAME
+    assert not is_written(path)
+    with RunLog(path):
+        assert is_written(path)
+    assert not is_written(path)
+
+
+def test_who_only_looks_keeps_no_writer_out(tmp_path: Path) -> None:
+    path = log_of(tmp_path, b"")
+    with path.open("rb") as looked:
+        fcntl.flock(looked, fcntl.LOCK_SH)
+        threading.Timer(0.03, fcntl.flock, (looked.fileno(), fcntl.LOCK_UN)).start()
+        with RunLog(path):
+            assert is_written(path)
 
 
 def test_a_loss_that_is_no_number_is_null(tmp_path: Path) -> None:

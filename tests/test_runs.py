@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -281,6 +282,17 @@ def test_odd_values_do_not_raise_either(old: bytes, new: bytes, tmp_path: Path) 
     assert old in text
     (run / LOG_NAME).write_bytes(text.replace(old, new))
     assert runs.find_runs(tmp_path)[0].state == "crashed"
+
+
+def test_a_trainer_of_this_machine_that_died_is_named_at_once(tmp_path: Path) -> None:
+    now, index = time.time(), runs.RunIndex(tmp_path)
+    ours = msgspec.structs.replace(header(now, pid=os.getpid()), host=os.uname().nodename)
+    run = write(tmp_path / "run", ours, heartbeat(now, 1))
+    with RunLog(run / LOG_NAME):
+        assert index.refresh()[0].state == "live"
+    assert index.refresh()[0].state == "crashed"
+    write(run, end(now, 1))
+    assert index.refresh()[0].state == "finished"
 
 
 def test_200_000_records_take_well_under_a_second_of_cpu(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from textual.content import Content
 
 from shakegpt import events as ev
-from shakegpt.runlog import LOG_NAME
+from shakegpt.history import STALE_AFTER
+from shakegpt.runlog import LOG_NAME, RunLog
 from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table
@@ -82,6 +84,38 @@ def test_a_crashed_run_says_so_with_its_last_words(tmp_path: Path) -> None:
     play(run, script, config=tmp_path)
 
 
+def test_a_trainer_of_another_session_that_dies_is_named_at_once(tmp_path: Path) -> None:
+    began = time.time() - 20
+    head = logs.own_header(os.getpid(), began)  # a process that lives: its number proves nothing
+    run = logs.write(tmp_path / "run", logs.story(7, start=began, head=head))
+    log = RunLog(run / LOG_NAME)
+    log.write(logs.beat("training", 7, time.time()))
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        assert "TRAINING" in text(app) and run_screen(app).facts().state == "live"
+        log.close()  # as the kernel does when its process is killed
+        await until(pilot, lambda: "CRASHED" in text(app), STALE_AFTER / 2)
+        assert "crashed: its process is gone · r resumes from iteration 5" in text(app)
+        with RunLog(run / LOG_NAME) as again:
+            again.write(logs.end(7, time.time(), "stopped"))
+            await until(pilot, lambda: "STOPPED" in text(app))
+
+    play(run, script, config=tmp_path)
+
+
+def test_a_run_that_never_began_is_not_called_crashed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "trainer.log").write_text("shakegpt: no model of that name\n")
+    os.utime(run, (1000, 1000))
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await until(pilot, lambda: "DID NOT START" in text(app))
+        assert "the trainer did not start: no model of that name" in text(app)
+
+    play(run, script, config=tmp_path)
+
+
 def test_damage_and_warnings_are_messages(tmp_path: Path) -> None:
     run = live(tmp_path)
     with (run / LOG_NAME).open("a") as log:
@@ -114,6 +148,7 @@ def test_a_newer_log_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         await until(pilot, lambda: "upgrade" in text(app).replace("\n", ""))
+        assert "UNREADABLE" in text(app) and "CRASHED" not in text(app)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
 
@@ -158,7 +193,7 @@ def test_themes_go_round_and_are_remembered(tmp_path: Path) -> None:
         for theme in CYCLE[1:]:
             await pilot.press("T")
             assert app.theme == theme
-            assert "TRAINING" in text(app)
+            assert "TRAINING" in text(app) and run_screen(app).facts().state == "live"
 
     play(live(tmp_path), script, size=USUAL, config=tmp_path)
     assert load(tmp_path / "tui.json").theme == CYCLE[-1]

@@ -64,7 +64,8 @@ def _why_not(screen: RunScreen) -> str:
 def _how(screen: RunScreen, now: Facts) -> str:
     code = screen.trainer.exit_code if screen.trainer is not None else None
     if code is None:
-        return f": no word for {units.duration(now.quiet)} and its process is gone"
+        here = screen.history.is_from_here()
+        return ": its process is gone" if here else f": no word for {units.duration(now.quiet)}"
     if code < 0:
         return f": killed by {signal.Signals(-code).name}"
     return f" with exit code {code}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shakegpt import events as ev
 from shakegpt.history import History, State
 from shakegpt.time_left import micro_step, reached, time_left
 from shakegpt_tui import units
@@ -93,7 +92,7 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
     beat = history.heartbeat
     return Facts(
         state=state,
-        word=_word(state, beat),
+        word=_word(state, history),
         model=one_line(run.model.name, 40) if run else "",
         dataset=one_line(run.dataset.name, 40) if run else "",
         device=f"{one_line(run.device, 20)} {one_line(run.dtype, 20)}" if run else "",
@@ -122,7 +121,10 @@ def _latest(records: dict[int, T]) -> T | None:
     return records[max(records)] if records else None
 
 
-def _word(state: State, beat: ev.Heartbeat | None) -> str:
+def _word(state: State, history: History) -> str:
+    if state == "crashed" and not history.last_time:
+        return "did not start"  # no trainer ever wrote a word
+    beat = history.heartbeat
     return beat.phase if state == "live" and beat is not None else WORDS[state]
 
 

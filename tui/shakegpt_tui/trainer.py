@@ -6,7 +6,6 @@ run directory and writes its log there, and its stderr goes to trainer.log besid
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,12 +16,14 @@ from pathlib import Path
 
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import LOG_NAME, is_written
 from shakegpt.runs import TRAINER_LOG, new_run_dir
 
 BIRTH = 60.0
 """Seconds that a trainer may take to its first record: importing torch and reading a checkpoint
 of GPT-2 XL from a cold disk."""
+LAST_WORD = 0.8
+"""Seconds after a trainer has let go of the log in which its end, once written, has been read."""
 _TAIL = 16_384
 """Bytes at the end of trainer.log among which the last words are."""
 
@@ -61,6 +62,23 @@ class Trainer:
         """End it and its children at once. What it saved last stays: saves are atomic."""
         if self.exit_code is None:
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class Pulse:
+    """Whether the trainer of a run, whoever started it, is gone: seen at once on its machine."""
+
+    def __init__(self, run: Path) -> None:
+        self._log = run / LOG_NAME
+        self._free_since: float | None = None
+
+    def gone(self, history: History) -> bool:
+        """Whether it died without an end; `history` is what was read of its log by now."""
+        if history.end is not None or not history.is_from_here() or is_written(self._log):
+            self._free_since = None
+            return False
+        now = clock.monotonic()
+        self._free_since = self._free_since or now
+        return now - self._free_since >= LAST_WORD
 
 
 def start(arguments: Sequence[str]) -> Trainer:
@@ -133,22 +151,10 @@ def kill_stranger(history: History, run: Path) -> bool:
     alone could name somebody else by now. False when there is nobody to kill.
     """
     latest = history.resumes[-1] if history.resumes else history.run
-    if latest is None or latest.host != os.uname().nodename or not _is_written(run):
+    if latest is None or not history.is_from_here() or not is_written(run / LOG_NAME):
         return False
     try:
         os.kill(latest.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def _is_written(run: Path) -> bool:
-    """Whether a trainer holds the lock of the log at this moment."""
-    try:
-        with (run / LOG_NAME).open("rb") as log:
-            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -60,8 +60,6 @@ class RunScreen(Driving, Reading):
             super().__init__()
             self.error = error
 
-    caught_up = False
-    """All that the log held at first has been folded in."""
     _redraw_at: Timer | None = None
     _last_redraw = 0.0
     _last_curve = 0.0

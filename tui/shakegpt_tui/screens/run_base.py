@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,12 @@ from textual.screen import Screen
 
 from shakegpt.errors import ShakegptError
 from shakegpt.history import History
-from shakegpt.runlog import Problem
+from shakegpt.runlog import LOG_NAME, Problem, is_written
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts
 from shakegpt_tui.feed import Feed, LiveFeed, ReplayFeed
-from shakegpt_tui.trainer import Trainer, is_starting
+from shakegpt_tui.trainer import Pulse, Trainer, is_starting
 
 if TYPE_CHECKING:
     from shakegpt_tui.app import ShakegptApp
@@ -31,6 +32,7 @@ class RunBase(Screen[None]):
         self.problems: list[Problem] = []
         self.browser = Browser(self.history)
         self.driver = Driver(feed.run)
+        self.pulse = Pulse(feed.run)
         self.hit: Hit | None = None
         self.lives_before = 0
         """Resumes in the log before `trainer` was started: it is starting until one more comes."""
@@ -68,8 +70,15 @@ class RunBase(Screen[None]):
 
     def facts(self) -> Facts:
         """The facts of this moment."""
-        exited = self.trainer is not None and self.trainer.exit_code is not None
-        return facts(self.history, self.feed.now(), exited=exited, launching=self.launching)
+        now = self.feed.now()
+        found = facts(self.history, now, exited=self._exited(), launching=self.launching)
+        return found if self.refused is None else replace(found, word="unreadable")
+
+    def _exited(self) -> bool:
+        """Whether the trainer is known to be gone, be it of this session or another."""
+        if self.trainer is not None and self.trainer.exit_code is not None:
+            return not is_written(self.run / LOG_NAME)  # else another session went on with it
+        return self.live and self.caught_up and self.pulse.gone(self.history)
 
     def restart_history(self) -> None:
         """Forget what was read: another log took its place."""
@@ -78,6 +87,8 @@ class RunBase(Screen[None]):
         self.browser = Browser(self.history)
         self.hit = None
 
+    caught_up = False
+    """All that the log held at first has been folded in."""
     refused: ShakegptError | None = None
     """Why the log cannot be read at all."""
 
