@@ -299,7 +299,8 @@ class Finetuning:
 
     def limit(self, max_iters: int) -> None:
         """Change how many iterations there are; one that is being worked on is still finished."""
-        self.config = replace(self.config, max_iters=max(max_iters, self.working))
+        least = max(self.iteration, self.working)  # nothing is worked on right after a resume
+        self.config = replace(self.config, max_iters=max(max_iters, least))
         self.driver.max_iters = self.config.max_iters
 
     def save_state(self) -> None:

@@ -87,7 +87,7 @@ class AdamW:
         """
         moments = read(path)
         for name, p in self.named.items():
-            kept = {key: moments[f"{key}.{name}"].to(p.device) for key in MOMENTS}
+            kept = {key: _taken(moments, f"{key}.{name}", p, path) for key in MOMENTS}
             self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
 
 
@@ -97,6 +97,14 @@ def read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
+
+
+def _taken(moments: Mapping[str, Tensor], name: str, p: Tensor, path: Path) -> Tensor:
+    """The moment `name` of the parameter `p`, on its device. Raises ShakegptError."""
+    found = moments.get(name)
+    if found is None or found.shape != p.shape:
+        raise ShakegptError(f"{path} holds no {name} of this model's shape", exit_code=1)
+    return found.to(p.device)
 
 
 def update(

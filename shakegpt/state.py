@@ -122,7 +122,9 @@ def set_aside(folder: Path, found: Path | None) -> None:
     """
     for path in saved(folder):
         if found is None or int(path.name) > int(found.name):
-            path.rename(path.with_name(path.name + _SPOILED))
+            spoiled = path.with_name(path.name + _SPOILED)
+            shutil.rmtree(spoiled, ignore_errors=True)  # an earlier one, of which a kill left this
+            path.rename(spoiled)
     _clear(folder)
 
 

@@ -333,6 +333,15 @@ def test_what_only_has_the_name_of_a_state_is_left_alone(tmp_path: Path) -> None
     assert names == ["000007.spoiled", "000008", "000009"]
 
 
+def test_a_state_spoiled_twice_is_set_aside_twice(tmp_path: Path) -> None:
+    """Its save was made anew, and the process killed before it had cleared up."""
+    for name in ("000007", "000007.spoiled"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{")
+    state.set_aside(tmp_path, state.newest_whole(tmp_path)[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["000007.spoiled"]
+
+
 def test_a_save_that_takes_long_is_told_under_its_own_iteration(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +387,33 @@ def test_loss_scaling_is_kept(tmp_path: Path) -> None:
         assert torch.equal(p, q)
         for key in ("step", "exp_avg", "exp_avg_sq"):
             assert torch.equal(optimizer.state[p][key], other.state[q][key])
+
+
+def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:
+    from shakegpt.config import FinetuneConfig
+    from shakegpt.optimizer import AdamW
+
+    path = tmp_path / "optimizer.safetensors"
+    AdamW({"a": torch.zeros(3)}, FinetuneConfig()).save(path)
+    for named in ({"b": torch.zeros(3)}, {"a": torch.zeros(4)}):
+        with pytest.raises(ShakegptError, match="of this model's shape"):
+            AdamW(named, FinetuneConfig()).load(path, 1)
+
+
+def test_a_lower_limit_before_the_first_update_ends_with_an_evaluation(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = Finetuning.visit
+
+    def asked_for_less(job: Finetuning) -> None:
+        job.limit(2)
+        visit(job)
+
+    monkeypatch.setattr(Finetuning, "visit", asked_for_less)
+    resume(stopped)
+    history = load(stopped)[0]
+    assert history.end is not None and history.end.status == "finished"
+    assert history.iteration == history.max_iters == max(history.evals) == 5
 
 
 def test_the_log_of_a_resumed_run_tells_one_story(stopped: Path) -> None:
