@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import App
+from textual.events import Key
 from textual.pilot import Pilot
 
 from shakegpt_tui.app import ShakegptApp
@@ -56,6 +57,12 @@ async def until(pilot: Pilot[Any], condition: Callable[[], bool], seconds: float
             return
         await pilot.pause(0.05)
     raise AssertionError(f"did not come within {seconds} s:\n{text(pilot.app)}")
+
+
+def burst(app: App[Any], *keys: str) -> None:
+    """Press keys all at once, as they come over a slow line."""
+    for key in keys:
+        app.post_message(Key(key, key if len(key) == 1 else "\r" if key == "enter" else None))
 
 
 def text(app: App[Any]) -> str:

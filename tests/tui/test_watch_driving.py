@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import msgspec
+from textual.widgets import TextArea
 
 from shakegpt import events as ev
 from shakegpt.control import CONTROL_NAME, Request
@@ -13,7 +14,7 @@ from shakegpt_tui import feed
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
 from tests.tui import logs
-from tests.tui.screens import Driver, live, play, text, until
+from tests.tui.screens import Driver, burst, live, play, text, until
 
 
 def commands(run: Path) -> list[Request]:
@@ -50,7 +51,10 @@ def test_an_own_prompt_with_its_settings(tmp_path: Path) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         await pilot.press("e")
         await pilot.pause(0.3)
-        await pilot.press(*" o", "tab", "tab", *"hot", "ctrl+s")
+        burst(app, *"oh", "backspace", "left", "x", "home", "delete", "end", "backspace", "ctrl+u")
+        burst(app, *"ROMEO:n", "backspace", *" a", "enter", "backspace", "backspace", "o")
+        await until(pilot, lambda: app.screen.query_one(TextArea).text == "ROMEO: o")
+        await pilot.press("tab", "tab", *"hot", "ctrl+s")
         await until(pilot, lambda: "no number" in text(app))
         await pilot.press("backspace", "backspace", "backspace", *"0.5", "tab", *"0", "ctrl+s")
         await until(pilot, lambda: ">= 1" in text(app))

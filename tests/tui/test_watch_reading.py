@@ -10,7 +10,18 @@ from rich.style import Style
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
 from shakegpt_tui.widgets.sample_pane import SamplePane
-from tests.tui.screens import LARGE, SMALL, USUAL, Driver, live, play, run_screen, text, until
+from tests.tui.screens import (
+    LARGE,
+    SMALL,
+    USUAL,
+    Driver,
+    burst,
+    live,
+    play,
+    run_screen,
+    text,
+    until,
+)
 
 
 def test_stepping_back_and_comparing_with_the_first(tmp_path: Path) -> None:
@@ -71,7 +82,7 @@ def test_search_in_all_samples(tmp_path: Path) -> None:
         screen = run_screen(app)
         await pilot.press("slash")
         await pilot.pause(0.2)
-        await pilot.press(*"THE SUN", "enter")
+        burst(app, *"no", "ctrl+u", *"THE STN", "left", "backspace", "U", "enter")
         await until(pilot, lambda: screen.hit is not None)
         assert screen.hit is not None and screen.hit.sample == 2
         await pilot.press("n")

@@ -10,9 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, TextArea
+from textual.widgets import Button
 
 from shakegpt_tui.settings import Settings
+from shakegpt_tui.widgets.field import Area, Field
 from shakegpt_tui.widgets.quiet import Quiet
 
 FIELDS = (
@@ -42,7 +43,7 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
         """The prompt, the fields in rows, the two ways out."""
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-question")
-            yield TextArea(self._prompt, id="prompt", compact=True, tab_behavior="focus")
+            yield Area(self._prompt, id="prompt", compact=True, tab_behavior="focus")
             for name, _, empty in FIELDS:
                 with Horizontal(classes="field"):
                     yield Quiet(classes="field-label", id=f"label-{name}")
@@ -50,7 +51,7 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
                     shown = "" if value is None else f"{value:g}"
                     if isinstance(value, int):
                         shown = str(value)
-                    yield Input(shown, placeholder=empty, id=name, compact=True, max_length=20)
+                    yield Field(shown, placeholder=empty, id=name, compact=True, max_length=20)
                     yield Quiet(classes="field-error", id=f"error-{name}")
             with Horizontal(classes="dialog-buttons"):
                 yield Button(Content("sample now (^s)"), id="now", variant="primary", compact=True)
@@ -61,7 +62,7 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
         self.query_one(".dialog-question", Quiet).say(Content("Prompt of your samples"))
         for name, label, _ in FIELDS:
             self.query_one(f"#label-{name}", Quiet).say(Content(label))
-        area = self.query_one(TextArea)
+        area = self.query_one(Area)
         area.move_cursor(area.document.end)
         area.focus()
 
@@ -81,12 +82,12 @@ class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
             self.query_one(f"#error-{name}", Quiet).say(Content.styled(complaint, "$error"))
             wrong = wrong or bool(complaint)
         if not wrong:
-            text = self.query_one(TextArea).text
+            text = self.query_one(Area).text
             self.dismiss((msgspec.structs.replace(self._settings, prompt=text, **values), now))
 
     def _read(self, name: str) -> tuple[int | float | None, str]:
         """The value of a field and what is wrong with it."""
-        text = self.query_one(f"#{name}", Input).value.strip()
+        text = self.query_one(f"#{name}", Field).value.strip()
         if not text:
             return None, ""
         try:

@@ -1,4 +1,4 @@
-"""An input line that obeys keys in the order in which they were typed.
+"""An input line and a text area that obey keys in the order in which they were typed.
 
 Textual inserts a letter at once, while backspace or ctrl+u goes up through every container to the
 app before it is obeyed. On a slow line keys come in bursts: `ab⌫c` became `ab` in place of `ac`.
@@ -7,16 +7,31 @@ app before it is obeyed. On a slow line keys come in bursts: `ab⌫c` became `ab
 from __future__ import annotations
 
 from textual.events import Key
-from textual.widgets import Input
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
 
 
 class Field(Input):
     """An `Input` that runs its own bindings itself, before it looks at the next key."""
 
     async def _on_key(self, event: Key) -> None:
-        for binding in self._bindings.key_to_bindings.get(event.key, ()):
-            if await self.app.run_action(binding.action, self):
-                event.stop()
-                event.prevent_default()
-                return
-        await super()._on_key(event)
+        if not await _obeyed(self, event):
+            await super()._on_key(event)
+
+
+class Area(TextArea):
+    """The same with several lines."""
+
+    async def _on_key(self, event: Key) -> None:
+        if not await _obeyed(self, event):
+            await super()._on_key(event)
+
+
+async def _obeyed(widget: Widget, event: Key) -> bool:
+    """Run what the widget itself binds to the key; False when that is nothing."""
+    for binding in widget._bindings.key_to_bindings.get(event.key, ()):
+        if await widget.app.run_action(binding.action, widget):
+            event.stop()
+            event.prevent_default()
+            return True
+    return False

@@ -10,6 +10,8 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
+from shakegpt_tui.widgets.field import Field
+
 
 class SearchBar(Horizontal):
     """Posts `Asked` for enter and removes itself, for escape too."""
@@ -50,7 +52,7 @@ class SearchBar(Horizontal):
         self.remove()
 
 
-class _Field(Input):
+class _Field(Field):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close_bar", "Close", show=False)]
 
     def action_close_bar(self) -> None:
