@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
-from textual.events import MouseScrollUp
+from textual.events import Key, MouseScrollUp
 from textual.widgets import SelectionList, Static
 
 from shakegpt import events as ev
@@ -300,6 +300,27 @@ def test_other_runs_are_picked_and_laid_over(tmp_path: Path) -> None:
             assert list(app.plot.others) == ["11:30 gpt2"]
             assert "11:30 gpt2 2.500" in picture(app.plot)
             assert "11:30 gpt2 2.500 at 10" in app.said("#readout")
+
+    run(test())
+
+
+def test_keys_that_come_at_once_pick_in_their_order(tmp_path: Path) -> None:
+    own = write(tmp_path / "2026-11-22T10-00-00-own", history())
+    for name in ("a", "b"):
+        write(tmp_path / f"2026-11-22T11-30-00-{name}", history(10))
+
+    async def test() -> None:
+        app = Host(history(), [own])
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.press("c")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            for key, char in (("space", " "), ("down", None), ("space", " "), ("enter", "\r")):
+                app.post_message(Key(key, char))
+            await pilot.pause(0.1)
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert set(app.plot.others) == {"11:30 a", "11:30 b"}
 
     run(test())
 

@@ -40,7 +40,10 @@ class PlotPicker(ModalScreen[list[Path] | None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Both with priority, so that one typed after the other is obeyed after it.
+        # All with priority, so that one typed after the other is obeyed after it: keys with and
+        # without are kept in different queues, and a slow line delivers several at once.
+        Binding("up", "move(-1)", show=False, priority=True),
+        Binding("down", "move(1)", show=False, priority=True),
         Binding("space", "tick", "Tick", priority=True),
         Binding("enter", "done", "Compare", priority=True),
         Binding("escape", "dismiss(None)", "Cancel"),
@@ -88,7 +91,14 @@ class PlotPicker(ModalScreen[list[Path] | None]):
 
     def action_tick(self) -> None:
         """Tick the run under the cursor, or take its tick away."""
-        self.query_one(SelectionList).action_select()
+        chooser: SelectionList[Path] = self.query_one(SelectionList)
+        if chooser.highlighted is not None:
+            chooser.toggle(chooser.get_option_at_index(chooser.highlighted))
+
+    def action_move(self, by: int) -> None:
+        """Go to the run above or below."""
+        chooser = self.query_one(SelectionList)
+        chooser.action_cursor_up() if by < 0 else chooser.action_cursor_down()
 
     def action_done(self) -> None:
         """Return the ticked runs; with no tick, now or before, the one under the cursor."""
