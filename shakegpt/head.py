@@ -76,7 +76,8 @@ class _Loss(torch.autograd.Function):
         for some, those, d_some in _chunks(x, targets, dx):
             each, guess = _guess(some, matrix, those)  # (n), (n, V)
             found.append(each)
-            guess[torch.arange(those.numel()), those] -= 1  # now d(sum of losses) / d(scores)
+            rows = torch.arange(len(those), device=those.device)
+            guess[rows, those] -= 1  # now d(sum of losses) / d(scores)
             wrong = guess.to(matrix.dtype)
             torch.mul(_to_inputs(wrong, matrix), share, out=d_some)
             if tied.requires_grad:

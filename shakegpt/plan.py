@@ -18,6 +18,7 @@ import psutil
 from shakegpt import events
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.shape import parameters
 from shakegpt.wording import size
 
 Row = Literal["normal", "low"]
@@ -53,12 +54,6 @@ class Shape(Protocol):
     def vocab_size(self) -> int: ...  # noqa: D102
     @property
     def block_size(self) -> int: ...  # noqa: D102
-
-
-def parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:
-    """Parameters of a GPT-2 of this shape, its tied embedding counted once."""
-    block = 12 * n_embd**2 + 13 * n_embd
-    return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
 
 
 def learned(shape: Shape, config: FinetuneConfig) -> int:

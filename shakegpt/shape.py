@@ -31,10 +31,18 @@ class GPTConfig:
 
     @property
     def n_params(self) -> int:
-        """Parameters in all; the embedding counts once, though the head uses it again."""
-        per_block = 12 * self.n_embd**2 + 13 * self.n_embd
-        embeddings = (self.vocab_size + self.block_size) * self.n_embd
-        return embeddings + self.n_layer * per_block + 2 * self.n_embd
+        """Parameters in all."""
+        return parameters(self.n_layer, self.n_embd, self.vocab_size, self.block_size)
+
+
+def parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:
+    """Parameters of a GPT-2 of this shape, the tied embedding counted once.
+
+    A block has 12 C² weights (3 and 1 of attention, 4 and 4 of the MLP), 9 C biases, 4 C of its
+    LayerNorms; the last LayerNorm has 2 C.
+    """
+    block = 12 * n_embd**2 + 13 * n_embd
+    return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
 
 
 def read_config(folder: Path) -> GPTConfig:

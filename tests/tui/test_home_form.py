@@ -201,7 +201,7 @@ def test_a_screen_needs_a_terminal_at_all_ends(
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:
-    from shakegpt.plan import parameters
+    from shakegpt.shape import parameters
 
     told = {m.name: parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
             for m in models.GPT2S}  # fmt: skip
