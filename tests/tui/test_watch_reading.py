@@ -9,6 +9,7 @@ from rich.style import Style
 
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
+from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_pane import SamplePane
 from tests.tui.screens import (
     LARGE,
@@ -35,6 +36,8 @@ def test_stepping_back_and_comparing_with_the_first(tmp_path: Path) -> None:
         await until(pilot, lambda: text(app).count("through yonder") == 2)
         assert "iteration 0 · sample 1" in text(app) and "iteration 10 · sample 3" in text(app)
         assert load(tmp_path / "tui.json").compare
+        for pane in app.screen.query(SamplePane):  # a text does not touch its scrollbar
+            assert pane.query_one(Quiet).content_size.width < pane.scrollable_content_region.width
 
     play(live(tmp_path, 12), script, config=tmp_path)
 

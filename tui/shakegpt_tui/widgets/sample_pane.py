@@ -11,6 +11,7 @@ from shakegpt.history import SampleView
 from shakegpt_tui.browse import full_text
 from shakegpt_tui.printable import one_line, printable
 from shakegpt_tui.widgets.following import Following
+from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset
 
 
@@ -67,7 +68,7 @@ class SamplePane(Following, can_focus=False):
         """Scroll so that the character at `offset` is in view."""
         if self.view is None:
             return
-        width = max(1, self.scrollable_content_region.width)
+        width = max(1, self.query_one(Quiet).content_size.width)
         before = Content(printable(full_text(self.view)[: offset + 1]))
         row = len(before.wrap(width)) - 1
         top, height = round(self.scroll_y), self.scrollable_content_region.height
