@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time as clock
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from textual.widgets import Input, OptionList, Select, Static
 
 from shakegpt import events as ev
 from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runs import RunIndex, RunSummary
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.help import key_table
@@ -359,6 +361,39 @@ def test_new_runs_appear_and_the_cursor_stays_with_its_run(base: Path) -> None:
             assert app.names == ["newest", "new", "old-[red]"]
             assert listed.chosen == base / "old-[red]"
             assert app.screen.query_one(RunTable).row_count == 3
+
+    run(test())
+
+
+def test_a_slow_disk_is_asked_one_question_at_a_time(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it takes longer than the time between two looks, or is asked to look at once."""
+    monkeypatch.setattr("shakegpt_tui.widgets.run_list.EVERY", 0.05)
+    asked, at_once, most = 0, 0, 0
+    refresh = RunIndex.refresh
+
+    def slow(index: RunIndex) -> list[RunSummary]:
+        nonlocal asked, at_once, most
+        asked, at_once = asked + 1, at_once + 1
+        most = max(most, at_once)
+        clock.sleep(0.2)
+        found = refresh(index)
+        at_once -= 1
+        return found
+
+    monkeypatch.setattr(RunIndex, "refresh", slow)
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda: asked > 0)
+            listed = app.screen.query_one(RunList)
+            write(base, "newest", 3000.0, [2.0])
+            listed.look()
+            await app.settled(pilot)  # raises when a look was cancelled
+            await until(pilot, lambda: "newest" in app.names, 5)
+            assert most == 1 and len(app.workers) < 4
 
     run(test())
 

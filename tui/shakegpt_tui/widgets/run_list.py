@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time as clock
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,7 @@ class RunList(Vertical):
     ) -> None:
         super().__init__(classes=classes)
         self.index = runs.RunIndex(base)
+        self._in_turn = threading.Lock()
         self.found: list[runs.RunSummary] = []
         self.order = order if order in ORDERS else ORDERS[0]
         self._shown: list[Row] = []
@@ -117,13 +119,23 @@ class RunList(Vertical):
     def on_mount(self) -> None:
         """Look now and every few seconds; another theme has other colours for what is there."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
-        self.set_interval(EVERY, self.look)
+        self.set_interval(EVERY, self._look_again)
         self.look()
 
-    @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
+    @work(thread=True, group="runs", exit_on_error=False)
     def look(self) -> None:
         """Read what is new in the directory of runs."""
-        self.post_message(self.Found(self.index.refresh()))
+        self._tell_found()
+
+    def _look_again(self) -> None:
+        """Look, unless a slow disk has not answered yet."""
+        if not self._in_turn.locked():
+            self.look()
+
+    def _tell_found(self) -> None:
+        with self._in_turn:  # a thread cannot be cancelled, and the index is for one at a time
+            found = self.index.refresh()
+        self.post_message(self.Found(found))
 
     def on_run_list_found(self, event: Found) -> None:
         """Show it."""
@@ -276,7 +288,7 @@ class RunList(Vertical):
         except (ShakegptError, OSError) as error:
             message = one_line(str(error))
             self.app.call_later(self.app.notify, message, severity="error", markup=False)
-        self.post_message(self.Found(self.index.refresh()))
+        self._tell_found()
 
 
 def _about(run: runs.RunSummary) -> str:
