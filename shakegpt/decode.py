@@ -34,7 +34,7 @@ class Window:
     def __init__(self, model: GPT, n_vocab: int) -> None:
         """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
         self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
-        self._cache = KVCache(model.config, 1, model.wpe.weight)
+        self._cache = model.new_cache()
         in_shares = type(model) is not GPT  # of several processes: no weight stays where it is
         self._step = None if in_shares else Step(model)
         self._seen = 0

@@ -19,7 +19,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import LOG_NAME, Follower, Problem
 
 STALE_AFTER = 20.0
-"""Seconds without a record after which a trainer no longer counts as alive; it beats every 5."""
+"""Seconds without a record after which a trainer no longer counts as alive; it beats every 4."""
 
 State = Literal["starting", "live", "paused", "silent", "crashed", "finished", "stopped", "failed"]
 

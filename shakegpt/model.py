@@ -202,7 +202,7 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int = 1) -> KVCache:
         """An empty cache for `batch` texts, on the model's device and in its dtype."""
-        return KVCache(self.config, batch, self.wte.weight)
+        return KVCache(self.config, batch, self.wpe.weight)
 
     @torch.no_grad()
     def initialize(self, generator: torch.Generator) -> None:
