@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from textual.content import Content
@@ -16,6 +18,7 @@ from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.settings import load
+from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.loss_plot import LossPlot
 from shakegpt_tui.widgets.quiet import Quiet
@@ -96,6 +99,10 @@ def test_a_trainer_of_another_session_that_dies_is_named_at_once(tmp_path: Path)
         log.close()  # as the kernel does when its process is killed
         await until(pilot, lambda: "CRASHED" in text(app), STALE_AFTER / 2)
         assert "crashed: its process is gone · r resumes from iteration 5" in text(app)
+        screen = run_screen(app)  # resumed: the new trainer has not opened the log yet
+        screen.trainer, screen.lives_before = cast(Trainer, SimpleNamespace(exit_code=None)), 1
+        assert screen.facts().state == "starting"
+        screen.trainer = None
         with RunLog(run / LOG_NAME) as again:
             again.write(logs.end(7, time.time(), "stopped"))
             await until(pilot, lambda: "STOPPED" in text(app))

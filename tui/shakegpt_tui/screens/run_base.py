@@ -76,8 +76,9 @@ class RunBase(Screen[None]):
 
     def _exited(self) -> bool:
         """Whether the trainer is known to be gone, be it of this session or another."""
-        if self.trainer is not None and self.trainer.exit_code is not None:
-            return not is_written(self.run / LOG_NAME)  # else another session went on with it
+        if self.trainer is not None:  # it takes seconds to open the log, whose writer is gone
+            ended = self.trainer.exit_code is not None
+            return ended and not is_written(self.run / LOG_NAME)  # else another session went on
         return self.live and self.caught_up and self.pulse.gone(self.history)
 
     def restart_history(self) -> None:
