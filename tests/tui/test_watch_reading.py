@@ -45,8 +45,10 @@ def test_stepping_back_and_comparing_with_the_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [LARGE, USUAL, SMALL])
 def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int, int]) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
-        await pilot.press("t", "right", "right", "right")
+        await pilot.press("b", "t", "right", "right", "right")
         await until(pilot, lambda: "token 4 of 28" in text(app))
+        pane = run_screen(app).query_one("#shown", SamplePane)
+        await until(pilot, lambda: pane.scrollable_content_region.height >= 2)  # to see it in
         assert "▸ “ yonder”" in text(app) and "“ thee”" in text(app)
         assert "drawn at 5.0%, model 4.0%, rank 3" in text(app)
         await pilot.press("escape")

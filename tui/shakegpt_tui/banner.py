@@ -45,8 +45,8 @@ def _state(screen: RunScreen, now: Facts) -> Content:
         case "silent":
             quiet = units.duration(now.quiet)
             return Content.styled(f" no word for {quiet}, though its process lives ", WORD)
-        case "stopped":
-            return Content.styled(f"stopped at iteration {now.iteration}{way}", QUIET)
+        case "stopped" if way:
+            return Content.styled(f"stopped{way}", QUIET)
         case "starting" if not screen.history.evals:
             return Content.styled("the trainer loads the model and the text …", QUIET)
     return Content("")

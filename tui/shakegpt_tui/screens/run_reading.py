@@ -27,7 +27,7 @@ class Reading(RunBase):
             beside.display = False
             pane.word(Content.styled(self.nothing_yet(), "$quiet"))
             return
-        partner = self.browser.partner() if kept.compare else None
+        partner = self.browser.partner() if kept.compare and self._room_for_two() else None
         beside.display = partner is not None
         if partner is not None:
             look = Look(probabilities=kept.probabilities, needle=self.browser.needle)
@@ -36,6 +36,11 @@ class Reading(RunBase):
         look = Look(kept.probabilities, self.browser.token, self.browser.needle, hit)
         pane.show(shown, look, self._place(self.browser.position or 0))
         self._show_candidates()
+
+    def _room_for_two(self) -> bool:
+        """Fifteen rows with the candidates leave room for the sample that is walked, no other."""
+        cramped = self.has_class("-slim") or self.has_class("-low")
+        return self.browser.token is None or not cramped
 
     def nothing_yet(self) -> str:
         """What the sample pane says before there is a sample."""
