@@ -244,7 +244,7 @@ def test_how_curves_are_drawn_is_remembered(tmp_path: Path) -> None:
 
     async def find(pilot: Driver, app: ShakegptApp) -> None:
         await pilot.press("g")
-        await until(pilot, lambda: "log  ·  train smoothed 0.8  ·  block" in text(app))
+        await until(pilot, lambda: "l log  +- smoothed 0.8  b block" in text(app))
 
     play(run, change, size=USUAL, config=tmp_path)
     kept = load(tmp_path / "tui.json")
