@@ -115,10 +115,13 @@ def _as_the_run(asked: EvaluateConfig, past: Run | None) -> EvaluateConfig:
     """What was not asked for as the run did it: its text, windows and arithmetic."""
     if past is None:
         return asked
-    config = past.config
+    config, named = past.config, past.config.get("dataset")
+    learned = tuple(map(str, named)) if isinstance(named, list) else ()
+    if not (dataset := asked.dataset or learned):
+        raise ShakegptError("the run's log does not name its text: give it with --dataset")
     return replace(
         asked,
-        dataset=asked.dataset or tuple(config["dataset"]),
+        dataset=dataset,
         block_size=asked.block_size or config.get("block_size"),
         eval_tokens=asked.eval_tokens or config.get("eval_tokens"),
         dtype=cast("Dtype", past.dtype) if asked.dtype == "auto" else asked.dtype,

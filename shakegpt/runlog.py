@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -121,13 +122,14 @@ class Follower:
 
         Raises ShakegptError for a log that a newer version wrote; never for damage.
         """
-        try:
-            with opened(self.path) as file:
-                self._restart_if_replaced(os.fstat(file.fileno()))
-                file.seek(self._position)
-                return list(self._records(file.read(min(limit, 1 << 30))))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        found: list[Event] = []
+        with suppress(FileNotFoundError, NotADirectoryError), opened(self.path) as file:
+            self._restart_if_replaced(os.fstat(file.fileno()))
+            file.seek(self._position)
+            while data := file.read(min(limit, CHUNK)):
+                found += self._records(data)
+                limit -= len(data)
+        return found
 
     def _restart_if_replaced(self, status: os.stat_result) -> None:
         self.restarted = self._inode >= 0 and (

@@ -124,6 +124,13 @@ def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
     assert not runs.is_run(tmp_path) and runs.curves(tmp_path).run is None
 
 
+def test_a_log_longer_than_a_portion_is_read_whole(tmp_path: Path) -> None:
+    line = b'{"event":"warning","time":1.0,"iteration":1,"message":"as before"}\n'
+    count = 3 * CHUNK // len(line)
+    (tmp_path / LOG_NAME).write_bytes(line * count)
+    assert len(read(tmp_path / LOG_NAME)[0]) == count
+
+
 def test_a_line_of_megabytes_is_followed_in_portions(written: bytes, tmp_path: Path) -> None:
     lines = written.splitlines(keepends=True)
     path = log_of(tmp_path, b"".join([*lines[:3], b"x" * 2_000_000, b"\n", *lines[3:]]))

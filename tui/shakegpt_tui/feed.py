@@ -23,7 +23,7 @@ POLL = 0.1
 IDLE_POLL = 0.5
 """The same after the log's end: only a resume from elsewhere can come."""
 LONGEST_GAP = 8.0
-"""Seconds of a log without records that a replay plays: heartbeats come every 5, so a longer gap
+"""Seconds of a log without records that a replay plays: heartbeats come every 4, so a longer gap
 is a time without a trainer, which nobody wants to sit through."""
 
 
