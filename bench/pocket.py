@@ -19,6 +19,7 @@ from turns import turns
 from shakegpt import checkpoint
 from shakegpt.checkpoint import POCKET
 from shakegpt.config import FinetuneConfig
+from shakegpt.control import Inbox
 from shakegpt.decode import Window
 from shakegpt.driver import Driver
 from shakegpt.events import Settings
@@ -43,7 +44,7 @@ def bench_pocket(asked: argparse.Namespace) -> list[Row]:
 
 def _iteration(run: Path, log: RunLog, rounds: int) -> Row:
     parts = prepare(replace(FinetuneConfig(), max_iters=10_000, eval_interval=10_000), run)
-    with Driver(log, run, signals=False) as driver:
+    with Driver(log, Inbox(run), signals=False) as driver:
         data = (parts.tokenizer, parts.dataset, parts.place)
         job = Finetuning(parts.config, initial_model(parts), *data, run, log, driver)
         job.model.train()

@@ -63,6 +63,7 @@ class Inbox:
     """The trainer's end: `poll` returns the commands that came since the last call."""
 
     def __init__(self, run: Path) -> None:
+        """To be opened before a first record says that there is a trainer to be told things."""
         self._path = run / CONTROL_NAME
         self._position = self._path.stat().st_size if self._path.exists() else 0
         self._rest = b""

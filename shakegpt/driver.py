@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Protocol
 
 import psutil
@@ -50,9 +49,9 @@ class Stopped(Exception):
 class Driver:
     """The trainer's ears and pulse. Enter it for as long as the trainer runs."""
 
-    def __init__(self, log: Log, run: Path, *, signals: bool = True) -> None:
-        """Listen to control.jsonl of `run`, and to signals if this is the program's own thread."""
-        self._log, self._inbox, self._signals = log, Inbox(run), signals
+    def __init__(self, log: Log, inbox: Inbox, *, signals: bool = True) -> None:
+        """Listen to `inbox`, and to signals if this is the program's own thread."""
+        self._log, self._inbox, self._signals = log, inbox, signals
         self._process = psutil.Process()
         self._stop: Stopped | None = None
         self._paused = False

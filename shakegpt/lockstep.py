@@ -16,7 +16,7 @@ import msgspec
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from shakegpt import distributed
-from shakegpt.control import Request
+from shakegpt.control import Inbox, Request
 from shakegpt.distributed import Team
 from shakegpt.driver import Driver, Log, Stopped
 from shakegpt.errors import ShakegptError
@@ -29,9 +29,9 @@ PATIENCE = 1.0
 class LockstepDriver(Driver):
     """A driver whose `check` and `requests` are points where all processes meet."""
 
-    def __init__(self, log: Log, run: Path, team: Team, *, signals: bool = True) -> None:
+    def __init__(self, log: Log, inbox: Inbox, team: Team, *, signals: bool = True) -> None:
         """As `Driver`; only the first process of `team` listens to control.jsonl."""
-        super().__init__(log, run, signals=signals)
+        super().__init__(log, inbox, signals=signals)
         self._team, self._told = team, False
         self._stops: list[Request] = []
         self._bereaved = False

@@ -18,6 +18,7 @@ import msgspec
 from shakegpt import checkpoint, distributed, events, history, launch, plan, state
 from shakegpt.compiled import renewed
 from shakegpt.config import FinetuneConfig
+from shakegpt.control import Inbox
 from shakegpt.distributed import Team
 from shakegpt.driver import Driver, Log, Stopped
 from shakegpt.errors import ShakegptError
@@ -72,9 +73,9 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
         parts, model = team.each(lambda: _begin(config, Path(scratch), team))
         run = Path(team.lead(lambda: str(_claim(parts))))
         with closing(team.each(lambda: _own_log(run, team))) as own:
-            log = Tee(own, log) if team.first else own
+            inbox, log = Inbox(run), Tee(own, log) if team.first else own
             parts = team.each(lambda: _write_header(parts, run, log, team))
-            _train(parts, run, log, signals, model, team)
+            _train(parts, run, log, _driver(log, inbox, signals, team), model, team)
     return run
 
 
@@ -124,11 +125,12 @@ def _go_on(
         tempfile.TemporaryDirectory() as scratch,
     ):
         parts = team.each(lambda: _same_parts(config, Path(scratch), run))
-        log = Tee(own, log) if team.first else own
+        inbox, log = Inbox(run), Tee(own, log) if team.first else own
         state_name = team.lead(lambda: _take_up(parts, run, log, team))
         found = None if state_name is None else run / "state" / state_name
         model, past = team.each(lambda: _as_it_was(parts, run, found))
-        _train(parts, run, log, signals, model, team, past, found)
+        driver = _driver(log, inbox, signals, team)
+        _train(parts, run, log, driver, model, team, past, found)
     return run
 
 
@@ -220,7 +222,7 @@ def _train(
     parts: Parts,
     run: Path,
     log: Log,
-    signals: bool,
+    driver: Driver,
     model: GPT,
     team: Team,
     past: History | None = None,
@@ -228,7 +230,7 @@ def _train(
 ) -> None:
     """Train to the end, and close the log with how it ended, whatever happens."""
     began, job = time.monotonic(), cast("Finetuning | None", None)
-    with _driver(log, run, signals, team) as driver:
+    with driver:
 
         def close(status: events.Status, reason: str) -> None:
             driver.last_word(
@@ -258,10 +260,10 @@ def _train(
             raise error
 
 
-def _driver(log: Log, run: Path, signals: bool, team: Team) -> Driver:
+def _driver(log: Log, inbox: Inbox, signals: bool, team: Team) -> Driver:
     if team.size == 1:
-        return Driver(log, run, signals=signals)
-    return LockstepDriver(log, run, team, signals=signals)
+        return Driver(log, inbox, signals=signals)
+    return LockstepDriver(log, inbox, team, signals=signals)
 
 
 def _of_the_team(

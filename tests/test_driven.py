@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from shakegpt import events
-from shakegpt.control import Request, send
+from shakegpt.control import Inbox, Request, send
 from shakegpt.driver import POLL_SECONDS, Driver, Stopped
-from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Sample, Step
+from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Resume, Run, Sample, Step
 from shakegpt.finetune import Finetuning
 from shakegpt.history import History
-from shakegpt.session import finetune
+from shakegpt.session import finetune, resume
 from tests.tiny import Listener, commanded, kinds, tiny_config
 
 
@@ -104,6 +104,26 @@ def test_a_prompt_that_cannot_be_spelled_does_not_end_the_run(
     assert "'" in kinds(records, Command)[-1].message
 
 
+def test_a_command_is_heard_from_the_first_record_on(tmp_path: Path, text_file: Path) -> None:
+    """Whoever reads it may send one, though the trainer is still loading."""
+    run, limits, heard = tmp_path / "run", iter([2, 4]), threading.Event()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, Run | Resume):
+            heard.clear()
+            send(run, Request(verb="max_iters", max_iters=next(limits)))
+        if isinstance(event, Command):
+            heard.set()
+        if isinstance(event, Step):
+            assert heard.wait(10), "was not heard"
+
+    log = Listener(listen)
+    finetune(tiny_config(text_file, run), log)
+    resume(run, 6, log)
+    assert answers(log.records) == [("max_iters", "accepted"), ("max_iters", "done")] * 2
+    assert [e.iteration for e in kinds(log.records, End)] == [2, 4]
+
+
 def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     run = tmp_path / "run"
     paused, phases = threading.Event(), []
@@ -131,7 +151,7 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
 
 
 def test_the_clock_of_work_stands_still_in_a_pause_and_while_obeying(tmp_path: Path) -> None:
-    driver, obeyed = Driver(Listener(), tmp_path, signals=False), 0.0
+    driver, obeyed = Driver(Listener(), Inbox(tmp_path), signals=False), 0.0
     with driver:
         send(tmp_path, Request(verb="pause"))
         wait_until(lambda: driver._paused)

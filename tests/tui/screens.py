@@ -44,6 +44,7 @@ def play(
     async def body() -> None:
         async with app.run_test(size=size, notifications=True) as pilot:
             await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.caught_up)
+            await pilot.pause()  # what it read is drawn, too
             await script(pilot, app)
 
     asyncio.run(body())
