@@ -84,7 +84,7 @@ def _git() -> events.Git | None:
 
 
 def _git_says(where: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=5
-    )
+    # without its lock on the index, which a trainer that is killed here would leave behind
+    command = ["git", "--no-optional-locks", "-C", str(where), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
     return done.stdout.strip()
