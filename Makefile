@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -12,7 +12,8 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 run: $(VENV)/.installed
 	$(BIN)/shakegpt finetune
 
-# the longest groups first (tests/order.py); a test that hangs is named with its stack, and fails
+# three workers for two cores, since tests also wait; the longest groups first (tests/order.py); a test
+# that hangs is named with its stack, and fails
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --timeout 300
 

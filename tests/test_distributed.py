@@ -201,24 +201,21 @@ def test_a_lost_process_is_told_and_the_job_goes_on(
 ) -> None:
     run = tmp_path / "run"
     config = tiny_config(text_file, Path("run"), **SETTINGS | {"max_iters": 100_000})
-    with two(tmp_path, *as_flags(config), restarts=2) as process:
+    with two(tmp_path, *as_flags(config), restarts=1) as process:
         until(process, run, lambda h: h.iteration >= 3)
-        worker(process, 1).send_signal(signal.SIGKILL)
-        until(process, run, lambda h: h.resumes and h.iteration > h.resumes[0].iteration + 2)
         for _ in range(50):
             send(run, Request(verb="evaluate"))
         kill_while(process, 1, lambda: phase(run) == "evaluating")
-        until(process, run, lambda h: len(h.resumes) == 2)
-        ends = [e for e in read(run / LOG_NAME)[0] if isinstance(e, End)]
+        until(process, run, lambda h: h.resumes)
+        (lost,) = [e for e in read(run / LOG_NAME)[0] if isinstance(e, End)]
         last = until(process, run, lambda h: h.iteration >= ITERATIONS).iteration + 20
         send(run, Request(verb="max_iters", max_iters=last))
         code, _, err = finish(process)
     assert code == 0, err
     sentence = "another process of this training was lost: the state of iteration"
-    lost = ends[0]
-    told = [e for e in ends if e.reason != "stopped by SIGTERM"]  # by the launcher, if it saw first
-    assert len(ends) == 2 and all(e.status == "failed" and sentence in e.reason for e in told)
-    assert err.count(sentence) == len(told) and err.count("--resume run") == len(told)
+    if lost.reason != "stopped by SIGTERM":  # by the launcher, which may see it first
+        assert lost.status == "failed" and sentence in lost.reason
+        assert err.count(sentence) == 1 == err.count("--resume run")
     history, problems = load(run)
     assert not problems and history.end is not None and history.end.status == "finished"
     assert history.resumes[0].iteration == lost.iteration >= 3

@@ -92,13 +92,15 @@ def stop_at(run: Path, iteration: int) -> Listener:
     return Listener(listen)
 
 
-@pytest.mark.parametrize("iteration", range(ITERATIONS + 1))
+@pytest.mark.parametrize(
+    ("iteration", "memory"), [*((k, "normal") for k in range(ITERATIONS + 1)), (3, "low")]
+)
 def test_stopped_at_any_iteration(
-    iteration: int, tmp_path: Path, text_file: Path, unstopped: dict[str, Any]
+    iteration: int, memory: str, tmp_path: Path, text_file: Path, unstopped: dict[str, Any]
 ) -> None:
     run = tmp_path / "run"
     with pytest.raises(Stopped):
-        finetune(tiny_config(text_file, run, **SETTINGS), stop_at(run, iteration))
+        finetune(tiny_config(text_file, run, memory=memory, **SETTINGS), stop_at(run, iteration))
     assert load(run)[0].iteration == iteration
     resume(run)
     assert fingerprint(run) == unstopped

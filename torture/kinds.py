@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from torture.disk import can_mount, small_disks
 from torture.kills import random_kills
 from torture.lab import Lab
 from torture.tally import Tally
 
-NAMES = ("low", "lora", "lora-low")
 
-
-def kinds(lab: Lab, tally: Tally, kills: int, disks: int, names: Iterable[str] = NAMES) -> None:
+def kinds(lab: Lab, tally: Tally, kills: int, disks: int) -> None:
     """Of each kind, `kills` at random moments and `disks` that fill up."""
     base: dict[str, object] = {"init_from": lab.folder / "unhurt", "lora_rank": 2}
     all_of_them: dict[str, dict[str, object]] = {
@@ -20,8 +16,8 @@ def kinds(lab: Lab, tally: Tally, kills: int, disks: int, names: Iterable[str] =
         "lora": base,
         "lora-low": base | {"memory": "low", "lora_dropout": 0.1},
     }
-    for name in names:
-        kind = lab.kind(f"unhurt-{name}", **all_of_them[name])
+    for name, settings in all_of_them.items():
+        kind = lab.kind(f"unhurt-{name}", **settings)
         random_kills(lab, tally, kills, kind=kind)
         if disks and can_mount(lab.folder):
             small_disks(lab, tally, disks, kind)
