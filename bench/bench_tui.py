@@ -21,13 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
 
 from shakegpt.events import Progress  # noqa: E402
-from shakegpt.runlog import LOG_NAME, read  # noqa: E402
+from shakegpt.history import load  # noqa: E402
+from shakegpt.runlog import LOG_NAME, Follower  # noqa: E402
 from tests.tui import logs  # noqa: E402
 from tests.tui.terminals import Terminal, environment  # noqa: E402
 
 ROUNDS = 7
-TURNS, MICRO_STEPS = 10, 6
-"""How often training is watched and not watched, and for how long each time."""
+TURNS, MICRO_STEPS = 20, 8
+"""How often training is watched and not watched, and for how long: two whole iterations."""
 TRAINING = ["--no-tui", "--max-iters", "100000", "--eval-interval", "100000"]
 """The default run, but for its end and its evaluations, which would fall into one turn or other."""
 BUSY = "import time\nwhile True: sum(range(10_000))"
@@ -146,7 +147,7 @@ def slowing(home: Path) -> bool:
         env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while not _progress(run):
+        while not load(run)[0].progress:
             assert trainer.poll() is None, "the trainer ended"
             time.sleep(0.5)
         with Terminal([str(run)], home, rows=40, columns=120) as terminal:
@@ -164,7 +165,9 @@ def slowing(home: Path) -> bool:
         f"training: {statistics.median(alone):,.0f} tokens/s alone; {len(ratios)} pairs of turns, "
     )
     print(f"alone / watched from {ratios[0]:.3f} to {ratios[-1]:.3f}, the middle half ", end="")
-    print(f"{ratios[len(ratios) // 4]:.3f} to {ratios[-len(ratios) // 4]:.3f}")
+    print(f"{ratios[len(ratios) // 4]:.3f} to {ratios[-len(ratios) // 4]:.3f}; ", end="")
+    unsure = 125 * statistics.stdev(ratios) / len(ratios) ** 0.5  # of a median, in percent
+    print(f"their median is known to {unsure:.1f} %")
     print(f"processor time of the screen meanwhile: {share:.1f} % of a core")
     slower = 100 * (statistics.median(ratios) - 1)
     return tell("training slowed by its screen, median of turns", slower, "%", 2)
@@ -172,26 +175,24 @@ def slowing(home: Path) -> bool:
 
 def _turn(run: Path, terminal: Terminal, halted: bool) -> tuple[bool, float, float]:
     """Tokens a second, and the share of a core that the screen takes meanwhile, in percent."""
-    screen, began = psutil.Process(terminal.process.pid), time.perf_counter()
-    before = sum(screen.cpu_times()[:2])
-    if halted:
-        screen.suspend()
+    screen = psutil.Process(terminal.process.pid)
+    screen.suspend() if halted else _drain(terminal, 1)  # it has caught up with the turn before
+    began, before = time.perf_counter(), sum(screen.cpu_times()[:2])
     speed = _speed(run, time.sleep if halted else lambda seconds: _drain(terminal, seconds))
     screen.resume()
     used = sum(screen.cpu_times()[:2]) - before
     return halted, speed, 100 * used / (time.perf_counter() - began)
 
 
-def _progress(run: Path) -> list[Progress]:
-    return [event for event in read(run / LOG_NAME)[0] if isinstance(event, Progress)]
-
-
 def _speed(run: Path, wait: Callable[[float], None]) -> float:
     """Tokens a second over the next `MICRO_STEPS`, `wait` passing the time."""
-    before = len(_progress(run))
-    while len(told := _progress(run)[before:]) <= MICRO_STEPS:
+    follower, told = Follower(run / LOG_NAME), list[Progress]()
+    follower.poll()
+    while len(told) <= MICRO_STEPS:
         wait(0.5)
-    return (told[-1].tokens - told[0].tokens) / (told[-1].time - told[0].time)
+        told += [event for event in follower.poll() if isinstance(event, Progress)]
+    first, last = told[0], told[MICRO_STEPS]
+    return (last.tokens - first.tokens) / (last.time - first.time)
 
 
 def _write_big(run: Path) -> int:

@@ -23,12 +23,12 @@ def reached(history: History) -> int:
 
 
 def micro_step(history: History) -> tuple[int, int]:
-    """(k, n) of the micro-steps of the iteration at work; (0, 0) between iterations."""
+    """(k, n) of the micro-steps of the iteration at work; k is 0 between two, n before any."""
     if not history.progress:
         return 0, 0
     latest = history.progress[next(reversed(history.progress))]
     at_work = latest.iteration > reached(history)
-    return (latest.micro_step, latest.micro_steps) if at_work else (0, 0)
+    return latest.micro_step if at_work else 0, latest.micro_steps
 
 
 def finished(history: History) -> float:

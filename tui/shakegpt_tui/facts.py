@@ -140,7 +140,8 @@ def headline(f: Facts) -> str:
     """Where the run is: iteration, micro-step, percent; small screens have a bar for the last."""
     if not f.max_iters:
         return ""
-    micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if f.micro_steps > 1 else ""
+    shown = f.micro_steps > 1 and (f.micro_step > 0 or f.word == WORDS["live"])
+    micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if shown else ""
     return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
 
 

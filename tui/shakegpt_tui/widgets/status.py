@@ -88,9 +88,9 @@ class Status(Vertical):
     def show(self, facts: Facts) -> None:
         """Say what `facts` say."""
         chip, colour = self.query_one("#chip", Quiet), CHIPS[facts.state]
-        chip.say(Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"), layout=True)
+        _say_as_wide(chip, Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"))
         where = Content.styled(headline(facts), "bold")
-        self.query_one("#headline", Quiet).say(where, layout=True)
+        _say_as_wide(self.query_one("#headline", Quiet), where)
         subject = " · ".join(filter(None, (facts.model, facts.dataset, facts.device)))
         self.query_one("#subject", Quiet).say(Content.styled(subject, "$quiet"))
         self.query_one(ProgressLine).fraction = facts.fraction
@@ -109,6 +109,14 @@ class Status(Vertical):
         }
         for name, (text, value) in numbers.items():
             self.query_one(f"#big-{name}", BigNumber).show(text, str(value))
+
+
+def _say_as_wide(line: Quiet, content: Content) -> None:
+    """Say it on a line that is as wide as its text: an equally wide one needs no new layout.
+
+    A layout of the screen costs as much as all that a micro-step paints.
+    """
+    line.say(content, layout=content.cell_length != Content(line.said).cell_length)
 
 
 def _iteration(facts: Facts) -> str:
