@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shakegpt.runlog import LOG_NAME
@@ -57,10 +58,31 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(run: Path) -> None
         assert terminal.is_restored()
         terminal.forget()
         terminal.process.send_signal(signal.SIGCONT)
-        terminal.until("yonder")
+        terminal.until("yonder", 5)
         for _ in range(2):  # the second one comes while the first is obeyed
             terminal.process.send_signal(signal.SIGTERM)
         assert terminal.wait() == 143
+        assert terminal.is_restored()
+
+
+def test_halted_and_let_go_on_it_is_as_before(run: Path) -> None:
+    """By SIGSTOP, as batch systems do: nothing in the program hears of it."""
+    with Terminal([str(run)], run.parent) as terminal:
+        terminal.until("yonder")
+        threads = psutil.Process(terminal.process.pid).num_threads()
+        for _ in range(3):
+            terminal.process.send_signal(signal.SIGSTOP)
+            os.waitpid(terminal.process.pid, os.WUNTRACED)
+            while terminal.read(0.1):
+                pass
+            terminal.forget()
+            terminal.process.send_signal(signal.SIGCONT)
+            terminal.until("yonder", 5)  # the log is silent: nothing else would paint it
+        assert psutil.Process(terminal.process.pid).num_threads() == threads
+        terminal.press("q")
+        terminal.until("leave it running")
+        terminal.press("l")
+        assert terminal.wait() == 0
         assert terminal.is_restored()
 
 

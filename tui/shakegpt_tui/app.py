@@ -17,6 +17,7 @@ from textual.actions import parse
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -85,12 +86,23 @@ class ShakegptApp(App[str]):
             for number in SIGNALS:
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's own but on a Unix terminal, where ours bears to be halted."""
+        found = super().get_driver_class()
+        if found.__name__ != "LinuxDriver":
+            return found
+        from shakegpt_tui.halting import HaltableDriver
+
+        return HaltableDriver
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that lack them."""
         return DEFAULTS
 
     def on_mount(self) -> None:
         """Show the first screen, and notice a terminal that went away without a signal."""
+        # Textual leaves a terminal that it has taken again blank until something changes
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if self._feed is None:
             self.open_home()
         else:

@@ -15,11 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from shakegpt.events import End, Event
+from shakegpt.events import End, Event, Sample, Token
 from shakegpt.runlog import CHUNK, LOG_NAME, Follower, Problem, read
 
-POLL = 0.1
-"""Seconds between looks at a log: ten times a second reads as a stream, at 0.1 % of a core."""
+STREAM_POLL = 0.1
+"""Seconds between looks at a log while a sample comes: ten a second read as a stream."""
+POLL = 0.25
+"""The same while it trains, which needs the processor more."""
 IDLE_POLL = 0.5
 """The same after the log's end: only a resume from elsewhere can come."""
 LONGEST_GAP = 8.0
@@ -67,20 +69,30 @@ class LiveFeed:
 
     def batches(self, stop: threading.Event) -> Iterator[Batch]:
         """What is there in pieces, then what comes."""
-        follower, told, caught_up, ended = Follower(self.run / LOG_NAME), 0, False, False
+        follower, told, caught_up, pause = Follower(self.run / LOG_NAME), 0, False, POLL
         while not stop.is_set():
             events = follower.poll(CHUNK)
             told = 0 if follower.restarted else told
             problems = follower.problems[told:]
             told = len(follower.problems)
             if events or problems or follower.restarted:
-                ended = isinstance(events[-1], End) if events else False
+                pause = _pause(events[-1]) if events else POLL
                 yield Batch(events, problems, follower.restarted)
             elif not caught_up:
                 caught_up = True
                 yield Batch(caught_up=True)
             else:
-                stop.wait(IDLE_POLL if ended else POLL)
+                stop.wait(pause)
+
+
+def _pause(latest: Event) -> float:
+    match latest:
+        case End():
+            return IDLE_POLL
+        case Sample() | Token():
+            return STREAM_POLL
+        case _:
+            return POLL
 
 
 class ReplayFeed:

@@ -15,6 +15,7 @@ from textual.widgets import Footer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
+from shakegpt.events import Heartbeat, Progress
 from shakegpt_tui import plot_series
 from shakegpt_tui.banner import banner, last_words_of
 from shakegpt_tui.facts import Facts
@@ -33,6 +34,8 @@ from shakegpt_tui.widgets.too_small import TooSmall
 
 FRAME = 0.1
 """Seconds between redraws while records come: ten a second read as a stream of text."""
+CALM_FRAME = 1.0
+"""The same when only a micro-step or a beat came: who trains here needs the processor more."""
 CURVE_FRAME = 0.25
 """Seconds between redraws of curves."""
 MOST_WAITING = 8
@@ -46,7 +49,7 @@ class RunScreen(Driving, Reading):
     CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*RUN_KEYS]
 
-    class Arrived(Message):
+    class Arrived(Message, bubble=False):
         """Records came."""
 
         def __init__(self, batch: Batch) -> None:
@@ -119,7 +122,8 @@ class RunScreen(Driving, Reading):
             self.caught_up = True
             self.redraw()
         elif self.caught_up:
-            self._redraw_soon()
+            calm = all(isinstance(event, Progress | Heartbeat) for event in batch.events)
+            self._redraw_within(CALM_FRAME if calm and not batch.problems else FRAME)
 
     @on(Refused)
     def _refused(self, event: Refused) -> None:
@@ -130,18 +134,21 @@ class RunScreen(Driving, Reading):
     def _searched(self, event: SearchBar.Asked) -> None:
         self.search(event.needle)
 
-    def _redraw_soon(self) -> None:
-        wait = self._last_redraw + FRAME - clock.monotonic()
+    def _redraw_within(self, frame: float) -> None:
+        """Redraw so long after the last time, or at once when that is past."""
+        wait = self._last_redraw + frame - clock.monotonic()
         if wait <= 0:
             self.redraw()
-        elif self._redraw_at is None:
+        elif self._redraw_at is None or frame < CALM_FRAME:
+            if self._redraw_at is not None:
+                self._redraw_at.stop()
             self._redraw_at = self.set_timer(wait, self.redraw)
 
     def _tick(self) -> None:
         if self.leaving and self.caught_up and not self.facts().moving:
             self.shakegpt.leave(self)
-        else:
-            self.redraw()
+        elif clock.monotonic() - self._last_redraw > 0.9 * CALM_FRAME:
+            self.redraw()  # for what changes with the clock alone
 
     def redraw(self) -> None:
         """Show everything as it is now; what has not changed is not painted."""
