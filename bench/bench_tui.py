@@ -20,9 +20,9 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
 
-from shakegpt.events import Progress  # noqa: E402
-from shakegpt.history import load  # noqa: E402
-from shakegpt.runlog import LOG_NAME, Follower  # noqa: E402
+from shakegpt.runlog.history import load  # noqa: E402
+from shakegpt.runlog.log import LOG_NAME, Follower  # noqa: E402
+from shakegpt.runlog.schema import Progress  # noqa: E402
 from tests.tui import logs  # noqa: E402
 from tests.tui.terminals import Terminal, environment  # noqa: E402
 

@@ -22,12 +22,12 @@ from report import Row
 from torch import Tensor
 from training import stepping
 
-from shakegpt import compiled
+from shakegpt.checkpoint.config_json import GPTConfig
 from shakegpt.config import FinetuneConfig
-from shakegpt.device import Place
-from shakegpt.head import LeanPass
-from shakegpt.optimizer import AdamW
-from shakegpt.shape import GPTConfig
+from shakegpt.hardware.device import Place
+from shakegpt.nn.chunked_loss import LeanPass
+from shakegpt.train import compilation
+from shakegpt.train.optimizer import AdamW
 
 SHAPES = {"124M": GPTConfig(), "Large": GPTConfig(n_layer=36, n_head=20, n_embd=1280)}
 BATCHES = {"124M": 16, "Large": 8}
@@ -125,7 +125,7 @@ def our_step(shape: GPTConfig, device: str, _: Path | None) -> Callable[[Tensor,
             return forward(x, y)
 
     x = torch.zeros(1, shape.block_size, dtype=torch.long, device=device)
-    failed = compiled.prepare(model, lambda: loss(x, x).backward())  # type: ignore[no-untyped-call]
+    failed = compilation.prepare(model, lambda: loss(x, x).backward())  # type: ignore[no-untyped-call]
     assert failed is None, failed
     return stepping(loss, model, optimizer)
 

@@ -29,10 +29,10 @@ from typing import Any
 import psutil
 from memory import SHAPES
 
-from shakegpt import plan
+from shakegpt.checkpoint.config_json import GPTConfig
+from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.shape import GPTConfig
-from shakegpt.sources import POCKET
+from shakegpt.hardware import memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.tui import logs
@@ -108,14 +108,14 @@ def train(sweep: str, case: Case) -> list[Point]:
     """A forward and backward pass of one window, then a step of AdamW where it fits."""
     import torch
 
-    from shakegpt.device import settle_allocator
-    from shakegpt.head import LeanPass
+    from shakegpt.hardware.device import settle_allocator
     from shakegpt.model import GPT
-    from shakegpt.optimizer import AdamW
+    from shakegpt.nn.chunked_loss import LeanPass
+    from shakegpt.train.optimizer import AdamW
 
     shape = _shape(case)
     config = FinetuneConfig(batch_size=1, block_size=case["block"])
-    planned = plan.estimate(shape, config)
+    planned = memory.estimate(shape, config)
     settle_allocator(planned.total)
     model = GPT(shape)
     model.initialize(torch.Generator().manual_seed(1))
@@ -152,7 +152,7 @@ def _shape(case: Case) -> GPTConfig:
 
 def _flops(shape: GPTConfig, n: int, block: int) -> float:
     once = FinetuneConfig(max_iters=1, batch_size=1, gradient_accumulation_steps=1)
-    return plan.flops(shape.n_layer, shape.n_embd, n, block, 0, once)
+    return memory.flops(shape.n_layer, shape.n_embd, n, block, 0, once)
 
 
 def _best(work: Callable[[], object], again: bool) -> float:
@@ -196,9 +196,9 @@ def _peak() -> int:
 
 def text(sweep: str, case: Case) -> list[Point]:
     """From a file to windows of token ids, and the same again with the ids in the cache."""
-    from shakegpt.dataset import Dataset
-    from shakegpt.texts import load_text
-    from shakegpt.tokenizer import Tokenizer
+    from shakegpt.data.dataset import Dataset
+    from shakegpt.data.sources import load_text
+    from shakegpt.data.tokenizer import Tokenizer
 
     size = case["megabytes"] * 1_000_000
     with tempfile.TemporaryDirectory() as folder:
@@ -218,7 +218,7 @@ def text(sweep: str, case: Case) -> list[Point]:
 
 def write_text(path: Path, size: int) -> None:
     """The plays again and again, their speeches in another order each time."""
-    from shakegpt.plays import plays
+    from shakegpt.data.plays import plays
 
     speeches, draw = plays().split("\n\n"), random.Random(1)
     with path.open("w", encoding="utf-8") as file:
@@ -229,7 +229,7 @@ def write_text(path: Path, size: int) -> None:
 
 def log(sweep: str, case: Case) -> list[Point]:
     """From a run's log to its history, as the screen, figures and claims read it."""
-    from shakegpt.history import load
+    from shakegpt.runlog.history import load
 
     with tempfile.TemporaryDirectory() as folder:
         _apart(write_log, Path(folder), case["records"])
@@ -249,7 +249,7 @@ def write_log(folder: Path, records: int) -> None:
 
     from msgspec.json import encode
 
-    from shakegpt.runlog import LOG_NAME
+    from shakegpt.runlog.log import LOG_NAME
 
     iterations = (logs.iteration(number, 1e9 + number) for number in count(1))
     story = chain([logs.header()], chain.from_iterable(iterations))

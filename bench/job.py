@@ -24,11 +24,12 @@ import torch
 from peers import SHAPE, copy_weights, load_nanogpt, nanogpt_model, our_model
 from report import Row
 
-from shakegpt import checkpoint, history
-from shakegpt.dataset import Dataset
-from shakegpt.sources import POCKET
-from shakegpt.texts import load_text
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.resolve import POCKET
+from shakegpt.data.dataset import Dataset
+from shakegpt.data.sources import load_text
+from shakegpt.data.tokenizer import Tokenizer
+from shakegpt.runlog import history
 
 TEXT = 1_115_394
 """Characters of tinyshakespeare; here, of the plays that ship."""

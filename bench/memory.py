@@ -20,10 +20,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from shakegpt import plan
+from shakegpt.checkpoint.config_json import GPTConfig
+from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.shape import GPTConfig
-from shakegpt.sources import POCKET
+from shakegpt.hardware import memory
 
 SHAPES = {
     "pocket": GPTConfig(n_layer=4, n_head=4, n_embd=256, block_size=256, vocab_size=4096),
@@ -97,9 +97,9 @@ def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
     """A checkpoint with random weights, and the pocket's vocabulary."""
     import torch
 
-    from shakegpt import checkpoint
+    from shakegpt.checkpoint import io as checkpoint
+    from shakegpt.data.tokenizer import Tokenizer
     from shakegpt.model import GPT
-    from shakegpt.tokenizer import Tokenizer
 
     model = GPT(shape)
     model.initialize(torch.Generator().manual_seed(1))
@@ -107,7 +107,7 @@ def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
 
 
 def _measure(how: str, run: str, unsaved: bool) -> dict[str, int]:
-    from shakegpt import history
+    from shakegpt.runlog import history
     from shakegpt.session import finetune
 
     if unsaved:
@@ -133,7 +133,7 @@ def _save_nothing() -> None:
 
     for name in ("save_state", "save_model"):
         setattr(finetune.Finetuning, name, lambda self: None)
-    plan.require_room = lambda *given, **named: None
+    memory.require_room = lambda *given, **named: None
 
 
 if __name__ == "__main__":

@@ -16,17 +16,17 @@ import torch
 from report import Row
 from turns import turns
 
-from shakegpt import checkpoint
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.control import Inbox
-from shakegpt.decode import Window
-from shakegpt.driver import Driver
-from shakegpt.events import Settings
 from shakegpt.finetune import Finetuning
 from shakegpt.generate import recorded
-from shakegpt.parts import initial_model, prepare
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.nn.fast_decode import Window
+from shakegpt.runlog.control import Inbox
+from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.schema import Settings
+from shakegpt.train.setup import initial_model, prepare
+from shakegpt.train.supervisor import Driver
 
 TOKENS = 200
 

@@ -16,15 +16,15 @@ from peers import load_nanogpt, nanogpt_model, our_model, transformers_model
 from report import Row
 from turns import OURS, Job, Seconds, faster, rate, table, turns
 
-from shakegpt import checkpoint
-from shakegpt.checkpoint import POCKET
-from shakegpt.dataset import Dataset, as_tensors
-from shakegpt.events import Settings
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.data.dataset import Dataset, as_tensors
+from shakegpt.data.sources import load_text
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.generate import generate
 from shakegpt.model import GPT
-from shakegpt.narrow import Bits, losses, narrow
-from shakegpt.texts import load_text
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.nn.quantize import Bits, losses, narrow
+from shakegpt.runlog.schema import Settings
 
 NEW_TOKENS = 200
 LOSS_TOKENS = 2_048

@@ -23,12 +23,12 @@ from report import Row
 from torch import Tensor
 from turns import OURS, Seconds, faster, rate, table, turns
 
-from shakegpt import plan
 from shakegpt.config import FinetuneConfig
-from shakegpt.device import settle_allocator
-from shakegpt.head import LeanPass
-from shakegpt.optimizer import AdamW
-from shakegpt.products import ONEDNN, by_rows
+from shakegpt.hardware import memory
+from shakegpt.hardware.device import settle_allocator
+from shakegpt.nn.chunked_loss import LeanPass
+from shakegpt.nn.matmul import ONEDNN, by_rows
+from shakegpt.train.optimizer import AdamW
 
 TOKENS = 1024
 WHAT = "124M, float32, a micro-batch of 1,024"
@@ -111,7 +111,7 @@ def _work(make: Maker, nanogpt: Path | None, asked: Connection) -> None:
 
 def our_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     """Our training step on one micro-batch, as `Finetuning.update` takes it."""
-    settle_allocator(plan.estimate(SHAPE, config := _config()).total)
+    settle_allocator(memory.estimate(SHAPE, config := _config()).total)
     model = our_model().train()
     optimizer, forward = AdamW(dict(model.named_parameters()), config), LeanPass(model, 1.0)
     return stepping(forward, model, optimizer)
@@ -145,7 +145,7 @@ def transformers_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
 
 def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     """The matrix products of a step and nothing else: what no trainer can be faster than."""
-    settle_allocator(plan.estimate(SHAPE, _config()).total)
+    settle_allocator(memory.estimate(SHAPE, _config()).total)
     C, V = SHAPE.n_embd, SHAPE.vocab_size
     widths = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)] * SHAPE.n_layer + [(C, V)]
     layers = [

@@ -7,10 +7,10 @@ import sys
 def main() -> int:
     """The command line. Ctrl-C before it is there ends the process in silence."""
     handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from shakegpt import cli
+    from shakegpt.cli import main
 
     signal.signal(signal.SIGINT, handler)
-    return cli.main()
+    return main.main()
 
 
 if __name__ == "__main__":

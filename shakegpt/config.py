@@ -11,7 +11,7 @@ import inspect
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, Literal
 
-from shakegpt import rules
+from shakegpt import bounds
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
@@ -152,7 +152,7 @@ class FinetuneConfig:
         if isinstance(self.dataset, str | list):
             names = (self.dataset,) if isinstance(self.dataset, str) else tuple(self.dataset)
             object.__setattr__(self, "dataset", names)
-        rules.check(self)
+        bounds.check(self)
 
 
 _DEFAULT = FinetuneConfig()
@@ -236,7 +236,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
-        rules.check(self, dtype=rules.WEIGHTS)
+        bounds.check(self, dtype=bounds.WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +262,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
         named = self if self.dataset is not None else replace(self, dataset=("plays",))
-        rules.check(named, eval_tokens=rules.COUNT_OR_NONE)
+        bounds.check(named, eval_tokens=bounds.COUNT_OR_NONE)
 
 
 Figure = Literal["training", "architecture", "generation"]

@@ -19,23 +19,25 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from shakegpt import checkpoint, compiled, events, state
-from shakegpt.commands import carry_out, settings
+from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.dataset import Dataset, Window, as_tensors
-from shakegpt.device import Place, gpu_memory
-from shakegpt.distributed import Team
-from shakegpt.driver import Driver, Log
+from shakegpt.data.dataset import Dataset, Window, as_tensors
+from shakegpt.data.tokenizer import Tokenizer
+from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
-from shakegpt.evaluate import measure
 from shakegpt.generate import recorded
-from shakegpt.head import training_pass
-from shakegpt.history import History
-from shakegpt.lora import trained
+from shakegpt.hardware.device import Place, gpu_memory
 from shakegpt.model import GPT
-from shakegpt.moments import make_optimizer
-from shakegpt.optimizer import learning_rate
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.nn.chunked_loss import training_pass
+from shakegpt.nn.lora import trained
+from shakegpt.runlog import schema
+from shakegpt.runlog.history import History
+from shakegpt.train import compilation, state
+from shakegpt.train.commands import carry_out, settings
+from shakegpt.train.evaluate import measure
+from shakegpt.train.mapped_adamw import make_optimizer
+from shakegpt.train.optimizer import learning_rate
+from shakegpt.train.supervisor import Driver, Log
 
 Kind = Literal["best", "last"]
 SAVE_SECONDS = 600.0
@@ -78,8 +80,8 @@ class Finetuning:
         """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""
         self.driver.save = self.save_state
         self.model.train()
-        if self.place.compiled and (failed := compiled.prepare(self.model, self.rehearse)):
-            self.log.write(events.Warning(iteration=self.iteration, message=failed))
+        if self.place.compiled and (failed := compilation.prepare(self.model, self.rehearse)):
+            self.log.write(schema.Warning(iteration=self.iteration, message=failed))
         with self.driver.phase("training"):
             self.visit()
             while self.iteration < self.config.max_iters:
@@ -146,7 +148,7 @@ class Finetuning:
         seconds, micro_steps = self.driver.clock() - started, len(losses)
         tokens = micro_steps * self.config.batch_size * self.dataset.block_size
         self.log.write(
-            events.Step(
+            schema.Step(
                 iteration=iteration,
                 loss=sum(losses) / micro_steps,
                 learning_rate=learning_rate(self.config, iteration),
@@ -195,7 +197,7 @@ class Finetuning:
         per_micro_step = self.config.batch_size * self.dataset.block_size
         done = (iteration - 1) * micro_steps + micro_step
         self.log.write(
-            events.Progress(
+            schema.Progress(
                 iteration=iteration,
                 micro_step=micro_step,
                 micro_steps=micro_steps,
@@ -239,7 +241,7 @@ class Finetuning:
                 self.iteration = self.driver.iteration = iteration
 
     @contextmanager
-    def at_rest(self, phase: events.Phase) -> Iterator[None]:
+    def at_rest(self, phase: schema.Phase) -> Iterator[None]:
         """A phase in which the model does not learn, and nothing is dropped."""
         self.model.eval()
         try:
@@ -256,7 +258,7 @@ class Finetuning:
             found = measure(self.model, self.dataset, *how, self.driver.check, self.team)
         best = math.isfinite(found.loss) and (self.best is None or found.loss < self.best)
         self.log.write(
-            events.Eval(
+            schema.Eval(
                 iteration=self.iteration,
                 val_loss=found.loss,
                 tokens=found.tokens,
@@ -269,7 +271,7 @@ class Finetuning:
             self.best = found.loss
             self.save_model()
 
-    def sample(self, prompt: str, how: events.Settings, asked: bool = False) -> None:
+    def sample(self, prompt: str, how: schema.Settings, asked: bool = False) -> None:
         """Draw a text and log it token by token; a stop in its middle is logged as its end."""
         if how.max_new_tokens == 0:
             return
@@ -332,7 +334,7 @@ class Finetuning:
     def told_saved(self, k: int, kind: Kind, path: Path, size: int, began: float) -> None:
         """Log that something of iteration `k` is on disk; training may be further by now."""
         self.log.write(
-            events.Checkpoint(
+            schema.Checkpoint(
                 iteration=k,
                 kind=kind,
                 path=str(path.relative_to(self.run)),

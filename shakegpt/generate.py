@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from shakegpt import events
-from shakegpt.decode import Window
+from shakegpt.data.tokenizer import Decoder, Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Candidate, Settings
 from shakegpt.model import GPT
-from shakegpt.tokenizer import Decoder, Tokenizer
+from shakegpt.nn.fast_decode import Window
+from shakegpt.runlog import schema
+from shakegpt.runlog.schema import Candidate, Settings
 
 CANDIDATES = 5
 """How many of the likeliest tokens are told with each drawn one."""
@@ -164,7 +164,7 @@ def recorded(
     asked: bool = False,
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[events.Sample | events.Token | events.SampleEnd]:
+) -> Iterator[schema.Sample | schema.Token | schema.SampleEnd]:
     """A sample as the records of a run log: its beginning, each token, its end.
 
     `check` is called between tokens; what it raises comes through after the end of what there is.
@@ -173,12 +173,12 @@ def recorded(
     ids = tokenizer.encode(prompt)
     tokens = tuple((id, tokenizer.decode([id])) for id in ids)
     key = {"iteration": iteration, "sample": sample}
-    yield events.Sample(**key, prompt=prompt, prompt_tokens=tokens, settings=settings, asked=asked)
+    yield schema.Sample(**key, prompt=prompt, prompt_tokens=tokens, settings=settings, asked=asked)
     started, text, count, decoder = clock(), "", 0, Decoder(tokenizer)
 
-    def end(complete: bool) -> events.SampleEnd:
+    def end(complete: bool) -> schema.SampleEnd:
         seconds, whole = clock() - started, text + decoder.flush()
-        return events.SampleEnd(**key, text=whole, tokens=count, seconds=seconds, complete=complete)
+        return schema.SampleEnd(**key, text=whole, tokens=count, seconds=seconds, complete=complete)
 
     try:
         for draw in generate(model, tokenizer, ids, settings):
@@ -192,8 +192,8 @@ def recorded(
     yield end(complete=True)
 
 
-def _token(draw: Draw, text: str, index: int, key: dict[str, int]) -> events.Token:
-    return events.Token(
+def _token(draw: Draw, text: str, index: int, key: dict[str, int]) -> schema.Token:
+    return schema.Token(
         **key,
         index=index,
         id=draw.id,

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from shakegpt.products import affine
-from shakegpt.shape import GPTConfig as GPTConfig
+from shakegpt.checkpoint.config_json import GPTConfig as GPTConfig
+from shakegpt.nn.matmul import affine
 
 
 class KVCache:

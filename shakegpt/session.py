@@ -15,23 +15,27 @@ from typing import cast
 
 import msgspec
 
-from shakegpt import checkpoint, distributed, events, history, launch, plan, state
-from shakegpt.compiled import renewed
+from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.control import Inbox
-from shakegpt.distributed import Team
-from shakegpt.driver import Driver, Log, Stopped
+from shakegpt.data.sources import is_pipe
+from shakegpt.distributed import env, group
+from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import Finetuning
-from shakegpt.header import resume_record, run_record
-from shakegpt.history import History
-from shakegpt.lockstep import LockstepDriver
+from shakegpt.hardware import memory
 from shakegpt.model import GPT
-from shakegpt.parts import Parts, initial_model, prepare, saved_model
-from shakegpt.runlog import LOG_NAME, RunLog
-from shakegpt.runs import new_run_dir, require_unused
-from shakegpt.texts import is_pipe
-from shakegpt.trouble import sentences
+from shakegpt.resource_errors import sentences
+from shakegpt.runlog import history, schema
+from shakegpt.runlog.control import Inbox
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.runs import new_run_dir, require_unused
+from shakegpt.train import state
+from shakegpt.train.compilation import renewed
+from shakegpt.train.group_supervisor import LockstepDriver
+from shakegpt.train.header import resume_record, run_record
+from shakegpt.train.setup import Parts, initial_model, prepare, saved_model
+from shakegpt.train.supervisor import Driver, Log, Stopped
 
 STDIN_COPY = "text.txt"
 """In the run directory: what came by a pipe, which nobody could give a second time."""
@@ -40,7 +44,7 @@ STDIN_COPY = "text.txt"
 class Silent:
     """The log of a process that trains with others: the first one writes for all."""
 
-    def write(self, event: events.Event) -> None:
+    def write(self, event: schema.Event) -> None:
         """Take a record and leave it."""
 
     def close(self) -> None:
@@ -53,7 +57,7 @@ class Tee:
     def __init__(self, *logs: Log | None) -> None:
         self._logs = [log for log in logs if log is not None]
 
-    def write(self, event: events.Event) -> None:
+    def write(self, event: schema.Event) -> None:
         """Pass one record on."""
         for log in self._logs:
             log.write(event)
@@ -66,9 +70,9 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = 
     failed; Stopped when a command, or with `signals` a signal, ended it early, its state saved.
     Under torchrun, all processes train this one run; a job that was restarted goes on with it.
     """
-    with sentences(), distributed.join() as team, tempfile.TemporaryDirectory() as scratch:
+    with sentences(), group.join() as team, tempfile.TemporaryDirectory() as scratch:
         if (begun := team.begun(config.out_dir)) is not None:
-            done = team.each(lambda: launch.finished(begun))
+            done = team.each(lambda: env.finished(begun))
             return begun if done else _go_on(begun, None, log, signals, team, config.shard)
         parts, model = team.each(lambda: _begin(config, Path(scratch), team))
         run = Path(team.lead(lambda: str(_claim(parts))))
@@ -112,7 +116,7 @@ def resume(
     Raises ShakegptError when the text or the model is not what the run began with. The number of
     processes may be another one than before; with `shard`, each keeps its share of the model.
     """
-    with sentences(), distributed.join() as team:
+    with sentences(), group.join() as team:
         return _go_on(run, max_iters, log, signals, team, shard)
 
 
@@ -139,8 +143,8 @@ def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
     parts = prepare(config, scratch, run)
     assert began is not None
     _require_same(parts, began)
-    moving = plan.learned(parts.shape, config)
-    plan.require_room(run, parts.shape.n_params, moving, parts.place.memory, begun=True)
+    moving = memory.learned(parts.shape, config)
+    memory.require_room(run, parts.shape.n_params, moving, parts.place.memory, begun=True)
     return parts
 
 
@@ -151,7 +155,7 @@ def _take_up(parts: Parts, run: Path, log: Log, team: Team) -> str | None:
     log.write(resume_record(parts, iteration, team))
     state.set_aside(run / "state", found)
     for complaint in complaints:
-        log.write(events.Warning(iteration=iteration, message=complaint))
+        log.write(schema.Warning(iteration=iteration, message=complaint))
     return None if found is None else found.name
 
 
@@ -170,8 +174,8 @@ def _claim(parts: Parts) -> Path:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShakegptError(f"--out-dir {run} cannot be made: {error.strerror}") from error
-    moving = plan.learned(parts.shape, parts.config)
-    plan.require_room(run, parts.shape.n_params, moving, parts.place.memory)
+    moving = memory.learned(parts.shape, parts.config)
+    memory.require_room(run, parts.shape.n_params, moving, parts.place.memory)
     return run
 
 
@@ -206,7 +210,7 @@ def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
     return replace(config, max_iters=limit)
 
 
-def _require_same(parts: Parts, began: events.Run) -> None:
+def _require_same(parts: Parts, began: schema.Run) -> None:
     if parts.dataset.text.sha256 != began.dataset.sha256:
         raise ShakegptError(
             f"the text {began.dataset.name} is not what the run began with (sha256 "
@@ -232,9 +236,9 @@ def _train(
     began, job = time.monotonic(), cast("Finetuning | None", None)
     with driver:
 
-        def close(status: events.Status, reason: str) -> None:
+        def close(status: schema.Status, reason: str) -> None:
             driver.last_word(
-                events.End(
+                schema.End(
                     status=status,
                     reason=reason,
                     iteration=0 if job is None else job.iteration,
@@ -270,7 +274,7 @@ def _of_the_team(
     error: BaseException, driver: Driver, job: Finetuning | None, run: Path
 ) -> BaseException:
     """A sentence for the loss of another process, with the state saved; any other error itself."""
-    if not isinstance(driver, LockstepDriver) or not distributed.lost(error):
+    if not isinstance(driver, LockstepDriver) or not group.lost(error):
         return error
     sentence = driver.bereaved(run)
     if job is not None and not job.team.in_shares:
@@ -278,7 +282,7 @@ def _of_the_team(
     return sentence
 
 
-Close = Callable[[events.Status, str], None]
+Close = Callable[[schema.Status, str], None]
 
 
 def _close_stopped(driver: Driver, close: Close, stopped: Stopped) -> None:

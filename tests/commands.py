@@ -1,7 +1,7 @@
 """The real command line, run often: one process imports what is heavy, and forks for each command.
 
 A forked command has its own working directory, environment, streams and session; it runs
-`shakegpt.cli.main` and leaves with its exit code, as the installed script does.
+`shakegpt.cli.main.main` and leaves with its exit code, as the installed script does.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ NURSERY = """
 import json, os, sys
 sys.path[:0] = {paths!r}
 import torch, tyro, huggingface_hub  # noqa
-import shakegpt.cli, shakegpt.preflight, shakegpt.session, shakegpt.writing  # noqa
-import shakegpt.evaluate, shakegpt.console  # noqa
+import shakegpt.cli.main, shakegpt.cli.preflight, shakegpt.session, shakegpt.cli.sample  # noqa
+import shakegpt.train.evaluate, shakegpt.cli.console  # noqa
 for line in sys.stdin:
     told = json.loads(line)
     child = os.fork()
@@ -37,7 +37,7 @@ for line in sys.stdin:
         sys.argv = ["shakegpt", *told["argv"]]
         code = 70
         try:
-            code = shakegpt.cli.main()
+            code = shakegpt.cli.main.main()
         except SystemExit as left:
             code = left.code or 0
         except BaseException:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import checkpoint, cli
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.cli import main
 from shakegpt.config import PRESETS
-from shakegpt.durable import SUMS
+from shakegpt.files import SUMS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
 from tests.tiny import play, tiny_config
@@ -275,7 +276,7 @@ def test_streams_that_were_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`>&-`: Python has None for them then, and whatever asks them something would fall over."""
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    found = cli.run(lambda _: 7 + sum(s is None for s in (sys.stdin, sys.stdout, sys.stderr)), [])
+    found = main.run(lambda _: 7 + sum(s is None for s in (sys.stdin, sys.stdout, sys.stderr)), [])
     assert found == 7
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from shakegpt.blobs import drop_damaged
+from shakegpt.checkpoint.snapshot import drop_damaged
 
 
 def snapshot(folder: Path) -> Path:

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from shakegpt import checkpoint
-from shakegpt.checkpoint import POCKET, WEIGHTS
-from shakegpt.durable import SUMS
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET, WEIGHTS
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
+from shakegpt.files import SUMS
 from shakegpt.model import GPT, GPTConfig
-from shakegpt.tokenizer import Tokenizer
 from tests.commands import ROOT
 from tests.tiny import copy_vocabulary, random_model
 
@@ -313,7 +313,7 @@ MEASURE = """
 import re, sys
 import torch
 from pathlib import Path
-from shakegpt import checkpoint
+from shakegpt.checkpoint import io as checkpoint
 torch.set_num_threads(1)
 peak = lambda: int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 checkpoint.load(Path(sys.argv[2]))  # whatever is imported at the first call is there now

@@ -15,14 +15,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shakegpt import claims, cli
-from shakegpt import events as ev
-from shakegpt.claim_checks import check
+from shakegpt.claims import report
+from shakegpt.claims.checks import check
+from shakegpt.claims.evidence import Row
+from shakegpt.cli import main
 from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.evidence import Row
-from shakegpt.measures import largest_rise, noise, upward_share
-from shakegpt.pick import recorded
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.default_run import recorded
+from shakegpt.runlog.metrics import largest_rise, noise, upward_share
 from tests.figures import logs
 
 INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "Well")
@@ -30,7 +31,7 @@ INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "W
 
 def rows(records: Sequence[ev.Event], run: Path) -> dict[str, Row]:
     logs.write(records, run)
-    return {row.claim: row for row in check(claims.evidence(run / "log.jsonl"))}
+    return {row.claim: row for row in check(report.evidence(run / "log.jsonl"))}
 
 
 def large(**how: float) -> list[ev.Event]:
@@ -53,8 +54,8 @@ def test_a_run_with_the_talks_settings_and_other_numbers_differs(tmp_path: Path)
     found = rows(large(start=3.9, goal=3.7), tmp_path / "run")
     for claim in ("Val loss starts at 3.66", "It drops to 2.86", "22% better"):
         assert found[claim].verdict == "differs"
-    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
-    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+    assert report.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
+    assert report.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
 
 
 def test_a_run_of_another_model_is_told_apart_from_one_that_contradicts(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_an_unfinished_run_is_called_so(
 ) -> None:
     kept = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
     logs.write([*kept, *([logs.end(20, status=status)] if status else [])], tmp_path / "run")
-    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+    assert report.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
     assert said in capsys.readouterr().err
 
 
@@ -167,7 +168,7 @@ def test_what_the_log_lacks_is_not_measured(tmp_path: Path) -> None:
         "It invents speakers that no play has",
         "On a laptop, in 30 minutes",
     ]
-    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
+    assert report.run(ClaimsConfig(run=str(tmp_path / "run"), strict=True)) == 1
 
 
 def test_rows_name_the_lines_that_they_rest_on(tmp_path: Path) -> None:
@@ -228,15 +229,15 @@ def test_measures_are_the_same_to_the_last_bit_in_every_python() -> None:
 def test_about_300_lines_is_counted(tmp_path: Path) -> None:
     found = rows(large(), tmp_path / "run")
     for claim, name in (("model", "model"), ("training loop", "finetune")):
-        source = Path(claims.__file__).with_name(f"{name}.py").read_text("utf-8")
+        source = Path(report.__file__).with_name(f"{name}.py").read_text("utf-8")
         row = found[f"The {claim} is about 300 lines"]
         assert row.shows.startswith(f"{len(source.splitlines())} lines, ")
 
 
 def test_json_and_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert claims.run(ClaimsConfig(run=str(recorded()), json=True)) == 0
+    assert report.run(ClaimsConfig(run=str(recorded()), json=True)) == 0
     table = json.loads(capsys.readouterr().out)
-    assert claims.run(ClaimsConfig(run=str(recorded()))) == 0
+    assert report.run(ClaimsConfig(run=str(recorded()))) == 0
     plain = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [[r["verdict"], r["claim"], r["shows"], r["records"]] for r in table] == plain
 
@@ -250,7 +251,7 @@ def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert claims.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
+    assert report.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
     out = capsys.readouterr().out
     assert "this run shows" in out and "not measured" in out
     assert "[red]\\x1b[2Jx[/red]" in out and "\x1b[2J" not in out
@@ -258,18 +259,18 @@ def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
 
 def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ShakegptError, match="holds no run log"):
-        claims.run(ClaimsConfig(run=str(tmp_path)))
+        report.run(ClaimsConfig(run=str(tmp_path)))
     (tmp_path / "log.jsonl").write_text("{}\n")
     with pytest.raises(ShakegptError, match="line 1"):
-        claims.run(ClaimsConfig(run=str(tmp_path)))
+        report.run(ClaimsConfig(run=str(tmp_path)))
     (tmp_path / "log.jsonl").write_text('{"event":"run","schema":7}\n')
     with pytest.raises(ShakegptError, match="schema 7"):
-        claims.run(ClaimsConfig(run=str(tmp_path)))
+        report.run(ClaimsConfig(run=str(tmp_path)))
 
 
 def test_claims_need_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys; from shakegpt.claims import run; "
+        "import sys; from shakegpt.claims.report import run; "
         "from shakegpt.config import ClaimsConfig as C; "
         f"run(C(run={str(recorded())!r})); assert not {{'torch', 'matplotlib'}} & set(sys.modules)"
     )
@@ -280,12 +281,12 @@ def test_the_run_may_stand_before_or_after_a_switch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(logs.write(large(start=3.9), tmp_path / "run"))
-    assert cli.main(["claims", run, "--strict"]) == 1
+    assert main.main(["claims", run, "--strict"]) == 1
     said = capsys.readouterr().out
-    assert cli.main(["claims", "--strict", run]) == 1
+    assert main.main(["claims", "--strict", run]) == 1
     assert capsys.readouterr().out == said
 
 
 def test_the_run_that_ships_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    assert claims.run(ClaimsConfig(run=str(recorded()), strict=True)) == 0
+    assert report.run(ClaimsConfig(run=str(recorded()), strict=True)) == 0
     assert (recorded() / "log.jsonl").stat().st_size < 600_000

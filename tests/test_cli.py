@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt.history import load
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME
 from tests.commands import Commands, finish, start
 from tests.tiny import as_flags, tiny_config
 

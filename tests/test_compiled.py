@@ -11,10 +11,11 @@ import msgspec
 import pytest
 import torch
 
-from shakegpt import compiled, history, state
 from shakegpt.config import FinetuneConfig
-from shakegpt.device import Place
+from shakegpt.hardware.device import Place
+from shakegpt.runlog import history
 from shakegpt.session import finetune, resume
+from shakegpt.train import compilation, state
 from tests.tiny import tiny_config
 
 CPU = Place("cpu", "", "bfloat16", "")
@@ -23,27 +24,27 @@ GPU = Place("cuda", "", "bfloat16", "")
 
 def test_it_compiles_when_the_whole_job_ends_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/c++")
-    assert compiled.choose("auto", GPU, hour := 3600 * 5e13, 1) == (
+    assert compilation.choose("auto", GPU, hour := 3600 * 5e13, 1) == (
         True,
         "saves about 1260 s and takes 40",
     )
-    assert compiled.choose("auto", GPU, hour / 60, 1) == (
+    assert compilation.choose("auto", GPU, hour / 60, 1) == (
         False,
         "would save about 21 s and take 40",
     )
-    assert compiled.choose("auto", CPU, 1e13, 1)[0] is False
-    assert compiled.choose("auto", CPU, 1e15, 1)[0] is True
-    assert compiled.choose("auto", replace(CPU, dtype="float32"), 1e20, 1)[0] is False
-    assert compiled.choose("auto", Place("mps", "", "bfloat16", ""), 1e20, 1)[0] is False
-    assert compiled.choose("auto", GPU, 1e20, 2)[0] is False
-    assert compiled.choose("on", CPU, 1, 1)[0] and not compiled.choose("off", GPU, 1e20, 1)[0]
+    assert compilation.choose("auto", CPU, 1e13, 1)[0] is False
+    assert compilation.choose("auto", CPU, 1e15, 1)[0] is True
+    assert compilation.choose("auto", replace(CPU, dtype="float32"), 1e20, 1)[0] is False
+    assert compilation.choose("auto", Place("mps", "", "bfloat16", ""), 1e20, 1)[0] is False
+    assert compilation.choose("auto", GPU, 1e20, 2)[0] is False
+    assert compilation.choose("on", CPU, 1, 1)[0] and not compilation.choose("off", GPU, 1e20, 1)[0]
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert compiled.choose("auto", CPU, 1e15, 1) == (False, "there is no C++ compiler")
+    assert compilation.choose("auto", CPU, 1e15, 1) == (False, "there is no C++ compiler")
 
 
 def test_a_log_from_before_goes_on() -> None:
     for told, wanted in ((True, "on"), (False, "off"), ("auto", "auto")):
-        config = msgspec.convert(compiled.renewed({"compile": told}), FinetuneConfig)
+        config = msgspec.convert(compilation.renewed({"compile": told}), FinetuneConfig)
         assert config.compile == wanted
 
 

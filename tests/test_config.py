@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import cli
+from shakegpt.cli import main
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
 from tests.tiny import as_flags
@@ -108,8 +108,8 @@ def test_every_field_has_a_default_and_a_help_line(kind: type[Any]) -> None:
 
 def parsed(*argv: str) -> FinetuneConfig:
     """The configuration that `shakegpt finetune argv` trains with."""
-    rest, default = cli._preset(list(argv))
-    values = asdict(cli._parse(cli.FinetuneArguments, "finetune", rest, default))
+    rest, default = main._preset(list(argv))
+    values = asdict(main._parse(main.FinetuneArguments, "finetune", rest, default))
     values.pop("tui")
     return FinetuneConfig(**values)
 

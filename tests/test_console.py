@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shakegpt import console as told
-from shakegpt import events as ev
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.cli import console as told
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, read
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [bold]not bold[/bold] \r\u202egnorw"
 

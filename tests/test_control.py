@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt.control import CONTROL_NAME, Inbox, Request, send
+from shakegpt.runlog.control import CONTROL_NAME, Inbox, Request, send
 
 
 def test_a_command_arrives_once(tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import checkpoint, head
-from shakegpt.cache import cache_dir
-from shakegpt.checkpoint import POCKET
-from shakegpt.dataset import Dataset, Window, as_tensors, equally_long
-from shakegpt.device import choose
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.data.cache import cache_dir
+from shakegpt.data.dataset import Dataset, Window, as_tensors, equally_long
+from shakegpt.data.sources import Text, load_text
+from shakegpt.data.tokenizer import Tokenizer, write_char_vocabulary
 from shakegpt.errors import ShakegptError
-from shakegpt.evaluate import measure
-from shakegpt.texts import Text, load_text
-from shakegpt.tokenizer import Tokenizer, write_char_vocabulary
+from shakegpt.hardware.device import choose
+from shakegpt.nn import chunked_loss
+from shakegpt.train.evaluate import measure
 from tests.tiny import play, random_model
 
 
@@ -163,7 +164,7 @@ def test_val_loss_is_the_mean_over_tokens_not_windows(letters: Tokenizer) -> Non
     losses = []
     for w in data.eval_windows(data.val, 1000):
         x, y = as_tensors(data.val, [w])
-        losses += head.losses(model, x, y)[0].tolist()
+        losses += chunked_loss.losses(model, x, y)[0].tolist()
     assert found.tokens == len(losses) == 29
     assert found.loss == pytest.approx(sum(losses) / 29, abs=1e-5)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shakegpt import decode
-from shakegpt.decode import Step, Window, product
 from shakegpt.model import Conv1D, KVCache
+from shakegpt.nn import fast_decode
+from shakegpt.nn.fast_decode import Step, Window, product
 from tests.tiny import random_model
 
 SHAPE = {"n_layer": 3, "n_head": 2, "n_embd": 24, "block_size": 12, "vocab_size": 61}
@@ -31,7 +31,7 @@ def two_threads() -> Iterator[None]:
 def test_each_token_has_the_scores_of_the_whole_text(
     pieces: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode, "_pieces", lambda weight: pieces)
+    monkeypatch.setattr(fast_decode, "_pieces", lambda weight: pieces)
     model = random_model(**SHAPE).eval()
     window, start, slides = Window(model, 60), 0, 0
     for end in [3, 4, 5, 8, *range(9, 31)]:  # a prompt, single tokens, several, and single ones
@@ -46,7 +46,7 @@ def test_each_token_has_the_scores_of_the_whole_text(
 @torch.inference_mode()
 def test_the_pieces_of_two_threads_are_the_whole(two_threads: None) -> None:
     model = random_model(**SHAPE).eval()
-    assert decode._pieces(model.wpe.weight) == (4 if torch._C.has_mkl else 1)
+    assert fast_decode._pieces(model.wpe.weight) == (4 if torch._C.has_mkl else 1)
     cache = KVCache(model.config, 1, model.wpe.weight)
     step = Step(model)
     each = [step(torch.tensor([token]), cache) for token in TEXT[:12]]

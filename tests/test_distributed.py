@@ -21,15 +21,18 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from shakegpt import distributed, launch, plan, session, tensorfile
+from shakegpt import session
+from shakegpt.checkpoint import tensorfile
+from shakegpt.checkpoint.config_json import GPTConfig
 from shakegpt.config import FinetuneConfig
-from shakegpt.control import Request, send
-from shakegpt.distributed import Team, share
+from shakegpt.distributed import env, group
+from shakegpt.distributed.group import Team, share
 from shakegpt.errors import ShakegptError
-from shakegpt.events import End, Run
-from shakegpt.history import History, load
-from shakegpt.runlog import LOG_NAME, read
-from shakegpt.shape import GPTConfig
+from shakegpt.hardware import memory
+from shakegpt.runlog.control import Request, send
+from shakegpt.runlog.history import History, load
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.schema import End, Run
 from tests.commands import PATIENCE, ROOT, finish
 from tests.tiny import as_flags, tiny_config
 
@@ -61,17 +64,17 @@ def test_every_window_is_seen_once(processes: int, micro_steps: int, batch_size:
 def test_the_estimate_is_that_of_one_process() -> None:
     config = FinetuneConfig(batch_size=1, gradient_accumulation_steps=4, block_size=128)
     small = GPTConfig(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50257)
-    alone, two_share = (plan.estimate(small, config, processes=n) for n in (1, 2))
+    alone, two_share = (memory.estimate(small, config, processes=n) for n in (1, 2))
     measured = 2794 << 20  # peak of either of two processes, docs/lab-log.md
     assert two_share.total == pytest.approx(measured, rel=0.1)
     assert two_share.process - alone.process == 4 * small.n_params, "DDP's buckets"
     assert two_share.activations == alone.activations, "whole micro-steps are dealt out"
     windows = replace(config, batch_size=8, gradient_accumulation_steps=1)
-    alone, eight_share = (plan.estimate(small, windows, processes=n) for n in (1, 8))
+    alone, eight_share = (memory.estimate(small, windows, processes=n) for n in (1, 8))
     assert eight_share.activations * 8 == alone.activations, "here its windows are"
     most = two_share.total - 1
-    assert plan.choose(small, config, most) == "normal"
-    assert plan.choose(small, config, most, processes=2) == "low"
+    assert memory.choose(small, config, most) == "normal"
+    assert memory.choose(small, config, most, processes=2) == "low"
 
 
 def test_alone_nothing_is_asked_of_anybody() -> None:
@@ -262,10 +265,10 @@ def test_the_estimate_of_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     shape = GPTConfig(n_layer=10, n_head=12, n_embd=768, block_size=64, vocab_size=4096)
     measured = 1086 << 20  # peak of either of two processes, docs/lab-log.md
-    assert plan.estimate(shape, config, processes=2).total == pytest.approx(measured, rel=0.05)
+    assert memory.estimate(shape, config, processes=2).total == pytest.approx(measured, rel=0.05)
     whole = replace(config, shard=False)
-    assert plan.estimate(shape, config) == plan.estimate(shape, whole), "one has all of it"
-    low = plan.estimate(shape, config, "low", processes=2)
+    assert memory.estimate(shape, config) == memory.estimate(shape, whole), "one has all of it"
+    low = memory.estimate(shape, config, "low", processes=2)
     assert low.traffic == 0 and low.total < measured, "the moments stay in the processes"
 
 
@@ -291,12 +294,12 @@ def test_a_file_laid_out_here_is_the_librarys(tmp_path: Path) -> None:
 def test_a_restarted_team_meets_apart_from_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """One store for all starts, in which launchers of two nodes count restarts each for itself."""
     common = dist.HashStore()  # type: ignore[attr-defined]
-    monkeypatch.setattr(distributed, "store", lambda: common)
+    monkeypatch.setattr(group, "store", lambda: common)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     common.set("came/2", "killed before it was called")
     with ThreadPoolExecutor(3) as processes:
         for start in range(2):
-            met = [processes.submit(distributed._meeting_place, rank, 3) for rank in (0, 2, 1)]
+            met = [processes.submit(group._meeting_place, rank, 3) for rank in (0, 2, 1)]
             places = [place.result(PATIENCE) for place in met]
             places[0].set("here", str(start))
             assert [place.get("here") for place in places] == [str(start).encode()] * 3
@@ -309,23 +312,23 @@ def test_a_restarted_job_knows_its_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
-    assert launch.job() is None and launch.begun(None) is None and not launch.launched()
+    assert env.job() is None and env.begun(None) is None and not env.launched()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    name = launch.job()
-    assert name is not None and f":{os.getppid()}:" in name and launch.launched()
+    name = env.job()
+    assert name is not None and f":{os.getppid()}:" in name and env.launched()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "night-7")
     run = session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
     header = read(run / LOG_NAME)[0][0]
     assert isinstance(header, Run) and header.world is not None
     assert (header.world.processes, header.world.job) == (1, "night-7")
-    assert launch.begun(None) is None, "a name that is used again begins a new run"
+    assert env.begun(None) is None, "a name that is used again begins a new run"
     with pytest.raises(ShakegptError, match="holds a run already"):
         session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert launch.begun(None) == Path("runs/one") == launch.begun("runs/one")
-    assert launch.begun("runs/other") is None
+    assert env.begun(None) == Path("runs/one") == env.begun("runs/one")
+    assert env.begun("runs/other") is None
     records = len(read(run / LOG_NAME)[0])
     assert session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1)) == run
     assert len(read(run / LOG_NAME)[0]) == records, "it is finished: nothing is left to do"
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "night-8")
-    assert launch.begun("runs/one") is None
+    assert env.begun("runs/one") is None

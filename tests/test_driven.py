@@ -9,17 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import events
-from shakegpt.control import Inbox, Request, send
-from shakegpt.driver import POLL_SECONDS, Driver, Stopped
-from shakegpt.events import Checkpoint, Command, End, Eval, Heartbeat, Resume, Run, Sample, Step
 from shakegpt.finetune import Finetuning
-from shakegpt.history import History
+from shakegpt.runlog import schema
+from shakegpt.runlog.control import Inbox, Request, send
+from shakegpt.runlog.history import History
+from shakegpt.runlog.schema import (
+    Checkpoint,
+    Command,
+    End,
+    Eval,
+    Heartbeat,
+    Resume,
+    Run,
+    Sample,
+    Step,
+)
 from shakegpt.session import finetune, resume
+from shakegpt.train.supervisor import POLL_SECONDS, Driver, Stopped
 from tests.tiny import Listener, commanded, kinds, tiny_config
 
 
-def answers(records: list[events.Event]) -> list[tuple[str, str]]:
+def answers(records: list[schema.Event]) -> list[tuple[str, str]]:
     return [(e.verb, e.status) for e in kinds(records, Command)]
 
 
@@ -108,7 +118,7 @@ def test_a_command_is_heard_from_the_first_record_on(tmp_path: Path, text_file: 
     """Whoever reads it may send one, though the trainer is still loading."""
     run, limits, heard = tmp_path / "run", iter([2, 4]), threading.Event()
 
-    def listen(event: events.Event) -> None:
+    def listen(event: schema.Event) -> None:
         if isinstance(event, Run | Resume):
             heard.clear()
             send(run, Request(verb="max_iters", max_iters=next(limits)))
@@ -128,7 +138,7 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     run = tmp_path / "run"
     paused, phases = threading.Event(), []
 
-    def listen(event: events.Event) -> None:
+    def listen(event: schema.Event) -> None:
         if isinstance(event, Step) and event.iteration == 2:
             send(run, Request(verb="pause"))
             assert paused.wait(10)

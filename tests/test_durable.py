@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import checkpoint
-from shakegpt.checkpoint import POCKET, WEIGHTS
-from shakegpt.durable import LARGEST_TEXT, SUMS, replace_file, seal, sums_of, trusted
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET, WEIGHTS
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.files import LARGEST_TEXT, SUMS, replace_file, seal, sums_of, trusted
 from tests.tiny import copy_vocabulary, random_model
 
 SHAPE = {"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 8}

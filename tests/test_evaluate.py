@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shakegpt.config import EvaluateConfig
-from shakegpt.evaluate import evaluate
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from shakegpt.session import finetune
+from shakegpt.train.evaluate import evaluate
 from tests.tiny import tiny_config
 
 

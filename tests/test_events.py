@@ -9,11 +9,11 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from shakegpt import events as ev
-from shakegpt.control import Request
-from shakegpt.events import Event
-from shakegpt.history import load
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.control import Request
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.schema import Event
 from shakegpt.session import resume
 from tests.tiny import commanded
 

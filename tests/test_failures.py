@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from shakegpt import checkpoint
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.events import End, Eval, Progress, Step
 from shakegpt.model import GPT
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.schema import End, Eval, Progress, Step
 from shakegpt.session import finetune, resume
-from shakegpt.tokenizer import Tokenizer
 from tests.tiny import Listener, copy_vocabulary, kinds, random_model, tiny_config
 
 

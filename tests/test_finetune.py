@@ -9,32 +9,33 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shakegpt import checkpoint, events
 from shakegpt import finetune as loop
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.events import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog import schema
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.schema import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
 from shakegpt.session import finetune
 from tests.tiny import Listener, kinds, tiny_config
 
 
 @pytest.fixture(scope="module")
-def records(tiny_run: Path) -> list[events.Event]:
+def records(tiny_run: Path) -> list[schema.Event]:
     found, problems = read(tiny_run / LOG_NAME)
     assert not problems
     return found
 
 
-def test_six_iterations_are_six_updates(records: list[events.Event]) -> None:
+def test_six_iterations_are_six_updates(records: list[schema.Event]) -> None:
     assert [e.iteration for e in kinds(records, Step)] == [1, 2, 3, 4, 5, 6]
     progress = [(e.iteration, e.micro_step, e.micro_steps) for e in kinds(records, Progress)]
     assert progress == [(k, m, 2) for k in range(1, 7) for m in (1, 2)]
     assert [e.tokens for e in kinds(records, Progress)] == [128 * n for n in range(1, 13)]
 
 
-def test_a_steps_loss_is_the_mean_of_its_micro_batches(records: list[events.Event]) -> None:
+def test_a_steps_loss_is_the_mean_of_its_micro_batches(records: list[schema.Event]) -> None:
     for step in kinds(records, Step):
         parts = [e.loss for e in kinds(records, Progress) if e.iteration == step.iteration]
         assert step.loss == pytest.approx(sum(parts) / 2)
@@ -42,13 +43,13 @@ def test_a_steps_loss_is_the_mean_of_its_micro_batches(records: list[events.Even
         assert step.learning_rate == 1e-2 and step.memory > 1 << 20
 
 
-def test_evaluations_stand_at_their_iterations(records: list[events.Event]) -> None:
+def test_evaluations_stand_at_their_iterations(records: list[schema.Event]) -> None:
     evals = kinds(records, Eval)
     assert [e.iteration for e in evals] == [0, 3, 6]
     assert [e.best for e in evals] == [True, True, True]
     assert evals[0].val_loss > evals[1].val_loss > evals[2].val_loss
     assert evals[0].val_loss == pytest.approx(math.log(len(tokens_of_pocket())), rel=0.02)
-    header = kinds(records, events.Run)[0]
+    header = kinds(records, schema.Run)[0]
     assert {e.tokens for e in evals} == {header.dataset.eval_tokens}
     assert header.dataset.eval_whole and header.dataset.eval_tokens == header.dataset.val_tokens - 1
 
@@ -58,12 +59,12 @@ def tokens_of_pocket() -> dict[str, int]:
     return vocabulary
 
 
-def test_the_loss_falls(records: list[events.Event]) -> None:
+def test_the_loss_falls(records: list[schema.Event]) -> None:
     losses = [e.loss for e in kinds(records, Step)]
     assert losses[-1] < losses[0] - 1
 
 
-def test_the_state_is_saved_before_evaluating_and_sampling(records: list[events.Event]) -> None:
+def test_the_state_is_saved_before_evaluating_and_sampling(records: list[schema.Event]) -> None:
     order = [
         (type(e).__name__, getattr(e, "kind", ""))
         for e in records
@@ -73,7 +74,7 @@ def test_the_state_is_saved_before_evaluating_and_sampling(records: list[events.
     assert order == expected
 
 
-def test_samples_are_whole(records: list[events.Event]) -> None:
+def test_samples_are_whole(records: list[schema.Event]) -> None:
     samples = kinds(records, Sample)
     assert [(s.iteration, s.sample, s.asked) for s in samples] == [
         (0, 0, False),
@@ -87,9 +88,9 @@ def test_samples_are_whole(records: list[events.Event]) -> None:
         assert "".join(text for _, text in view.start.prompt_tokens) == "ROMEO:"
 
 
-def test_the_header_tells_all(tiny_run: Path, records: list[events.Event]) -> None:
+def test_the_header_tells_all(tiny_run: Path, records: list[schema.Event]) -> None:
     header = records[0]
-    assert isinstance(header, events.Run)
+    assert isinstance(header, schema.Run)
     assert header.run_id == tiny_run.name and header.seed == 1337 and header.threads == 1
     assert header.model.n_params == checkpoint.read_config(tiny_run / "model").n_params
     assert (header.device, header.dtype) == ("cpu", "float32") and header.dtype_reason
@@ -101,15 +102,15 @@ def test_the_header_tells_all(tiny_run: Path, records: list[events.Event]) -> No
     )
 
 
-def test_every_kind_of_record_is_written(records: list[events.Event]) -> None:
+def test_every_kind_of_record_is_written(records: list[schema.Event]) -> None:
     written = {type(e) for e in records}
     assert written == {
-        events.Run, Progress, Step, Eval, Sample, Token, events.SampleEnd, Checkpoint,
+        schema.Run, Progress, Step, Eval, Sample, Token, schema.SampleEnd, Checkpoint,
         Heartbeat, End,
     }  # fmt: skip
 
 
-def test_the_end_is_the_last_word(records: list[events.Event]) -> None:
+def test_the_end_is_the_last_word(records: list[schema.Event]) -> None:
     end = records[-1]
     assert isinstance(end, End) and (end.status, end.iteration) == ("finished", 6)
     assert end.best_val_loss == min(e.val_loss for e in kinds(records, Eval))
@@ -128,7 +129,7 @@ def test_the_run_directory_holds_what_it_should(tiny_run: Path) -> None:
     }
 
 
-def test_checkpoints_say_their_size_and_place(tiny_run: Path, records: list[events.Event]) -> None:
+def test_checkpoints_say_their_size_and_place(tiny_run: Path, records: list[schema.Event]) -> None:
     for event in kinds(records, Checkpoint):
         path = tiny_run / event.path
         assert path.is_dir() and event.bytes > 4 * 4096 * 32
@@ -182,7 +183,7 @@ def test_nothing_is_dropped_when_the_model_is_measured(tmp_path: Path, text_file
         config = tiny_config(text_file, tmp_path / str(n), dropout=dropout, max_iters=0)
         finetune(config, log)
         values.append(
-            (kinds(log.records, Eval)[0].val_loss, kinds(log.records, events.SampleEnd)[0].text)
+            (kinds(log.records, Eval)[0].val_loss, kinds(log.records, schema.SampleEnd)[0].text)
         )
     assert values[0] == values[1]
 
@@ -218,7 +219,7 @@ def test_heartbeats_come_while_a_step_takes_long(
 ) -> None:
     import time
 
-    monkeypatch.setattr("shakegpt.driver.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("shakegpt.train.supervisor.HEARTBEAT_SECONDS", 0.1)
     log = Listener(lambda e: time.sleep(0.6) if isinstance(e, Progress) else None)
     config = tiny_config(text_file, tmp_path / "run", max_iters=1, max_new_tokens=0)
     finetune(config, log)

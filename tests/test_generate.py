@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from shakegpt import checkpoint, events
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Settings
 from shakegpt.generate import Draw, generate, recorded, sample
 from shakegpt.model import GPT
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.runlog import schema
+from shakegpt.runlog.schema import Settings
 from tests.tiny import copy_vocabulary, random_model
 
 TOKENIZER = Tokenizer(POCKET)
@@ -268,10 +269,10 @@ def test_a_padded_embedding_draws_no_token_that_is_none(tmp_path: Path) -> None:
 def test_a_recorded_sample_is_whole(model: GPT) -> None:
     records = list(recorded(model, TOKENIZER, "é🎭", told(), iteration=3, sample=2, asked=True))
     start, *tokens, end = records
-    assert isinstance(start, events.Sample) and isinstance(end, events.SampleEnd)
+    assert isinstance(start, schema.Sample) and isinstance(end, schema.SampleEnd)
     assert start.asked and {(r.iteration, r.sample) for r in records} == {(3, 2)}
     assert [id for id, _ in start.prompt_tokens] == TOKENIZER.encode("é🎭")
-    joined = "".join(t.text for t in tokens if isinstance(t, events.Token))
+    joined = "".join(t.text for t in tokens if isinstance(t, schema.Token))
     assert end.complete and end.tokens == len(tokens) and end.text.startswith(joined)
     assert set(end.text[len(joined) :]) <= {"\ufffd"}
 
@@ -285,12 +286,12 @@ def test_a_sample_that_is_cut_short_says_so(model: GPT) -> None:
         if calls == 4:
             raise InterruptedError
 
-    records: list[events.Event] = []
+    records: list[schema.Event] = []
     with pytest.raises(InterruptedError):
         for event in recorded(model, TOKENIZER, "a", told(), check=check):
             records.append(event)
     end = records[-1]
-    assert isinstance(end, events.SampleEnd) and not end.complete and end.tokens == 3
+    assert isinstance(end, schema.SampleEnd) and not end.complete and end.tokens == 3
 
 
 def test_a_folder_of_the_pocket_writes_what_the_pocket_writes(tmp_path: Path) -> None:

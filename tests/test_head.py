@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from shakegpt import head
-from shakegpt.head import LeanPass
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.nn import chunked_loss
+from shakegpt.nn.chunked_loss import LeanPass
 
 SMALL = GPTConfig(n_layer=2, n_head=2, n_embd=32, block_size=300, vocab_size=131)
 
@@ -83,7 +83,7 @@ def test_a_frozen_head_gets_no_gradient_and_passes_the_same_on() -> None:
 def test_losses_of_each_token() -> None:
     model, (x, y) = made().eval(), windows(4, 300)
     wanted = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="none")
-    torch.testing.assert_close(head.losses(model, x, y), wanted.view(4, 300))
+    torch.testing.assert_close(chunked_loss.losses(model, x, y), wanted.view(4, 300))
 
 
 def test_a_hopeless_guess_costs_what_it_costs() -> None:
@@ -93,7 +93,7 @@ def test_a_hopeless_guess_costs_what_it_costs() -> None:
         model.ln_f.weight.fill_(40.0)
         model.wte.weight.mul_(40.0)
     x, y = windows(1, 64)
-    found = head.losses(model, x, y)
+    found = chunked_loss.losses(model, x, y)
     wanted = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="none")
     assert wanted.max() > 150
     torch.testing.assert_close(found[0], wanted)

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from shakegpt.header import _git_says
+from shakegpt.train.header import _git_says
 
 
 def test_the_checkout_is_only_looked_at(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
-from shakegpt.history import STALE_AFTER, History, load
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import STALE_AFTER, History, load
+from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from shakegpt import hub, texts
+from shakegpt.checkpoint import hub
+from shakegpt.data import sources
 from shakegpt.errors import ShakegptError
 from shakegpt.session import finetune, resume
 from tests.tiny import play, tiny_config
@@ -40,10 +41,10 @@ def test_a_hub_that_never_answers_is_out_of_reach(
 def test_a_text_that_never_comes_is_told(
     silent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(texts, "TINYSHAKESPEARE", silent)
+    monkeypatch.setattr(sources, "TINYSHAKESPEARE", silent)
     monkeypatch.setenv("SHAKEGPT_CACHE", str(tmp_path))
     with pytest.raises(ShakegptError, match=r"cannot be fetched \(no answer within 0\.4 s\)"):
-        texts.require(["tinyshakespeare"])
+        sources.require(["tinyshakespeare"])
 
 
 def test_an_answer_or_an_error_comes_through() -> None:
@@ -55,7 +56,7 @@ def test_an_answer_or_an_error_comes_through() -> None:
 def test_a_pipe_is_read_once_and_kept_for_a_resume(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    texts.require([str(pipe), "-"])  # would wait for ever if it read
+    sources.require([str(pipe), "-"])  # would wait for ever if it read
     writer = threading.Thread(target=pipe.write_text, args=(play(),))
     writer.start()
     config = tiny_config(pipe, tmp_path / "run", max_iters=1, max_new_tokens=0)
@@ -68,6 +69,6 @@ def test_a_pipe_is_read_once_and_kept_for_a_resume(tmp_path: Path) -> None:
 def test_what_is_a_pipe_and_what_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
-    told = [texts.is_pipe(str(tmp_path / name)) for name in ("file", "pipe", ".", "gone")]
-    assert told == [False, True, False, False] and texts.is_pipe("-")
-    assert not texts.is_pipe("x" * 5000)
+    told = [sources.is_pipe(str(tmp_path / name)) for name in ("file", "pipe", ".", "gone")]
+    assert told == [False, True, False, False] and sources.is_pipe("-")
+    assert not sources.is_pipe("x" * 5000)

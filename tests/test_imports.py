@@ -12,8 +12,9 @@ from tests.commands import ROOT
 
 HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "matplotlib", "textual")
 MODULES = [
-    "cli", "history", "runlog", "events", "runs", "config", "rules", "plan", "control", "measures",
-    "claims", "wording", "listing", "console", "plays",
+    "bounds", "config", "errors", "files", "format", "claims.report", "cli.console", "cli.main",
+    "cli.runs", "data.plays", "hardware.memory", "runlog.control", "runlog.history", "runlog.log",
+    "runlog.metrics", "runlog.runs", "runlog.schema",
 ]  # fmt: skip
 HELP = [
     ["--help"], ["--version"], [], ["finetune", "--help"], ["sample", "--help"],
@@ -45,12 +46,14 @@ def test_modules_that_read_import_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("argv", HELP, ids=" ".join)
 def test_help_imports_nothing_heavy(argv: list[str]) -> None:
-    code = f"from shakegpt import cli\ntry: cli.main({argv!r})\nexcept SystemExit: pass\n"
+    code = f"from shakegpt.cli.main import main\ntry: main({argv!r})\nexcept SystemExit: pass\n"
     assert heavy_after(code + REPORT) == ""
 
 
 def test_the_list_of_runs_imports_nothing_heavy() -> None:
-    assert heavy_after("from shakegpt import cli\ncli.main(['runs', '/nowhere'])" + REPORT) == ""
+    assert (
+        heavy_after("from shakegpt.cli.main import main\nmain(['runs', '/nowhere'])" + REPORT) == ""
+    )
 
 
 BAD = [
@@ -69,8 +72,8 @@ def test_bad_input_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> 
     (run / "log.jsonl").write_text("{}\n")
     named = {"folder": folder, "binary": binary, "run": run}
     commands = [[word.format(**named) for word in line.split()] for line in BAD]
-    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\nfrom shakegpt import cli\n"
-    code += f"assert [cli.main(argv) for argv in {commands}] == [2] * {len(BAD)}\n"
+    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\nfrom shakegpt.cli.main import main\n"
+    code += f"assert [main(argv) for argv in {commands}] == [2] * {len(BAD)}\n"
     assert heavy_after(code + REPORT) == "huggingface_hub"  # for the one name of the hub
 
 

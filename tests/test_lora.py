@@ -13,15 +13,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from shakegpt import checkpoint, decode, lora, plan, state
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig, Matrix
-from shakegpt.driver import Stopped
 from shakegpt.errors import ShakegptError
-from shakegpt.history import load
+from shakegpt.hardware import memory
 from shakegpt.model import GPT, Conv1D, GPTConfig
-from shakegpt.optimizer import AdamW
+from shakegpt.nn import fast_decode, lora
+from shakegpt.runlog.history import load
 from shakegpt.session import finetune, resume
+from shakegpt.train import state
+from shakegpt.train.optimizer import AdamW
+from shakegpt.train.supervisor import Stopped
 from tests.test_resume import stop_at, tensor_sum
 from tests.tiny import random_model, tiny_config
 
@@ -73,7 +76,7 @@ def test_the_merged_model_computes_what_the_adapted_one_does() -> None:
 @torch.inference_mode()
 def test_a_token_drawn_fast_sees_the_change() -> None:
     model = adapted()
-    window = decode.Window(model, model.config.vocab_size)
+    window = fast_decode.Window(model, model.config.vocab_size)
     context = tokens(model)[0].tolist()
     for end in range(1, 8):
         found = window.predict(context[:end])
@@ -182,14 +185,16 @@ def test_the_estimate_knows_the_change(
     changes: dict[str, Any] = {"lora_rank": 2, "lora_targets": targets, "lora_dropout": dropout}
     config = FinetuneConfig(batch_size=1, **changes if targets else {})
     shape = GPTConfig(n_layer=2, n_head=4, n_embd=128, block_size=128, vocab_size=50)
-    found = plan.estimate(shape, config)
+    found = memory.estimate(shape, config)
     assert found.activations / (2 * 128 * 128 * 4) == pytest.approx(
         kept_by_a_block(config), rel=0.1
     )
     if targets:
         model = lora.adapt(random_model(**shape.__dict__), config)
         learned = sum(p.numel() for p in lora.trained(model).values())
-        assert plan.learned(shape, config) == learned == found.gradients / 4 == found.optimizer / 8
+        assert (
+            memory.learned(shape, config) == learned == found.gradients / 4 == found.optimizer / 8
+        )
 
 
 def test_the_name_of_a_matrix_is_checked() -> None:

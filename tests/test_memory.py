@@ -14,14 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shakegpt import moments, plan
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Step
+from shakegpt.hardware import memory
 from shakegpt.model import GPTConfig
-from shakegpt.moments import MappedAdamW
-from shakegpt.optimizer import AdamW
+from shakegpt.runlog.schema import Step
 from shakegpt.session import finetune, resume
+from shakegpt.train import mapped_adamw
+from shakegpt.train.mapped_adamw import MappedAdamW
+from shakegpt.train.optimizer import AdamW
 from tests.tiny import Listener, random_model, tiny_config
 
 LARGE = GPTConfig(n_layer=36, n_head=20, n_embd=1280)
@@ -39,7 +40,7 @@ def push(weights: dict[str, torch.Tensor], seed: int) -> None:
 
 
 def test_moments_in_a_file_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moments, "PIECE", 1024)  # several pieces a matrix, the last one odd
+    monkeypatch.setattr(mapped_adamw, "PIECE", 1024)  # several pieces a matrix, the last one odd
     config = FinetuneConfig(weight_decay=0.3)
     ours, theirs = named(), named()
     mapped, plain = MappedAdamW(ours, config, tmp_path), AdamW(theirs, config)
@@ -90,14 +91,14 @@ def test_a_disk_without_room_for_the_moments_is_told(
 
 
 def test_the_moments_count_before_the_start(tmp_path: Path) -> None:
-    free = plan.disk(10, 10) + 1
-    assert plan.disk(10, 10, "low") == plan.disk(10, 10) + 80
+    free = memory.disk(10, 10) + 1
+    assert memory.disk(10, 10, "low") == memory.disk(10, 10) + 80
     usage = type("usage", (), {"free": free})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: usage)
-        plan.require_room(tmp_path, 10, 10)
+        memory.require_room(tmp_path, 10, 10)
         with pytest.raises(ShakegptError, match="free and the run needs"):
-            plan.require_room(tmp_path, 10, 10, "low")
+            memory.require_room(tmp_path, 10, 10, "low")
 
 
 @pytest.mark.parametrize("first_mapped", [True, False])
@@ -123,13 +124,13 @@ def test_either_row_goes_on_where_the_other_stopped(tmp_path: Path, first_mapped
 def test_a_run_with_little_memory_tells_the_same_story(tmp_path: Path, text_file: Path) -> None:
     """Five updates with accumulation, clipping and dropout, stopped and resumed in the middle."""
     logs = []
-    for memory in ("normal", "low"):
-        log, run = Listener(), tmp_path / memory
+    for row in ("normal", "low"):
+        log, run = Listener(), tmp_path / row
         config = replace(
-            tiny_config(text_file, run), memory=memory, max_iters=5, dropout=0.1, grad_clip=0.5
+            tiny_config(text_file, run), memory=row, max_iters=5, dropout=0.1, grad_clip=0.5
         )
-        finetune(config if memory == "normal" else replace(config, max_iters=3), log)
-        if memory == "low":
+        finetune(config if row == "normal" else replace(config, max_iters=3), log)
+        if row == "low":
             resume(run, 5, log)
         logs.append({s.iteration: s for s in log.records if isinstance(s, Step)})
     normal, low = logs
@@ -137,29 +138,28 @@ def test_a_run_with_little_memory_tells_the_same_story(tmp_path: Path, text_file
     for k, step in normal.items():
         assert (step.loss, step.grad_norm) == (low[k].loss, low[k].grad_norm)
     wanted, found = (
-        load_file(tmp_path / memory / "state/000005/weights.safetensors")
-        for memory in ("normal", "low")
+        load_file(tmp_path / row / "state/000005/weights.safetensors") for row in ("normal", "low")
     )
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_auto_takes_the_fastest_row_that_fits() -> None:
     config = FinetuneConfig(batch_size=1, block_size=1024)
-    needs = {row: plan.estimate(LARGE, config, row).total for row in ("normal", "low")}
-    assert plan.choose(LARGE, config, needs["normal"]) == "normal"
-    assert plan.choose(LARGE, config, needs["normal"] - 1) == "low"
-    assert plan.choose(LARGE, replace(config, memory="normal"), 0) == "normal"
-    assert plan.choose(LARGE, replace(config, memory="low"), 1 << 50) == "low"
+    needs = {row: memory.estimate(LARGE, config, row).total for row in ("normal", "low")}
+    assert memory.choose(LARGE, config, needs["normal"]) == "normal"
+    assert memory.choose(LARGE, config, needs["normal"] - 1) == "low"
+    assert memory.choose(LARGE, replace(config, memory="normal"), 0) == "normal"
+    assert memory.choose(LARGE, replace(config, memory="low"), 1 << 50) == "low"
 
 
 def test_a_large_finetune_fits_in_a_laptop_by_estimate() -> None:
     config = FinetuneConfig(batch_size=1, block_size=1024)
-    assert plan.estimate(LARGE, config, "low").total < 6.5 * 2**30
+    assert memory.estimate(LARGE, config, "low").total < 6.5 * 2**30
     xl = GPTConfig(n_layer=48, n_head=25, n_embd=1600)
-    assert plan.estimate(xl, config, "low").total < 12.5 * 2**30
+    assert memory.estimate(xl, config, "low").total < 12.5 * 2**30
 
 
 def test_what_the_disk_will_carry_is_said() -> None:
-    low = plan.estimate(LARGE, FinetuneConfig(), "low")
+    low = memory.estimate(LARGE, FinetuneConfig(), "low")
     assert low.traffic == 2 * 8 * LARGE.n_params
-    assert plan.estimate(LARGE, FinetuneConfig(), "normal").traffic == 0
+    assert memory.estimate(LARGE, FinetuneConfig(), "normal").traffic == 0

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from shakegpt import checkpoint, events, head
-from shakegpt.checkpoint import POCKET
-from shakegpt.dataset import Dataset, as_tensors
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.data.dataset import Dataset, as_tensors
+from shakegpt.data.sources import load_text
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.nn import chunked_loss
+from shakegpt.runlog import schema
 from shakegpt.session import finetune
-from shakegpt.texts import load_text
-from shakegpt.tokenizer import Tokenizer
 from tests.tiny import Listener, copy_vocabulary, random_model, tiny_config
 
 SHAPES: list[dict[str, Any]] = [
@@ -103,7 +105,7 @@ def test_losses_are_nats_a_token_in_their_places() -> None:
     model = random_model(n_layer=1, n_head=2, n_embd=16, block_size=12, vocab_size=30).eval()
     idx = tokens(30, 3, 13)
     x, y = idx[:, :-1], idx[:, 1:]
-    each = head.losses(model, x, y)
+    each = chunked_loss.losses(model, x, y)
     expected = -model(x).log_softmax(-1).gather(2, y.unsqueeze(2)).squeeze(2)
     assert torch.allclose(each, expected, atol=1e-5)
     assert torch.allclose(model(x, y), each.mean())
@@ -192,7 +194,7 @@ def test_the_first_updates_are_those_of_a_plain_transformers_loop(
         max_new_tokens=0,
     )
     finetune(config, log)
-    ours = [e for e in log.records if isinstance(e, events.Step)]
+    ours = [e for e in log.records if isinstance(e, schema.Step)]
     expected = plain_losses(theirs.train(), dataset, size=4, accumulate=3, rate=3e-3)
     assert [e.loss for e in ours] == pytest.approx(expected, abs=1e-4)
     assert any((e.grad_norm or 0) > 1 for e in ours), "clipping was not put to the test"

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from shakegpt import checkpoint, cli, narrow
-from shakegpt.checkpoint import POCKET
-from shakegpt.decode import Window
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.cli import main
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
-from shakegpt.narrow import FEW, Bf16, Bits, Int8, losses
-from shakegpt.narrow_cost import narrow_and_measure
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.nn import quantize
+from shakegpt.nn.fast_decode import Window
+from shakegpt.nn.quantize import FEW, Bf16, Bits, Int8, losses
+from shakegpt.nn.quantize_cost import narrow_and_measure
 from tests.tiny import play, random_model
 
 BITS: list[Bits] = ["bf16", "int8"]
@@ -25,7 +27,7 @@ IDS = torch.tensor(TOKENIZER.encode(play())[: 4 * 128 + 1])
 def pocket(bits: Bits | None = None) -> GPT:
     model = checkpoint.load(POCKET).eval()
     if bits is not None:
-        narrow.narrow(model, bits)
+        quantize.narrow(model, bits)
     return model
 
 
@@ -87,7 +89,7 @@ def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
     x = torch.ones(2, 8)
     packed = Bf16(weight)(x)
-    monkeypatch.setattr(narrow, "ONEDNN", False)
+    monkeypatch.setattr(quantize, "ONEDNN", False)
     assert torch.allclose(Bf16(weight)(x), packed, rtol=0.01, atol=0.05)
 
 
@@ -95,7 +97,7 @@ def test_int8_is_for_cpus() -> None:
     with torch.device("meta"):
         model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9).to("meta")
     with pytest.raises(ShakegptError, match=r"--dtype int8 is for CPUs: .* meta"):
-        narrow.narrow(model, "int8")
+        quantize.narrow(model, "int8")
 
 
 def test_the_cost_is_measured_on_the_text(text_file: Path) -> None:
@@ -112,6 +114,6 @@ def test_without_the_text_it_says_that_nothing_was_measured(tmp_path: Path) -> N
 
 def test_the_verb_says_the_cost_before_it_writes(capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--dtype", "int8", "--max-new-tokens", "3", "--prompt", "ROMEO:"]
-    assert cli.main(["sample", "pocket", *flags]) == 0
+    assert main.main(["sample", "pocket", *flags]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("ROMEO:") and err.startswith("shakegpt: weights in int8")

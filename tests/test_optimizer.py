@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.optimizer import AdamW, learning_rate
+from shakegpt.train.optimizer import AdamW, learning_rate
 from tests.commands import ROOT
 from tests.tiny import random_model
 
@@ -66,7 +66,9 @@ def test_training_does_without_the_compiler() -> None:
     """Importing it takes half as long as PyTorch itself, and 70 MB."""
     code = """if True:
         import sys, torch
-        from shakegpt import checkpoint, config, optimizer
+        from shakegpt import config
+        from shakegpt.checkpoint import io as checkpoint
+        from shakegpt.train import optimizer
         model = checkpoint.load(checkpoint.POCKET)
         steps = optimizer.AdamW(dict(model.named_parameters()), config.FinetuneConfig())
         x = torch.zeros(1, 8, dtype=torch.long)

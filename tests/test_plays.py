@@ -7,10 +7,10 @@ from importlib import metadata
 
 import pytest
 
-from shakegpt import plays as module
+from shakegpt.data import plays as module
+from shakegpt.data.plays import lay_out, plays
+from shakegpt.data.sources import load_text
 from shakegpt.errors import ShakegptError
-from shakegpt.plays import lay_out, plays
-from shakegpt.texts import load_text
 
 PLAY = """# ACT I
 

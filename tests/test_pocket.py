@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from shakegpt import checkpoint
+from shakegpt.checkpoint import io as checkpoint
 from shakegpt.pocket.__main__ import ship
 
 

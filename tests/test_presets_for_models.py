@@ -2,7 +2,7 @@
 
 import pytest
 
-from shakegpt.cli import _preset
+from shakegpt.cli.main import _preset
 from shakegpt.config import PRESETS
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from shakegpt import products
+from shakegpt.nn import matmul
 
-pytestmark = pytest.mark.skipif(not products.ONEDNN, reason="this PyTorch has no oneDNN")
+pytestmark = pytest.mark.skipif(not matmul.ONEDNN, reason="this PyTorch has no oneDNN")
 
 
 def product(on: bool, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor | None]:
     """A result of `affine` and the gradients of all that went in."""
-    monkeypatch.setattr(products, "ONEDNN", on)
+    monkeypatch.setattr(matmul, "ONEDNN", on)
     draw = torch.Generator().manual_seed(1)
     shapes = ((70, 48), (48, 96), (96,))
     x, weight, bias = (torch.randn(s, generator=draw).requires_grad_() for s in shapes)
     weight.requires_grad_(not frozen)
     bias.requires_grad_(not frozen)
-    y = products.affine(x, weight, bias)
+    y = matmul.affine(x, weight, bias)
     y.backward(torch.randn(y.shape, generator=draw))  # type: ignore[no-untyped-call]
     return [y.detach(), x.grad, weight.grad, bias.grad]
 
@@ -41,17 +41,17 @@ def test_the_faster_products_are_the_same_ones(
 
 def test_narrow_arithmetic_and_other_numbers_are_left_to_pytorch() -> None:
     x, weight = torch.ones(2, 4), torch.ones(4, 3)
-    assert products.suits(x, weight)
-    assert not products.suits(x.double(), weight.double())
+    assert matmul.suits(x, weight)
+    assert not matmul.suits(x.double(), weight.double())
     with torch.autocast("cpu", torch.bfloat16):
-        assert not products.suits(x, weight)
+        assert not matmul.suits(x, weight)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heap")
 def test_a_run_that_fits_keeps_its_memory_and_one_that_does_not_gives_it_back() -> None:
     code = """
 import resource, torch
-from shakegpt import heap
+from shakegpt.hardware import allocator
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def again():
     torch.ones(1 << 24); before = faults()

@@ -12,16 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shakegpt import events, state
-from shakegpt.control import Request, send
-from shakegpt.driver import Stopped
-from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Checkpoint, Command, Eval, Progress, Step
+from shakegpt.files import SUMS
 from shakegpt.finetune import Finetuning
-from shakegpt.history import History, load
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import schema
+from shakegpt.runlog.control import Request, send
+from shakegpt.runlog.history import History, load
+from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.schema import Checkpoint, Command, Eval, Progress, Step
 from shakegpt.session import finetune, resume
+from shakegpt.train import state
+from shakegpt.train.supervisor import Stopped
 from tests.tiny import Listener, play, tiny_config
 
 ITERATIONS = 6
@@ -81,7 +82,7 @@ def stop_at(run: Path, iteration: int) -> Listener:
     """A listener that has the run stopped by command after an update, for certain."""
     saved = threading.Event()
 
-    def listen(event: events.Event) -> None:
+    def listen(event: schema.Event) -> None:
         if isinstance(event, Command) and event.status == "done":
             saved.set()
         at = event.iteration if isinstance(event, Step) else -1
@@ -114,7 +115,7 @@ def killed_at(run: Path, text: Path, number: int, monkeypatch: pytest.MonkeyPatc
     """Train, and die at the `number`-th record, as if by SIGKILL; False when it finished first."""
     written, write = 0, RunLog.write
 
-    def dying(self: RunLog, event: events.Event) -> None:
+    def dying(self: RunLog, event: schema.Event) -> None:
         nonlocal written
         written += 1
         if written > number:
@@ -153,7 +154,7 @@ def test_killed_again_and_again(
 def test_killed_between_an_evaluation_and_its_model(
     tmp_path: Path, text_file: Path, unstopped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shakegpt import checkpoint
+    from shakegpt.checkpoint import io as checkpoint
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched, pytest.raises(Killed):
@@ -170,7 +171,7 @@ def test_an_asked_evaluation_does_not_make_a_worse_model_best(
 ) -> None:
     run, done = tmp_path / "run", threading.Event()
 
-    def listen(event: events.Event) -> None:
+    def listen(event: schema.Event) -> None:
         if isinstance(event, Command) and (event.verb, event.status) == ("evaluate", "done"):
             send(run, Request(verb="stop"))
         if isinstance(event, Command) and event.verb == "stop" and event.status == "done":
@@ -231,8 +232,8 @@ def test_a_spoiled_state_is_passed_over_and_named(
         path.unlink()
     log = Listener()
     resume(stopped, log=log)
-    warnings = [e.message for e in log.records if isinstance(e, events.Warning)]
-    begun = next(e for e in log.records if isinstance(e, events.Resume))
+    warnings = [e.message for e in log.records if isinstance(e, schema.Warning)]
+    begun = next(e for e in log.records if isinstance(e, schema.Resume))
     assert begun.iteration == 4 and len(warnings) == 1 and "000005" in warnings[0]
     assert fingerprint(stopped) == unstopped
 
@@ -372,7 +373,7 @@ def test_a_save_that_takes_long_is_told_under_its_own_iteration(
 
 def test_loss_scaling_is_kept(tmp_path: Path) -> None:
     from shakegpt.config import FinetuneConfig
-    from shakegpt.optimizer import AdamW
+    from shakegpt.train.optimizer import AdamW
     from tests.tiny import random_model
 
     model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
@@ -393,7 +394,7 @@ def test_loss_scaling_is_kept(tmp_path: Path) -> None:
 
 def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:
     from shakegpt.config import FinetuneConfig
-    from shakegpt.optimizer import AdamW
+    from shakegpt.train.optimizer import AdamW
 
     path = tmp_path / "optimizer.safetensors"
     AdamW({"a": torch.zeros(3)}, FinetuneConfig()).save(path)

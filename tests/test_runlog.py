@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
-from shakegpt import runs
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import CHUNK, LOG_NAME, Follower, RunLog, is_written, read
+from shakegpt.runlog import runs
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.log import CHUNK, LOG_NAME, Follower, RunLog, is_written, read
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
-from shakegpt import runs
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import runs
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.log import LOG_NAME, RunLog
 
 NOBODY = 999_999_999
 """A process number beyond what Linux and macOS give out."""

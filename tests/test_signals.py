@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import state
-from shakegpt.events import Step
-from shakegpt.history import load
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.schema import Step
+from shakegpt.train import state
 from tests.commands import ROOT, finish, start, wait_for
 from tests.tiny import as_flags, tiny_config
 
@@ -101,7 +101,8 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, text_file: Path) -> None
 def test_a_second_ctrl_c_does_not_wait_for_a_save(tmp_path: Path, text_file: Path) -> None:
     """A disk that takes its time: the first Ctrl-C waits for it, the second does not."""
     code = (
-        "import sys, time; from shakegpt import state, cli; import shakegpt.finetune\n"
+        "import sys, time; import shakegpt.finetune\n"
+        "from shakegpt.cli import main as cli; from shakegpt.train import state\n"
         "def slow(*a): open('saving', 'w').close(); time.sleep(60)\n"
         "state.save = slow; sys.exit(cli.main(sys.argv[1:]))"
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakegpt.speakers import invented, speakers
+from shakegpt.data.speakers import invented, speakers
 from shakegpt_figures import excerpt
 
 

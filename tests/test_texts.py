@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt import texts
+from shakegpt.data import sources
+from shakegpt.data.sources import load_text
 from shakegpt.errors import ShakegptError
-from shakegpt.texts import load_text
 
 
 def file(folder: Path, name: str, data: bytes | str) -> str:
@@ -155,8 +155,8 @@ def test_tinyshakespeare_is_fetched_once(
 ) -> None:
     address, answers = served
     answers.append(b"First Citizen:\nBefore we proceed any further, hear me speak.\n")
-    monkeypatch.setattr(texts, "TINYSHAKESPEARE", address)
-    monkeypatch.setattr(texts, "TINYSHAKESPEARE_SHA256", hashlib.sha256(answers[-1]).hexdigest())
+    monkeypatch.setattr(sources, "TINYSHAKESPEARE", address)
+    monkeypatch.setattr(sources, "TINYSHAKESPEARE_SHA256", hashlib.sha256(answers[-1]).hexdigest())
     text = load_text(["tinyshakespeare"])
     assert text.name == "tinyshakespeare" and text.speakers == ("First Citizen",)
     answers.append(b"something else")
@@ -172,7 +172,7 @@ def test_without_a_network_it_says_so_at_once(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    monkeypatch.setattr(texts, "TINYSHAKESPEARE", closed)
+    monkeypatch.setattr(sources, "TINYSHAKESPEARE", closed)
     began = time.monotonic()
     with pytest.raises(ShakegptError, match="--dataset plays, which needs no network"):
         load_text(["tinyshakespeare"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from shakegpt import events as ev
-from shakegpt.console import PlainConsole
-from shakegpt.history import History
-from shakegpt.time_left import finished, time_left
-from shakegpt.wording import duration
+from shakegpt.cli.console import PlainConsole
+from shakegpt.format import duration
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.eta import finished, time_left
+from shakegpt.runlog.history import History
 from shakegpt_tui.facts import facts
 from tests.tui import logs
 

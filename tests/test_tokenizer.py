@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from shakegpt import tokenizer as module
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.data import tokenizer as module
+from shakegpt.data.tokenizer import Decoder, Tokenizer, byte_to_unicode, write_char_vocabulary
 from shakegpt.errors import ShakegptError
-from shakegpt.tokenizer import Decoder, Tokenizer, byte_to_unicode, write_char_vocabulary
 from tests.tiny import play
 
 OURS, REFERENCE = Tokenizer(POCKET), AutoTokenizer.from_pretrained(POCKET)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from shakegpt import wording
+from shakegpt import format
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from shakegpt import wording
     ],
 )
 def test_parameters(number: int, text: str) -> None:
-    assert wording.parameters(number) == text
+    assert format.parameters(number) == text
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ def test_parameters(number: int, text: str) -> None:
     [(3e-5, "3e-5"), (1e-3, "1e-3"), (1.5e-4, "1.5e-4"), (0.01, "1e-2"), (1.0, "1e0")],
 )
 def test_rate(rate: float, text: str) -> None:
-    assert wording.rate(rate) == text
+    assert format.rate(rate) == text
 
 
 def test_any_number_of_seconds_is_a_duration() -> None:
-    assert wording.duration(65) == "1:05"
-    assert wording.duration(math.inf).endswith(":40")
+    assert format.duration(65) == "1:05"
+    assert format.duration(math.inf).endswith(":40")

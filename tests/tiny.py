@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from shakegpt import events
-from shakegpt.checkpoint import POCKET
+from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.control import Request, send
-from shakegpt.driver import Stopped
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Command, Step
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.runlog import schema
+from shakegpt.runlog.control import Request, send
+from shakegpt.runlog.schema import Command, Step
 from shakegpt.session import finetune
+from shakegpt.train.supervisor import Stopped
 
 _LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
 again what light through window breaks it is east"""
@@ -101,7 +101,7 @@ def copy_vocabulary(folder: Path) -> Path:
     return folder
 
 
-def kinds(records: list[events.Event], kind: type[Any]) -> list[Any]:
+def kinds(records: list[schema.Event], kind: type[Any]) -> list[Any]:
     """Those records that are of one kind."""
     return [e for e in records if isinstance(e, kind)]
 
@@ -109,17 +109,17 @@ def kinds(records: list[events.Event], kind: type[Any]) -> list[Any]:
 class Listener:
     """A log that calls `heard` with each record, and keeps them."""
 
-    def __init__(self, heard: Callable[[events.Event], None] = lambda event: None) -> None:
-        self.heard, self.records = heard, list[events.Event]()
+    def __init__(self, heard: Callable[[schema.Event], None] = lambda event: None) -> None:
+        self.heard, self.records = heard, list[schema.Event]()
 
-    def write(self, event: events.Event) -> None:
+    def write(self, event: schema.Event) -> None:
         self.records.append(event)
         self.heard(event)
 
 
 def commanded(
     text: Path, folder: Path, *requests: tuple[int, Request], **changes: Any
-) -> tuple[list[events.Event], BaseException | None]:
+) -> tuple[list[schema.Event], BaseException | None]:
     """The records of a run that is told each request when it has made that many updates.
 
     The listener waits until the trainer's ears have heard it, so that its place is certain.
@@ -127,7 +127,7 @@ def commanded(
     run, heard = folder / "run", threading.Event()
     waiting = dict((k, [r for at, r in requests if at == k]) for k, _ in requests)
 
-    def listen(event: events.Event) -> None:
+    def listen(event: schema.Event) -> None:
         if isinstance(event, Command):
             heard.set()
         if isinstance(event, Step):

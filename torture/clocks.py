@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from torture.cut_logs import draw, light_readers, sentence_or_done
 from torture.kills import opens, told_once
 from torture.lab import Lab, fingerprint, same

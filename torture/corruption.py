@@ -14,10 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shakegpt import checkpoint, control, durable, history, state
+from shakegpt import files
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import LOG_NAME, read
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.runlog import control, history
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.train import state
 from torture.lab import Lab, fingerprint, same
 from torture.tally import Tally
 
@@ -87,7 +90,7 @@ def look(run: Path, name: str, records: int) -> None:
         if newest and not unhurt:
             assert found is not None and found.name != Path(folder).name, (found, complaints)
             assert len(complaints) == 1 and Path(folder).name in complaints[0], complaints
-    elif folder == "model" and file == durable.SUMS:
+    elif folder == "model" and file == files.SUMS:
         assert _still(run, name) or file in _refusal(run / "model"), file
     elif folder == "model":
         refused = _refusal(run / "model")
@@ -107,7 +110,7 @@ def look(run: Path, name: str, records: int) -> None:
 def _still(run: Path, name: str) -> bool:
     """Whether the spoiled file still says what it did: a bit flipped twice, a line feed cut."""
     now, before = (run / name).read_bytes(), (run.parent / "unhurt" / name).read_bytes()
-    if not name.endswith((durable.SUMS, "manifest.json")):
+    if not name.endswith((files.SUMS, "manifest.json")):
         return now == before
     try:
         return bool(json.loads(now) == json.loads(before))

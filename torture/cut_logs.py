@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from shakegpt import claims, history, runs
+from shakegpt.claims import report
 from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.pick import recorded
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog import history, runs
+from shakegpt.runlog.default_run import recorded
+from shakegpt.runlog.log import LOG_NAME, read
 from torture.lab import Lab
 from torture.tally import Tally
 
@@ -75,7 +76,7 @@ def light_readers(run: Path) -> None:
 
 def _claims(run: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        claims.run(ClaimsConfig(run=str(run)))
+        report.run(ClaimsConfig(run=str(run)))
 
 
 def _feeds(run: Path) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from torture.kills import calls_of, opens, told_once, tracer
 from torture.lab import Ended, Kind, Lab, fingerprint, same
 from torture.tally import Tally

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from shakegpt import events as ev
-from shakegpt.pick import recorded
-from shakegpt.runlog import LOG_NAME, RunLog, read
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.default_run import recorded
+from shakegpt.runlog.log import LOG_NAME, RunLog, read
 from torture.lab import Lab
 from torture.screens import SCREEN, TRAINER, Terminal
 from torture.tally import Tally
@@ -119,7 +119,7 @@ def harmless_output(text: str) -> None:
 
 def plain(run: Path) -> None:
     """The headless lines."""
-    from shakegpt.console import PlainConsole
+    from shakegpt.cli.console import PlainConsole
 
     with contextlib.redirect_stdout(io.StringIO()) as out:
         console = PlainConsole()
@@ -132,8 +132,8 @@ def plain(run: Path) -> None:
 def on_a_terminal(run: Path) -> None:
     """The live block, the list of runs and the claims, as bytes on a real terminal."""
     live = (
-        "import sys; from pathlib import Path; from shakegpt.console import LiveConsole\n"
-        "from shakegpt.runlog import read\n"
+        "import sys; from pathlib import Path; from shakegpt.cli.console import LiveConsole\n"
+        "from shakegpt.runlog.log import read\n"
         "console = LiveConsole()\n"
         "for event in read(Path(sys.argv[1]) / 'log.jsonl')[0]: console.write(event)\n"
         "console.close()"
@@ -173,7 +173,7 @@ def on_screen(run: Path) -> str:
 
 def pictures(run: Path) -> None:
     """The figures: XML that is whole, without a script, a handler or a link to run."""
-    from shakegpt.history import load
+    from shakegpt.runlog.history import load
     from shakegpt_figures.make import FIGURES, draw
 
     for path in draw(FIGURES, [load(run)[0]], run, ("svg",)):
@@ -186,7 +186,7 @@ def pictures(run: Path) -> None:
 
 def deck(run: Path) -> None:
     """The deck's data: JSON that reads back; that the deck shows it as text, its tests hold."""
-    from shakegpt.history import load
+    from shakegpt.runlog.history import load
     from shakegpt_figures import data
 
     data.write(load(run)[0], run / LOG_NAME, run / "run.json")

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shakegpt import checkpoint, control, history, runlog, runs
-from shakegpt.commands import settings
+from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.tokenizer import Tokenizer
+from shakegpt.runlog import control, history, log, runs
+from shakegpt.train.commands import settings
 
 Target = Callable[[bytes], None]
 
@@ -23,17 +24,17 @@ PARTS = ("config.json", "vocab.json", "merges.txt", "model.safetensors")
 
 def log_reader(folder: Path) -> Target:
     """All of a log's readers: at once, in portions, folded, and in the list of runs."""
-    path = folder / runlog.LOG_NAME
+    path = folder / log.LOG_NAME
 
     def feed(data: bytes) -> None:
         path.write_bytes(data)
         try:
-            records, problems = runlog.read(path)
+            records, problems = log.read(path)
         except ShakegptError as error:
             assert "upgrade shakegpt" in str(error)
             return
         assert len(records) + len(problems) == data.count(b"\n")
-        follower = runlog.Follower(path)
+        follower = log.Follower(path)
         pieces = [follower.poll(1 + len(data) // 3) for _ in range(4)]
         assert [type(r) for piece in pieces for r in piece] == [type(r) for r in records]
         told, now = history.load(folder)[0], time.time()
@@ -98,9 +99,9 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
 
 def log_seeds() -> list[bytes]:
     """The recorded run, its kinds of records one by one."""
-    from shakegpt.pick import recorded
+    from shakegpt.runlog.default_run import recorded
 
-    lines = (recorded() / runlog.LOG_NAME).read_bytes().splitlines(keepends=True)
+    lines = (recorded() / log.LOG_NAME).read_bytes().splitlines(keepends=True)
     kinds = {line[:18]: line for line in lines}
     return [*kinds.values(), b"".join(kinds.values()), b"".join(lines[:40])]
 
@@ -114,8 +115,8 @@ def small_checkpoint() -> list[bytes]:
     """The files `PARTS` of a GPT-2 of one block and width 2."""
     import torch
 
+    from shakegpt.data.tokenizer import write_char_vocabulary
     from shakegpt.model import GPT, GPTConfig
-    from shakegpt.tokenizer import write_char_vocabulary
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shakegpt import control
-from shakegpt.checkpoint import WEIGHTS
-from shakegpt.durable import LARGEST_TEXT, SUMS
-from shakegpt.history import load
+from shakegpt.checkpoint.io import WEIGHTS
+from shakegpt.files import LARGEST_TEXT, SUMS
+from shakegpt.runlog import control
+from shakegpt.runlog.history import load
 from torture.lab import Lab
 from torture.tally import Tally
 

@@ -16,10 +16,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from shakegpt import state
-from shakegpt.events import Checkpoint, Resume, Step
-from shakegpt.history import load
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.schema import Checkpoint, Resume, Step
+from shakegpt.train import state
 from torture.lab import Ended, Kind, Lab, fingerprint, same
 from torture.tally import Tally
 from torture.tiny import flags

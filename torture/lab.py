@@ -17,8 +17,8 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from shakegpt import history
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import history
+from shakegpt.runlog.log import LOG_NAME
 from torture.tiny import USUAL, flags, play
 
 ROOT = Path(__file__).parents[1]

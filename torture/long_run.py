@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shakegpt.history import load
-from shakegpt.runlog import LOG_NAME
-from shakegpt.runs import summarize
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.runs import summarize
 from torture.lab import PATHS
 from torture.screens import SCREEN, Terminal
 from torture.tally import Tally

@@ -1,8 +1,8 @@
 """Commands of shakegpt without their start: one process imports what is heavy, and forks for each.
 
 A case is then a fifth of a second of work instead of five seconds. The forked command runs
-`shakegpt.cli.main` with a session, streams, directory and environment of its own; with `gate` it
-waits at a named pipe until a tracer holds it.
+`shakegpt.cli.main.main` with a session, streams, directory and environment of its own; with `gate`
+it waits at a named pipe until a tracer holds it.
 
     python -m torture.nursery      a JSON object a line in; {"pid": …}, then {"code": …} out
 """
@@ -52,10 +52,10 @@ def _live(told: dict[str, Any]) -> None:
     code = 70
     try:
         _settle_in(told)
-        import shakegpt.cli
+        import shakegpt.cli.main
 
         sys.argv = ["shakegpt", *told["argv"]]
-        code = shakegpt.cli.main()
+        code = shakegpt.cli.main.main()
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
     except BaseException:
@@ -80,7 +80,7 @@ def _settle_in(told: dict[str, Any]) -> None:
 
 def warm() -> None:
     """Train once, so that whatever is imported late is there when a child is born."""
-    import shakegpt.cli
+    import shakegpt.cli.main
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as scratch:
@@ -88,9 +88,9 @@ def warm() -> None:
         text.write_text(play(), "utf-8")
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             run = Path(scratch) / "run"
-            assert shakegpt.cli.main(["finetune", *flags(text, run, max_iters=1)]) == 0
+            assert shakegpt.cli.main.main(["finetune", *flags(text, run, max_iters=1)]) == 0
             words = ["finetune", "--resume", str(run), "--max-iters", "2", "--no-tui"]
-            assert shakegpt.cli.main(words) == 0
+            assert shakegpt.cli.main.main(words) == 0
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import msgspec
 
-from shakegpt.events import End, Eval, Event, Step
-from shakegpt.history import load
-from shakegpt.pick import recorded
-from shakegpt.runlog import LOG_NAME, read
+from shakegpt.runlog.default_run import recorded
+from shakegpt.runlog.history import load
+from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.schema import End, Eval, Event, Step
 from torture.corruption import damaged
 from torture.cut_logs import draw, light_readers, sentence_or_done
 from torture.lab import Lab
@@ -144,7 +144,7 @@ def consoles(run: Path) -> None:
     """A resume's plain lines and live block, after such a past."""
     from rich.console import Console
 
-    from shakegpt.console import LiveConsole, PlainConsole
+    from shakegpt.cli.console import LiveConsole, PlainConsole
 
     come = [e for e in read(recorded() / LOG_NAME)[0] if isinstance(e, Step | Eval | End)][-3:]
     with contextlib.redirect_stdout(io.StringIO()):

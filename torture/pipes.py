@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from torture.lab import PATHS, Lab, fingerprint, same
 from torture.tally import Tally
 from torture.tiny import flags

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shakegpt import state
-from shakegpt.history import load
+from shakegpt.runlog.history import load
+from shakegpt.train import state
 from torture.kills import attach, opens, resumes, told_once
 from torture.lab import Lab, fingerprint, same
 from torture.tally import Tally

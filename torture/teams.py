@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from torture.kills import opens, told_once
 from torture.lab import Ended, Lab, fingerprint, same
 from torture.tally import Tally

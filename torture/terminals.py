@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from shakegpt.history import STALE_AFTER, load
+from shakegpt.runlog.history import STALE_AFTER, load
 from torture.corruption import damaged
 from torture.lab import Lab, fingerprint, same
 from torture.screens import SCREEN, TRAINER, Terminal

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
-from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.measures import Parameters, parameters
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import Parameters, parameters
 from shakegpt_figures import words
 from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.measures import fall, finite_evals, loss_of
-from shakegpt.standing import planned
-from shakegpt.wording import rate
+from shakegpt.format import rate
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import fall, finite_evals, loss_of
+from shakegpt.runlog.status import planned
 from shakegpt_figures import curves, numbers, words
 from shakegpt_figures.curves import Scale
 from shakegpt_figures.glyphs import drawable

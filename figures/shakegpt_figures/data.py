@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 
-from shakegpt import events as ev
+from shakegpt.data.speakers import invented
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History, SampleView
-from shakegpt.measures import (
+from shakegpt.format import parameters, rate
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History, SampleView
+from shakegpt.runlog.metrics import (
     Fall,
     fall,
     finite_evals,
@@ -29,9 +31,7 @@ from shakegpt.measures import (
     upward_share,
     wall_seconds,
 )
-from shakegpt.speakers import invented
-from shakegpt.standing import standing
-from shakegpt.wording import parameters, rate
+from shakegpt.runlog.status import standing
 from shakegpt_figures import words
 from shakegpt_figures.excerpt import clean, excerpt, speakers
 from shakegpt_figures.numbers import (

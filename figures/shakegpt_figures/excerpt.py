@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import msgspec
 
-from shakegpt.speakers import opening
+from shakegpt.data.speakers import opening
 
 ROWS = 9
 """Rows of a slide that the sample may fill."""

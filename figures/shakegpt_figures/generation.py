@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History, SampleView
-from shakegpt.measures import shown_sample
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History, SampleView
+from shakegpt.runlog.metrics import shown_sample
 from shakegpt_figures import words
 from shakegpt_figures.glyphs import drawable, face_for, token
 from shakegpt_figures.heading import heading

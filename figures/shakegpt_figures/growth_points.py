@@ -1,7 +1,7 @@
 """Measured points beside what theory says of them: slopes, and the tables of docs/cost.md.
 
-Theory for training is `shakegpt.plan`: the operations of a pass, and the memory estimate that
-`finetune` prints. For texts and logs it is proportion. Operations and proportions say nothing of a
+Theory for training is `shakegpt.hardware.memory`: the operations of a pass, and the memory estimate
+that `finetune` prints. For texts and logs it is proportion. Operations and proportions say nothing of a
 machine's speed, so such a line is put through the middle of the points; the estimate is in bytes
 and stays where it is.
 """

@@ -1,6 +1,6 @@
 """Numbers as a slide says them, rounded for a room: one function a kind, so that no two differ.
 
-What a terminal shows in more digits is in `shakegpt.wording`.
+What a terminal shows in more digits is in `shakegpt.format`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curves(msgspec.Struct, frozen=True, kw_only=True):
-    """What the losses did (`shakegpt.measures`), in nats a token unless said otherwise."""
+    """What the losses did (`shakegpt.runlog.metrics`), in nats a token unless said otherwise."""
 
     first: Number
     best: Number

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, Follower
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, Follower
 
 
 class Source:

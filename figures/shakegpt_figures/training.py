@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Eval
-from shakegpt.history import History
-from shakegpt.measures import Fall, fall, finite_evals, loss_of, total
-from shakegpt.standing import planned
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import Fall, fall, finite_evals, loss_of, total
+from shakegpt.runlog.schema import Eval
+from shakegpt.runlog.status import planned
 from shakegpt_figures import comparison, curves, numbers, words
 from shakegpt_figures.curves import Point, Scale
 from shakegpt_figures.heading import heading

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.measures import shown_sample
-from shakegpt.standing import standing_now, state_now
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import shown_sample
+from shakegpt.runlog.status import standing_now, state_now
 from shakegpt_figures import data, words
 from shakegpt_figures.make import draw
 from shakegpt_figures.source import Source

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.measures import (
+from shakegpt.format import one_line, rate
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import (
     Fall,
     fall,
     finite_evals,
@@ -20,8 +21,7 @@ from shakegpt.measures import (
     parameters,
     shown_sample,
 )
-from shakegpt.standing import standing
-from shakegpt.wording import one_line, rate
+from shakegpt.runlog.status import standing
 from shakegpt_figures.numbers import loss, percent, place
 
 LONGEST = 200

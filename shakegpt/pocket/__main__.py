@@ -16,10 +16,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from shakegpt import cli
+from shakegpt.cli import main as command_line
 from shakegpt.config import FinetuneConfig
-from shakegpt.durable import SUMS
 from shakegpt.errors import ShakegptError
+from shakegpt.files import SUMS
 
 VOCABULARY = 4096
 VOCABULARY_TEXT = 40_000_000
@@ -54,9 +54,9 @@ RECIPE = FinetuneConfig(
 
 def main(arguments: list[str]) -> int:
     """Train the vocabulary and the model, then write what ships. Returns the exit code."""
-    from shakegpt.flags import parse
+    from shakegpt.cli.arguments import parse
 
-    texts, words = cli.split_words(arguments)
+    texts, words = command_line.split_words(arguments)
     asked = parse(FinetuneConfig, "python -m shakegpt.pocket TEXT", words, RECIPE, ABOUT)
     if not texts:
         raise ShakegptError("pretrain on what? name a text: `python -m shakegpt.pocket a.txt`")
@@ -73,8 +73,9 @@ def main(arguments: list[str]) -> int:
 
 def pretrain(config: FinetuneConfig, run: Path) -> None:
     """Train from scratch, or go on with a run that was stopped."""
-    from shakegpt import history, session
-    from shakegpt.console import console
+    from shakegpt import session
+    from shakegpt.cli.console import console
+    from shakegpt.runlog import history
 
     past, _ = history.load(run)
     if past.end is not None and past.end.status == "finished":
@@ -121,7 +122,7 @@ def ship(run: Path, folder: Path) -> None:
 
 def card(run: Path, size: int) -> str:
     """The model card: what text, how long, what loss, as the run's log has it."""
-    from shakegpt import history
+    from shakegpt.runlog import history
 
     past, _ = history.load(run)
     header, best = past.run, past.best_eval
@@ -158,4 +159,4 @@ project's own, under its licence.
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, sys.argv[1:]))
+    sys.exit(command_line.run(main, sys.argv[1:]))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shakegpt import events as ev
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME
 from tests.figures import logs
 
 VERSES = """

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog import schema as ev
 from shakegpt_figures import data, words
 from shakegpt_figures.rundata import Number, RunData
 from tests.deck import made

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_figures import data
 from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to
@@ -23,7 +23,7 @@ from tests.deck.chromium import Chromium
 from tests.deck.conftest import STAND_IN, copy_deck, presenting
 from tests.figures import logs
 
-MAIN = "import sys; from shakegpt.cli import main; sys.exit(main())"
+MAIN = "import sys; from shakegpt.cli.main import main; sys.exit(main())"
 
 
 class Stage(NamedTuple):

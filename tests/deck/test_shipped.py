@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shakegpt import history, runlog
+from shakegpt.runlog import history
+from shakegpt.runlog.log import read
 from shakegpt_figures import data
 from tests.deck.build import ROOT
 from tests.deck.conftest import FIGURES, SLIDES
@@ -14,7 +15,7 @@ def test_run_json_is_what_the_shipped_log_gives() -> None:
     told = data.read(RUN)
     rooms = ("shakegpt", "figures", "docs", "tests")
     logs = [log for room in rooms for log in (ROOT / room).rglob("*.jsonl")]
-    parts = {log: history.History().extend(runlog.read(log)[0]) for log in logs}
+    parts = {log: history.History().extend(read(log)[0]) for log in logs}
     ((log, recorded),) = [
         (log, part) for log, part in parts.items() if part.run and part.run.run_id == told.run.id
     ]

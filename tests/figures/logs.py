@@ -1,4 +1,4 @@
-"""Run logs made up for tests: the records of `shakegpt.events`, with losses that fall and shake.
+"""Synthetic run logs for tests: records of `shakegpt.runlog.schema`, with falling, noisy losses.
 
 The numbers are synthetic; only their layout is that of a real run.
 """
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from shakegpt import events as ev
-from shakegpt.history import History
-from shakegpt.measures import parameters
-from shakegpt.runlog import LOG_NAME, RunLog
-from shakegpt.texts import TINYSHAKESPEARE_SHA256
+from shakegpt.data.sources import TINYSHAKESPEARE_SHA256
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.metrics import parameters
 
 SHAPES = {  # n_layer, n_head, n_embd, block_size, vocab_size
     "pocket": (6, 8, 256, 256, 4096),

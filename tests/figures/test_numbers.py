@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.measures import finite_evals, loss_of, parameters
+from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import finite_evals, loss_of, parameters
 from shakegpt_figures import architecture, generation, make, save, training
 from tests.figures import logs
 from tests.figures.looks import Svg

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
 from shakegpt_figures import architecture, generation, glyphs, make, save, style, training
 from tests.figures import logs
 from tests.figures.looks import Svg, complaints

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shakegpt.history import History
+from shakegpt.runlog.history import History
 from shakegpt_figures import architecture, comparison, generation, style, training
 from tests.figures import logs
 from tests.figures.looks import BLIND, apart, blended, complaints, contrast, texts

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy
 import pytest
 
-from shakegpt import events as ev
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.pick import named, newest, recorded
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.default_run import named, newest, recorded
+from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_figures import make
 from shakegpt_figures.source import Source
 from shakegpt_figures.watch import Screen, watch

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from shakegpt import events as ev
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.log import LOG_NAME, RunLog
 
 T0 = 1_750_000_000.0
 TEXT = [

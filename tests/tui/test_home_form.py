@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakegpt import cli, plan
+from shakegpt.cli import main
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.runs import RunSummary
+from shakegpt.hardware import memory
+from shakegpt.runlog.runs import RunSummary
 from shakegpt_tui import asked, form, machine, models, terminal
 from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.missing import missing
@@ -119,10 +120,10 @@ def test_the_command_line_makes_of_the_flags_what_the_form_says(
         made.append(config)
         return 0
 
-    monkeypatch.setattr(cli, "_train", train)
+    monkeypatch.setattr(main, "_train", train)
     typed = replace(DEFAULT, prompt="- dash", compile="on", top_k=None)
     for config in (replace(PRESETS[preset][1], init_from=model), replace(typed, init_from=model)):
-        assert cli.main(["finetune", *form.flags(config, preset), "--no-tui"]) == 0
+        assert main.main(["finetune", *form.flags(config, preset), "--no-tui"]) == 0
         assert made[-1] == config
 
 
@@ -201,7 +202,7 @@ def test_a_screen_needs_a_terminal_at_all_ends(
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:
-    from shakegpt.shape import parameters
+    from shakegpt.checkpoint.config_json import parameters
 
     told = {m.name: parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
             for m in models.GPT2S}  # fmt: skip
@@ -249,7 +250,7 @@ def test_memory_auto_is_judged_by_the_row_that_the_trainer_will_choose() -> None
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("3000000")
     (tmp_path / "memory.current").write_text("1000000")
-    monkeypatch.setattr(plan, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert machine.machine().memory == 2_000_000
 
 
@@ -271,7 +272,7 @@ def test_a_gpu_is_judged_by_its_own_memory(tmp_path: Path, monkeypatch: pytest.M
     assert "--id=3" in (tmp_path / "asked").read_text()
     gpt2, on_cpu = models.known()[1], replace(DEFAULT, device="cpu")
     asked = replace(DEFAULT, memory="normal")
-    need = plan.estimate(gpt2, asked)
+    need = memory.estimate(gpt2, asked)
     assert (here.free(DEFAULT), here.free(on_cpu)) == (2 << 30, here.memory)
     assert here.need(gpt2, asked).bytes == need.total - need.process
     driver.write_text("#!/bin/sh\necho no devices were found; exit 6\n")

@@ -18,9 +18,9 @@ from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static
 
-from shakegpt import events as ev
-from shakegpt.runlog import LOG_NAME, RunLog
-from shakegpt.runs import RunIndex, RunSummary
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.runs import RunIndex, RunSummary
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.help import key_table

@@ -13,9 +13,9 @@ from textual.app import App, ComposeResult
 from textual.events import Key, MouseScrollUp
 from textual.widgets import SelectionList, Static
 
-from shakegpt import events as ev
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_tui import plot_series
 from shakegpt_tui.plot import Series
 from shakegpt_tui.screens.help import key_table

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 from textual.pilot import Pilot
 
-from shakegpt import events as ev
-from shakegpt import plan
+from shakegpt.hardware import memory
+from shakegpt.runlog import schema as ev
 from shakegpt_tui import machine, models
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import Still
@@ -118,7 +118,7 @@ def test_home_looks_as_it_did(
     monkeypatch.setattr(machine, "machine", lambda: here)
     monkeypatch.setattr(machine, "with_gpu", lambda: here)
     monkeypatch.setattr(models, "look", lambda found: found)
-    monkeypatch.setattr(plan, "estimate", lambda shape, *_, **__: needs(shape.n_layer))
+    monkeypatch.setattr(memory, "estimate", lambda shape, *_, **__: needs(shape.n_layer))
     monkeypatch.setattr(run_list, "clock", SimpleNamespace(time=lambda: logs.T0 + 4000))
     monkeypatch.chdir(tmp_path)
     logs.write(Path("runs/first"), [*logs.story(20), logs.end(20, logs.T0 + 33)])

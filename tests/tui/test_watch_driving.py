@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from textual.widgets import TextArea
 
-from shakegpt import events as ev
-from shakegpt.control import CONTROL_NAME, Request
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.control import CONTROL_NAME, Request
 from shakegpt_tui import feed
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load

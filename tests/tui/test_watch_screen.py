@@ -11,9 +11,9 @@ from typing import cast
 import pytest
 from textual.content import Content
 
-from shakegpt import events as ev
-from shakegpt.history import STALE_AFTER
-from shakegpt.runlog import LOG_NAME, RunLog
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import STALE_AFTER
+from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog.log import LOG_NAME
 from tests.tui import logs
 from tests.tui.terminals import ENTER, Terminal, environment
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from shakegpt.history import load
+from shakegpt.runlog.history import load
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.trainer import Trainer

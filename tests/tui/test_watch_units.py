@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakegpt import events as ev
-from shakegpt.control import Inbox
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.control import Inbox
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME
 from shakegpt_tui import browse, driver, facts, feed, printable, settings, trainer, units
 from tests.tui import logs
 

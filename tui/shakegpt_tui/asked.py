@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from shakegpt.config import PRESETS, FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.runs import is_run
+from shakegpt.runlog.runs import is_run
 from shakegpt_tui import models
 from shakegpt_tui.form import FIRST
 from shakegpt_tui.missing import missing
@@ -18,17 +18,17 @@ from shakegpt_tui.trainer import model_of, option
 
 def require(words: list[str]) -> None:
     """Raise ShakegptError for flags and values that no run can be made of."""
-    from shakegpt import flags
-    from shakegpt.cli import FinetuneArguments, ResumeArguments
+    from shakegpt.cli import arguments
+    from shakegpt.cli.main import FinetuneArguments, ResumeArguments
 
     if option(words, "--resume") is not None:
-        run = flags.parse(ResumeArguments, "shakegpt finetune", words, None, "").resume
+        run = arguments.parse(ResumeArguments, "shakegpt finetune", words, None, "").resume
         if not is_run(run):
             raise ShakegptError(f"--resume {run} is no run directory")
         return
     flagged = words[1:] if words and words[0] in PRESETS else words
     base = FinetuneArguments(**asdict(_base(words)))
-    config = flags.parse(FinetuneArguments, "shakegpt finetune", flagged, base, "")
+    config = arguments.parse(FinetuneArguments, "shakegpt finetune", flagged, base, "")
     if "-" in config.dataset:
         raise ShakegptError("--dataset - is the keyboard here: give a file, or --no-tui")
     for name, error in missing(config).items():

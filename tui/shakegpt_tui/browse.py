@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shakegpt.history import History, SampleView
+from shakegpt.runlog.history import History, SampleView
 
 
 @dataclass(frozen=True)

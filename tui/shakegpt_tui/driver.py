@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shakegpt.control import Request, Verb, send
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
+from shakegpt.runlog.control import Request, Verb, send
+from shakegpt.runlog.history import History
 from shakegpt_tui.printable import one_line
 
 LATE = 30.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from shakegpt.history import History, State
-from shakegpt.time_left import micro_step, reached, time_left
+from shakegpt.runlog.eta import micro_step, reached, time_left
+from shakegpt.runlog.history import History, State
 from shakegpt_tui import units
 from shakegpt_tui.printable import one_line
 

@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-from shakegpt.events import End, Event, Sample, Token
-from shakegpt.runlog import CHUNK, LOG_NAME, Follower, Problem, read
+from shakegpt.runlog.log import CHUNK, LOG_NAME, Follower, Problem, read
+from shakegpt.runlog.schema import End, Event, Sample, Token
 
 STREAM_POLL = 0.1
 """Seconds between looks at a log while a sample comes: ten a second read as a stream."""

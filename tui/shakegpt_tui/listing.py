@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakegpt.history import State
-from shakegpt.runs import RunSummary
+from shakegpt.runlog.history import State
+from shakegpt.runlog.runs import RunSummary
 from shakegpt_tui import units
 from shakegpt_tui.plot_bars import bars
 from shakegpt_tui.printable import one_line

@@ -10,8 +10,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from shakegpt import plan
 from shakegpt.config import FinetuneConfig
+from shakegpt.hardware import memory
+from shakegpt.hardware.memory import Shape
 
 PATIENCE = 10.0
 """Seconds that the driver may take to answer; on a machine that sleeps it wakes the GPU first."""
@@ -43,20 +44,20 @@ class Machine:
         """Bytes free in that place; 0 for a GPU that is wanted and not there."""
         return self.memory if self.place(config) == "memory" else self.gpu or 0
 
-    def need(self, shape: plan.Shape, config: FinetuneConfig) -> Need:
+    def need(self, shape: Shape, config: FinetuneConfig) -> Need:
         """What finetuning a model of this shape takes; on a GPU the process itself stays outside.
 
         Of the memory ladder, the row that the trainer will choose with what is free now.
         """
-        row = plan.choose(shape, config, self.free(config))
-        estimate = plan.estimate(shape, config, row)
+        row = memory.choose(shape, config, self.free(config))
+        estimate = memory.estimate(shape, config, row)
         outside = 0 if self.place(config) == "memory" else estimate.process
         return Need(estimate.total - outside, row == "low" and config.memory == "auto")
 
 
 def machine() -> Machine:
     """The memory, within the limit of a container; takes no time."""
-    return Machine(plan.available_memory())
+    return Machine(memory.available_memory())
 
 
 def with_gpu() -> Machine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shakegpt import __version__
 from shakegpt.errors import ShakegptError
-from shakegpt.runs import is_run
+from shakegpt.runlog.runs import is_run
 from shakegpt_tui import terminal
 from shakegpt_tui.printable import one_line
 
@@ -153,7 +153,7 @@ def _home() -> int:
 
 
 def _headless(arguments: list[str]) -> int:
-    from shakegpt.cli import main as command_line
+    from shakegpt.cli.main import main as command_line
 
     return command_line(["finetune", *arguments, "--no-tui"])
 
@@ -162,7 +162,7 @@ def _once(run: Path, why: str) -> int:
     """The facts of a run in plain lines."""
     import time
 
-    from shakegpt.history import load
+    from shakegpt.runlog.history import load
     from shakegpt_tui.facts import details, facts, headline, loss_line
 
     _say(f"{why}: this is how the run stands now")

@@ -10,7 +10,7 @@ import reprlib
 from pathlib import Path
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.runlog import LOG_NAME
+from shakegpt.runlog.log import LOG_NAME
 from shakegpt_tui import models
 
 TEXTS = ("plays", "tinyshakespeare")

@@ -73,7 +73,7 @@ def known() -> list[Known]:
 
 def look(models: list[Known]) -> list[Known]:
     """The same, with whether each is in the hub's cache. Takes a second: not for the UI's loop."""
-    from shakegpt.hub import in_cache
+    from shakegpt.checkpoint.hub import in_cache
 
     return [m if m.here else replace(m, here=in_cache(m.name) is not None) for m in models]
 

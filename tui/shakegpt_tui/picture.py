@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from shakegpt.errors import ShakegptError
-from shakegpt.runs import is_run
+from shakegpt.runlog.runs import is_run
 from shakegpt_tui import terminal
 
 FLAGS = {"--size": "120x40", "--at": "", "--press": "", "--theme": "", "--out": "run-screen.svg"}

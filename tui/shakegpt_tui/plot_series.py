@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from shakegpt import runs
-from shakegpt.history import History
+from shakegpt.runlog import runs
+from shakegpt.runlog.history import History
 from shakegpt_tui.plot import Kind, Series
 
 Point = tuple[int, float | None, float]

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, is_written
-from shakegpt.runs import TRAINER_LOG, new_run_dir
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, is_written
+from shakegpt.runlog.runs import TRAINER_LOG, new_run_dir
 
 BIRTH = 60.0
 """Seconds that a trainer may take to its first record: importing torch and reading a checkpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shakegpt import wording
+from shakegpt import format
 
 NOTHING = "–"
 
@@ -57,7 +57,7 @@ def size(count: int | None) -> str:
     >>> size(812_345_678), size(None)
     ('775 MiB', '–')
     """
-    return NOTHING if count is None else wording.size(count)
+    return NOTHING if count is None else format.size(count)
 
 
 def rate(value: float | None) -> str:

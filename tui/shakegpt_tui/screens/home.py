@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Pane = Literal["form", "runs"]
 Result = tuple[str, list[str] | Path]
 WHERE = Path("runs")
-"""Where runs live; `shakegpt.runs.RUNS`, which is imported after the first picture."""
+"""Where runs live; `shakegpt.runlog.runs.RUNS`, which is imported after the first picture."""
 
 
 class HomeScreen(Screen[Result | None]):

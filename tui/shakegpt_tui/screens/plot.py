@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from shakegpt.history import History
-from shakegpt.runs import is_run
+from shakegpt.runlog.history import History
+from shakegpt.runlog.runs import is_run
 from shakegpt_tui import plot_series
 from shakegpt_tui.plot import Series
 from shakegpt_tui.printable import one_line

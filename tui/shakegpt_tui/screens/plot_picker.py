@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
-from shakegpt import runs
+from shakegpt.runlog import runs
 from shakegpt_tui import units
 from shakegpt_tui.printable import one_line
 

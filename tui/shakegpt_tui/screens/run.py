@@ -15,7 +15,7 @@ from textual.widgets import Footer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
-from shakegpt.events import Heartbeat, Progress
+from shakegpt.runlog.schema import Heartbeat, Progress
 from shakegpt_tui import plot_series
 from shakegpt_tui.banner import banner, last_words_of
 from shakegpt_tui.facts import Facts

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from shakegpt.errors import ShakegptError
-from shakegpt.history import History
-from shakegpt.runlog import LOG_NAME, Problem, is_written
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME, Problem, is_written
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from shakegpt.control import Verb
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.settings import Settings

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from shakegpt.history import History
-from shakegpt.runlog import Problem
+from shakegpt.runlog.history import History
+from shakegpt.runlog.log import Problem
 from shakegpt_tui.driver import Line, Status
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.printable import one_line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from shakegpt.events import Candidate, Token
+from shakegpt.runlog.schema import Candidate, Token
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.widgets.quiet import Quiet
 

@@ -19,8 +19,8 @@ from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
-from shakegpt import runs
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog import runs
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
 from shakegpt_tui.printable import one_line, printable, unsigned
 from shakegpt_tui.screens.dialogs import Choice, Way

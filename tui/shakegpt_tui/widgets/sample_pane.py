@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.events import Click
 from textual.message import Message
 
-from shakegpt.events import Settings
-from shakegpt.history import SampleView
+from shakegpt.runlog.history import SampleView
+from shakegpt.runlog.schema import Settings
 from shakegpt_tui.browse import full_text
 from shakegpt_tui.printable import one_line, printable
 from shakegpt_tui.widgets.following import Following

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from textual.content import Content, Span
 from textual.style import Style
 
-from shakegpt.history import SampleView
+from shakegpt.runlog.history import SampleView
 from shakegpt_tui.browse import full_text, occurrences
 from shakegpt_tui.printable import printable
 

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Digits
 
-from shakegpt.history import State
+from shakegpt.runlog.history import State
 from shakegpt_tui import units
 from shakegpt_tui.facts import Facts, details, headline, trend
 from shakegpt_tui.widgets.quiet import Quiet

@@ -1,0 +1,1 @@
+"""Checkpoint directories: finding, downloading, reading and writing."""

@@ -1,0 +1,53 @@
+"""Where a model's name leads: the pocket, a directory, a run, the hub. Imports no torch."""
+
+from __future__ import annotations
+
+import reprlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shakegpt.checkpoint.config_json import WEIGHTS
+from shakegpt.checkpoint.hub import HUB_NAMES, fetch
+from shakegpt.errors import ShakegptError
+
+POCKET = Path(__file__).parents[1] / "pocket"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: what it is called in the log, and its directory."""
+
+    name: str
+    folder: Path
+
+
+def find(name: str) -> Source:
+    """The directory that `name` means: pocket, a directory, a run, or a name on the hub.
+
+    Local files and the hub's cache come first, then the network. Raises ShakegptError.
+    """
+    if name == "pocket":
+        return Source(name, POCKET)
+    path = Path(name)
+    with suppress(OSError):  # a name too long for a path may still get the sentence below
+        if name and path.is_dir():
+            is_run = (path / "log.jsonl").exists()
+            return Source(path.resolve().name, _model_of_run(path) if is_run else path)
+        if name and path.exists():
+            raise ShakegptError(f"{name} is a file: give the directory that holds the checkpoint")
+    if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+        known = ", ".join(["pocket", *HUB_NAMES])
+        raise ShakegptError(
+            f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face "
+            "hub, a checkpoint directory, a run, or scratch"
+        )
+    return Source(name, fetch(name))
+
+
+def _model_of_run(run: Path) -> Path:
+    if not (run / "model" / WEIGHTS).exists():
+        raise ShakegptError(
+            f"{run} has no model yet: it saves one when the val loss first improves; wait for that"
+        )
+    return run / "model"

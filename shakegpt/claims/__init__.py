@@ -1,0 +1,1 @@
+"""The talk's claims, checked against a run."""

@@ -1,0 +1,73 @@
+"""What a claim is checked against: a run's history, the lines of its log, its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shakegpt.config import PRESETS
+from shakegpt.data.sources import TINYSHAKESPEARE_SHA256
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.history import History
+
+Verdict = Literal["holds", "differs", "not measured", "other settings"]
+
+N_PARAMS = 774_030_080
+"""GPT-2 Large."""
+OWN = ("cpu", "mps")
+"""Devices that a laptop has for certain; a log cannot tell whether it was one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim beside the run."""
+
+    claim: str
+    shows: str
+    records: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The history of a run that has a header, and the lines of its log."""
+
+    history: History
+    lines: dict[tuple[str, int], int]
+    """(kind of record, iteration or number of the sample) -> line of the log, from 1."""
+
+    @property
+    def run(self) -> ev.Run:
+        """The log's header."""
+        assert self.history.run is not None
+        return self.history.run
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration that the run ended with."""
+        return self.history.resumes[-1].config if self.history.resumes else self.run.config
+
+    def at(self, kind: str, *keys: int) -> str:
+        """The records of a kind, with their lines: `eval 0 (line 3), eval 20 (line 900)`."""
+        named = [f"{kind} {key}" if kind not in ("run", "end") else kind for key in keys]
+        where = [self.lines.get((kind, key)) for key in keys]
+        found = zip(named, where, strict=True)
+        return ", ".join(f"{name} (line {line})" if line else name for name, line in found)
+
+    def others(self, *names: str) -> list[str]:
+        """Those of `model`, `text`, `device` and fields of the configuration that are not the
+        talk's, as words: a run that differs in one of them cannot contradict the talk.
+        """
+        return [name.replace("_", " ") for name in names if not self._talks(name)]
+
+    def _talks(self, name: str) -> bool:
+        if name == "model":
+            pretrained = self.config.get("init_from") != "scratch"
+            return self.run.model.n_params == N_PARAMS and pretrained
+        if name == "text":
+            return self.run.dataset.sha256 == TINYSHAKESPEARE_SHA256
+        if name == "device":
+            return self.run.device in OWN
+        talk, told = getattr(PRESETS["talk"][1], name), self.config.get(name)
+        # None: as long as the model allows, which is what the talk says of this field
+        return bool(told == talk or (name == "block_size" and told is None))

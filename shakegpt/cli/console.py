@@ -1,0 +1,274 @@
+"""A run without its screen: one live block in a terminal, sparse plain lines everywhere else.
+
+Both take the records of the run log as they are written. Whoever reads the output may leave (a
+closed terminal, `| head`): training goes on, only the words stop.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from shakegpt.format import duration, harmless, loss, one_line, parameters, size
+from shakegpt.hardware.memory import available_memory
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.eta import finished, time_left
+from shakegpt.runlog.history import History
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+REFRESH = 0.25
+"""Seconds between redraws of the live block."""
+SAMPLE_LINES = 12
+"""Lines of the streaming sample in the live block."""
+
+
+class PlainConsole:
+    """A line an iteration and an evaluation; nothing that rewrites a line."""
+
+    def __init__(self, past: History | None = None) -> None:
+        self.history = past or History()
+        self._gone = False
+
+    def write(self, event: ev.Event) -> None:
+        """Take a record, and say what is worth a line of it, unless nobody reads any more."""
+        self.history.add(event)
+        try:
+            for line in self.lines(event) if not self._gone else []:
+                self.say(line)
+        except (OSError, ValueError):  # closed pipe, closed terminal
+            self._gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def say(self, line: str) -> None:
+        """Print a line; a name or a reason in it is only text."""
+        print(harmless(line), flush=True)
+
+    def lines(self, event: ev.Event) -> list[str]:
+        """The lines that a record is worth; [] for most."""
+        match event:
+            case ev.Run():
+                return opening(event)
+            case ev.Resume():
+                return [f"resumed at iteration {event.iteration} on {event.device} {event.dtype}"]
+            case ev.Step():
+                return [step_line(self.history, event, time_left(self.history))]
+            case ev.Eval():
+                return [eval_line(self.history, event)]
+            case ev.SampleEnd() if event.complete:
+                return sample_lines(self.history, event)
+            case ev.Warning():
+                return [f"warning: {harmless(event.message)}"]
+            case ev.Command() if event.status != "accepted":
+                return [f"command {event.verb}: {event.status} {harmless(event.message)}".rstrip()]
+            case ev.End():
+                return summary(self.history, event)
+        return []
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+
+class LiveConsole(PlainConsole):
+    """One block at the bottom of the terminal; evaluations stay above it as lines."""
+
+    def __init__(self, past: History | None = None) -> None:
+        super().__init__(past)
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(
+            get_renderable=self._block,
+            console=Console(highlight=False),
+            refresh_per_second=1 / REFRESH,
+            transient=True,
+        )
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        """Print a line above the block."""
+        from rich.text import Text
+
+        self._live.console.print(Text(harmless(line)), soft_wrap=True)
+
+    def lines(self, event: ev.Event) -> list[str]:
+        """As the plain lines, but the block itself shows the iterations."""
+        if isinstance(event, ev.End):
+            self._live.stop()
+        return [] if isinstance(event, ev.Step) else super().lines(event)
+
+    def close(self) -> None:
+        """Take the block away."""
+        with suppress(OSError, ValueError):
+            self._live.stop()
+
+    def _block(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        h = self.history
+        if h.run is None:
+            return Text("loading", style="dim")
+        whole = max(h.max_iters, 1)
+        bar = Table.grid(padding=(0, 1))
+        share = Text(f"{finished(h) / whole:.0%}")
+        bar.add_row(ProgressBar(total=whole, completed=finished(h), width=40), share)
+        parts: list[RenderableType] = [bar, Text(status_line(h, time_left(h)))]
+        if h.samples and not h.samples[-1].complete:
+            view = h.samples[-1]
+            tail = harmless(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
+            parts.append(Text("\n".join(tail), style="yellow"))
+        return Group(*parts)
+
+
+@contextmanager
+def console(past: History | None = None) -> Iterator[PlainConsole]:
+    """The console that suits: live in a terminal that can, else plain; `past` it need not tell."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb")
+    shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def _compiled(run: ev.Run) -> list[str]:
+    """Whether it is compiled, with the reason; nothing where nothing was decided."""
+    if run.compiled is None:
+        return []
+    return [f"{'compiled' if run.compiled else 'not compiled'} ({run.compile_reason})"]
+
+
+def opening(run: ev.Run) -> list[str]:
+    """What is about to happen, and what it takes."""
+    model, data = run.model, run.dataset
+    whole = "all of them" if data.eval_whole else f"{data.eval_tokens:,} of them"
+    needed = run.memory.total
+    lines = [
+        f"{run.run_id}: {model.name}, {parameters(model.n_params)} parameters, {model.n_layer} "
+        f"blocks, on {one_line(data.name, 60)}",
+        f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
+        f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
+        "threads",
+        *_compiled(run),
+        *_shared_and_learned(run),
+        f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
+    ]
+    if run.memory.row == "low":
+        moved = f", and {size(run.memory.traffic)} of moments go from and to the run's disk each "
+        moved = f"{moved}iteration" if run.memory.traffic else ""  # with --shard they stay
+        lines.append(f"memory low: activations are computed twice{moved}")
+    available = available_memory()
+    if run.device == "cpu" and needed > available:
+        lines.append(
+            f"warning: this machine has {size(available)} free: lower --batch-size or "
+            "--block-size, or take a smaller --init-from"
+        )
+    return lines
+
+
+def _shared_and_learned(run: ev.Run) -> Iterator[str]:
+    """Who trains, and how much of the model, where that is not one process and all of it."""
+    if run.world is not None and run.world.processes > 1:
+        yield f"{run.world.processes} processes share each iteration"
+    rank = run.config.get("lora_rank")
+    if isinstance(rank, int):
+        learned = parameters(run.memory.gradients // 4)
+        yield f"LoRA of rank {rank}: {learned} numbers are learned, the weights stay as they are"
+
+
+def _each(run: ev.Run) -> str:
+    return " a process" if run.world is not None and run.world.processes > 1 else ""
+
+
+def _time_needed(run: ev.Run) -> str:
+    return "" if run.seconds is None else f" and {duration(run.seconds)} of time"
+
+
+def step_line(history: History, step: ev.Step, eta: float | None) -> str:
+    """One iteration in one line."""
+    left = "" if eta is None else f"  eta {duration(eta)}"
+    return (
+        f"iter {step.iteration}/{history.max_iters}  loss {loss(step.loss)}  "
+        f"lr {step.learning_rate:.2g}  {step.tokens_per_second:,.0f} tok/s  "
+        f"{size(step.memory)}{left}"
+    )
+
+
+def eval_line(history: History, event: ev.Eval) -> str:
+    """One evaluation in one line."""
+    first = history.first_eval
+    line = f"eval {event.iteration}/{history.max_iters}  val loss {loss(event.val_loss)}"
+    if event.val_loss is None or first is None or first.val_loss is None:
+        return line
+    change = event.val_loss / first.val_loss - 1
+    best = "" if event.best else f"  (best {loss(_best(history))})"
+    return line + (f"  {change:+.1%} from the start{best}" if event.iteration else "")
+
+
+def _best(history: History) -> float | None:
+    best = history.best_eval
+    return best.val_loss if best is not None else None
+
+
+def status_line(history: History, eta: float | None) -> str:
+    """The run at a glance."""
+    step = next(reversed(history.steps.values()), None)
+    beat = history.heartbeat
+    latest = history.evals[max(history.evals)].val_loss if history.evals else None
+    words = [
+        beat.phase if beat is not None else "starting",
+        f"{history.iteration}/{history.max_iters}",
+        f"loss {loss(step.loss)}" if step is not None else "",
+        f"val {loss(latest)}, best {loss(_best(history))}" if history.evals else "",
+        f"{step.tokens_per_second:,.0f} tok/s" if step is not None else "",
+        size(beat.memory) if beat is not None else "",
+        f"eta {duration(eta)}" if eta is not None else "",
+    ]
+    return "  ".join(word for word in words if word)
+
+
+def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
+    """A sample as it reads, indented under a line that says where it comes from."""
+    view = next(s for s in reversed(history.samples) if s.start.sample == event.sample)
+    text = harmless(view.start.prompt + event.text)
+    head = f"sample at iteration {event.iteration}:"
+    return [head, *("  " + line for line in text.split("\n"))]
+
+
+def _learned(history: History) -> list[str]:
+    """From which val loss to which; of a run that got no lower, or no further, that it did not."""
+    first, best = history.first_eval, history.best_eval
+    if first is None or best is None or not first.val_loss or not best.val_loss:
+        return []
+    last = history.evals[max(history.evals)]
+    words = f"val loss {loss(first.val_loss)}"
+    if last is first:
+        return [f"{words} at iteration {first.iteration}; none was measured after it"]
+    if best is first:
+        later = f"{loss(last.val_loss)} at iteration {last.iteration}"
+        return [f"{words} at iteration {first.iteration}, and not lower since: {later}"]
+    drop = 1 - best.val_loss / first.val_loss
+    return [f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"]
+
+
+def summary(history: History, end: ev.End) -> list[str]:
+    """How it went, where the model is, and what to do next."""
+    run = history.run
+    lines = [f"{end.status}: {harmless(end.reason)}, after {duration(history.wall_seconds)}"]
+    lines += _learned(history)
+    if run is None:
+        return lines
+    where = shlex.quote(run.config.get("out_dir") or f"runs/{run.run_id}")
+    if any(c.kind == "best" for c in history.checkpoints):
+        lines += [f"the model is in {where}/model; let it write:", f"  shakegpt sample {where}"]
+    if end.status == "finished":
+        return [*lines, f"  shakegpt figures {where}", f"  shakegpt claims {where}"]
+    return [*lines, "go on with:", f"  shakegpt finetune --resume {where}"]

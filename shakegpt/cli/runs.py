@@ -1,0 +1,48 @@
+"""`shakegpt runs`: the runs of a directory, a line each."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from shakegpt.format import duration, harmless, loss
+from shakegpt.runlog.runs import RunSummary, find_runs
+
+HEADINGS = ("run", "state", "model", "iterations", "val loss", "age")
+
+
+def print_runs(directory: Path) -> None:
+    """Print the runs in `directory`, newest first: a table in a terminal, else tabs."""
+    rows = [_row(run) for run in find_runs(directory)]
+    if not rows:
+        print(f"no runs in {harmless(str(directory))}: `shakegpt finetune` makes one")
+    elif sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        print(*("\t".join(row) for row in [HEADINGS, *rows]), sep="\n")
+
+
+def _row(run: RunSummary) -> tuple[str, ...]:
+    values = "" if run.first_val is None else f"{loss(run.first_val)} -> {loss(run.best_val)}"
+    return (
+        harmless(str(run.path)),
+        run.state,
+        harmless(run.model),
+        f"{run.iteration}/{run.max_iters}",
+        values,
+        duration(max(0.0, time.time() - run.updated)),
+    )
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=heading == "run")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)

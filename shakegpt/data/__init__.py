@@ -1,0 +1,1 @@
+"""Texts, speakers, vocabularies, and the windows that training sees."""

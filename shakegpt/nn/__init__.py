@@ -1,0 +1,1 @@
+"""Faster or smaller parts that are installed on a finished model."""

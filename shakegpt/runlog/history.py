@@ -1,0 +1,214 @@
+"""A run as its log tells it: events folded into what readers show. No widgets, no drawing.
+
+`History.add` takes events in the order of the log, live or from a finished file; a resumed run
+overwrites its own tail. Console, terminal UI, figures and claims all read this one picture.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from shakegpt.errors import ShakegptError
+from shakegpt.runlog import schema as ev
+from shakegpt.runlog.log import LOG_NAME, Follower, Problem
+
+STALE_AFTER = 20.0
+"""Seconds without a record after which a trainer no longer counts as alive; it beats every 4."""
+
+State = Literal["starting", "live", "paused", "silent", "crashed", "finished", "stopped", "failed"]
+
+
+@dataclass
+class SampleView:
+    """One sample: how it began, its tokens so far, how it ended."""
+
+    start: ev.Sample
+    tokens: list[ev.Token] = field(default_factory=list)
+    end: ev.SampleEnd | None = None
+
+    @property
+    def text(self) -> str:
+        """Prompt not included; grows while tokens arrive."""
+        return "".join(token.text for token in self.tokens)
+
+    @property
+    def complete(self) -> bool:
+        """Whether its end was reached."""
+        return self.end is not None and self.end.complete
+
+
+@dataclass
+class History:
+    """Everything a log says, keyed by iteration. `add` keeps it up to date."""
+
+    run: ev.Run | None = None
+    resumes: list[ev.Resume] = field(default_factory=list)
+    progress: dict[tuple[int, int], ev.Progress] = field(default_factory=dict)
+    """(iteration, micro_step) -> record, in the order of the run."""
+    steps: dict[int, ev.Step] = field(default_factory=dict)
+    evals: dict[int, ev.Eval] = field(default_factory=dict)
+    samples: list[SampleView] = field(default_factory=list)
+    checkpoints: list[ev.Checkpoint] = field(default_factory=list)
+    commands: dict[str, ev.Command] = field(default_factory=dict)
+    """id -> the latest word on that command."""
+    warnings: list[ev.Warning] = field(default_factory=list)
+    heartbeat: ev.Heartbeat | None = None
+    end: ev.End | None = None
+    """The last `end`, None again after a resume."""
+    wall_seconds: float = 0.0
+    """Summed over the processes that have ended."""
+    last_time: float = 0.0
+    """Time of the newest record, by the trainer's clock."""
+
+    def add(self, event: ev.Event) -> None:
+        """Fold one more record in."""
+        self.last_time = event.time  # not the largest: a clock may be set back
+        match event:
+            case ev.Progress():
+                self.progress[event.iteration, event.micro_step] = event
+            case ev.Token():
+                if (sample := self._sample(event.sample)) is not None:
+                    sample.tokens.append(event)
+            case ev.Step():
+                self.steps[event.iteration] = event
+            case ev.Eval():
+                self.evals[event.iteration] = event
+            case ev.Sample():
+                self.samples.append(SampleView(event))
+            case ev.SampleEnd():
+                if (sample := self._sample(event.sample)) is not None:
+                    sample.end = event
+            case ev.Checkpoint():
+                self.checkpoints.append(event)
+            case ev.Command():
+                self.commands[event.id] = event
+            case ev.Heartbeat():
+                self.heartbeat = event
+            case ev.Warning():
+                self.warnings.append(event)
+            case ev.Run():
+                self.run = self.run or event
+            case ev.Resume():
+                self._rewind(event)
+            case ev.End():
+                self.end = event
+                self.wall_seconds += event.wall_seconds
+
+    def extend(self, records: Iterable[ev.Event]) -> History:
+        """Fold many records in; returns itself."""
+        for record in records:
+            self.add(record)
+        return self
+
+    def _sample(self, number: int) -> SampleView | None:
+        for sample in reversed(self.samples):
+            if sample.start.sample == number:
+                return sample
+        return None
+
+    def _rewind(self, resume: ev.Resume) -> None:
+        at = resume.iteration
+        self.resumes.append(resume)
+        self.progress = {key: value for key, value in self.progress.items() if key[0] <= at}
+        self.steps = {key: value for key, value in self.steps.items() if key <= at}
+        self.evals = {key: value for key, value in self.evals.items() if key <= at}
+        self.samples = [s for s in self.samples if s.start.iteration <= at and s.complete]
+        self.checkpoints = [c for c in self.checkpoints if c.iteration <= at]
+        self.end = None
+
+    @property
+    def iteration(self) -> int:
+        """Updates made so far."""
+        return max(self.steps, default=max(self.evals, default=0))
+
+    @property
+    def max_iters(self) -> int:
+        """The limit, as the latest word has it."""
+        if self.heartbeat is not None:
+            return self.heartbeat.max_iters
+        latest = self.resumes[-1] if self.resumes else self.run
+        limit = latest.config.get("max_iters") if latest is not None else None
+        return limit if isinstance(limit, int) else 0
+
+    @property
+    def first_eval(self) -> ev.Eval | None:
+        """The evaluation of the untouched checkpoint, or the earliest there is."""
+        return self.evals[min(self.evals)] if self.evals else None
+
+    @property
+    def best_eval(self) -> ev.Eval | None:
+        """The evaluation with the lowest finite val loss."""
+        finite = [
+            e for e in self.evals.values() if e.val_loss is not None and math.isfinite(e.val_loss)
+        ]
+        return min(finite, key=lambda e: e.val_loss or math.inf, default=None)
+
+    def visited(self, iteration: int, samples: bool) -> bool:
+        """Whether the log holds all that belongs to the evaluation of `iteration`."""
+        if iteration not in self.evals:
+            return False
+        fixed = (s for s in self.samples if s.start.iteration == iteration and not s.start.asked)
+        saved = (c for c in self.checkpoints if c.iteration == iteration and c.kind == "best")
+        model = iteration == 0 or not self.evals[iteration].best or any(saved)
+        return model and (not samples or any(s.complete for s in fixed))
+
+    def state(self, now: float) -> State:
+        """What the trainer is doing, judged at `now` (seconds since 1970).
+
+        silent: no record for `STALE_AFTER`, yet its process lives on this machine; crashed: it does
+        not, or cannot be seen from here.
+        """
+        if self.end is not None:
+            return self.end.status
+        if now - self.last_time > STALE_AFTER:
+            return "silent" if self._process_lives() else "crashed"
+        set_back = self.last_time - now > STALE_AFTER and self.is_from_here()
+        if set_back and not self._process_lives():
+            return "crashed"
+        if self.heartbeat is None or self.heartbeat.phase == "starting":
+            return "starting"
+        return "paused" if self.heartbeat.phase == "paused" else "live"
+
+    @property
+    def _latest(self) -> ev.Run | ev.Resume | None:
+        return self.resumes[-1] if self.resumes else self.run
+
+    def is_from_here(self) -> bool:
+        """Whether the latest trainer was one of this machine."""
+        return self._latest is not None and self._latest.host == socket.gethostname()
+
+    def _process_lives(self) -> bool:
+        latest = self._latest
+        if latest is None or not self.is_from_here():
+            return False
+        try:
+            os.kill(latest.pid, 0)
+        except (ProcessLookupError, OverflowError):  # a log may tell any number
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+def begun(run: Path) -> History:
+    """The history of a run directory that has begun. Raises ShakegptError for any other."""
+    history, _ = load(run)
+    if history.run is None:
+        raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")
+    return history
+
+
+def load(run: Path) -> tuple[History, list[Problem]]:
+    """The history of a run directory, and the lines of its log that are no records.
+
+    Raises ShakegptError for a log that a newer version wrote.
+    """
+    follower = Follower(run / LOG_NAME)
+    history = History().extend(follower.poll())
+    return history, follower.problems

@@ -1,0 +1,1 @@
+"""What runs around the loop: setup, optimizer, supervision, evaluation, saved states."""
