@@ -28,21 +28,21 @@ format: $(VENV)/.installed-dev
 
 # NANOGPT=path/to/a/checkout compares with nanoGPT in the same run; PARTS=job is the talk's whole job
 bench: $(VENV)/.installed
-	$(BIN)/python bench/bench.py $(PARTS) $(if $(NANOGPT),--nanogpt $(NANOGPT))
+	$(BIN)/python -m tests.bench $(PARTS) $(if $(NANOGPT),--nanogpt $(NANOGPT))
 
 bench-tui: $(VENV)/.installed
-	$(BIN)/python bench/bench_tui.py
+	$(BIN)/python -m tests.bench.bench_tui
 
 # How time and memory grow with model, block, text and log: docs/cost.md; 15 GB of memory, minutes
 growth: $(VENV)/.installed
-	$(BIN)/python bench/growth.py docs/cost.json
-	$(BIN)/python -m shakegpt_figures.growth docs
+	$(BIN)/python -m tests.bench.growth docs/cost.json
+	$(BIN)/python -m tests.bench.growth_figure docs
 
 # Kills, full disks, flipped bits and more: hours in full. LISTS=... takes some, LISTS=--short a minute;
 # root on Linux with strace tries most
 torture: $(VENV)/.installed-dev
 	-$(INSTALL) --editable ".[torture]"
-	$(BIN)/python -m torture $(LISTS)
+	$(BIN)/python -m tests.torture $(LISTS)
 
 # The deck, from slides/data/run.json and slides/public/*.svg; `shakegpt figures` writes both.
 slides: slides/node_modules/.package-lock.json

@@ -14,9 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    return importlib.import_module("report")
+def report() -> Any:
+    return importlib.import_module("tests.bench.report")
 
 
 def test_rows_are_replaced_and_the_others_stay(report: Any) -> None:
@@ -42,6 +41,6 @@ def test_the_readme_has_a_place_for_it(report: Any) -> None:
 
 
 def test_a_part_that_does_not_exist_is_told() -> None:
-    command = [sys.executable, str(ROOT / "bench" / "bench.py"), "nonsense"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "tests.bench", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and "no such part: nonsense" in done.stderr

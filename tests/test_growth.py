@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shakegpt_figures import growth, growth_points
 from shakegpt_figures.save import render
 from shakegpt_figures.style import talk
+from tests.bench import growth_figure, growth_points
 from tests.commands import ROOT
 
 DOCS = ROOT / "docs"
@@ -32,6 +32,6 @@ def test_page_and_figure_show_the_measured_points() -> None:
     page = (DOCS / "cost.md").read_text("utf-8")
     assert growth_points.put_in(page, costs) == page
     with talk():
-        figure = growth.draw(costs)
-    drawn = render(figure, "svg", growth.TITLE, growth.describe(costs))
+        figure = growth_figure.draw(costs)
+    drawn = render(figure, "svg", growth_figure.TITLE, growth_figure.describe(costs))
     assert drawn == (DOCS / "cost.svg").read_bytes()

@@ -25,7 +25,7 @@ Row = Literal["normal", "low"]
 """Of the ladder, fastest first."""
 PROCESS = 380 << 20
 """Resident bytes of a Python process with torch imported, the text and its tokens, and what the
-products and the allocator hold in between. Measured with bench/memory.py."""
+products and the allocator hold in between. Measured with tests/bench/memory.py."""
 STREAM_COPIES = 16
 """Tensors (B, T, C) of a block that wait for the backward pass."""
 FROZEN_COPIES = 10

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from torture.__main__ import LISTS, tried
-from torture.lab import Lab
-from torture.tally import Tally, table
+from tests.torture.__main__ import LISTS, tried
+from tests.torture.lab import Lab
+from tests.torture.tally import Tally, table
 
 TRACED = ("kills-at-calls", "failing-calls")
 
@@ -49,7 +49,7 @@ def test_a_loss_is_counted_and_told() -> None:
 
 def test_a_lost_iteration_would_be_found(lab: Lab, tmp_path: Path) -> None:
     """The measure itself is no rubber stamp: another seed's run is not taken for the unhurt one."""
-    from torture.lab import fingerprint, same
+    from tests.torture.lab import fingerprint, same
 
     run = tmp_path / "run"
     assert lab.begin(run, seed=7).code == 0

@@ -1,0 +1,100 @@
+"""Commands of shakegpt without their start: one process imports what is heavy, and forks for each.
+
+A case is then a fifth of a second of work instead of five seconds. The forked command runs
+`shakegpt.cli.main.main` with a session, streams, directory and environment of its own; with `gate`
+it waits at a named pipe until a tracer holds it.
+
+    python -m tests.torture.nursery      a JSON object a line in; {"pid": …}, then {"code": …} out
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.torture.tiny import flags, play
+
+_jumps: list[tuple[float, float]] = []
+"""When, by the monotonic clock, the clock on the wall is set by how many seconds."""
+_wall = time.time
+
+
+def _set_clock() -> float:
+    now = time.monotonic()
+    return _wall() + sum(seconds for when, seconds in _jumps if when <= now)
+
+
+time.time = _set_clock  # before shakegpt is imported: its records are stamped by this one
+
+
+def serve() -> None:
+    """Fork for each line of standard input until it ends."""
+    for line in sys.stdin:
+        told = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(told)
+        print(json.dumps({"pid": child}), flush=True)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps({"code": code}), flush=True)
+
+
+def _live(told: dict[str, Any]) -> None:
+    code = 70
+    try:
+        _settle_in(told)
+        import shakegpt.cli.main
+
+        sys.argv = ["shakegpt", *told["argv"]]
+        code = shakegpt.cli.main.main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _settle_in(told: dict[str, Any]) -> None:
+    os.setsid()
+    for number, path in enumerate((os.devnull, told["out"], told["err"])):
+        os.dup2(os.open(path, os.O_RDWR), number)
+    os.chdir(told["cwd"])
+    os.environ.update(told["env"])
+    _jumps.extend((time.monotonic() + after, seconds) for after, seconds in told["clock"])
+    if told["gate"]:
+        select.select([os.open(told["gate"], os.O_RDONLY | os.O_NONBLOCK)], [], [])
+
+
+def warm() -> None:
+    """Train once, so that whatever is imported late is there when a child is born."""
+    import shakegpt.cli.main
+
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with tempfile.TemporaryDirectory() as scratch:
+        text = Path(scratch) / "play.txt"
+        text.write_text(play(), "utf-8")
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            run = Path(scratch) / "run"
+            assert shakegpt.cli.main.main(["finetune", *flags(text, run, max_iters=1)]) == 0
+            words = ["finetune", "--resume", str(run), "--max-iters", "2", "--no-tui"]
+            assert shakegpt.cli.main.main(words) == 0
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    warm()
+    print(json.dumps({"ready": True}), flush=True)
+    serve()
