@@ -265,6 +265,34 @@ class EvaluateConfig:
         bounds.check(named, eval_tokens=bounds.COUNT_OR_NONE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """The shape of a GPT-2. The defaults are the smallest one that OpenAI released, 124M."""
+
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    block_size: int = 1024
+    vocab_size: int = 50257
+    layer_norm_epsilon: float = 1e-5
+    dropout: float = 0.0
+
+    @property
+    def n_params(self) -> int:
+        """Parameters in all."""
+        return count_parameters(self.n_layer, self.n_embd, self.vocab_size, self.block_size)
+
+
+def count_parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:
+    """Parameters of a GPT-2 of this shape, the tied embedding counted once.
+
+    A block has 12 C² weights (3 and 1 of attention, 4 and 4 of the MLP), 9 C biases, 4 C of its
+    LayerNorms; the last LayerNorm has 2 C.
+    """
+    block = 12 * n_embd**2 + 13 * n_embd
+    return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
+
+
 Figure = Literal["training", "architecture", "generation"]
 
 

@@ -17,6 +17,8 @@ from typing import TypeGuard
 from shakegpt.errors import ShakegptError
 
 SUMS = "sha256.json"
+WEIGHTS = "model.safetensors"
+"""A checkpoint's weights, when they are in one file."""
 LARGEST_TEXT = 64 << 20
 """Bytes of a config.json, vocab.json or merges.txt: GPT-2's are 1 MB, the largest known 20."""
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from shakegpt.checkpoint.config_json import GPTConfig as GPTConfig
+from shakegpt.config import GPTConfig as GPTConfig
 from shakegpt.nn.matmul import affine
 
 

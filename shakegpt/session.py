@@ -20,7 +20,7 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import is_pipe
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.model import GPT
@@ -35,7 +35,7 @@ from shakegpt.train.compilation import renewed
 from shakegpt.train.group_supervisor import LockstepDriver
 from shakegpt.train.header import resume_record, run_record
 from shakegpt.train.setup import Parts, initial_model, prepare, saved_model
-from shakegpt.train.supervisor import Driver, Log, Stopped
+from shakegpt.train.supervisor import Driver, Log
 
 STDIN_COPY = "text.txt"
 """In the run directory: what came by a pipe, which nobody could give a second time."""

@@ -23,8 +23,7 @@ import torch.distributed as dist
 
 from shakegpt import session
 from shakegpt.checkpoint import tensorfile
-from shakegpt.checkpoint.config_json import GPTConfig
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team, share
 from shakegpt.errors import ShakegptError

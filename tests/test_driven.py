@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shakegpt.errors import Stopped
 from shakegpt.finetune import Finetuning
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Inbox, Request, send
@@ -25,7 +26,7 @@ from shakegpt.runlog.schema import (
     Step,
 )
 from shakegpt.session import finetune, resume
-from shakegpt.train.supervisor import POLL_SECONDS, Driver, Stopped
+from shakegpt.train.supervisor import POLL_SECONDS, Driver
 from tests.tiny import Listener, commanded, kinds, tiny_config
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from shakegpt import timeouts
 from shakegpt.checkpoint import hub
 from shakegpt.data import sources
 from shakegpt.errors import ShakegptError
@@ -22,7 +23,7 @@ from tests.tiny import play, tiny_config
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that takes every connection and never says a word."""
-    monkeypatch.setattr(hub, "PATIENCE", 0.4)
+    monkeypatch.setattr(timeouts, "NETWORK_TIMEOUT", 0.4)
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -48,9 +49,9 @@ def test_a_text_that_never_comes_is_told(
 
 
 def test_an_answer_or_an_error_comes_through() -> None:
-    assert hub.promptly(lambda: 7) == 7
+    assert timeouts.call_with_timeout(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        hub.promptly(lambda: 1 // 0)
+        timeouts.call_with_timeout(lambda: 1 // 0)
 
 
 def test_a_pipe_is_read_once_and_kept_for_a_resume(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from transformers import GPT2LMHeadModel
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig, Matrix
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.hardware import memory
 from shakegpt.model import GPT, Conv1D, GPTConfig
 from shakegpt.nn import fast_decode, lora
@@ -24,7 +24,6 @@ from shakegpt.runlog.history import load
 from shakegpt.session import finetune, resume
 from shakegpt.train import state
 from shakegpt.train.optimizer import AdamW
-from shakegpt.train.supervisor import Stopped
 from tests.test_resume import stop_at, tensor_sum
 from tests.tiny import random_model, tiny_config
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import SUMS
 from shakegpt.finetune import Finetuning
 from shakegpt.runlog import schema
@@ -22,7 +22,6 @@ from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Checkpoint, Command, Eval, Progress, Step
 from shakegpt.session import finetune, resume
 from shakegpt.train import state
-from shakegpt.train.supervisor import Stopped
 from tests.tiny import Listener, play, tiny_config
 
 ITERATIONS = 6

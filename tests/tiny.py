@@ -14,13 +14,12 @@ import torch
 
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Request, send
 from shakegpt.runlog.schema import Command, Step
 from shakegpt.session import finetune
-from shakegpt.train.supervisor import Stopped
 
 _LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
 again what light through window breaks it is east"""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.format import harmless
 from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
 from shakegpt.runlog.status import standing_now
+from shakegpt.sanitize import harmless
 from shakegpt_figures import data, words
 from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace

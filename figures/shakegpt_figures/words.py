@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from shakegpt.errors import ShakegptError
-from shakegpt.format import one_line, rate
+from shakegpt.format import rate
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import (
@@ -22,6 +22,7 @@ from shakegpt.runlog.metrics import (
     shown_sample,
 )
 from shakegpt.runlog.status import standing
+from shakegpt.sanitize import one_line
 from shakegpt_figures.numbers import loss, percent, place
 
 LONGEST = 200

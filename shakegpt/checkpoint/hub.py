@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-import queue
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
 
 from shakegpt.checkpoint.snapshot import drop_damaged
 from shakegpt.errors import ShakegptError
-from shakegpt.format import one_line
-
-T = TypeVar("T")
+from shakegpt.sanitize import one_line
+from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
 HUB_NAMES = {
     "gpt2": "openai-community/gpt2",
@@ -26,8 +21,6 @@ HUB_NAMES = {
 """Short names and where they live; `owner/name` works for every other GPT-2."""
 
 _FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "vocab.json", "merges.txt"]
-PATIENCE = 3.0
-"""Seconds until a hub that does not answer counts as out of reach."""
 
 
 def fetch(name: str) -> Path:
@@ -62,11 +55,11 @@ def _download(name: str, repository: str) -> Path:
     if constants.HF_HUB_OFFLINE:
         raise _out_of_reach(name, "HF_HUB_OFFLINE is set")
     if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:  # six tries of it for one that falls silent
-        constants.HF_HUB_DOWNLOAD_TIMEOUT = round(PATIENCE)
+        constants.HF_HUB_DOWNLOAD_TIMEOUT = round(NETWORK_TIMEOUT)
     try:
-        promptly(lambda: HfApi().model_info(repository, timeout=PATIENCE))
+        call_with_timeout(lambda: HfApi().model_info(repository, timeout=NETWORK_TIMEOUT))
         print(f"fetching {repository} from the hub, once", file=sys.stderr)
-        folder = snapshot_download(repository, allow_patterns=_FILES, etag_timeout=PATIENCE)
+        folder = snapshot_download(repository, allow_patterns=_FILES, etag_timeout=NETWORK_TIMEOUT)
     except (RepositoryNotFoundError, HFValidationError):
         raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
     except Exception as error:  # of the client, or of whichever library carries it
@@ -77,30 +70,6 @@ def _download(name: str, repository: str) -> Path:
             "try again, or use --init-from pocket"
         )
     return Path(folder)
-
-
-def promptly(job: Callable[[], T]) -> T:
-    """What `job` returns or raises; TimeoutError when it takes longer than `PATIENCE` seconds.
-
-    Looking up a name has no timeout of its own, behind a silent proxy nothing has, and clients of
-    the hub retry for half a minute: so a thread does it, and is left behind when it takes too long.
-    """
-    answers = queue.SimpleQueue[tuple[T | None, Exception | None]]()
-
-    def answer() -> None:
-        try:
-            answers.put((job(), None))
-        except Exception as error:
-            answers.put((None, error))
-
-    threading.Thread(target=answer, daemon=True).start()
-    try:
-        found, error = answers.get(timeout=PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
-    if error is not None:
-        raise error
-    return cast("T", found)
 
 
 def _out_of_reach(name: str, reason: str) -> ShakegptError:

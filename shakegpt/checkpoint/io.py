@@ -21,13 +21,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from shakegpt.checkpoint import tensorfile
-from shakegpt.checkpoint.config_json import WEIGHTS as WEIGHTS
 from shakegpt.checkpoint.config_json import read_config as read_config
 from shakegpt.checkpoint.config_json import read_json
 from shakegpt.checkpoint.resolve import POCKET as POCKET
 from shakegpt.checkpoint.resolve import find as find
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
+from shakegpt.files import WEIGHTS as WEIGHTS
 from shakegpt.files import replace_file as replace_file
 from shakegpt.files import seal, sha256, sums_of, trusted
 from shakegpt.files import settle as settle

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shakegpt.checkpoint.config_json import WEIGHTS
 from shakegpt.checkpoint.hub import HUB_NAMES, fetch
 from shakegpt.errors import ShakegptError
+from shakegpt.files import WEIGHTS
 
 POCKET = Path(__file__).parents[1] / "pocket"
 

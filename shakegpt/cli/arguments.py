@@ -20,7 +20,7 @@ import tyro
 from shakegpt.bounds import RULES, refusal
 from shakegpt.config import help_lines
 from shakegpt.errors import ShakegptError
-from shakegpt.format import harmless, one_line
+from shakegpt.sanitize import harmless, one_line
 
 T = TypeVar("T")
 

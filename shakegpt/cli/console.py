@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from shakegpt.format import duration, harmless, loss, one_line, parameters, size
+from shakegpt.format import duration, loss, parameters, size
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
+from shakegpt.sanitize import harmless, one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

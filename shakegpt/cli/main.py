@@ -24,8 +24,8 @@ from shakegpt.checkpoint.hub import HUB_NAMES
 from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
-from shakegpt.format import one_line
 from shakegpt.runlog.history import History
+from shakegpt.sanitize import one_line
 
 T = TypeVar("T")
 LONGEST = 1000
@@ -265,7 +265,7 @@ def setting_up() -> Iterator[None]:
 def _shown(job: Callable[[Any], Path], past: History | None = None) -> int:
     """Run a training under the console that suits, which knows its past; returns the exit code."""
     from shakegpt.cli.console import console
-    from shakegpt.train.supervisor import Stopped
+    from shakegpt.errors import Stopped
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
     with console(past) as log:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shakegpt.checkpoint.config_json import GPTConfig, read_config
+from shakegpt.checkpoint.config_json import read_config
 from shakegpt.checkpoint.resolve import find
-from shakegpt.config import EvaluateConfig, FinetuneConfig
+from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig
 from shakegpt.data.sources import require
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError

@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from shakegpt.format import duration, harmless, loss
+from shakegpt.format import duration, loss
 from shakegpt.runlog.runs import RunSummary, find_runs
+from shakegpt.sanitize import harmless
 
 HEADINGS = ("run", "state", "model", "iterations", "val loss", "age")
 

@@ -12,7 +12,6 @@ import torch
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import SampleConfig
 from shakegpt.data.tokenizer import Decoder, Tokenizer
-from shakegpt.format import harmless
 from shakegpt.generate import generate
 from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
@@ -20,6 +19,7 @@ from shakegpt.nn.quantize_cost import narrow_and_measure
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Settings
+from shakegpt.sanitize import harmless
 
 SEPARATOR = "-" * 15
 

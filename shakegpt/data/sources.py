@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from shakegpt.checkpoint.hub import PATIENCE, promptly
 from shakegpt.data.cache import cache_dir, keep
 from shakegpt.data.plays import files, plays
 from shakegpt.data.speakers import speakers
 from shakegpt.errors import ShakegptError
+from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
 TINYSHAKESPEARE = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -153,7 +153,9 @@ def _is_tinyshakespeare(data: bytes) -> bool:
 
 def _fetch_tinyshakespeare() -> bytes:
     try:
-        with promptly(lambda: urllib.request.urlopen(TINYSHAKESPEARE, timeout=PATIENCE)) as answer:
+        with call_with_timeout(
+            lambda: urllib.request.urlopen(TINYSHAKESPEARE, timeout=NETWORK_TIMEOUT)
+        ) as answer:
             print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
             data: bytes = answer.read(TINYSHAKESPEARE_BYTES + 1)
     except (OSError, urllib.error.URLError) as error:

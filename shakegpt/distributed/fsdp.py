@@ -22,10 +22,9 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from shakegpt.checkpoint.tensorfile import layout
 from shakegpt.config import FinetuneConfig
 from shakegpt.distributed.group import Team
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.model import GPT
 from shakegpt.train.optimizer import MOMENTS, AdamW
-from shakegpt.train.supervisor import Stopped
 
 T = TypeVar("T")
 

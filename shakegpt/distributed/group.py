@@ -26,10 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.distributed import env
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.model import GPT
 from shakegpt.runlog import schema
-from shakegpt.train.supervisor import Stopped
 
 T = TypeVar("T")
 MOMENT = 0.05

@@ -15,8 +15,7 @@ from typing import Literal, Protocol
 
 import psutil
 
-from shakegpt.checkpoint.config_json import parameters
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, count_parameters
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 from shakegpt.runlog import schema
@@ -59,7 +58,7 @@ class Shape(Protocol):
 def learned(shape: Shape, config: FinetuneConfig) -> int:
     """Numbers that training changes: all parameters, or those of the changes beside them (LoRA)."""
     if config.lora_rank is None:
-        return parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+        return count_parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
     widths = sum(CHANGE_INPUTS[t] + CHANGE_OUTPUTS[t] for t in config.lora_targets)
     return shape.n_layer * config.lora_rank * widths * shape.n_embd
 
@@ -79,7 +78,7 @@ def estimate(
     Where several processes share each iteration: of one of them. What DDP and FSDP send and receive
     counts as `process`.
     """
-    n = parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+    n = count_parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
     moving, copies = learned(shape, config), _stream_copies(config)
     windows = config.batch_size * gcd(config.gradient_accumulation_steps, processes) // processes
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
@@ -103,8 +102,10 @@ def _gathered(shape: Shape) -> int:
     """Bytes that are whole for a moment where each process has its share of a model: embeddings
     and their gradient, a block, the next one and a gradient. Measured, docs/lab-log.md.
     """
-    block = parameters(1, shape.n_embd, 0, 0)
-    return 4 * (2 * parameters(0, shape.n_embd, shape.vocab_size, shape.block_size) + 3 * block)
+    block = count_parameters(1, shape.n_embd, 0, 0)
+    return 4 * (
+        2 * count_parameters(0, shape.n_embd, shape.vocab_size, shape.block_size) + 3 * block
+    )
 
 
 def choose(shape: Shape, config: FinetuneConfig, available: int, processes: int = 1) -> Row:

@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from shakegpt.checkpoint.config_json import WEIGHTS
 from shakegpt.errors import ShakegptError
+from shakegpt.files import WEIGHTS
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, State
 from shakegpt.runlog.log import LOG_NAME, is_written, opened

@@ -17,9 +17,9 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from shakegpt.distributed import group
 from shakegpt.distributed.group import Team
-from shakegpt.errors import ShakegptError
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.runlog.control import Inbox, Request
-from shakegpt.train.supervisor import Driver, Log, Stopped
+from shakegpt.train.supervisor import Driver, Log
 
 _STOP, _TOLD = "stop", "told"
 PATIENCE = 1.0

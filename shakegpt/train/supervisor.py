@@ -22,6 +22,7 @@ from typing import Protocol
 
 import psutil
 
+from shakegpt.errors import Stopped
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Inbox, Request
 
@@ -36,14 +37,6 @@ class Log(Protocol):
 
     def write(self, event: schema.Event) -> None:
         """Take one record."""
-
-
-class Stopped(Exception):
-    """Raised at a safe point when a person or a signal asked the trainer to stop."""
-
-    def __init__(self, reason: str, exit_code: int) -> None:
-        super().__init__(reason)
-        self.reason, self.exit_code = reason, exit_code
 
 
 class Driver:

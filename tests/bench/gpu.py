@@ -19,8 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shakegpt.checkpoint.config_json import GPTConfig
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware.device import Place
 from shakegpt.nn.chunked_loss import LeanPass
 from shakegpt.train import compilation

@@ -1,7 +1,8 @@
 """How time and memory grow: over model size, block size, text size and log length.
 
 `python -m tests.bench.growth docs/cost.json` measures all and writes the points; `--only text log`
-measures some and replaces their points in the file. `python -m tests.bench.growth_figure docs` draws them.
+measures some and replaces their points in the file. `python -m tests.bench.growth_figure docs`
+draws them.
 
 Each case is a process of its own, which warms up and then measures: a training pass by the clock,
 the better of two; texts and logs, which one thread reads, in seconds of that processor. Where it is
@@ -28,9 +29,8 @@ from typing import Any
 
 import psutil
 
-from shakegpt.checkpoint.config_json import GPTConfig
 from shakegpt.checkpoint.resolve import POCKET
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware import memory
 from tests.bench.memory import SHAPES
 from tests.tui import logs

@@ -2,8 +2,8 @@
 
 Theory for training is `shakegpt.hardware.memory`: the operations of a pass, and the memory estimate
 that `finetune` prints. For texts and logs it is proportion. Operations and proportions say nothing
-of a machine's speed, so such a line is put through the middle of the points; the estimate is in bytes
-and stays where it is.
+of a machine's speed, so such a line is put through the middle of the points; the estimate is in
+bytes and stays where it is.
 """
 
 from __future__ import annotations

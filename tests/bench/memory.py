@@ -20,9 +20,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from shakegpt.checkpoint.config_json import GPTConfig
 from shakegpt.checkpoint.resolve import POCKET
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware import memory
 
 SHAPES = {

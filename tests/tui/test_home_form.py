@@ -202,9 +202,9 @@ def test_a_screen_needs_a_terminal_at_all_ends(
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:
-    from shakegpt.checkpoint.config_json import parameters
+    from shakegpt.config import count_parameters
 
-    told = {m.name: parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
+    told = {m.name: count_parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
             for m in models.GPT2S}  # fmt: skip
     assert told["gpt2"] == 124_439_808
     assert told["gpt2-xl"] == 1_557_611_200
