@@ -28,6 +28,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.generate import recorded
 from shakegpt.hardware.device import Place, gpu_memory
 from shakegpt.model import GPT
+from shakegpt.nn import blocks
 from shakegpt.nn.chunked_loss import training_pass
 from shakegpt.nn.lora import trained
 from shakegpt.runlog import schema
@@ -64,7 +65,7 @@ class Finetuning:
         self.team = team or Team()
         self.share = self.team.share(config)
         self.model = self.team.hold(model, config, place.device)
-        self.model.recompute = place.memory == "low"
+        blocks.install(self.model, place.memory == "low")
         self.optimizer = make_optimizer(trained(self.model), config, place, run, self.team)
         self.forward = training_pass(self.model, self.share.rounds, self.team, place)
         self.scaler: Any = torch.amp.GradScaler(place.device, enabled=place.scales_loss)
@@ -80,7 +81,9 @@ class Finetuning:
         """Go on to `max_iters`. Raises Stopped when asked to, ShakegptError when it fails."""
         self.driver.save = self.save_state
         self.model.train()
-        if self.place.compiled and (failed := compilation.prepare(self.model, self.rehearse)):
+        if self.place.compiled and (
+            failed := compilation.prepare(self.model, self.place.memory == "low", self.rehearse)
+        ):
             self.log.write(schema.Warning(iteration=self.iteration, message=failed))
         with self.driver.phase("training"):
             self.visit()

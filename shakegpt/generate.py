@@ -13,7 +13,7 @@ from torch import Tensor
 from shakegpt.data.tokenizer import Decoder, Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
-from shakegpt.nn.fast_decode import Window
+from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.runlog import schema
 from shakegpt.runlog.schema import Candidate, Settings
 
@@ -49,7 +49,7 @@ def generate(
     """
     context = context or [tokenizer.eot or 0]
     random = torch.Generator().manual_seed(settings.seed)
-    window = Window(model, tokenizer.n_vocab)
+    window = SlidingWindow(model, tokenizer.n_vocab)
     # region generate
     for _ in range(settings.max_new_tokens):
         logits = window.predict(context)  # score every token that could come next

@@ -83,8 +83,6 @@ def test_a_compiler_that_fails_is_told_and_not_used(
     monkeypatch.setattr(torch, "compile", broken)
     run = tmp_path / "broken"
     found = train(text_file, run, compile="on")
-    told = [w.message for w in history.load(run)[0].warnings]
-    assert told == [
-        "compiling failed (RuntimeError: no room for the compiler): training goes on without it"
-    ]
+    (warning,) = history.load(run)[0].warnings
+    assert "(RuntimeError: no room for the compiler)" in warning.message
     assert found == whole and len(found) == 2

@@ -75,7 +75,7 @@ def test_the_merged_model_computes_what_the_adapted_one_does() -> None:
 @torch.inference_mode()
 def test_a_token_drawn_fast_sees_the_change() -> None:
     model = adapted()
-    window = fast_decode.Window(model, model.config.vocab_size)
+    window = fast_decode.SlidingWindow(model, model.config.vocab_size)
     context = tokens(model)[0].tolist()
     for end in range(1, 8):
         found = window.predict(context[:end])

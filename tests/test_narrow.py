@@ -14,7 +14,7 @@ from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 from shakegpt.nn import quantize
-from shakegpt.nn.fast_decode import Window
+from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.nn.quantize import FEW, Bf16, Bits, Int8, losses
 from shakegpt.nn.quantize_cost import narrow_and_measure
 from tests.tiny import play, random_model
@@ -54,7 +54,7 @@ def test_the_losses_of_a_model_as_it_is_are_its_own(exact: torch.Tensor) -> None
 @torch.inference_mode()
 def test_one_token_at_a_time_is_the_whole_text(bits: Bits) -> None:
     model, whole = pocket(bits), pocket()
-    window, text = Window(model, TOKENIZER.n_vocab), IDS[:40].tolist()
+    window, text = SlidingWindow(model, TOKENIZER.n_vocab), IDS[:40].tolist()
     for end in (30, 31, 32, 40):  # a prompt, one token, one more, several
         found = window.predict(text[:end]).log_softmax(0).exp()
         wanted = whole(torch.tensor([text[:end]]))[0, -1].softmax(0)
@@ -89,7 +89,7 @@ def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
     x = torch.ones(2, 8)
     packed = Bf16(weight)(x)
-    monkeypatch.setattr(quantize, "ONEDNN", False)
+    monkeypatch.setattr(quantize, "onednn_works", lambda: False)
     assert torch.allclose(Bf16(weight)(x), packed, rtol=0.01, atol=0.05)
 
 

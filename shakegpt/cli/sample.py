@@ -15,6 +15,7 @@ from shakegpt.data.tokenizer import Decoder, Tokenizer
 from shakegpt.generate import generate
 from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
+from shakegpt.nn import matmul
 from shakegpt.nn.quantize_cost import narrow_and_measure
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
@@ -36,6 +37,7 @@ def write_samples(name: str, asked: SampleConfig) -> int:
     ids = tokenizer.encode(asked.prompt)
     place = choose(asked.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()
+    matmul.install(model)
     if asked.dtype != "float32":
         said = narrow_and_measure(model, tokenizer, _text_of(name), asked.dtype)
         print(f"shakegpt: {harmless(said)}", file=sys.stderr)

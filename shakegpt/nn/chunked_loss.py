@@ -20,7 +20,7 @@ from shakegpt.distributed.group import Team
 from shakegpt.hardware.device import Place
 from shakegpt.hardware.memory import HEAD_ROWS
 from shakegpt.model import GPT
-from shakegpt.nn.matmul import by_rows, suits
+from shakegpt.nn.matmul import can_use_onednn, matmul_nt
 
 Pass = Callable[[Tensor, Tensor], Any]
 """A micro-batch and its targets to their loss."""
@@ -120,8 +120,8 @@ def _guess(x: Tensor, matrix: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def _scores(x: Tensor, matrix: Tensor) -> Tensor:
     """x (n, C) by each row of the matrix (V, C): (n, V)."""
-    if suits(x, matrix):
-        return by_rows(x, matrix)
+    if can_use_onednn(x, matrix):
+        return matmul_nt(x, matrix)
     n, width = x.size(0), matrix.size(0)
     padded = matrix.new_empty(n, -(-width // ALIGNED) * ALIGNED)[:, :width]
     return torch.mm(x, matrix.t(), out=padded)
@@ -129,7 +129,7 @@ def _scores(x: Tensor, matrix: Tensor) -> Tensor:
 
 def _to_inputs(wrong: Tensor, matrix: Tensor) -> Tensor:
     """From the gradient of scores (n, V) to that of what they were made of, (n, C)."""
-    return by_rows(wrong, matrix.t()) if suits(wrong, matrix) else wrong @ matrix
+    return matmul_nt(wrong, matrix.t()) if can_use_onednn(wrong, matrix) else wrong @ matrix
 
 
 def _gradient_of(tied: Tensor) -> Tensor:

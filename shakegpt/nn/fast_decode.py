@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shakegpt.model import GPT, Conv1D, KVCache
+from shakegpt.model import GPT, Conv1D
 from shakegpt.nn.quantize import NarrowEmbedding
 
 SLIDE_TO = 3 / 4
@@ -28,13 +28,57 @@ Product = Callable[[Tensor], Tensor]
 """(1, in) -> (1, out)."""
 
 
-class Window:
+class KVCache:
+    """Keys and values of the tokens seen so far, so that each token is computed once.
+
+    Allocated once for the whole window and written in place; `length` tokens are filled.
+    """
+
+    def __init__(self, model: GPT, batch: int = 1) -> None:
+        """Empty, for `batch` sequences, on the device and in the dtype of `model`."""
+        c = model.config
+        shape = (c.n_layer, batch, c.n_head, c.block_size, c.n_embd // c.n_head)
+        self.keys = model.wpe.weight.new_empty(shape)  # (L, B, nh, T, hs)
+        self.values = torch.empty_like(self.keys)
+        self.length = 0
+
+    def trunk(self, model: GPT, idx: Tensor) -> Tensor:
+        """`model.trunk` of tokens (B, T) that follow those in the cache, which then holds them too.
+
+        Returns (B, T, C). While it runs, attention looks into the cache.
+        """
+        blocks: Any = model.h
+        for layer, block in enumerate(blocks):
+            block.attn.attend = partial(self._attend, layer)
+        try:
+            x = model.trunk(idx, self.length)
+        finally:
+            for block in blocks:
+                del block.attn.attend  # the class's own is seen again
+        self.length += idx.size(1)
+        return x
+
+    def _attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """As `Attention.attend`, of new tokens (B, nh, T, hs) over them and all before them."""
+        new, end = q.size(2), self.length + q.size(2)
+        self.keys[layer, :, :, self.length : end] = k
+        self.values[layer, :, :, self.length : end] = v
+        k, v = self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        if new == end:  # the fused kernels know this case without a mask
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if new == 1:
+            return F.scaled_dot_product_attention(q, k, v)
+        mask = torch.ones(new, end, dtype=torch.bool, device=q.device).tril(end - new)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class SlidingWindow:
     """The model's view of a growing text: computes only what is new, slides when it is full."""
 
     def __init__(self, model: GPT, n_vocab: int) -> None:
         """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
         self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
-        self._cache = model.new_cache()
+        self._cache = KVCache(model)
         in_shares = type(model) is not GPT  # of several processes: no weight stays where it is
         self._step = None if in_shares else Step(model)
         self._seen = 0
@@ -55,7 +99,7 @@ class Window:
 
     def _several(self, idx: Tensor) -> Tensor:
         """Logits (V,) after the last of several tokens (T,), all written to the cache."""
-        x = self._model.trunk(idx.view(1, -1), self._cache)[:, -1]
+        x = self._cache.trunk(self._model, idx.view(1, -1))[:, -1]
         return head(self._model, 1)(x)[0] if self._step is None else self._step.scores(x)
 
 

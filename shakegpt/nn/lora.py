@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, Conv1D
+from shakegpt.nn.matmul import linear
 
 
 class Adapted(Conv1D):
@@ -40,7 +41,7 @@ class Adapted(Conv1D):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out); the change goes by way of `rank` numbers a token."""
         low = F.dropout(x, self.dropout, self.training) @ self.lora_a
-        return super().forward(x) + low @ (self.lora_b * self.scale)
+        return linear(x, self.weight, self.bias) + low @ (self.lora_b * self.scale)
 
     @torch.no_grad()
     def merged(self) -> Tensor:

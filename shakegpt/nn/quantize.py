@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
-from shakegpt.nn.matmul import ONEDNN
+from shakegpt.nn.matmul import onednn_works
 
 Bits = Literal["bf16", "int8"]
 FEW = 16
@@ -52,7 +52,7 @@ class Bf16(nn.Module):
         """`looked_up` keeps the rows in their own order as well, for `row`."""
         super().__init__()
         rows = weight.bfloat16().contiguous()
-        packs = rows.device.type == "cpu" and ONEDNN
+        packs = rows.device.type == "cpu" and onednn_works()
         self.rows = rows if looked_up or not packs else None
         self.packed = torch.ops.mkldnn._reorder_linear_weight(rows, 1) if packs else None
 

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from shakegpt.config import Compile
 from shakegpt.hardware.device import Place
 from shakegpt.model import GPT, Block
+from shakegpt.nn import blocks
 
 GAIN = {
     ("cpu", "float32"): 0.0,
@@ -59,20 +59,22 @@ def choose(asked: Compile, place: Place, work: float, processes: int) -> tuple[b
     return True, f"saves about {saved:.0f} s and takes {cost:.0f}"
 
 
-def prepare(model: GPT, rehearse: Callable[[], None]) -> str | None:
+def prepare(model: GPT, recompute: bool, rehearse: Callable[[], None]) -> str | None:
     """Compile the blocks of `model` as `rehearse`, a pass forward and backward, goes through them.
 
-    Returns None, or why that failed in one line; then the model is as it was. Gradients and random
-    numbers are left as they were found.
+    Returns None, or why that failed in one line; then the model is as it was. Gradients are dropped
+    and random numbers left as they were.
     """
-    model.through = torch.compile(_through)
+    blocks.install(model, recompute, torch.compile(Block.forward))
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler about itself
             rehearse()
     except Exception as error:  # the compiler's own, a subprocess's, the loader's: all of them
-        model.through = None
-        return f"compiling failed ({_first_line(error)}): training goes on without it"
+        blocks.install(model, recompute)
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        return f"compiling failed ({reason}); training continues without it"
     finally:
         model.zero_grad(set_to_none=True)
     return None
@@ -82,14 +84,3 @@ def renewed(config: dict[str, Any]) -> dict[str, Any]:
     """Settings from a log, --compile as it is said now: once it was a switch."""
     told = config.get("compile")
     return config | {"compile": "on" if told else "off"} if isinstance(told, bool) else config
-
-
-def _through(block: Block, x: Tensor) -> Tensor:
-    """What is compiled."""
-    y: Tensor = block(x)
-    return y
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -18,7 +18,7 @@ from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.device import Place, choose
 from shakegpt.model import GPT
-from shakegpt.nn import chunked_loss
+from shakegpt.nn import chunked_loss, matmul
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Run
@@ -97,6 +97,7 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
     text = load_text(how.dataset or ("plays",))
     dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
     model = checkpoint.load(source.folder).to(place.device).eval()
+    matmul.install(model)
     found = measure(model, dataset, how.eval_tokens or EVAL_TOKENS, how.batch_size, place)
     if not math.isfinite(found.loss):
         raise ShakegptError(

@@ -17,7 +17,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.hardware import allocator, memory
 from shakegpt.hardware.device import Place, choose, free_memory, settle_allocator, speed
 from shakegpt.model import GPT, GPTConfig
-from shakegpt.nn import lora
+from shakegpt.nn import lora, matmul
 from shakegpt.train import compilation, state
 
 EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
@@ -143,6 +143,7 @@ def initial_model(parts: Parts) -> GPT:
         model.to_empty(device="cpu")
         model.initialize(torch.Generator().manual_seed(parts.config.seed))
     model = allocator.take_in(model) if parts.place.keeps else model
+    matmul.install(model)
     return lora.adapt(model, parts.config) if parts.config.lora_rank else model
 
 
@@ -154,6 +155,7 @@ def saved_model(parts: Parts, found: Path) -> GPT:
         return model
     model = _empty(parts)
     state.assign_weights(found, model)
+    matmul.install(model)
     return allocator.take_in(model) if parts.place.keeps else model
 
 

@@ -19,7 +19,7 @@ from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.finetune import Finetuning
 from shakegpt.generate import recorded
-from shakegpt.nn.fast_decode import Window
+from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Settings
@@ -74,7 +74,7 @@ def _token(log: RunLog, rounds: int) -> Row:
 
     @torch.inference_mode()
     def bare() -> None:
-        window, ids = Window(model, model.config.vocab_size), tokenizer.encode("ROMEO:")
+        window, ids = SlidingWindow(model, model.config.vocab_size), tokenizer.encode("ROMEO:")
         for _ in range(TOKENS):
             ids.append(int(window.predict(ids).argmax()))
 

@@ -24,7 +24,7 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import settle_allocator
 from shakegpt.nn.chunked_loss import LeanPass
-from shakegpt.nn.matmul import ONEDNN, by_rows
+from shakegpt.nn.matmul import can_use_onednn, matmul_nt
 from shakegpt.train.optimizer import AdamW
 from tests.bench.peers import (
     SHAPE,
@@ -172,7 +172,7 @@ def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
 
 def _by_rows(x: Tensor, rows: Tensor) -> Tensor:
     """The faster of the libraries, as a step takes it."""
-    return by_rows(x, rows) if ONEDNN else x @ rows.t()
+    return matmul_nt(x, rows) if can_use_onednn(x, rows) else x @ rows.t()
 
 
 def stepping(
