@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from shakegpt.errors import Stopped
-from shakegpt.finetune import Finetuning
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Inbox, Request, send
 from shakegpt.runlog.history import History
@@ -26,7 +25,8 @@ from shakegpt.runlog.schema import (
     Step,
 )
 from shakegpt.session import finetune, resume
-from shakegpt.train.supervisor import POLL_SECONDS, Driver
+from shakegpt.train.guarded_optimizer import GuardedOptimizer
+from shakegpt.train.supervisor import POLL_SECONDS, Supervisor
 from tests.tiny import Listener, commanded, kinds, tiny_config
 
 
@@ -162,7 +162,7 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
 
 
 def test_the_clock_of_work_stands_still_in_a_pause_and_while_obeying(tmp_path: Path) -> None:
-    driver, obeyed = Driver(Listener(), Inbox(tmp_path), signals=False), 0.0
+    driver, obeyed = Supervisor(Listener(), Inbox(tmp_path), signals=False), 0.0
     with driver:
         send(tmp_path, Request(verb="pause"))
         wait_until(lambda: driver._paused)
@@ -188,15 +188,17 @@ def test_a_stop_in_the_last_moment_before_an_update_keeps_that_update(
     """The state is saved beside the computation, one iteration too early: then once more."""
     run, saved = tmp_path / "run", threading.Event()
     log = Listener(lambda event: saved.set() if isinstance(event, Checkpoint) else None)
-    step = Finetuning.step
+    step, steps = GuardedOptimizer.step, 0
 
-    def late(job: Finetuning, iteration: int) -> None:
-        if iteration == 2:
+    def late(optimizer: GuardedOptimizer) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
             send(run, Request(verb="stop"))
             assert saved.wait(10)
-        step(job, iteration)
+        step(optimizer)
 
-    monkeypatch.setattr(Finetuning, "step", late)
+    monkeypatch.setattr(GuardedOptimizer, "step", late)
     with pytest.raises(Stopped):
         finetune(tiny_config(text_file, run), log)
     assert [e.iteration for e in kinds(log.records, Checkpoint)] == [1, 2]

@@ -37,7 +37,7 @@ def begin(text: Path, folder: Path, **changes: object) -> subprocess.Popen[str]:
 
 
 def saved_iteration(run: Path) -> int:
-    found, complaints = state.newest_whole(run / "state")
+    found, complaints = state.newest_intact(run / "state")
     assert found is not None and not complaints
     manifest = json.loads((found / "manifest.json").read_text())
     return int(manifest["position"]["iteration"])

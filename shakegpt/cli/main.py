@@ -226,7 +226,7 @@ def _train(config: FinetuneConfig) -> int:
     with setting_up():
         from shakegpt import session
 
-    return _shown(lambda log: session.finetune(config, log, signals=True))
+    return _shown(lambda log: session.finetune(config, log, own_process=True))
 
 
 def _resume(asked: ResumeArguments) -> int:
@@ -238,7 +238,7 @@ def _resume(asked: ResumeArguments) -> int:
 
     return _shown(
         lambda log: session.resume(
-            asked.resume, asked.max_iters, log, signals=True, shard=asked.shard
+            asked.resume, asked.max_iters, log, own_process=True, shard=asked.shard
         ),
         past,
     )

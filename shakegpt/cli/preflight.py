@@ -18,7 +18,7 @@ from shakegpt.runlog.runs import require_unused
 
 def finetune(config: FinetuneConfig) -> None:
     """Raise ShakegptError for a model, text or directory that a new run cannot be made of."""
-    env.require_suited(config, config.dtype)
+    env.require_shardable(config, config.dtype)
     if config.out_dir is not None:
         require_unused(Path(config.out_dir))
     if config.init_from != "scratch":

@@ -3,7 +3,7 @@
 Products by oneDNN, the chunked loss, int8 kernels and the like use operators that differ between
 processors and PyTorch versions. Each is used only after it agreed with the plain computation on a
 tiny example in this process; where it does not, or raises, the plain computation is used and
-nothing else changes. `SHAKEGPT_PLAIN=1` in the environment switches all of them off. Imports no torch.
+nothing else changes. `SHAKEGPT_PLAIN=1` in the environment switches all of them off. No torch.
 """
 
 from __future__ import annotations

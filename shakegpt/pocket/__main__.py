@@ -82,9 +82,9 @@ def pretrain(config: FinetuneConfig, run: Path) -> None:
         return
     with console() as shown:
         if past.run is None:
-            session.finetune(config, shown, signals=True)
+            session.finetune(config, shown, own_process=True)
         else:
-            session.resume(run, log=shown, signals=True)
+            session.resume(run, log=shown, own_process=True)
 
 
 def learn_vocabulary(texts: list[Path], folder: Path) -> None:

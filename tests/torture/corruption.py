@@ -84,7 +84,7 @@ def look(run: Path, name: str, records: int) -> None:
     """Use the run as its readers do, with the file `name` spoiled."""
     folder, _, file = name.rpartition("/")
     if folder.startswith("state/"):
-        found, complaints = state.newest_whole(run / "state")
+        found, complaints = state.newest_intact(run / "state")
         newest = folder.endswith(state.saved(run / "state")[0].name)
         unhurt = not complaints and newest and _still(run, name)
         if newest and not unhurt:
