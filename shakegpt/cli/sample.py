@@ -16,7 +16,7 @@ from shakegpt.generate import generate
 from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
 from shakegpt.nn import matmul
-from shakegpt.nn.quantize_cost import narrow_and_measure
+from shakegpt.nn.quantize_cost import quantize_and_measure
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Settings
@@ -39,7 +39,7 @@ def write_samples(name: str, asked: SampleConfig) -> int:
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)
     if asked.dtype != "float32":
-        said = narrow_and_measure(model, tokenizer, _text_of(name), asked.dtype)
+        said = quantize_and_measure(model, tokenizer, _text_of(name), asked.dtype)
         print(f"shakegpt: {harmless(said)}", file=sys.stderr)
     for number in range(asked.num_samples):
         if number:

@@ -1,4 +1,4 @@
-"""Val loss over fixed windows: the measure of a run's evaluations and of `shakegpt evaluate`."""
+"""Val loss over fixed windows, for a run's evaluations and for `shakegpt evaluate`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from shakegpt.runlog.schema import Run
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Mean loss in nats a token, over how many tokens, and how sure: its standard error."""
+class ValLoss:
+    """Mean loss in nats per token, the number of tokens, and the standard error of the mean."""
 
     loss: float
     tokens: int
@@ -35,7 +35,7 @@ class Measured:
 
 ALONE = Team()
 EVAL_TOKENS = FinetuneConfig.eval_tokens
-"""Tokens to predict of a model that no run has measured."""
+"""Number of tokens to predict for a model that is not of a run."""
 
 
 def _nothing() -> None:
@@ -51,27 +51,27 @@ def measure(
     place: Place,
     check: Callable[[], None] = _nothing,
     team: Team = ALONE,
-) -> Measured:
-    """Loss of `model` over the validation windows of `dataset`; `check` is called between them.
+) -> ValLoss:
+    """Loss of `model` over the validation windows of `dataset`; `check` is called between batches.
 
-    The processes of a team take turns at the batches, which stay what one process makes of them:
-    the loss of a model does not depend on who measured it.
+    The processes of a team take turns at the batches, which are those of a single process: the loss
+    does not depend on the number of processes.
     """
     windows = dataset.eval_windows(dataset.val, eval_tokens)
     batches = list(equally_long(windows, batch_size))
-    found = [torch.zeros(len(some), dtype=torch.float64) for some in batches]
+    window_losses = [torch.zeros(len(batch), dtype=torch.float64) for batch in batches]
     for first in range(0, len(batches), team.size):
-        mine = min(first + team.rank, len(batches) - 1)  # without one left, do the last again
+        mine = min(first + team.rank, len(batches) - 1)  # with none left, repeat the last one
         x, y = as_tensors(dataset.val, batches[mine])
         with place.autocast():
-            each = chunked_loss.losses(model, x.to(place.device), y.to(place.device))  # (B, T)
+            losses = chunked_loss.losses(model, x.to(place.device), y.to(place.device))  # (B, T)
         if mine == first + team.rank:
-            found[mine] = each.mean(1).to("cpu", torch.float64)
+            window_losses[mine] = losses.mean(1).to("cpu", torch.float64)
         check()
-    losses = team.sum(torch.cat(found)).tolist()
+    means = team.sum(torch.cat(window_losses)).tolist()
     tokens = sum(window.length for window in windows)
-    total = sum(loss * w.length for loss, w in zip(losses, windows, strict=True))
-    return Measured(total / tokens, tokens, standard_error(losses))
+    total = sum(mean * window.length for mean, window in zip(means, windows, strict=True))
+    return ValLoss(total / tokens, tokens, standard_error(means))
 
 
 def standard_error(losses: list[float]) -> float | None:
@@ -83,54 +83,57 @@ def standard_error(losses: list[float]) -> float | None:
     return math.sqrt(variance / len(losses))
 
 
-def evaluate(name: str, asked: EvaluateConfig) -> int:
-    """The verb: print the val loss of a run's best model, a checkpoint, or a hub model."""
-    if asked.threads is not None:
-        torch.set_num_threads(asked.threads)
+def evaluate(name: str, options: EvaluateConfig) -> int:
+    """The command: print the val loss of a run's best model, a checkpoint, or a hub model."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     source = checkpoint.find(name)
     shape = checkpoint.read_config(source.folder)
-    how = _as_the_run(asked, _run_of(name))
-    block_size = how.block_size or shape.block_size
+    options = _with_defaults_of(_run_of(name), options)
+    block_size = options.block_size or shape.block_size
     if block_size > shape.block_size:
-        raise ShakegptError(f"--block-size {block_size} is over the {shape.block_size} of {name}")
-    place = choose(how.device, how.dtype)
-    text = load_text(how.dataset or ("plays",))
+        raise ShakegptError(
+            f"--block-size must be at most {shape.block_size} for {name}, got {block_size}"
+        )
+    place = choose(options.device, options.dtype)
+    text = load_text(options.dataset or ("plays",))
     dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)
-    found = measure(model, dataset, how.eval_tokens or EVAL_TOKENS, how.batch_size, place)
-    if not math.isfinite(found.loss):
+    eval_tokens = options.eval_tokens or EVAL_TOKENS
+    val = measure(model, dataset, eval_tokens, options.batch_size, place)
+    if not math.isfinite(val.loss):
         raise ShakegptError(
-            f"the val loss of {source.name} is not finite: its weights are damaged or it was "
-            "trained at too high a --learning-rate; take another checkpoint",
+            f"the val loss of {source.name} is not finite: its weights are damaged, or it was "
+            "trained at too high a --learning-rate; use another checkpoint",
             exit_code=1,
         )
-    sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""
+    error = f" +- {val.standard_error:.4f}" if val.standard_error is not None else ""
     print(
-        f"{source.name} on {text.name}: val loss {found.loss:.4f}{sure} nats a token, perplexity "
-        f"{math.exp(min(found.loss, 700)):.1f}, over {found.tokens:,} of {len(dataset.val):,} "
+        f"{source.name} on {text.name}: val loss {val.loss:.4f}{error} nats per token, perplexity "
+        f"{math.exp(min(val.loss, 700)):.1f}, over {val.tokens:,} of {len(dataset.val):,} "
         f"tokens, {place.device} {place.dtype}"
     )
     return 0
 
 
-def _as_the_run(asked: EvaluateConfig, past: Run | None) -> EvaluateConfig:
-    """What was not asked for as the run did it: its text, windows and arithmetic."""
-    if past is None:
-        return asked
-    config, named = past.config, past.config.get("dataset")
-    learned = tuple(map(str, named)) if isinstance(named, list) else ()
-    if not (dataset := asked.dataset or learned):
+def _with_defaults_of(run: Run | None, options: EvaluateConfig) -> EvaluateConfig:
+    """Options that are not given as in the run: its text, windows and dtype."""
+    if run is None:
+        return options
+    config, names = run.config, run.config.get("dataset")
+    dataset = options.dataset or (tuple(map(str, names)) if isinstance(names, list) else ())
+    if not dataset:
         raise ShakegptError("the run's log does not name its text: give it with --dataset")
     return replace(
-        asked,
+        options,
         dataset=dataset,
-        block_size=asked.block_size or config.get("block_size"),
-        eval_tokens=asked.eval_tokens or config.get("eval_tokens"),
-        dtype=cast("Dtype", past.dtype) if asked.dtype == "auto" else asked.dtype,
+        block_size=options.block_size or config.get("block_size"),
+        eval_tokens=options.eval_tokens or config.get("eval_tokens"),
+        dtype=cast("Dtype", run.dtype) if options.dtype == "auto" else options.dtype,
     )
 
 
 def _run_of(name: str) -> Run | None:
-    """The header of the run that `name` is; None when it is no run."""
+    """The header of the run directory `name`; None if it is something else."""
     return history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None
