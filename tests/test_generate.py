@@ -215,7 +215,7 @@ def test_top_p_of_a_large_vocabulary_keeps_the_fewest(p: float, spread: float) -
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_scores_that_are_no_numbers_get_a_sentence(bad: float) -> None:
-    with pytest.raises(ShakegptError, match="not finite numbers"):
+    with pytest.raises(ShakegptError, match="not finite"):
         drawn(torch.tensor([1.0, bad, 2.0]), 1)
 
 

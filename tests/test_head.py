@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from shakegpt.distributed.group import Team
+from shakegpt.hardware.device import Place
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.nn import blocks, chunked_loss
 from shakegpt.nn.chunked_loss import ChunkedCrossEntropy
+from shakegpt.train.setup import training_loss
 
 SMALL = GPTConfig(n_layer=2, n_head=2, n_embd=32, block_size=300, vocab_size=131)
 
@@ -65,7 +68,7 @@ def test_in_bfloat16_they_agree_as_far_as_it_goes() -> None:
 
 def test_a_loss_multiplied_by_another_factor_is_refused() -> None:
     loss = ChunkedCrossEntropy(made(), 0.5)(*windows(1, 8))
-    with pytest.raises(RuntimeError, match=r"multiplied by 0\.25 and the pass made for 0\.5"):
+    with pytest.raises(RuntimeError, match=r"gradient 0\.5, got 0\.25"):
         backward(loss / 4)
 
 
@@ -97,6 +100,15 @@ def test_a_hopeless_guess_costs_what_it_costs() -> None:
     wanted = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="none")
     assert wanted.max() > 150
     torch.testing.assert_close(found[0], wanted)
+
+
+def test_where_the_self_test_fails_the_loss_is_the_models_own() -> None:
+    assert chunked_loss.chunked_loss_works("cpu")
+    assert not chunked_loss.chunked_loss_works("meta"), "no numbers to compare there"
+    place, model = Place("cpu", "", "float32", ""), made()
+    assert isinstance(training_loss(model, 1, Team(), place), ChunkedCrossEntropy)
+    assert training_loss(model, 1, Team(), replace(place, dtype="float16")) is model
+    assert training_loss(model, 1, Team(), replace(place, device="meta")) is model
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

@@ -103,6 +103,15 @@ def test_the_moments_count_before_the_start(tmp_path: Path) -> None:
             memory.require_disk(tmp_path, 10, 10, "low")
 
 
+def test_on_a_gpu_low_memory_keeps_the_moments_there() -> None:
+    """The memory-mapped optimizer is for CPUs."""
+    config = FinetuneConfig()
+    cpu, *gpus = (memory.estimate(LARGE, config, "low", device=d) for d in ("cpu", "cuda", "mps"))
+    for gpu in gpus:
+        assert gpu.optimizer == 8 * LARGE.n_params > 100 * cpu.optimizer and gpu.traffic == 0
+        assert gpu.activations == cpu.activations
+
+
 @pytest.mark.parametrize("first_mapped", [True, False])
 def test_either_row_goes_on_where_the_other_stopped(tmp_path: Path, first_mapped: bool) -> None:
     config = FinetuneConfig()

@@ -96,7 +96,7 @@ def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_int8_is_for_cpus() -> None:
     with torch.device("meta"):
         model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9).to("meta")
-    with pytest.raises(ShakegptError, match=r"--dtype int8 is for CPUs: .* meta"):
+    with pytest.raises(ShakegptError, match=r"--dtype int8 is for CPUs.* meta"):
         quantize.quantize(model, "int8")
 
 

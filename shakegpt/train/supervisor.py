@@ -141,6 +141,8 @@ class Supervisor:
         middle of an evaluation or a sample, the pause is left to the next safe point that has one.
         """
         while self._paused and not self._handling and self._stop is None:
+            if self._listener_error is not None:
+                break
             if not self._requests:
                 self._wait()
             elif handle_commands is None:
