@@ -214,7 +214,7 @@ def test_a_lost_process_is_told_and_the_job_goes_on(
         send(run, Request(verb="max_iters", max_iters=last))
         code, _, err = finish(process)
     assert code == 0, err
-    sentence = "another process of this training was lost: the state of iteration"
+    sentence = "another process of this training was lost; the state of iteration"
     if lost.reason != "stopped by SIGTERM":  # by the launcher, which may see it first
         assert lost.status == "failed" and sentence in lost.reason
         assert err.count(sentence) == 1 == err.count("--resume run")
@@ -242,7 +242,7 @@ def test_shares_of_a_model_learn_what_the_whole_does(tmp_path: Path, text_file: 
         until(process, run, lambda h: len(h.resumes) == 2 and h.iteration > h.resumes[1].iteration)
         send(run, Request(verb="stop"))
         code, _, err = finish(process)
-    assert code == 0 and "another process of this training was lost: the last saved state" in err
+    assert code == 0 and "another process of this training was lost; the last saved state" in err
     history = load(run)[0]
     assert history.end is not None and history.end.reason == "stopped by command"
     last = history.end.iteration
