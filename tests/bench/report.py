@@ -1,4 +1,4 @@
-"""The rows that a bench ends with, printed, and written into docs/measurements.md between two marks."""
+"""Result rows of a benchmark, printed and kept between two marks of docs/measurements.md."""
 
 from __future__ import annotations
 
