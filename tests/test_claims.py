@@ -24,6 +24,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.default_run import recorded
 from shakegpt.runlog.metrics import largest_rise, noise, upward_share
+from tests.commands import ROOT
 from tests.figures import logs
 
 INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "Well")
@@ -229,7 +230,7 @@ def test_measures_are_the_same_to_the_last_bit_in_every_python() -> None:
 def test_about_300_lines_is_counted(tmp_path: Path) -> None:
     found = rows(large(), tmp_path / "run")
     for claim, name in (("model", "model"), ("training loop", "finetune")):
-        source = Path(report.__file__).with_name(f"{name}.py").read_text("utf-8")
+        source = (ROOT / f"shakegpt/{name}.py").read_text("utf-8")
         row = found[f"The {claim} is about 300 lines"]
         assert row.shows.startswith(f"{len(source.splitlines())} lines, ")
 

@@ -57,10 +57,10 @@ def again():
     torch.ones(1 << 24); before = faults()
     for _ in range(3): torch.ones(1 << 24)
     return faults() - before
-heap.available_memory = lambda: 0
-given, many = heap.settle_allocator(1 << 28), again()
-heap.available_memory = lambda: 10 << 30
-kept, few = heap.settle_allocator(1 << 28), again()
+allocator.available_memory = lambda: 0
+given, many = allocator.settle_allocator(1 << 28), again()
+allocator.available_memory = lambda: 10 << 30
+kept, few = allocator.settle_allocator(1 << 28), again()
 assert kept and not given and few < many / 100, (kept, given, few, many)
 """
     root = Path(__file__).resolve().parents[1]
