@@ -94,11 +94,11 @@ def test_what_it_exports_is_a_gpt2_with_the_loss_on_its_card(
     assert main([str(text_file), "--state", str(tmp_path), *flags]) == 0
     folder = tmp_path / "decay-8192-8192" / "pocket"
     ours = checkpoint.load(folder).eval()
-    theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = checkpoint.vocabulary(folder)
     ids = torch.tensor([tokenizer.encode("HAMLET:\nthe king and queen")])
     with torch.no_grad():
-        torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(ours(ids), theirs.eval()(ids).logits, rtol=1e-4, atol=1e-4)
     assert json.loads((folder / "config.json").read_text("utf-8"))["dtype"] == "float16"
 
     text = load_text([str(text_file)])
