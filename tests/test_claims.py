@@ -255,7 +255,7 @@ def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
     assert report.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
     out = capsys.readouterr().out
     assert "this run shows" in out and "not measured" in out
-    assert "[red]\\x1b[2Jx[/red]" in out and "\x1b[2J" not in out
+    assert "[red]␛[2Jx[/red]" in out and "\x1b[2J" not in out
 
 
 def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, read
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [bold]not bold[/bold] \r\u202egnorw"
+PERSIAN = "می\u200cخواهم"
+"""Its non-joiner is part of the word."""
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +105,10 @@ def test_plain_lines_never_rewrite_one(records: list[ev.Event]) -> None:
 
 def test_text_of_a_model_is_shown_and_not_obeyed(records: list[ev.Event]) -> None:
     end = of(records, ev.SampleEnd)
-    said = "\n".join(plain([of(records, ev.Sample), msgspec.structs.replace(end, text=HOSTILE)]))
-    assert "[bold]not bold[/bold]" in said and "gnorw" in said
+    said = "\n".join(
+        plain([of(records, ev.Sample), msgspec.structs.replace(end, text=HOSTILE + PERSIAN)])
+    )
+    assert "[bold]not bold[/bold]" in said and "gnorw" in said and PERSIAN in said
     assert not set(said) & set("\r\x1b\x07\u202e")
 
 

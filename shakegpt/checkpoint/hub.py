@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shakegpt.checkpoint.snapshot import drop_damaged
 from shakegpt.errors import ShakegptError
-from shakegpt.sanitize import one_line
+from shakegpt.sanitize import sentence
 from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
 HUB_NAMES = {
@@ -63,7 +63,7 @@ def _download(name: str, repository: str) -> Path:
     except (RepositoryNotFoundError, HFValidationError):
         raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
     except Exception as error:  # of the client, or of whichever library carries it
-        raise _out_of_reach(name, one_line(str(error), 100)) from error
+        raise _out_of_reach(name, sentence(str(error), 100)) from error
     if damaged := drop_damaged(Path(folder)):
         raise ShakegptError(
             f"{damaged[0]} of {name} came with another sha256 than the hub tells: it is not kept; "

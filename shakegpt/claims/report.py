@@ -18,6 +18,7 @@ from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.runlog.status import standing_now
+from shakegpt.sanitize import one_line
 
 VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow"}
 """Colours of the verdicts; the words say it all without them."""
@@ -85,24 +86,19 @@ def _numbered(data: bytes) -> dict[tuple[str, int], int]:
     return lines
 
 
-def _printable(text: str) -> str:
-    """Text of a run with its controls spelled out: a name must not drive a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def _sum(rows: list[Row], seen: Evidence, log: Path) -> str:
     """Which log this was, how often each verdict was given, and how far the run is."""
     counts = Counter(row.verdict for row in rows)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     now = standing_now(seen.history)
-    return _printable(f"{log}: {counted}" + (f"; {now}" if now else ""))
+    return one_line(f"{log}: {counted}" + (f"; {now}" if now else ""))
 
 
 def _lines(rows: list[Row], summary: str) -> None:
     """One line a row, with tabs between its fields: for pipes and for plain terminals."""
     for row in rows:
         fields = (row.verdict, row.claim, row.shows, row.records)
-        print("\t".join(_printable(field) for field in fields))
+        print("\t".join(one_line(field) for field in fields))
     print(summary, file=sys.stderr)
 
 
@@ -117,7 +113,7 @@ def _table(rows: list[Row], summary: str) -> None:
         table.add_column(name)
     for row in rows:
         verdict = Text(row.verdict, VERDICTS.get(row.verdict, "dim"))
-        says, shows, where = (Text(_printable(t)) for t in (row.claim, row.shows, row.records))
+        says, shows, where = (Text(one_line(t)) for t in (row.claim, row.shows, row.records))
         table.add_row(says, shows, verdict, Text.assemble((where.plain, "dim")))
     console = Console()
     console.print(table)

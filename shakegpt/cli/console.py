@@ -18,7 +18,7 @@ from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
-from shakegpt.sanitize import harmless, one_line
+from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,7 +48,7 @@ class PlainConsole:
 
     def say(self, line: str) -> None:
         """Print a line; a name or a reason in it is only text."""
-        print(harmless(line), flush=True)
+        print(printable(line), flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """The lines that a record is worth; [] for most."""
@@ -64,9 +64,9 @@ class PlainConsole:
             case ev.SampleEnd() if event.complete:
                 return sample_lines(self.history, event)
             case ev.Warning():
-                return [f"warning: {harmless(event.message)}"]
+                return [f"warning: {printable(event.message)}"]
             case ev.Command() if event.status != "accepted":
-                return [f"command {event.verb}: {event.status} {harmless(event.message)}".rstrip()]
+                return [f"command {event.verb}: {event.status} {printable(event.message)}".rstrip()]
             case ev.End():
                 return summary(self.history, event)
         return []
@@ -95,7 +95,7 @@ class LiveConsole(PlainConsole):
         """Print a line above the block."""
         from rich.text import Text
 
-        self._live.console.print(Text(harmless(line)), soft_wrap=True)
+        self._live.console.print(Text(printable(line)), soft_wrap=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """As the plain lines, but the block itself shows the iterations."""
@@ -124,7 +124,7 @@ class LiveConsole(PlainConsole):
         parts: list[RenderableType] = [bar, Text(status_line(h, time_left(h)))]
         if h.samples and not h.samples[-1].complete:
             view = h.samples[-1]
-            tail = harmless(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
+            tail = printable(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
             parts.append(Text("\n".join(tail), style="yellow"))
         return Group(*parts)
 
@@ -239,7 +239,7 @@ def status_line(history: History, eta: float | None) -> str:
 def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
     """A sample as it reads, indented under a line that says where it comes from."""
     view = next(s for s in reversed(history.samples) if s.start.sample == event.sample)
-    text = harmless(view.start.prompt + event.text)
+    text = printable(view.start.prompt + event.text)
     head = f"sample at iteration {event.iteration}:"
     return [head, *("  " + line for line in text.split("\n"))]
 
@@ -263,7 +263,7 @@ def _learned(history: History) -> list[str]:
 def summary(history: History, end: ev.End) -> list[str]:
     """How it went, where the model is, and what to do next."""
     run = history.run
-    lines = [f"{end.status}: {harmless(end.reason)}, after {duration(history.wall_seconds)}"]
+    lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
     lines += _learned(history)
     if run is None:
         return lines

@@ -25,7 +25,7 @@ from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfi
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
-from shakegpt.sanitize import one_line
+from shakegpt.sanitize import sentence
 
 T = TypeVar("T")
 LONGEST = 1000
@@ -129,7 +129,7 @@ def _open_what_was_closed() -> None:
 
 def _sentence(error: Exception) -> str:
     """What `error` says, on one line; of a name longer than anybody reads, its two ends."""
-    return one_line(re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error)), LONGEST)
+    return sentence(re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error)), LONGEST)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -7,8 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
@@ -21,23 +19,6 @@ from tests.tui import logs
 
 def history(upto: int = 12) -> History:
     return History().extend(logs.story(upto))
-
-
-@given(st.text())
-def test_printable_text_obeys_nothing_and_keeps_offsets(text: str) -> None:
-    shown = printable.printable(text)
-    assert len(shown) == len(text)
-    assert all(char == "\n" or char.isprintable() or char == "\ufffd" or not _acts(char)
-               for char in shown)  # fmt: skip
-
-
-def _acts(char: str) -> bool:
-    return ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or char in "\u202e\u2066\u200b\u2028"
-
-
-def test_one_line_is_one_line() -> None:
-    assert printable.one_line("a\nb\rc\x1b[2J") == "a↵b␍c␛[2J"
-    assert len(printable.one_line("x" * 100, 10)) == 10
 
 
 def test_as_many_whole_sentences_as_fit() -> None:
