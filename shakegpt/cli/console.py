@@ -11,9 +11,11 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from shakegpt.format import duration, loss, parameters, size
+from shakegpt import format
+from shakegpt.format import duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
@@ -23,6 +25,7 @@ from shakegpt.sanitize import one_line, printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+loss = partial(format.loss, missing="not finite")
 REFRESH = 0.25
 """Seconds between redraws of the live block."""
 SAMPLE_LINES = 12
@@ -198,7 +201,7 @@ def step_line(history: History, step: ev.Step, eta: float | None) -> str:
     left = "" if eta is None else f"  eta {duration(eta)}"
     return (
         f"iter {step.iteration}/{history.max_iters}  loss {loss(step.loss)}  "
-        f"lr {step.learning_rate:.2g}  {step.tokens_per_second:,.0f} tok/s  "
+        f"lr {rate(step.learning_rate)}  {throughput(step.tokens_per_second)}  "
         f"{size(step.memory)}{left}"
     )
 
@@ -229,7 +232,7 @@ def status_line(history: History, eta: float | None) -> str:
         f"{history.iteration}/{history.max_iters}",
         f"loss {loss(step.loss)}" if step is not None else "",
         f"val {loss(latest)}, best {loss(_best(history))}" if history.evals else "",
-        f"{step.tokens_per_second:,.0f} tok/s" if step is not None else "",
+        throughput(step.tokens_per_second) if step is not None else "",
         size(beat.memory) if beat is not None else "",
         f"eta {duration(eta)}" if eta is not None else "",
     ]

@@ -142,7 +142,7 @@ def headline(f: Facts) -> str:
         return ""
     shown = f.micro_steps > 1 and (f.micro_step > 0 or f.word == WORDS["live"])
     micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if shown else ""
-    return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
+    return f"iteration {f.iteration}/{f.max_iters}{micro} · {f.fraction:.0%}"
 
 
 def loss_line(f: Facts) -> str:
@@ -163,10 +163,10 @@ def details(f: Facts) -> list[tuple[str, str]]:
     best = f"{units.loss(f.best_val)} at {f.best_iteration}" if f.best_val is not None else None
     rows = [
         ("best", best),
-        ("", units.rate(f.tokens_per_second) if f.tokens_per_second is not None else None),
+        ("", units.throughput(f.tokens_per_second) if f.tokens_per_second is not None else None),
         ("saved", saved),
         ("memory", units.size(f.memory) if f.memory else None),
-        ("rate", units.learning_rate(f.learning_rate) if f.learning_rate is not None else None),
+        ("rate", units.rate(f.learning_rate) if f.learning_rate is not None else None),
         ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
     ]
     return [(label, value) for label, value in rows if value is not None]
