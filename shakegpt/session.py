@@ -21,6 +21,7 @@ from shakegpt.data.sources import is_pipe
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.files import write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.model import GPT
@@ -184,7 +185,7 @@ def _keep_stdin(parts: Parts, run: Path) -> Parts:
     if not any(map(is_pipe, parts.config.dataset)):
         return parts
     copy = (run / STDIN_COPY).absolute()
-    checkpoint.replace_file(copy, parts.dataset.text.content.encode())
+    write_atomically(copy, parts.dataset.text.content.encode())
     return replace(parts, config=replace(parts.config, dataset=(str(copy),)))
 
 

@@ -27,10 +27,16 @@ from shakegpt.checkpoint.resolve import POCKET as POCKET
 from shakegpt.checkpoint.resolve import find as find
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
+from shakegpt.files import (
+    PART,
+    flush_to_disk,
+    seal,
+    sha256,
+    sums_of,
+    verified_path,
+    write_atomically,
+)
 from shakegpt.files import WEIGHTS as WEIGHTS
-from shakegpt.files import replace_file as replace_file
-from shakegpt.files import seal, sha256, sums_of, trusted
-from shakegpt.files import settle as settle
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.nn.lora import merged
 from shakegpt.resource_errors import writing
@@ -115,7 +121,7 @@ def _set_parameter(model: nn.Module, name: str, value: nn.Parameter) -> None:
 
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).exists():
-        return [trusted(folder, WEIGHTS)]
+        return [verified_path(folder, WEIGHTS)]
     if not (folder / INDEX).exists():
         pickled = any(folder.glob("*.bin"))
         hint = "it has only a pickled one, which is not opened" if pickled else "copy it there"
@@ -125,7 +131,7 @@ def _weight_files(folder: Path) -> list[Path]:
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
             raise ShakegptError(f"{folder}/{INDEX} names the shard {name!r}, which is not there")
-    return [trusted(folder, name) for name in names]
+    return [verified_path(folder, name) for name in names]
 
 
 Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], None]
@@ -140,12 +146,13 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfi
     weights = dict(merged(model))
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
-        part = folder / f".{WEIGHTS}.part"
-        for left in folder.glob(".tmp*"):  # of safetensors, when it was killed
-            left.unlink()
+        part = folder / f".{WEIGHTS}{PART}"
+        for pattern in (".tmp*", f".*{PART}"):  # of a trainer or of safetensors, when killed
+            for left in folder.glob(pattern):
+                left.unlink()
         write(weights, part, {"format": "pt"})  # of two keys the order would change
         part.chmod((folder / "config.json").stat().st_mode & 0o777)  # safetensors makes it private
-        settle(part)
+        flush_to_disk(part)
         _replace_weights(folder, part)
         return (folder / WEIGHTS).stat().st_size
 
@@ -155,7 +162,7 @@ def _replace_weights(folder: Path, part: Path) -> None:
     new, known = sha256(part), sums_of(folder, WEIGHTS)
     seal(folder, {WEIGHTS: [*known, new]})
     part.replace(folder / WEIGHTS)
-    settle(folder)
+    flush_to_disk(folder)
     seal(folder, {WEIGHTS: [*known[-1:], new]})
 
 
@@ -167,7 +174,7 @@ def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
         files[name] = json.dumps(content, indent=2).encode() + b"\n"
     for name, data in files.items():
         if data != _bytes_of(folder / name):
-            replace_file(folder / name, data)
+            write_atomically(folder / name, data)
     seal(folder, {name: [hashlib.sha256(data).hexdigest()] for name, data in files.items()})
 
 

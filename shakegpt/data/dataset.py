@@ -139,7 +139,7 @@ def _tokenized(text: Text, tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
         keep(path, partial(_save, array))
     with suppress(OSError):  # not kept: a cache is done without
         sums = " ".join(map(sha256, paths)).encode()
-        keep(_sums_of(paths), lambda file: file.write(sums))
+        keep(_sums_of(paths), sums)
     return train, val
 
 

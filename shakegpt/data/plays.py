@@ -33,7 +33,7 @@ def plays() -> str:
         return kept.read_bytes().decode("utf-8")
     except (OSError, ValueError):
         text = "\n".join(lay_out(source.decode("utf-8")) for source in sources)
-        keep(kept, lambda file: file.write(text.encode("utf-8")))
+        keep(kept, text.encode("utf-8"))
         return text
 
 

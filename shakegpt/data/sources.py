@@ -143,7 +143,7 @@ def _tinyshakespeare() -> bytes:
     if cached.is_file() and _is_tinyshakespeare(data := cached.read_bytes()):
         return data
     data = _fetch_tinyshakespeare()
-    keep(cached, lambda file: file.write(data))
+    keep(cached, data)
     return data
 
 

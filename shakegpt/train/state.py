@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.files import flush_to_disk, sha256, write_atomically
 from shakegpt.model import GPT
 from shakegpt.nn import lora
 from shakegpt.resource_errors import writing
@@ -58,17 +59,17 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     part.mkdir()
     optimizer.write(optimizer.named, part / _WEIGHTS)
     optimizer.save(part / _OPTIMIZER)
-    sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
+    sums = {name: sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
     position = replace(position, base=lora.fingerprint(model))
     told = {"position": asdict(position), "sha256": sums}
     manifest = json.dumps(told | {"of_these": _sum_of(told)}, indent=2)
-    checkpoint.replace_file(part / _MANIFEST, manifest.encode())
+    write_atomically(part / _MANIFEST, manifest.encode())
     for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
-        checkpoint.settle(path)
+        flush_to_disk(path)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     for names in (folder, folder.parent):
-        checkpoint.settle(names)
+        flush_to_disk(names)
     _prune(folder)
     return final
 
@@ -133,7 +134,7 @@ def _complaint(path: Path) -> str | None:
     try:
         told = json.loads((path / _MANIFEST).read_text("utf-8"))
         spoiled = [_MANIFEST] if told.pop("of_these") != _sum_of(told) else []
-        spoiled += [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != told["sha256"][n]]
+        spoiled += [n for n in (_WEIGHTS, _OPTIMIZER) if sha256(path / n) != told["sha256"][n]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{path} is not whole ({error}): passed over"
     return f"{path / spoiled[0]} does not match its sha256: passed over" if spoiled else None
@@ -166,8 +167,3 @@ def assign_weights(path: Path, model: GPT) -> None:
 def take_adapters(path: Path, model: GPT) -> None:
     """Give an adapted `model` the adapters of the state at `path`. Raises ShakegptError."""
     lora.take(model, read(path / _WEIGHTS), position(path).base)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
