@@ -29,7 +29,7 @@ from torch import Tensor
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
-from shakegpt.files import settle
+from shakegpt.files import flush_to_disk
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.train.muon import Muon, split_parameters
 
@@ -278,9 +278,9 @@ class Pretraining:
         part = path.with_suffix(".part")
         entry = {"progress": asdict(self.progress), "identity": self.identity()}
         save_file(self.tensors(), part, {"pretraining": json.dumps(entry)})
-        settle(part)
+        flush_to_disk(part)
         part.replace(path)
-        settle(self.folder)
+        flush_to_disk(self.folder)
         for old in sorted(self.folder.glob(STATES))[:-KEPT]:
             old.unlink(missing_ok=True)
 
