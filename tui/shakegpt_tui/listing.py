@@ -11,7 +11,7 @@ from typing import Any
 from shakegpt.runlog.history import State
 from shakegpt.runlog.runs import RunSummary
 from shakegpt_tui import units
-from shakegpt_tui.plot_bars import bars
+from shakegpt_tui.plot.bars import bars
 from shakegpt_tui.printable import one_line
 
 CURVE_WIDTH, SMALL_CURVE = 8, 6

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shakegpt.runlog import runs
 from shakegpt.runlog.history import History
-from shakegpt_tui.plot import Kind, Series
+from shakegpt_tui.plot.series import Kind, Series
 
 Point = tuple[int, float | None, float]
 
