@@ -22,7 +22,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("SHAKEGPT_CACHE") or platformdirs.user_cache_dir("shakegpt"))
 
 
-def keep(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+def write_cache(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """`files.write_atomically` into the cache; one that cannot be written is done without."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -57,6 +57,16 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     eval_whole: bool
     speakers: tuple[str, ...] = ()
     """Who speaks in the text, when it is laid out as a play; empty for prose."""
+    documents: int = 1
+    """Files and records that the text is made of."""
+    train_characters: int | None = None
+    val_characters: int | None = None
+    """Characters that each part of the split spells, for bits per character; None in old logs."""
+    val_name: str | None = None
+    val_sha256: str | None = None
+    """Of the text given for validation; None where it is the last part of the text."""
+    notes: tuple[str, ...] = ()
+    """What was assumed while reading the text, such as its encoding: sentences for the user."""
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
