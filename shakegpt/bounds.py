@@ -132,6 +132,8 @@ RULES: dict[str, Rule] = {
     "gradient_accumulation_steps": _COUNT,
     "block_size": _number(2, 2**31, optional=True, whole=True),
     "learning_rate": _number(0, 10, above=True),
+    "optimizer": _one_of("adamw", "muon"),
+    "muon_learning_rate": _number(0, 10, above=True),
     "decay_lr": _switch,
     "warmup_iters": _COUNT_OR_ZERO,
     "lr_decay_iters": COUNT_OR_NONE,

@@ -19,6 +19,7 @@ Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Memory = Literal["auto", "normal", "low"]
 Compile = Literal["auto", "on", "off"]
+Optimizer = Literal["adamw", "muon"]
 Weights = Literal["float32", "bf16", "int8"]
 
 
@@ -79,6 +80,11 @@ class FinetuneConfig:
 
     learning_rate: float = 1.4e-3
     """Step size of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5."""
+    optimizer: Optimizer = "adamw"
+    """What updates the weights. muon: Muon for the matrices of the blocks, AdamW for the rest; for
+    models that Muon pretrained, and for few updates. OpenAI's models were pretrained with Adam."""
+    muon_learning_rate: float = 0.03
+    """Step size of Muon, with --optimizer muon. With --decay-lr it rises and falls as the other."""
     decay_lr: bool = False
     """Warm up and decay the rate along a cosine instead of keeping it constant. For long runs."""
     warmup_iters: int = 0
@@ -90,7 +96,7 @@ class FinetuneConfig:
     """Rate at the cosine's end, with --decay-lr. A tenth of learning_rate is usual."""
 
     weight_decay: float = 0.1
-    """AdamW's weight decay, on matrices only. Raise it against overfitting."""
+    """Weight decay, on matrices only. Raise it against overfitting."""
     beta1: float = 0.8
     """AdamW's decay of the mean gradient. 0.9 is usual; lower it when updates are very few."""
     beta2: float = 0.9
@@ -149,7 +155,7 @@ class FinetuneConfig:
     memory: Memory = "auto"
     """low: recompute activations and keep AdamW's moments in a file of the run's disk, for the same
     numbers in about half the memory and a third more time. auto: normal where that fits. With
-    --shard the moments stay in the processes."""
+    --shard the moments stay in the processes, with --optimizer muon in memory."""
     compile: Compile = "auto"
     """Compile the model's blocks first: half a minute of waiting, then faster steps on a GPU. auto:
     when the whole job ends sooner for it, which on a CPU it seldom does."""
@@ -177,6 +183,10 @@ class FinetuneConfig:
             raise ShakegptError(
                 "--val-dataset and --val-fraction exclude each other: a validation text leaves all "
                 "of --dataset to training; give one of them"
+            )
+        if self.optimizer == "muon" and self.lora_rank is not None:
+            raise ShakegptError(
+                "--optimizer muon trains whole matrices and --lora-rank none: leave one of them out"
             )
 
 

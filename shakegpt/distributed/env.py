@@ -55,6 +55,7 @@ def require_suited(config: FinetuneConfig, dtype: str) -> None:
         return
     odd = {
         "--lora-rank, which leaves little to divide": config.lora_rank is not None,
+        "--optimizer muon, which updates whole matrices": config.optimizer == "muon",
         "--compile on": config.compile == "on",
         "float16, whose loss is scaled (give --dtype bfloat16 or float32)": dtype == "float16",
         "--device mps": config.device == "mps",

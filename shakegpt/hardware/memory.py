@@ -84,12 +84,13 @@ def estimate(
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
     stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
     lean, shares = alone or config.shard, processes if config.shard else 1
-    filed = low and shares == 1  # the moments, in a file
+    filed = low and shares == 1 and config.optimizer == "adamw"  # the moments, in a file
+    muon = 12 * shape.n_layer * shape.n_embd**2 if config.optimizer == "muon" else 0  # one for two
     kept = shape.n_layer + copies if low else shape.n_layer * copies
     return schema.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving) // shares,
         gradients=4 * moving // shares,
-        optimizer=2 * 4 * (min(PIECE, moving) if filed else moving) // shares,
+        optimizer=4 * (2 * (min(PIECE, moving) if filed else moving) - muon) // shares,
         activations=kept * stream,
         logits=(min(HEAD_ROWS, tokens) if lean else 3 * tokens) * shape.vocab_size * 4,
         process=PROCESS + (0 if alone else _gathered(shape) if config.shard else 4 * moving),

@@ -115,7 +115,7 @@ class Pretraining:
         self.model.initialize(torch.Generator().manual_seed(recipe.seed))
         self.progress = Progress()
         matrices, others = split_parameters(dict(self.model.named_parameters()))
-        self.muon = Muon(matrices, recipe.matrix_rate, recipe.matrix_decay)
+        self.muon = Muon(matrices, recipe.matrix_decay)
         self.others = others
         groups: list[dict[str, Any]] = [
             {"params": [p for p in others.values() if p.dim() == 2]},
@@ -179,8 +179,6 @@ class Pretraining:
         size = [size for start, size in recipe.updates if start <= at][-1]
         micro = min(size, recipe.micro_batch)
         factor = self.progress.rate_factor(recipe.warmup)
-        for group in self.muon.param_groups:
-            group["lr"] = recipe.matrix_rate * factor
         for group in self.adamw.param_groups:
             group["lr"] = recipe.other_rate * factor
         total = 0.0
@@ -191,7 +189,7 @@ class Pretraining:
                 self.model.zero_grad(set_to_none=True)
                 return None
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.grad_clip)
-        self.muon.step()
+        self.muon.step(recipe.matrix_rate * factor)
         self.adamw.step()
         self.model.zero_grad(set_to_none=True)
         self.progress.tokens += size

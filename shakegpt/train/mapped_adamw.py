@@ -25,6 +25,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.hardware.device import Place
 from shakegpt.hardware.memory import PIECE
 from shakegpt.resource_errors import writing
+from shakegpt.train.muon import MuonAdamW
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group, update
 
 
@@ -129,7 +130,9 @@ def _take_room(fd: int, begin: int, count: int) -> None:
 def make_optimizer(
     named: Mapping[str, Tensor], config: FinetuneConfig, place: Place, folder: Path, team: Team
 ) -> AdamW:
-    """AdamW for the parameters `named`, with its moments where the memory ladder puts them."""
+    """The optimizer of `named`; AdamW's moments lie where the memory ladder puts them."""
+    if config.optimizer == "muon":
+        return MuonAdamW(named, config)
     if team.in_shares:
         from shakegpt.distributed.fsdp import SharedAdamW
 

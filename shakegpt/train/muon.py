@@ -16,11 +16,14 @@ https://kellerjordan.github.io/posts/muon/; its tuning in github.com/KellerJorda
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.optim._muon import muon
+
+from shakegpt.config import FinetuneConfig
+from shakegpt.train.optimizer import MOMENTS, AdamW, Group, read, taken
 
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -44,29 +47,21 @@ class Muon:
     """Muon over GPT-2's weights (in, out), by their names.
 
     `momentum` is all of its state: a tensor for each weight, in its shape, to be saved and copied
-    back. `param_groups` holds the rate `lr`, as an optimizer's does.
+    back.
     """
 
-    def __init__(
-        self,
-        named: Mapping[str, Tensor],
-        lr: float,
-        weight_decay: float = 0.0,
-        momentum: float = MOMENTUM,
-    ) -> None:
-        """For the weights `named`, whose updates have a spectral norm of about
-        lr * sqrt(max(1, out / in)). Weight decay is decoupled: each update first multiplies the
+    def __init__(self, named: Mapping[str, Tensor], weight_decay: float = 0.0) -> None:
+        """For the weights `named`. Weight decay is decoupled: each update first multiplies the
         weight by 1 - lr * weight_decay.
         """
-        self.named = dict(named)
+        self.named, self.weight_decay = dict(named), weight_decay
         self.momentum = {name: torch.zeros_like(p) for name, p in self.named.items()}
-        how = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
-        self.param_groups: list[dict[str, Any]] = [{"params": list(self.named.values()), **how}]
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Update every weight that has a gradient."""
-        (group,) = self.param_groups
+    def step(self, lr: float) -> None:
+        """Update every weight that has a gradient, with a spectral norm of about
+        lr * sqrt(max(1, out / in)).
+        """
         weights, gradients, buffers = list[Tensor](), list[Tensor](), list[Tensor]()
         for name, p in self.named.items():
             if p.grad is not None:
@@ -77,9 +72,9 @@ class Muon:
             weights,
             gradients,
             buffers,
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
+            lr=lr,
+            weight_decay=self.weight_decay,
+            momentum=MOMENTUM,
             nesterov=True,
             ns_coefficients=COEFFICIENTS,
             ns_steps=STEPS,
@@ -87,3 +82,45 @@ class Muon:
             adjust_lr_fn="original",
             has_complex=False,
         )
+
+
+class MuonAdamW(AdamW):
+    """Muon for the matrices of the blocks, AdamW for all other parameters, as one optimizer.
+
+    The rates of all groups are set alike, to AdamW's; Muon's is in a fixed ratio to it.
+    """
+
+    def __init__(self, named: Mapping[str, Tensor], config: FinetuneConfig) -> None:
+        """For the parameters `named` of a whole model."""
+        matrices, self._others = split_parameters(named)
+        super().__init__(self._others, config)
+        self.named, self._muon = named, Muon(matrices, config.weight_decay)
+        self._ratio = config.muon_learning_rate / config.learning_rate
+        self._matrices: Group = {"params": list(matrices.values()), "lr": config.learning_rate}
+        self.param_groups.append(self._matrices)
+
+    def step_group(self, group: Group) -> None:
+        """Update the parameters of `group` that have a gradient."""
+        if group is self._matrices:
+            self._muon.step(group["lr"] * self._ratio)
+        else:
+            super().step_group(group)
+
+    def moments(self) -> dict[str, Tensor]:
+        """AdamW's moments, and Muon's `momentum`, by name."""
+        kept = {name: self._kept(p) for name, p in self._others.items()}
+        found = {f"{key}.{name}": some[key] for name, some in kept.items() for key in MOMENTS}
+        return found | {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
+
+    @torch.no_grad()
+    def load(self, path: Path, steps: int) -> None:
+        """Take up the moments that `save` wrote after `steps` updates.
+
+        Raises ShakegptError for a file that is torn or not of these parameters.
+        """
+        saved = read(path)
+        for name, p in self._others.items():
+            kept = {key: taken(saved, f"{key}.{name}", p, path) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
+        for name, buffer in self._muon.momentum.items():
+            buffer.copy_(taken(saved, f"momentum.{name}", buffer, path))

@@ -46,10 +46,14 @@ class AdamW:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            moved = [p for p in group["params"] if p.grad is not None]
-            kept = [self._kept(p) for p in moved]
-            means, squares, steps = ([some[key] for some in kept] for key in (*MOMENTS, "step"))
-            update(group, moved, [p.grad for p in moved], means, squares, steps)
+            self.step_group(group)
+
+    def step_group(self, group: Group) -> None:
+        """Update the parameters of `group` that have a gradient."""
+        moved = [p for p in group["params"] if p.grad is not None]
+        kept = [self._kept(p) for p in moved]
+        means, squares, steps = ([some[key] for some in kept] for key in (*MOMENTS, "step"))
+        update(group, moved, [p.grad for p in moved], means, squares, steps)
 
     def _kept(self, p: Tensor) -> dict[str, Tensor]:
         """The moments of `p` and how many steps they have seen, zeros before the first."""
@@ -67,8 +71,12 @@ class AdamW:
     @torch.no_grad()
     def save(self, path: Path) -> None:
         """Write the moments of every parameter to a safetensors file."""
+        self.write(self.moments(), path)
+
+    def moments(self) -> dict[str, Tensor]:
+        """All that a state needs besides the weights and the number of updates, by name."""
         kept = {name: self._kept(p) for name, p in self.named.items()}
-        self.write({f"{k}.{name}": some[k] for name, some in kept.items() for k in MOMENTS}, path)
+        return {f"{key}.{name}": some[key] for name, some in kept.items() for key in MOMENTS}
 
     def lent(self, job: Callable[[], T]) -> T | None:
         """What `job`, which calls `write`, returns; where others have shares, the first one's."""
@@ -87,7 +95,7 @@ class AdamW:
         """
         moments = read(path)
         for name, p in self.named.items():
-            kept = {key: _taken(moments, f"{key}.{name}", p, path) for key in MOMENTS}
+            kept = {key: taken(moments, f"{key}.{name}", p, path) for key in MOMENTS}
             self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
 
 
@@ -99,7 +107,7 @@ def read(path: Path) -> dict[str, Tensor]:
         raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
 
 
-def _taken(moments: Mapping[str, Tensor], name: str, p: Tensor, path: Path) -> Tensor:
+def taken(moments: Mapping[str, Tensor], name: str, p: Tensor, path: Path) -> Tensor:
     """The moment `name` of the parameter `p`, on its device. Raises ShakegptError."""
     found = moments.get(name)
     if found is None or found.shape != p.shape:
