@@ -144,7 +144,7 @@ def test_a_curve_with_losses_that_were_not_finite_is_not_smooth(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(None, "; interrupted at iteration 20 of 20"), ("failed", "; failed at iteration 20 of 20")],
+    [(None, "; crashed at iteration 20 of 20"), ("failed", "; failed at iteration 20 of 20")],
 )
 def test_an_unfinished_run_is_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str

@@ -198,7 +198,7 @@ def test_a_live_run_is_told_from_a_crashed_one(tmp_path: Path) -> None:
     write(tmp_path / "live", header(now), heartbeat(now, 1, max_iters=30))
     write(tmp_path / "dead", header(now - 100), heartbeat(now - 90, 1))
     live, dead = runs.find_runs(tmp_path)
-    assert (live.name, live.state, live.max_iters) == ("live", "live", 30)
+    assert (live.name, live.state, live.max_iters) == ("live", "training", 30)
     assert (dead.name, dead.state) == ("dead", "crashed")
 
 
@@ -289,7 +289,7 @@ def test_a_trainer_of_this_machine_that_died_is_named_at_once(tmp_path: Path) ->
     ours = msgspec.structs.replace(header(now, pid=os.getpid()), host=os.uname().nodename)
     run = write(tmp_path / "run", ours, heartbeat(now, 1))
     with RunLog(run / LOG_NAME):
-        assert index.refresh()[0].state == "live"
+        assert index.refresh()[0].state == "training"
     assert index.refresh()[0].state == "crashed"
     write(run, end(now, 1))
     assert index.refresh()[0].state == "finished"

@@ -40,7 +40,7 @@ def run(config: FiguresConfig) -> int:
     ready = rendered(config.only, histories, pictures, config.format)
     written = put([*ready, *_numbers(config, sources[0], numbers)])
     for source in sources:
-        now = standing_now(source.history)
+        now = standing_now(source.log.parent, source.history)
         print(printable(f"from {source.log.parent}" + (f" ({now})" if now else "")))
     print("\n".join(printable(str(path)) for path in written))
     return 0

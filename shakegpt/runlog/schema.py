@@ -127,6 +127,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     git: Git | None
     seed: int
     host: str
+    machine: str = ""
+    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
     pid: int
     threads: int
     world: World | None = None
@@ -283,6 +285,8 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     versions: dict[str, str]
     git: Git | None
     host: str
+    machine: str = ""
+    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
     pid: int
     threads: int
     world: World | None = None

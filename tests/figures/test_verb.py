@@ -211,7 +211,7 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(None, "interrupted"), ("stopped", "stopped"), ("failed", "failed")],
+    [(None, "crashed"), ("stopped", "stopped"), ("failed", "failed")],
 )
 def test_the_terminal_says_what_became_of_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str

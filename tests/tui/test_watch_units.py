@@ -31,7 +31,7 @@ def test_as_many_whole_sentences_as_fit() -> None:
 def test_facts_of_a_run_under_way() -> None:
     told = history(12)
     now = facts.facts(told, told.last_time + 1)
-    assert (now.state, now.word, now.iteration, now.max_iters) == ("live", "training", 12, 20)
+    assert (now.state, now.word, now.iteration, now.max_iters) == ("training", "training", 12, 20)
     assert now.val_loss == pytest.approx(4.3 + 1.5 * 0.85**10)
     assert now.best_iteration == 10 and now.saved_iteration == 10
     assert facts.trend(now) == "▼ 1.20"
@@ -58,7 +58,7 @@ def test_micro_steps_move_the_progress_within_an_iteration() -> None:
 @pytest.mark.parametrize(
     ("age", "exited", "launching", "state"),
     [
-        (1, False, False, "live"),
+        (1, False, False, "training"),
         (60, False, False, "crashed"),  # the header's host is not this one
         (1, True, False, "crashed"),
         (60, False, True, "starting"),
@@ -68,7 +68,7 @@ def test_states(age: float, exited: bool, launching: bool, state: str) -> None:
     told = history(7)
     now = facts.facts(told, told.last_time + age, exited=exited, launching=launching)
     assert now.state == state
-    assert now.eta is None or state == "live"
+    assert now.eta is None or state == "training"
 
 
 def test_facts_of_nothing_at_all() -> None:

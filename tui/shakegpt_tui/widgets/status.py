@@ -9,20 +9,20 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Digits
 
-from shakegpt.runlog.history import State
+from shakegpt.runlog.status import RunState
 from shakegpt_tui import units
 from shakegpt_tui.facts import Facts, details, headline, trend
 from shakegpt_tui.widgets.quiet import Quiet
 
-CHIPS: dict[State, str] = {
-    "starting": "secondary",
-    "live": "success",
-    "paused": "warning",
-    "silent": "warning",
-    "crashed": "error",
-    "finished": "primary",
-    "stopped": "secondary",
-    "failed": "error",
+CHIPS: dict[RunState, str] = {
+    RunState.STARTING: "secondary",
+    RunState.TRAINING: "success",
+    RunState.PAUSED: "warning",
+    RunState.STALLED: "warning",
+    RunState.CRASHED: "error",
+    RunState.FINISHED: "primary",
+    RunState.STOPPED: "secondary",
+    RunState.FAILED: "error",
 }
 """Which colour of the theme a state has; the state's word stands in it as well."""
 
