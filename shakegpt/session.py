@@ -17,7 +17,7 @@ import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.sources import is_pipe
+from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
@@ -38,8 +38,8 @@ from shakegpt.train.header import resume_record, run_record
 from shakegpt.train.setup import Parts, initial_model, prepare, saved_model
 from shakegpt.train.supervisor import Driver, Log
 
-STDIN_COPY = "text.txt"
-"""In the run directory: what came by a pipe, which nobody could give a second time."""
+STDIN_COPY, VAL_COPY = "text.txt", "val.txt"
+"""In the run directory: texts that came by a pipe, which nobody could give a second time."""
 
 
 class Silent:
@@ -99,7 +99,7 @@ def _write_header(parts: Parts, run: Path, log: Log, team: Team) -> Parts:
     if not team.first:
         return parts
     checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
-    parts = _keep_stdin(parts, run)
+    parts = _copy_pipes(parts, run)
     log.write(run_record(run, parts, team))
     return parts
 
@@ -180,13 +180,18 @@ def _claim(parts: Parts) -> Path:
     return run
 
 
-def _keep_stdin(parts: Parts, run: Path) -> Parts:
-    """Copy a text from a pipe into the run, and name the copy: a resume reads it again."""
-    if not any(map(is_pipe, parts.config.dataset)):
-        return parts
-    copy = (run / STDIN_COPY).absolute()
-    write_atomically(copy, parts.dataset.text.content.encode())
-    return replace(parts, config=replace(parts.config, dataset=(str(copy),)))
+def _copy_pipes(parts: Parts, run: Path) -> Parts:
+    """Copy texts from pipes into the run, and name the copies: a resume reads them again."""
+    config, texts = parts.config, parts.dataset
+    if any(map(is_pipe, resolve(config.dataset))):
+        copy = (run / STDIN_COPY).absolute()
+        write_atomically(copy, texts.text.content.encode())
+        config = replace(config, dataset=(str(copy),))
+    if texts.val_text is not None and any(map(is_pipe, resolve(config.val_dataset or ()))):
+        copy = (run / VAL_COPY).absolute()
+        write_atomically(copy, texts.val_text.content.encode())
+        config = replace(config, val_dataset=(str(copy),))
+    return replace(parts, config=config)
 
 
 def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
@@ -217,6 +222,12 @@ def _require_same(parts: Parts, began: schema.Run) -> None:
             f"the text {began.dataset.name} is not what the run began with (sha256 "
             f"{began.dataset.sha256[:12]}, now {parts.dataset.text.sha256[:12]}): put it back, or "
             "start a new run from this one with --init-from"
+        )
+    val_text = parts.dataset.val_text
+    if (val_text.sha256 if val_text else None) != began.dataset.val_sha256:
+        raise ShakegptError(
+            f"the text for validation, {began.dataset.val_name}, is not what the run began with: "
+            "put it back, or start a new run from this one with --init-from"
         )
     shape, model = parts.shape, began.model
     if (shape.n_layer, shape.n_embd, shape.n_head) != (model.n_layer, model.n_embd, model.n_head):

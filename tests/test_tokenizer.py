@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.data import tokenizer as module
-from shakegpt.data.tokenizer import Decoder, Tokenizer, byte_to_unicode, write_char_vocabulary
+from shakegpt.data.make_vocabulary import write_char_vocabulary
+from shakegpt.data.tokenizer import Decoder, Tokenizer, byte_to_unicode
 from shakegpt.errors import ShakegptError
 from tests.tiny import play
 
@@ -153,7 +154,7 @@ def test_the_pockets_vocabulary_is_whole() -> None:
 
 def char_vocabulary(text: str, folder: Path) -> Tokenizer:
     folder.mkdir(exist_ok=True)
-    write_char_vocabulary(text, folder)
+    write_char_vocabulary([text], folder)
     return Tokenizer(folder)
 
 

@@ -1,4 +1,4 @@
-"""A text as token ids: the split, the windows that training draws, those that evaluation keeps.
+"""A text as token ids: the split, the windows that training draws, those that evaluation takes.
 
 Which window is drawn is a pure function of (seed, iteration, micro-step): nothing is remembered
 between draws, so a resumed run sees what it would have seen. Each epoch is a fresh shuffle of all
@@ -8,6 +8,7 @@ windows, so the text is used up before anything repeats. Evaluation draws nothin
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,6 +114,10 @@ class Dataset:
             return windows
         return [windows[n * len(windows) // count] for n in range(count)]
 
+    def bits_per_character(self, loss: float) -> float:
+        """A loss over the validation part, in nats a token, as bits for each of its characters."""
+        return loss / math.log(2) * len(self.val) / max(1, self.val_characters)
+
     def record(self, eval_tokens: int) -> schema.Dataset:
         """What the run log says of the text."""
         predicted = sum(w.length for w in self.eval_windows(self.val, eval_tokens))
@@ -163,7 +168,7 @@ def _shuffle(seed: int, epoch: int, count: int, slack: int) -> tuple[NDArray[np.
 def _split(text: Text, val_fraction: float) -> int:
     """Where the validation part begins, in characters; between documents if one ends near there."""
     content, place = text.content, int(len(text.content) * (1 - val_fraction))
-    if text.documents == 1 or not 0 < place < len(content):
+    if END_OF_TEXT not in content or not 0 < place < len(content):
         return place
     before = content.rfind(END_OF_TEXT, 0, place) + len(END_OF_TEXT)
     after = content.find(END_OF_TEXT, max(0, place - len(END_OF_TEXT) + 1)) + len(END_OF_TEXT)
@@ -193,7 +198,7 @@ def _tokens(text: Text, start: int, end: int, tokenizer: Tokenizer) -> Tokens:
 
 
 def _encode(text: Text, start: int, end: int, tokenizer: Tokenizer) -> NDArray[np.uint32]:
-    if text.documents == 1 or END_OF_TEXT not in text.content:
+    if END_OF_TEXT not in text.content or (tokenizer.eot is None and text.documents == 1):
         return tokenizer.encode_array(text.content, start, end)
     if tokenizer.eot is None:
         raise ShakegptError(

@@ -63,7 +63,8 @@ def load_text(
         reader.read(name)
     parts = [part for part in reader.documents if part and not part.isspace()]
     if not parts:
-        raise ShakegptError(f"--dataset {' '.join(given)} is empty: give a text with words in it")
+        named = "standard input" if given == [STDIN] else " ".join(given)
+        raise ShakegptError(f"{named} is empty: give a text with words in it")
     if len(parts) == 1:
         content = parts[0]
     elif separate_documents:
@@ -82,7 +83,7 @@ def require(names: Iterable[str], text_field: str | None = None) -> None:
     every = resolve(names)
     if every == ["plays"]:
         plays.files()
-    elif not any(map(is_pipe, every)):
+    elif every and not any(map(is_pipe, every)):
         load_text(every, text_field)
 
 
@@ -114,7 +115,7 @@ def _sources_of(name: str) -> list[str]:
         return [str(Path(home).absolute())]
     if re.match(r"(https?|ftp|s3|hf)://", name):
         raise ShakegptError(
-            f"--dataset {name} is on the network: download it first, for example with `curl -LO`, "
+            f"{name} is on the network: download it first, for example with `curl -LO`, "
             "and give the file"
         )
     parts = [part.strip() for part in name.split(",") if part.strip()]
@@ -222,7 +223,7 @@ def _read(path: Path) -> bytes:
             return read_text_bytes(stream)
     except FileNotFoundError:
         raise ShakegptError(
-            f"--dataset {path} does not exist: give plays, tinyshakespeare, a text file, a "
+            f"the text {path} does not exist: give plays, tinyshakespeare, a text file, a "
             "directory of texts, or -"
         ) from None
     except OSError as error:

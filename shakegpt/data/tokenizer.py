@@ -164,15 +164,3 @@ def _ranks(vocab: dict[str, int], merges: Path) -> tuple[dict[bytes, int], dict[
     ordinary = {*single, *merged}
     special = {token: id for token, id in vocab.items() if token not in ordinary}
     return ranks, special
-
-
-def write_char_vocabulary(text: str, folder: Path) -> None:
-    """Write vocab.json and merges.txt with a token for each character of `text`, in code order.
-
-    A character beyond ASCII is its UTF-8 bytes, a token each. The end of a text comes last.
-    """
-    alphabet = sorted(set("".join(set(text)).encode("utf-8", "surrogatepass")))
-    table = byte_to_unicode()
-    vocab = {table[byte]: n for n, byte in enumerate(alphabet)} | {END_OF_TEXT: len(alphabet)}
-    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), "utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n", "utf-8")

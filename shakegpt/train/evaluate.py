@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import cast
 import torch
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import Dtype, EvaluateConfig, FinetuneConfig
+from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
-from shakegpt.data.sources import load_text
+from shakegpt.data.evaluation import evaluation
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.device import Place, choose
@@ -22,6 +23,7 @@ from shakegpt.nn import chunked_loss
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Run
+from shakegpt.sanitize import one_line
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,6 @@ class Measured:
 
 
 ALONE = Team()
-EVAL_TOKENS = FinetuneConfig.eval_tokens
-"""Tokens to predict of a model that no run has measured."""
 
 
 def _nothing() -> None:
@@ -89,15 +89,19 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
         torch.set_num_threads(asked.threads)
     source = checkpoint.find(name)
     shape = checkpoint.read_config(source.folder)
-    how = _as_the_run(asked, _run_of(name))
+    run = _run_of(name)
+    how = _as_the_run(asked, run)
     block_size = how.block_size or shape.block_size
     if block_size > shape.block_size:
         raise ShakegptError(f"--block-size {block_size} is over the {shape.block_size} of {name}")
     place = choose(how.device, how.dtype)
-    text = load_text(how.dataset or ("plays",))
-    dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
+    vocabulary = checkpoint.vocabulary(source.folder)
+    what = evaluation(asked, run, vocabulary, block_size)
+    dataset, text = what.dataset, what.dataset.text
+    for note in text.notes:
+        print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
     model = checkpoint.load(source.folder).to(place.device).eval()
-    found = measure(model, dataset, how.eval_tokens or EVAL_TOKENS, how.batch_size, place)
+    found = measure(model, dataset, what.eval_tokens, how.batch_size, place)
     if not math.isfinite(found.loss):
         raise ShakegptError(
             f"the val loss of {source.name} is not finite: its weights are damaged or it was "
@@ -106,7 +110,8 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
         )
     sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""
     print(
-        f"{source.name} on {text.name}: val loss {found.loss:.4f}{sure} nats a token, perplexity "
+        f"{source.name} on {text.name}, {what.part}: val loss {found.loss:.4f}{sure} nats a token, "
+        f"{dataset.bits_per_character(found.loss):.3f} bits a character, perplexity "
         f"{math.exp(min(found.loss, 700)):.1f}, over {found.tokens:,} of {len(dataset.val):,} "
         f"tokens, {place.device} {place.dtype}"
     )
@@ -114,18 +119,12 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
 
 
 def _as_the_run(asked: EvaluateConfig, past: Run | None) -> EvaluateConfig:
-    """What was not asked for as the run did it: its text, windows and arithmetic."""
+    """What was not asked for as the run did it: its sequence length and arithmetic."""
     if past is None:
         return asked
-    config, named = past.config, past.config.get("dataset")
-    learned = tuple(map(str, named)) if isinstance(named, list) else ()
-    if not (dataset := asked.dataset or learned):
-        raise ShakegptError("the run's log does not name its text: give it with --dataset")
     return replace(
         asked,
-        dataset=dataset,
-        block_size=asked.block_size or config.get("block_size"),
-        eval_tokens=asked.eval_tokens or config.get("eval_tokens"),
+        block_size=asked.block_size or past.config.get("block_size"),
         dtype=cast("Dtype", past.dtype) if asked.dtype == "auto" else asked.dtype,
     )
 

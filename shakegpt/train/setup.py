@@ -9,9 +9,10 @@ import torch
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.dataset import Dataset
-from shakegpt.data.sources import Text, load_text
-from shakegpt.data.tokenizer import Tokenizer, write_char_vocabulary
+from shakegpt.data.dataset import VAL_FRACTION, Dataset
+from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
+from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import allocator, memory
@@ -51,12 +52,12 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
     env.require_suited(config, place.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    text = None
+    texts = None
     if run is not None and (run / "model" / "config.json").exists():
         name, folder = config.init_from, run / "model"
     elif config.init_from == "scratch":
-        text = load_text(config.dataset)
-        name, folder = "scratch", _vocabulary(config.tokenizer, text, scratch)
+        texts = _texts(config)
+        name, folder = "scratch", _vocabulary(config.tokenizer, texts, scratch)
     else:
         source = checkpoint.find(config.init_from)
         name, folder = source.name, source.folder
@@ -83,7 +84,15 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         needed, keep=row == "normal" and not config.shard
     )
     place = replace(place, memory=row, keeps=kept)
-    dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
+    text, *val_text = texts or _texts(config)
+    dataset = Dataset(
+        text,
+        tokenizer,
+        block_size,
+        config.seed,
+        val_text=val_text[0] if val_text else None,
+        val_fraction=config.val_fraction or VAL_FRACTION,
+    )
     parts = Parts(config, name, shape, tokenizer, dataset, place)
     how = compilation.choose(config.compile, place, _work(parts), processes)
     return replace(parts, place=replace(place, compiled=how[0], compile_reason=how[1]))
@@ -103,11 +112,21 @@ def _work(parts: Parts) -> float:
     return memory.flops(*sizes, evaluated, parts.config)
 
 
-def _vocabulary(name: str, text: Text, scratch: Path) -> Path:
+def _texts(config: FinetuneConfig) -> list[Text]:
+    """The text to train on, and that to validate on where one is given."""
+    names = [config.dataset, *([config.val_dataset] if config.val_dataset else [])]
+    return [load_text(each, config.text_field, config.separate_documents) for each in names]
+
+
+def _vocabulary(name: str, texts: list[Text], scratch: Path) -> Path:
     """The directory with the vocabulary that --tokenizer names."""
-    if name != "char":
+    contents = (text.content for text in texts)
+    if name == "char":
+        write_char_vocabulary((text.replace(END_OF_TEXT, "") for text in contents), scratch)
+    elif size := bpe_size(name):
+        learn_bpe(contents, size, scratch)
+    else:
         return checkpoint.find(name).folder
-    write_char_vocabulary(text.content, scratch)
     return scratch
 
 

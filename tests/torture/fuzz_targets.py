@@ -115,12 +115,12 @@ def small_checkpoint() -> list[bytes]:
     """The files `PARTS` of a GPT-2 of one block and width 2."""
     import torch
 
-    from shakegpt.data.tokenizer import write_char_vocabulary
+    from shakegpt.data.make_vocabulary import write_char_vocabulary
     from shakegpt.model import GPT, GPTConfig
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_char_vocabulary("ab ", folder)
+        write_char_vocabulary(["ab "], folder)
         tokenizer = Tokenizer(folder)
         shape = GPTConfig(n_layer=1, n_head=1, n_embd=2, block_size=2, vocab_size=tokenizer.n_vocab)
         model = GPT(shape)
