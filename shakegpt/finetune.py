@@ -265,6 +265,7 @@ class Finetuning:
                 seconds=self.driver.clock() - started,
                 best=best,
                 standard_error=found.standard_error,
+                characters=found.characters,
             )
         )
         if best:

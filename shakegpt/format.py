@@ -23,6 +23,11 @@ def loss(nats: float | None, digits: int = 4, missing: str = NOTHING) -> str:
     return f"{nats:.{digits}f}" if abs(nats) < 1000 else f"{nats:.3g}"
 
 
+def bits(per_character: float | None) -> str:
+    """Bits a character: 2.09 bits/char."""
+    return NOTHING if per_character is None else f"{per_character:.2f} bits/char"
+
+
 def size(count: int | None) -> str:
     """Bytes in the unit that suits: 512 MiB, 15.3 GiB."""
     if count is None:

@@ -41,11 +41,20 @@ def plain(records: Sequence[ev.Event], past: History | None = None) -> list[str]
     return lines
 
 
-def went(*losses: float) -> str:
+def went(*losses: float, characters: int | None = None) -> str:
     """What the summary says of a run with these val losses, of iterations 0, 1, 2."""
     history = History()
     for n, loss in enumerate(losses):
-        history.add(ev.Eval(iteration=n, val_loss=loss, tokens=9, seconds=0, best=False))
+        history.add(
+            ev.Eval(
+                iteration=n,
+                val_loss=loss,
+                tokens=9,
+                seconds=0,
+                best=False,
+                characters=characters,
+            )
+        )
     end = ev.End(
         iteration=len(losses) - 1,
         status="stopped",
@@ -63,6 +72,7 @@ def test_the_summary_says_how_it_went_as_a_person_would() -> None:
         == "val loss 4.0000 at iteration 0, and not lower since: 5.0000 at iteration 1"
     )
     assert went(4.0, 3.0, 3.5) == "val loss 4.0000 -> 3.0000 at iteration 1, 25.0% lower"
+    assert went(4.0, 3.0, characters=18).endswith("25.0% lower, 2.16 bits/char")
     assert went(float("nan")) == ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from pathlib import Path
 
@@ -280,4 +279,3 @@ def test_parts_of_all_sizes_have_their_own_cache(letters: Tokenizer) -> None:
         for _ in range(2):  # the second time from the cache
             data = Dataset(text, letters, 8, 1, val_fraction=fraction)
             assert len(data.val) == round(500 * fraction) and len(data.train) + len(data.val) == 500
-    assert data.bits_per_character(math.log(2)) == 1

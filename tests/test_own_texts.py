@@ -66,7 +66,8 @@ def test_resume_and_evaluate_take_the_same_texts(run: Path, shakegpt: Commands) 
     best = load(run)[0].best_eval
     done = shakegpt("evaluate", str(run), cwd=run)
     assert best is not None and done.code == 0
-    assert measured(done.out)[:2] == (pytest.approx(best.val_loss, abs=1e-4), best.tokens)
+    loss, tokens = measured(done.out)[:2]
+    assert loss == pytest.approx(best.val_loss, abs=1e-4) and tokens == best.tokens
 
 
 def test_another_validation_text_is_refused_on_resume(tmp_path: Path, text_file: Path) -> None:

@@ -15,11 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from shakegpt import format
-from shakegpt.format import duration, parameters, rate, size, throughput
+from shakegpt.format import bits, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
@@ -210,11 +211,17 @@ def eval_line(history: History, event: ev.Eval) -> str:
     """One evaluation in one line."""
     first = history.first_eval
     line = f"eval {event.iteration}/{history.max_iters}  val loss {loss(event.val_loss)}"
+    if (per_character := _bits(event)) is not None:
+        line += f"  {bits(per_character)}"
     if event.val_loss is None or first is None or first.val_loss is None:
         return line
     change = event.val_loss / first.val_loss - 1
     best = "" if event.best else f"  (best {loss(_best(history))})"
     return line + (f"  {change:+.1%} from the start{best}" if event.iteration else "")
+
+
+def _bits(event: ev.Eval) -> float | None:
+    return bits_per_character(event.val_loss, event.tokens, event.characters)
 
 
 def _best(history: History) -> float | None:
@@ -260,7 +267,8 @@ def _learned(history: History) -> list[str]:
         later = f"{loss(last.val_loss)} at iteration {last.iteration}"
         return [f"{words} at iteration {first.iteration}, and not lower since: {later}"]
     drop = 1 - best.val_loss / first.val_loss
-    return [f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"]
+    line = f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"
+    return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
 
 
 def summary(history: History, end: ev.End) -> list[str]:

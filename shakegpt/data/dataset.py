@@ -8,7 +8,6 @@ windows, so the text is used up before anything repeats. Evaluation draws nothin
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,6 +67,7 @@ class Dataset:
         for too short a text and for one that the vocabulary cannot spell.
         """
         self.text, self.val_text, self.block_size, self.seed = text, val_text, block_size, seed
+        self.tokenizer = tokenizer
         end = len(text.content)
         split = end if val_text else _split(text, val_fraction)
         held_out = (val_text, 0, len(val_text.content)) if val_text else (text, split, end)
@@ -114,9 +114,10 @@ class Dataset:
             return windows
         return [windows[n * len(windows) // count] for n in range(count)]
 
-    def bits_per_character(self, loss: float) -> float:
-        """A loss over the validation part, in nats a token, as bits for each of its characters."""
-        return loss / math.log(2) * len(self.val) / max(1, self.val_characters)
+    def predicted_characters(self, tokens: Tokens, windows: list[Window]) -> int:
+        """Characters of the text that a model predicts in `windows`: of all but the first token."""
+        targets = [tokens[w.start + 1 : w.start + w.length + 1] for w in windows]
+        return self.tokenizer.count_characters(np.concatenate(targets))
 
     def record(self, eval_tokens: int) -> schema.Dataset:
         """What the run log says of the text."""

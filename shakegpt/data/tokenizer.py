@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tiktoken
@@ -91,6 +92,18 @@ class Tokenizer:
     def token_bytes(self, id: int) -> bytes:
         """The bytes that token `id` stands for."""
         return self._encoding.decode_single_token_bytes(id)
+
+    def count_characters(self, ids: NDArray[Any]) -> int:
+        """How many characters begin in the tokens `ids`: bytes that do not continue one in UTF-8.
+
+        Tokens can end within a character; it counts where it begins, so that parts of a text add
+        up to the whole. The end of a text is no character.
+        """
+        count = 0
+        for id, times in zip(*np.unique(ids, return_counts=True), strict=True):
+            if id != self.eot:
+                count += int(times) * sum(b & 0xC0 != 0x80 for b in self.token_bytes(int(id)))
+        return count
 
     def _refuse_unknown(self, text: str) -> None:
         if len(self._alphabet) == 256:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -31,6 +29,7 @@ from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import flush_to_disk
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.train.muon import Muon, split_parameters
 
 LOG = "pretraining.jsonl"
@@ -125,7 +124,6 @@ class Pretraining:
             groups, recipe.other_rate, recipe.betas, weight_decay=recipe.embedding_decay, fused=True
         )
         self.loss: Callable[[Tensor, Tensor], Tensor] = self.model
-        self.characters = characters_of(tokenizer)
 
     def compile(self) -> str | None:
         """Compile the training pass; returns None, or in a line why it stays uncompiled."""
@@ -230,11 +228,11 @@ class Pretraining:
             with torch.autocast("cpu", torch.bfloat16):
                 total += float(self.model(x, y)) * y.numel()
             count += y.numel()
-            characters += int(self.characters[y.numpy()].sum())
+            characters += self.tokenizer.count_characters(y.numpy())
         loss = total / count
         return {
             "val_loss": loss,
-            "bits_per_character": loss * count / characters / math.log(2),
+            "bits_per_character": bits_per_character(loss, count, characters),
             "val_tokens": count,
         }
 
@@ -317,12 +315,6 @@ def newest(folder: Path) -> int | None:
     """The tokens of the newest state in `folder`; None when there is none."""
     numbers = [int(path.stem.removeprefix("state-")) for path in folder.glob(STATES)]
     return max(numbers, default=None)
-
-
-def characters_of(tokenizer: Tokenizer) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How many characters begin in each token: bytes that do not continue one in UTF-8."""
-    ordinary = (tokenizer.token_bytes(id) for id in range(tokenizer.n_vocab))
-    return np.array([sum(byte & 0xC0 != 0x80 for byte in token) for token in ordinary], np.int64)
 
 
 @contextmanager

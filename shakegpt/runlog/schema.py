@@ -175,6 +175,9 @@ class Eval(Record, frozen=True, kw_only=True, tag="eval"):
     """Whether this is the lowest val loss of the run so far."""
     standard_error: float | None = None
     """Standard error of the mean, from the spread between windows; None with one window."""
+    characters: int | None = None
+    """Characters of the predicted tokens' text, see `metrics.bits_per_character`; None in logs from
+    before they were counted."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,21 +17,26 @@ from shakegpt.data.dataset import Dataset, as_tensors, equally_long
 from shakegpt.data.evaluation import evaluation
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
+from shakegpt.format import bits
 from shakegpt.hardware.device import Place, choose
 from shakegpt.model import GPT
 from shakegpt.nn import chunked_loss
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.runlog.schema import Run
 from shakegpt.sanitize import one_line
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean loss in nats a token, over how many tokens, and how sure: its standard error."""
+    """Mean loss in nats a token, over how many tokens of how many characters, and how sure: its
+    standard error.
+    """
 
     loss: float
     tokens: int
+    characters: int
     standard_error: float | None
 
 
@@ -71,7 +76,8 @@ def measure(
     losses = team.sum(torch.cat(found)).tolist()
     tokens = sum(window.length for window in windows)
     total = sum(loss * w.length for loss, w in zip(losses, windows, strict=True))
-    return Measured(total / tokens, tokens, standard_error(losses))
+    characters = dataset.predicted_characters(dataset.val, windows)
+    return Measured(total / tokens, tokens, characters, standard_error(losses))
 
 
 def standard_error(losses: list[float]) -> float | None:
@@ -108,12 +114,12 @@ def evaluate(name: str, asked: EvaluateConfig) -> int:
             "trained at too high a --learning-rate; take another checkpoint",
             exit_code=1,
         )
+    per_character = bits_per_character(found.loss, found.tokens, found.characters)
     sure = f" +- {found.standard_error:.4f}" if found.standard_error is not None else ""
     print(
         f"{source.name} on {text.name}, {what.part}: val loss {found.loss:.4f}{sure} nats a token, "
-        f"{dataset.bits_per_character(found.loss):.3f} bits a character, perplexity "
-        f"{math.exp(min(found.loss, 700)):.1f}, over {found.tokens:,} of {len(dataset.val):,} "
-        f"tokens, {place.device} {place.dtype}"
+        f"{bits(per_character)}, perplexity {math.exp(min(found.loss, 700)):.1f}, over "
+        f"{found.tokens:,} of {len(dataset.val):,} tokens, {place.device} {place.dtype}"
     )
     return 0
 
