@@ -66,6 +66,12 @@ class Tokenizer:
         fast = _separable(added) and is_canonical(v.vocab, v.merges)
         self._ids_of = self._by_tiktoken() if fast else _by_tokenizers(v)
         self.eot, self.warnings = _end_of_text(v)
+        bos = v.special.roles["bos_token"]
+        self.default_ids = {
+            "bos_token_id": self.eot if bos is None else v.ids_of_tokens[bos],
+            "eos_token_id": self.eot,
+        }
+        """What config.json says of the special tokens, unless it says something itself."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`. Raises ShakegptError for a character the vocabulary cannot spell."""
@@ -169,7 +175,7 @@ def _by_tokenizers(v: Vocabulary) -> Callable[[str], list[int]]:
 
 def _end_of_text(v: Vocabulary) -> tuple[int | None, tuple[str, ...]]:
     """The id that ends a text, the tokenizer's before that of a configuration, and the warnings."""
-    ids = v.vocab | {token.content: token.id for token in v.special.added}
+    ids = v.ids_of_tokens
     token = v.special.roles["eos_token"]
     other = v.generation.get("eos_token_id", v.ids.get("eos_token_id"))
     others = other if isinstance(other, list) else [] if other is None else [other]

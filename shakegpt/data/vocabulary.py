@@ -49,6 +49,11 @@ class Vocabulary:
         return max(len(self.vocab), *(token.id + 1 for token in self.special.added), 0)
 
     @property
+    def ids_of_tokens(self) -> dict[str, int]:
+        """Token -> id, added ones included."""
+        return self.vocab | {token.content: token.id for token in self.special.added}
+
+    @property
     def plain(self) -> bool:
         """Whether vocab.json and merges.txt say all: no added token but GPT-2's own."""
         added = [replace(token, normalized=False) for token in self.special.added]
@@ -98,21 +103,26 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     generation.pop("transformers_version", None)
     size = max(len(vocab), *(token.id + 1 for token in special.added), 0)
     ids = _ids("config.json", model_config, size, warnings)
-    generation |= _ids("generation_config.json", generation, size, warnings)
+    named = _ids("generation_config.json", generation, size, warnings)
+    generation = {k: v for k, v in generation.items() if k in named or k not in _ID_KEYS}
     template = config.get("chat_template")
     return Vocabulary(vocab, merges, special, ids, generation, files, template, tuple(warnings))
 
 
+_ID_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
 def _ids(name: str, config: dict[str, Any], size: int, warnings: list[str]) -> dict[str, Any]:
-    """The special token ids of a configuration; None for those that the vocabulary lacks."""
+    """The special token ids of a configuration, but for those that the vocabulary lacks."""
     ids = {}
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+    for key in _ID_KEYS:
         value = config.get(key)
         each = value if isinstance(value, list) else [value]
         if value is not None:
             there = bool(each) and all(type(id) is int and 0 <= id < size for id in each)
-            ids[key] = value if there else None
-            if not there:
+            if there:
+                ids[key] = value
+            else:
                 warnings.append(f"{name} has {key} {value!r}, an id without a token: ignored")
     return ids
 
