@@ -29,10 +29,10 @@ def here(tmp_path: Path) -> Path:
     """A directory with a good text and several that are none."""
     for name, data in {
         "good.txt": play().encode(),
-        "latin1.txt": b"caf\xe9",
+        "damaged.txt": "été, déjà".encode()[:-1],
         "binary.txt": b"a\0b",
         "empty.txt": b"",
-        "short.txt": b"O!",
+        "short.txt": b"O",
     }.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "nothing").mkdir()
@@ -48,8 +48,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 BAD: dict[str, tuple[str, str]] = {
     "missing text": ("finetune {tiny} --dataset gone.txt", "gone.txt does not exist"),
-    "a directory without text": ("finetune {tiny} --dataset nothing", "holds no .txt file"),
-    "not UTF-8": ("finetune {tiny} --dataset latin1.txt", "byte 3 is 0xe9"),
+    "a directory without text": ("finetune {tiny} --dataset nothing", "has no text"),
+    "damaged UTF-8": ("finetune {tiny} --dataset damaged.txt", "byte 11 is 0xc3"),
     "binary": ("finetune {tiny} --dataset binary.txt", "is binary"),
     "empty": ("finetune {tiny} --dataset empty.txt", "is empty"),
     "too short": ("finetune {tiny} --dataset short.txt", r"has \d tokens and needs 9"),

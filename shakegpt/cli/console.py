@@ -162,6 +162,7 @@ def opening(run: ev.Run) -> list[str]:
         f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
+        *(one_line(note, 300) for note in data.notes),
         *_compiled(run),
         *_shared_and_learned(run),
         f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
