@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -332,6 +334,25 @@ def test_delete_refuses_links_strangers_and_live_runs(tmp_path: Path) -> None:
         with pytest.raises(ShakegptError, match=why):
             runs.delete_run(path)
     assert run.exists() and live.exists()
+
+
+def test_a_run_on_nfs_is_deleted_unless_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS refuses an exclusive lock on a descriptor that cannot write."""
+    local = fcntl.flock
+
+    def nfs(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        local(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    run = finished(tmp_path / "run")
+    with RunLog(run / LOG_NAME), pytest.raises(ShakegptError, match="being trained"):
+        runs.delete_run(run)
+    runs.delete_run(run)
+    assert not run.exists()
 
 
 def test_delete_refuses_a_run_whose_log_is_locked(tmp_path: Path) -> None:

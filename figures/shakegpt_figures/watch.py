@@ -88,7 +88,7 @@ class Screen:
         run, history = source.log.parent, source.history
         if history.run is not None and current_state(run, history) is RunState.CRASHED:
             now = standing_now(run, history)
-            self._say(f"{run} was {now}: `shakegpt finetune --resume {run}` goes on with it")
+            self._say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
 
     def _say(self, sentence: str) -> None:
         """A sentence once: what a live log lacks now, it will have later."""

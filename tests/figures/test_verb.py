@@ -202,8 +202,8 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
     source = Source(run)
     screen.tell_silence(source)
     screen.tell_silence(source)
-    said = f"{run} was interrupted at iteration 2 of 2: `shakegpt finetune --resume {run}` goes on"
-    assert capsys.readouterr().err == f"{said} with it\n"
+    said = f"{run} crashed at iteration 2 of 2; continue with `shakegpt finetune --resume {run}`"
+    assert capsys.readouterr().err == f"{said}\n"
     (run / LOG_NAME).unlink()
     with pytest.raises(ShakegptError, match="is gone: the figures stay as they were"):
         watch([source], FiguresConfig(only=()), out, out / "run.json")
