@@ -74,11 +74,10 @@ def make(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Tensor]:
     vocab = dict(vocab)
     if recipe.ends == "last":
         vocab["<|endoftext|>"] = len(vocab)
-    tokenizer = GPT2Tokenizer(vocab, merges)
+    tokenizer = GPT2Tokenizer(vocab, merges)  # type: ignore[arg-type]  # pairs, as it documents
     tokens = [ADDED[name] for name in recipe.added]
     tokenizer.add_tokens([t for t in tokens if not t.special])
-    specials = {"additional_special_tokens": [t for t in tokens if t.special]}
-    tokenizer.add_special_tokens(specials)
+    tokenizer.add_special_tokens({"additional_special_tokens": [t for t in tokens if t.special]})
     if recipe.pad:
         tokenizer.add_special_tokens({"pad_token": "<pad>"})
     _write_tokenizer(recipe, tokenizer, vocab, merges, folder)

@@ -133,7 +133,7 @@ def test_a_token_that_stands_twice_is_refused(tmp_path: Path) -> None:
     vocab = (folder / "vocab.json").read_text("utf-8")
     first = next(iter(json.loads(vocab)))
     (folder / "vocab.json").write_text("{" + json.dumps(first) + ":0," + vocab.lstrip("{"), "utf-8")
-    with pytest.raises(ShakegptError, match="vocab.json"):
+    with pytest.raises(ShakegptError, match="vocab"):
         Tokenizer(folder)
 
 
