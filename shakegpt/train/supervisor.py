@@ -51,6 +51,7 @@ class Driver:
         self._obeying = False
         self._aside = 0.0
         self._requests: deque[Request] = deque()
+        self._refusal = ""
         self._safe, self._left = threading.Event(), threading.Event()
         self._ears, self._mouth = socket.socketpair()
         self._thread = threading.Thread(target=self._listen, name="driver", daemon=True)
@@ -192,7 +193,11 @@ class Driver:
                     self.beat()
 
     def _heard(self) -> list[Request]:
-        return self._inbox.poll()
+        requests, refusal = self._inbox.poll(), self._inbox.refusal
+        if refusal and refusal != self._refusal:
+            self._log.write(schema.Warning(iteration=self.iteration, message=refusal))
+        self._refusal = refusal
+        return requests
 
     def _hear_signal(self, number: signal.Signals) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
