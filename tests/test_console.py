@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -224,3 +225,42 @@ def test_what_became_of_a_command_is_told_once() -> None:
     assert plain([ev.Warning(iteration=1, message="mind\rthe gap")]) == [
         "warning: mind\u240dthe gap"
     ]
+
+
+def test_an_error_in_showing_a_record_is_reported_and_the_next_ones_are_shown(
+    records: list[ev.Event], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(told, "eval_line", broken)
+    shown, before = told.PlainConsole(), os.fstat(1)
+    for event in records:
+        shown.write(event)
+    said = capsys.readouterr()
+    assert sum(line.startswith("iter ") for line in said.out.splitlines()) == 6
+    assert said.err.count("a bug") == 1 and os.path.samestat(os.fstat(1), before)
+
+
+def test_a_terminal_without_some_characters_shows_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    with told.console() as shown:
+        for text in ("naïve", "plain"):
+            shown.write(ev.Warning(iteration=1, message=text))
+    assert out.getvalue().splitlines() == [rb"warning: na\xefve", b"warning: plain"]
+
+
+def test_who_stops_reading_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    before = os.fstat(1)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        shown = told.PlainConsole()
+        for _ in range(3):
+            shown.write(ev.Warning(iteration=1, message="mind the gap"))
+    shown.write(ev.Warning(iteration=1, message="stdout itself is closed now"))
+    assert os.path.samestat(os.fstat(1), before), "the descriptor of somebody else"

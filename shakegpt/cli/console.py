@@ -1,11 +1,12 @@
 """A run without its screen: one live block in a terminal, sparse plain lines everywhere else.
 
-Both take the records of the run log as they are written. Whoever reads the output may leave (a
-closed terminal, `| head`): training goes on, only the words stop.
+Both take the records of the run log as they are written. When the reader of the output leaves (a
+closed terminal, `| head`), training continues without it.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -38,17 +39,28 @@ class PlainConsole:
 
     def __init__(self, past: History | None = None) -> None:
         self.history = past or History()
-        self._gone = False
+        self._closed = False
+        self._errors: set[str] = set()
 
     def write(self, event: ev.Event) -> None:
-        """Take a record, and say what is worth a line of it, unless nobody reads any more."""
+        """Show a record if there is anything to show and somebody still reads.
+
+        An error in showing it is reported once on stderr; it must not end the training.
+        """
         self.history.add(event)
         try:
-            for line in self.lines(event) if not self._gone else []:
+            for line in self.lines(event) if not self._closed else []:
                 self.say(line)
-        except (OSError, ValueError):  # closed pipe, closed terminal
-            self._gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:  # closed pipe, closed terminal
+            self._closed = True
+            with suppress(OSError, ValueError), open(os.devnull, "w") as null:
+                os.dup2(null.fileno(), sys.stdout.fileno())  # else Python's last flush fails
+        except Exception as error:
+            self._closed = sys.stdout.closed
+            problem = f"cannot show {type(event).__name__}: {error!r}"
+            if problem not in self._errors and not self._closed:
+                self._errors.add(problem)
+                print(f"shakegpt: {one_line(problem, 200)}", file=sys.stderr)
 
     def say(self, line: str) -> None:
         """Print a line; a name or a reason in it is only text."""
@@ -135,7 +147,9 @@ class LiveConsole(PlainConsole):
 
 @contextmanager
 def console(past: History | None = None) -> Iterator[PlainConsole]:
-    """The console that suits: live in a terminal that can, else plain; `past` it need not tell."""
+    """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     dumb = os.environ.get("TERM", "") in ("", "dumb")
     shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
     try:
