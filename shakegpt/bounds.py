@@ -68,11 +68,19 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _names(name: str, value: Any) -> None:
-    if not isinstance(value, tuple) or not value:
-        raise ShakegptError("--dataset names no text: give plays, tinyshakespeare, a file or -")
-    for one in value:
-        _text()(name, one)
+def _names(*, optional: bool = False) -> Rule:
+    """At least one name of a text; None too when optional."""
+
+    def rule(name: str, value: Any) -> None:
+        if optional and value is None:
+            return
+        if not isinstance(value, tuple) or not value:
+            flag = "--" + name.replace("_", "-")
+            raise ShakegptError(f"{flag} names no text: give plays, tinyshakespeare, a file or -")
+        for one in value:
+            _text()(name, one)
+
+    return rule
 
 
 def _one_of(*choices: str) -> Rule:
@@ -104,10 +112,16 @@ MOST = 1e300
 _COUNT = _number(1, 2**31, whole=True)
 COUNT_OR_NONE = _number(1, 2**31, whole=True, optional=True)
 _COUNT_OR_ZERO = _number(0, 2**31, whole=True)
+FRACTION_OR_NONE = _number(0, 1, above=True, optional=True)
+"""Of `EvaluateConfig.val_fraction`: all of a text can be measured."""
 
 RULES: dict[str, Rule] = {
     "init_from": _text(),
-    "dataset": _names,
+    "dataset": _names(),
+    "text_field": _text(optional=True),
+    "separate_documents": _switch,
+    "val_dataset": _names(optional=True),
+    "val_fraction": _number(0, 0.9, above=True, optional=True),
     "out_dir": _text(optional=True),
     "tokenizer": _text(),
     "prompt": _text(empty=True),
@@ -118,6 +132,8 @@ RULES: dict[str, Rule] = {
     "gradient_accumulation_steps": _COUNT,
     "block_size": _number(2, 2**31, optional=True, whole=True),
     "learning_rate": _number(0, 10, above=True),
+    "optimizer": _one_of("adamw", "muon"),
+    "muon_learning_rate": _number(0, 10, above=True),
     "decay_lr": _switch,
     "warmup_iters": _COUNT_OR_ZERO,
     "lr_decay_iters": COUNT_OR_NONE,
@@ -134,6 +150,11 @@ RULES: dict[str, Rule] = {
     "n_layer": _number(1, 1000, whole=True),
     "n_head": _number(1, 1000, whole=True),
     "n_embd": _number(1, 100_000, whole=True),
+    "tokens": _COUNT_OR_ZERO,
+    "decay_tokens": _COUNT_OR_ZERO,
+    "eval_every": _COUNT,
+    "save_minutes": _number(0, 10_000),
+    "learn_vocabulary": _switch,
     "max_new_tokens": _number(0, 1_000_000, whole=True),
     "num_samples": _COUNT,
     "temperature": _number(0, 100),

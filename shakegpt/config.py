@@ -12,12 +12,14 @@ from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, Literal
 
 from shakegpt import bounds
+from shakegpt.errors import ShakegptError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Memory = Literal["auto", "normal", "low"]
 Compile = Literal["auto", "on", "off"]
+Optimizer = Literal["adamw", "muon"]
 Weights = Literal["float32", "bf16", "int8"]
 
 
@@ -43,7 +45,18 @@ class FinetuneConfig:
     distilgpt2, any GPT-2 on the Hugging Face hub, a checkpoint directory, a run, or scratch."""
     dataset: tuple[str, ...] = ("plays",)
     """Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (fetched once), text
-    files, directories of .txt files, or - for standard input. Several are learned as one."""
+    files, record files (JSON Lines, JSON, CSV, TSV, Parquet), directories, or - for stdin."""
+    text_field: str | None = None
+    """Field or column of the record files that holds the text. None: the one named text, or the
+    only one that holds prose."""
+    separate_documents: bool = True
+    """Put the end-of-text token after each document where there are several files or records, so
+    that a sample ends by itself; --no-separate-documents joins them with a blank line instead."""
+    val_dataset: tuple[str, ...] | None = None
+    """Text to validate on, named as in --dataset; all of --dataset is then trained on. None: the
+    last part of --dataset."""
+    val_fraction: float | None = None
+    """Fraction of the characters of --dataset held out from its end for validation. None: 0.1."""
     out_dir: str | None = None
     """Directory of the run, which must not hold one yet. Give one to choose its name or disk.
     None: runs/<time>-<model>."""
@@ -67,6 +80,11 @@ class FinetuneConfig:
 
     learning_rate: float = 1.4e-3
     """Step size of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5."""
+    optimizer: Optimizer = "adamw"
+    """What updates the weights. muon: Muon for the matrices of the blocks, AdamW for the rest; for
+    models that Muon pretrained, and for few updates. OpenAI's models were pretrained with Adam."""
+    muon_learning_rate: float = 0.03
+    """Step size of Muon, with --optimizer muon. With --decay-lr it rises and falls as the other."""
     decay_lr: bool = False
     """Warm up and decay the rate along a cosine instead of keeping it constant. For long runs."""
     warmup_iters: int = 0
@@ -78,7 +96,7 @@ class FinetuneConfig:
     """Rate at the cosine's end, with --decay-lr. A tenth of learning_rate is usual."""
 
     weight_decay: float = 0.1
-    """AdamW's weight decay, on matrices only. Raise it against overfitting."""
+    """Weight decay, on matrices only. Raise it against overfitting."""
     beta1: float = 0.8
     """AdamW's decay of the mean gradient. 0.9 is usual; lower it when updates are very few."""
     beta2: float = 0.9
@@ -108,8 +126,9 @@ class FinetuneConfig:
     """Width, numbers a token, with --init-from scratch only; a multiple of n_head. Time and memory
     grow with its square."""
     tokenizer: str = "pocket"
-    """Vocabulary, with --init-from scratch only: pocket, gpt2, char (the text's own characters),
-    or a directory with vocab.json and merges.txt. char for small models of short texts."""
+    """Vocabulary, with --init-from scratch only: pocket, gpt2, char (a token for each character of
+    the text), bpe:N (N tokens learned from the text, as bpe:4096), or a checkpoint directory. char
+    for small models of short texts."""
 
     prompt: str = "ROMEO:"
     """Prompt of the sample that each evaluation draws. Give a beginning that suits your text."""
@@ -136,7 +155,7 @@ class FinetuneConfig:
     memory: Memory = "auto"
     """low: recompute activations and keep AdamW's moments in a file of the run's disk, for the same
     numbers in about half the memory and a third more time. auto: normal where that fits. With
-    --shard the moments stay in the processes."""
+    --shard the moments stay in the processes, with --optimizer muon in memory."""
     compile: Compile = "auto"
     """Compile the model's blocks first: half a minute of waiting, then faster steps on a GPU. auto:
     when the whole job ends sooner for it, which on a CPU it seldom does."""
@@ -152,7 +171,23 @@ class FinetuneConfig:
         if isinstance(self.dataset, str | list):
             names = (self.dataset,) if isinstance(self.dataset, str) else tuple(self.dataset)
             object.__setattr__(self, "dataset", names)
+        if isinstance(self.val_dataset, str | list):
+            names = (
+                (self.val_dataset,)
+                if isinstance(self.val_dataset, str)
+                else tuple(self.val_dataset)
+            )
+            object.__setattr__(self, "val_dataset", names)
         bounds.check(self)
+        if self.val_dataset is not None and self.val_fraction is not None:
+            raise ShakegptError(
+                "--val-dataset and --val-fraction exclude each other: a validation text leaves all "
+                "of --dataset to training; give one of them"
+            )
+        if self.optimizer == "muon" and self.lora_rank is not None:
+            raise ShakegptError(
+                "--optimizer muon trains whole matrices and --lora-rank none: leave one of them out"
+            )
 
 
 _DEFAULT = FinetuneConfig()
@@ -241,13 +276,19 @@ class SampleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """How to measure a model on the validation part of a text."""
+    """How to measure a model on a text."""
 
     dataset: tuple[str, ...] | None = None
-    """Text, as in `finetune`. None: what the run was trained on, else plays."""
+    """Text to measure on, named as in `finetune`: files as a whole; of plays, tinyshakespeare and
+    the run's own text the validation part. None: the run's own text, else plays."""
+    text_field: str | None = None
+    """Field or column of the record files that holds the text, as in `finetune`."""
+    val_fraction: float | None = None
+    """Fraction of the text to measure on, from its end; 1 for all of it. None: as --dataset
+    says."""
     eval_tokens: int | None = None
-    """Validation tokens to predict, evenly spread; a smaller split is used whole. None: as many as
-    the run's own evaluations, else 40,000."""
+    """Tokens to predict, evenly spread; a smaller text is used whole. None: all of a file, else as
+    many as the run's own evaluations, else 40,000."""
     block_size: int | None = None
     """Tokens a window. None: what the run was trained with, else what the model was made for."""
     batch_size: int = 8
@@ -262,7 +303,8 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming field and value, for what can never work."""
         named = self if self.dataset is not None else replace(self, dataset=("plays",))
-        bounds.check(named, eval_tokens=bounds.COUNT_OR_NONE)
+        own = {"eval_tokens": bounds.COUNT_OR_NONE, "val_fraction": bounds.FRACTION_OR_NONE}
+        bounds.check(named, **own)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""Files of a checkpoint on disk: put there whole or not at all, and trusted only when whole.
+"""Files: written whole or not at all, and those of a checkpoint read only when they are whole.
 
-Beside what shakegpt writes lies sha256.json; a file that does not match it is named and not used.
-A checkpoint from elsewhere has none: then a file must still be in its own directory, not a link to
-any other, and no larger than such a file can be. Imports no torch.
+Beside the files of a checkpoint that shakegpt writes lies sha256.json; a file that does not match
+it is refused. A checkpoint from elsewhere has none: then a file must still be in its own directory,
+not a link to any other, and no larger than such a file can be. Imports no torch.
 """
 
 from __future__ import annotations
@@ -10,15 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
-from typing import TypeGuard
+from typing import BinaryIO, TypeGuard
 
 from shakegpt.errors import ShakegptError
 
 SUMS = "sha256.json"
 WEIGHTS = "model.safetensors"
 """A checkpoint's weights, when they are in one file."""
+PART = ".part"
+"""End of the name of a file that is still being written."""
+ABANDONED_AFTER = 3600.0
+"""Seconds without a write after which such a file is what a killed process left."""
 LARGEST_TEXT = 64 << 20
 """Bytes of a config.json, vocab.json or merges.txt: GPT-2's are 1 MB, the largest known 20."""
 
@@ -26,24 +35,50 @@ Sums = dict[str, list[str]]
 """File name -> the sums that it may have: two for weights, the ones replaced and the new."""
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` in the place of `path`, whole or not at all, even through a power cut."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # of a kill; or a link, which is not written through
-    with open(part, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Put `content`, or what it writes to the file it is called with, at `path`, whole or not at
+    all, even through a power cut.
+
+    Raises OSError, or what `content` raises; what was at `path` stays then. Processes may write one
+    path at the same time: the last one wins.
+    """
+    for left in path.parent.glob(f".{escape(path.name)}.*{PART}"):  # of a killed process
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime > ABANDONED_AFTER:
+                left.unlink()
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    try:
+        with open(part, "xb") as file:
+            content(file) if callable(content) else file.write(content)
+            file.flush()
+            _fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    flush_to_disk(path.parent)
 
 
-def settle(path: Path) -> None:
-    """Return when a file, or the names in a directory, are on disk."""
+def flush_to_disk(path: Path) -> None:
+    """Return when a file, or the names in a directory, will survive a power cut."""
+    if os.name == "nt" and path.is_dir():
+        return  # no directory can be opened there
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        _fsync(fd)
     finally:
         os.close(fd)
+
+
+def _fsync(fd: int) -> None:
+    if sys.platform == "darwin":  # fsync alone leaves the data in the drive's cache
+        import fcntl
+
+        with suppress(OSError):  # not every file system has it
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(fd)
 
 
 def sha256(path: Path) -> str:
@@ -58,7 +93,9 @@ def seal(folder: Path, sums: Mapping[str, list[str]]) -> None:
     if known | dict(sums) != known:
         all_of_them = known | dict(sums)
         content = {"sha256": all_of_them, "of_these": _sum_of(all_of_them)}
-        replace_file(folder / SUMS, json.dumps(content, indent=2, sort_keys=True).encode() + b"\n")
+        write_atomically(
+            folder / SUMS, json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
+        )
 
 
 def sums_of(folder: Path, name: str) -> list[str]:
@@ -66,8 +103,8 @@ def sums_of(folder: Path, name: str) -> list[str]:
     return (_known(folder) or {}).get(name, [])
 
 
-def trusted(folder: Path, name: str) -> Path:
-    """The path of a file of `folder` that may be used; one that is not there may be looked for.
+def verified_path(folder: Path, name: str) -> Path:
+    """The path of a file of `folder`, its checksum verified; a missing file is returned unchecked.
 
     Raises ShakegptError for a link out of the directory and for a file that is not as its sum says.
     """
@@ -92,8 +129,8 @@ def trusted(folder: Path, name: str) -> Path:
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of a file of `folder`. Raises as `trusted` does, and OSError, ValueError."""
-    path = trusted(folder, name)
+    """The text of a file of `folder`. Raises as `verified_path` does, and OSError, ValueError."""
+    path = verified_path(folder, name)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"{size:,} bytes are no size for it")
     return path.read_text("utf-8")

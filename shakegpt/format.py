@@ -1,17 +1,37 @@
-"""Numbers as text, the same in console, terminal UI, figures, deck and claims."""
+"""Numbers as text, the same in console, terminal UI, figures, deck and claims.
+
+What is not there (None) is `–`.
+"""
 
 from __future__ import annotations
 
 import math
 
+NOTHING = "–"
+_LONGEST = 1e15
+"""Seconds beyond which no duration is told apart: a damaged log holds any number."""
 
-def loss(value: float | None) -> str:
-    """A loss in nats a token; what was not finite is said so."""
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:.4f}"
+
+def loss(nats: float | None, digits: int = 4, missing: str = NOTHING) -> str:
+    """A loss in nats a token; one that has exploded in short; `missing` for one not finite.
+
+    >>> loss(3.21449), loss(3.21449, 2), loss(123456.0), loss(None)
+    ('3.2145', '3.21', '1.23e+05', '–')
+    """
+    if nats is None or not math.isfinite(nats):
+        return missing
+    return f"{nats:.{digits}f}" if abs(nats) < 1000 else f"{nats:.3g}"
 
 
-def size(count: int) -> str:
+def bits(per_character: float | None) -> str:
+    """Bits a character: 2.09 bits/char."""
+    return NOTHING if per_character is None else f"{per_character:.2f} bits/char"
+
+
+def size(count: int | None) -> str:
     """Bytes in the unit that suits: 512 MiB, 15.3 GiB."""
+    if count is None:
+        return NOTHING
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
@@ -25,17 +45,55 @@ def parameters(count: int) -> str:
     return str(count)
 
 
-def rate(learning_rate: float) -> str:
-    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4."""
+def rate(learning_rate: float | None) -> str:
+    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4, 0."""
+    if not learning_rate:
+        return NOTHING if learning_rate is None else "0"
     mantissa, exponent = f"{learning_rate:.2e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as 8 s, 1:05 or 2:10:00."""
-    whole = round(min(seconds, 1e15))  # a log may tell any number
+def throughput(tokens_per_second: float | None) -> str:
+    """Tokens a second: 12,346 tok/s, 8.2 tok/s."""
+    if tokens_per_second is None:
+        return NOTHING
+    return f"{tokens_per_second:,.{0 if tokens_per_second >= 10 else 1}f} tok/s"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in units that fit the length.
+
+    >>> duration(4.2), duration(83), duration(7800), duration(200_000)
+    ('4 s', '1:23', '2:10:00', '2 d 7 h')
+    """
+    if seconds is None:
+        return NOTHING
+    whole = max(0, round(min(seconds, _LONGEST)))
     if whole < 60:
         return f"{whole} s"
-    hours, rest = divmod(whole, 3600)
-    minutes = f"{rest // 60}:{rest % 60:02d}" if not hours else f"{rest // 60:02d}:{rest % 60:02d}"
-    return f"{hours}:{minutes}" if hours else minutes
+    if whole < 48 * 3600:
+        return clock(whole)
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as digits alone: 0:42, 1:05, 2:10:00."""
+    if seconds is None:
+        return "-:--"
+    minutes, secs = divmod(max(0, round(min(seconds, _LONGEST))), 60)
+    hours, mins = divmod(minutes, 60)
+    return f"{hours}:{mins:02}:{secs:02}" if hours else f"{mins}:{secs:02}"
+
+
+def ago(seconds: float | None) -> str:
+    """An age, coarser than `duration`, so that a display of it changes seldom.
+
+    >>> ago(7), ago(95), ago(4000)
+    ('7 s ago', '1 min ago', '1 h ago')
+    """
+    if seconds is None:
+        return NOTHING
+    seconds = max(0.0, min(seconds, _LONGEST))
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, length = next((u for u in units if seconds >= u[1]), units[-1])
+    return f"{int(seconds // length)} {unit} ago"

@@ -17,10 +17,11 @@ import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.sources import is_pipe
+from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.files import write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.model import GPT
@@ -37,8 +38,8 @@ from shakegpt.train.header import resume_record, run_record
 from shakegpt.train.setup import TrainingSetup, initial_model, prepare, saved_model
 from shakegpt.train.supervisor import Log, Supervisor
 
-STDIN_COPY = "text.txt"
-"""In the run directory: the text from a pipe, which a resume reads again."""
+STDIN_COPY, VAL_COPY = "text.txt", "val.txt"
+"""In the run directory: texts from pipes, which a resume reads again."""
 
 
 class NullLog:
@@ -179,14 +180,20 @@ def _create_run_dir(setup: TrainingSetup) -> Path:
 
 
 def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> TrainingSetup:
-    """Write all of model/ but the weights, a text that came by a pipe, and the first record."""
+    """Write all of model/ but the weights, texts that came by pipes, and the first record."""
     if not team.first:
         return setup
     checkpoint.describe(run / "model", setup.shape, setup.tokenizer)
-    if any(map(is_pipe, setup.config.dataset)):
+    config, val_text = setup.config, setup.dataset.val_text
+    if any(map(is_pipe, resolve(config.dataset))):
         copy = (run / STDIN_COPY).absolute()
-        checkpoint.replace_file(copy, setup.dataset.text.content.encode())
-        setup = replace(setup, config=replace(setup.config, dataset=(str(copy),)))
+        write_atomically(copy, setup.dataset.text.content.encode())
+        config = replace(config, dataset=(str(copy),))
+    if val_text is not None and any(map(is_pipe, resolve(config.val_dataset or ()))):
+        copy = (run / VAL_COPY).absolute()
+        write_atomically(copy, val_text.content.encode())
+        config = replace(config, val_dataset=(str(copy),))
+    setup = replace(setup, config=config)
     log.write(run_record(run, setup, team))
     return setup
 
@@ -219,6 +226,12 @@ def _require_same(setup: TrainingSetup, header: schema.Run) -> None:
         raise ShakegptError(
             f"cannot resume: the text {header.dataset.name} has changed (sha256 {before[:12]}, now "
             f"{now[:12]}); restore it, or start a new run from this one with --init-from"
+        )
+    val_text = setup.dataset.val_text
+    if (val_text.sha256 if val_text else None) != header.dataset.val_sha256:
+        raise ShakegptError(
+            f"cannot resume: the validation text {header.dataset.val_name} has changed; restore "
+            "it, or start a new run from this one with --init-from"
         )
     shape, model = setup.shape, header.model
     if (shape.n_layer, shape.n_embd, shape.n_head) != (model.n_layer, model.n_embd, model.n_head):

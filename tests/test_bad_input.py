@@ -29,10 +29,10 @@ def here(tmp_path: Path) -> Path:
     """A directory with a good text and several that are none."""
     for name, data in {
         "good.txt": play().encode(),
-        "latin1.txt": b"caf\xe9",
+        "damaged.txt": "été, déjà".encode()[:-1],
         "binary.txt": b"a\0b",
         "empty.txt": b"",
-        "short.txt": b"O!",
+        "short.txt": b"O",
     }.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "nothing").mkdir()
@@ -48,15 +48,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 BAD: dict[str, tuple[str, str]] = {
     "missing text": ("finetune {tiny} --dataset gone.txt", "gone.txt does not exist"),
-    "a directory without text": ("finetune {tiny} --dataset nothing", "holds no .txt file"),
-    "not UTF-8": ("finetune {tiny} --dataset latin1.txt", "byte 3 is 0xe9"),
+    "a directory without text": ("finetune {tiny} --dataset nothing", "has no text"),
+    "damaged UTF-8": ("finetune {tiny} --dataset damaged.txt", "byte 11 is 0xc3"),
     "binary": ("finetune {tiny} --dataset binary.txt", "is binary"),
     "empty": ("finetune {tiny} --dataset empty.txt", "is empty"),
     "too short": ("finetune {tiny} --dataset short.txt", r"has \d tokens and needs 9"),
     "a name too long": (f"finetune {{tiny}} --dataset {'x' * 5000}", "cannot be read"),
     "block size": (
         "finetune --no-tui --dataset good.txt --block-size 100000",
-        r"--block-size 100000 is over the \d+ that pocket was made for",
+        r"--block-size must be at most \d+ for pocket, got 100000",
     ),
     "unknown preset": ("finetune tlak", "did you mean talk"),
     "a file as preset": ("finetune good.txt", "no preset 'good.txt'"),
@@ -75,7 +75,7 @@ BAD: dict[str, tuple[str, str]] = {
     "far too large": (f"finetune {{tiny}} --max-iters {'9' * 400}", "--max-iters 9999"),
     "heads and width": (
         "finetune --no-tui --init-from scratch --n-embd 10 --n-head 3 --dataset good.txt",
-        "--n-embd 10 is no multiple of --n-head 3",
+        "--n-embd must be a multiple of --n-head 3, got 10",
     ),
     "a model larger than any machine": (
         "finetune --no-tui --init-from scratch --tokenizer char --n-layer 100 --n-embd 20000 "

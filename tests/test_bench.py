@@ -1,4 +1,4 @@
-"""The table that `make bench` keeps in the README."""
+"""The table that `make bench` keeps in docs/measurements.md."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_rows_are_replaced_and_the_others_stay(report: Any) -> None:
         report.written("nothing", [])
 
 
-def test_the_readme_has_a_place_for_it(report: Any) -> None:
-    report.written(report.README.read_text("utf-8"), [])
+def test_the_page_has_a_place_for_it(report: Any) -> None:
+    report.written(report.PAGE.read_text("utf-8"), [])
 
 
 def test_a_part_that_does_not_exist_is_told() -> None:

@@ -24,6 +24,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.default_run import recorded
 from shakegpt.runlog.metrics import largest_rise, noise, upward_share
+from tests.commands import ROOT
 from tests.figures import logs
 
 INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "Well")
@@ -143,7 +144,7 @@ def test_a_curve_with_losses_that_were_not_finite_is_not_smooth(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(None, "; interrupted at iteration 20 of 20"), ("failed", "; failed at iteration 20 of 20")],
+    [(None, "; crashed at iteration 20 of 20"), ("failed", "; failed at iteration 20 of 20")],
 )
 def test_an_unfinished_run_is_called_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str
@@ -229,7 +230,7 @@ def test_measures_are_the_same_to_the_last_bit_in_every_python() -> None:
 def test_about_300_lines_is_counted(tmp_path: Path) -> None:
     found = rows(large(), tmp_path / "run")
     for claim, name in (("model", "model"), ("training loop", "finetune")):
-        source = Path(report.__file__).with_name(f"{name}.py").read_text("utf-8")
+        source = (ROOT / f"shakegpt/{name}.py").read_text("utf-8")
         row = found[f"The {claim} is about 300 lines"]
         assert row.shows.startswith(f"{len(source.splitlines())} lines, ")
 
@@ -254,7 +255,7 @@ def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
     assert report.run(ClaimsConfig(run=str(tmp_path / "run"))) == 0
     out = capsys.readouterr().out
     assert "this run shows" in out and "not measured" in out
-    assert "[red]\\x1b[2Jx[/red]" in out and "\x1b[2J" not in out
+    assert "[red]␛[2Jx[/red]" in out and "\x1b[2J" not in out
 
 
 def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path) -> None:

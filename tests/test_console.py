@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, read
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 [bold]not bold[/bold] \r\u202egnorw"
+PERSIAN = "می\u200cخواهم"
+"""Its non-joiner is part of the word."""
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +42,20 @@ def plain(records: Sequence[ev.Event], past: History | None = None) -> list[str]
     return lines
 
 
-def went(*losses: float) -> str:
+def went(*losses: float, characters: int | None = None) -> str:
     """What the summary says of a run with these val losses, of iterations 0, 1, 2."""
     history = History()
     for n, loss in enumerate(losses):
-        history.add(ev.Eval(iteration=n, val_loss=loss, tokens=9, seconds=0, best=False))
+        history.add(
+            ev.Eval(
+                iteration=n,
+                val_loss=loss,
+                tokens=9,
+                seconds=0,
+                best=False,
+                characters=characters,
+            )
+        )
     end = ev.End(
         iteration=len(losses) - 1,
         status="stopped",
@@ -61,6 +73,7 @@ def test_the_summary_says_how_it_went_as_a_person_would() -> None:
         == "val loss 4.0000 at iteration 0, and not lower since: 5.0000 at iteration 1"
     )
     assert went(4.0, 3.0, 3.5) == "val loss 4.0000 -> 3.0000 at iteration 1, 25.0% lower"
+    assert went(4.0, 3.0, characters=18).endswith("25.0% lower, 2.16 bits/char")
     assert went(float("nan")) == ""
 
 
@@ -103,8 +116,10 @@ def test_plain_lines_never_rewrite_one(records: list[ev.Event]) -> None:
 
 def test_text_of_a_model_is_shown_and_not_obeyed(records: list[ev.Event]) -> None:
     end = of(records, ev.SampleEnd)
-    said = "\n".join(plain([of(records, ev.Sample), msgspec.structs.replace(end, text=HOSTILE)]))
-    assert "[bold]not bold[/bold]" in said and "gnorw" in said
+    said = "\n".join(
+        plain([of(records, ev.Sample), msgspec.structs.replace(end, text=HOSTILE + PERSIAN)])
+    )
+    assert "[bold]not bold[/bold]" in said and "gnorw" in said and PERSIAN in said
     assert not set(said) & set("\r\x1b\x07\u202e")
 
 
@@ -210,3 +225,42 @@ def test_what_became_of_a_command_is_told_once() -> None:
     assert plain([ev.Warning(iteration=1, message="mind\rthe gap")]) == [
         "warning: mind\u240dthe gap"
     ]
+
+
+def test_an_error_in_showing_a_record_is_reported_and_the_next_ones_are_shown(
+    records: list[ev.Event], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(told, "eval_line", broken)
+    shown, before = told.PlainConsole(), os.fstat(1)
+    for event in records:
+        shown.write(event)
+    said = capsys.readouterr()
+    assert sum(line.startswith("iter ") for line in said.out.splitlines()) == 6
+    assert said.err.count("a bug") == 1 and os.path.samestat(os.fstat(1), before)
+
+
+def test_a_terminal_without_some_characters_shows_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    with told.console() as shown:
+        for text in ("naïve", "plain"):
+            shown.write(ev.Warning(iteration=1, message=text))
+    assert out.getvalue().splitlines() == [rb"warning: na\xefve", b"warning: plain"]
+
+
+def test_who_stops_reading_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    before = os.fstat(1)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        shown = told.PlainConsole()
+        for _ in range(3):
+            shown.write(ev.Warning(iteration=1, message="mind the gap"))
+    shown.write(ev.Warning(iteration=1, message="stdout itself is closed now"))
+    assert os.path.samestat(os.fstat(1), before), "the descriptor of somebody else"

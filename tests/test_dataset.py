@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.data.cache import cache_dir
 from shakegpt.data.dataset import Dataset, Window, as_tensors, equally_long
-from shakegpt.data.sources import Text, load_text
-from shakegpt.data.tokenizer import Tokenizer, write_char_vocabulary
+from shakegpt.data.make_vocabulary import write_char_vocabulary
+from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.device import choose
 from shakegpt.nn import chunked_loss
@@ -27,7 +29,7 @@ from tests.tiny import play, random_model
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     """A vocabulary with a token a character, so that lengths can be told exactly."""
     folder = tmp_path_factory.mktemp("letters")
-    write_char_vocabulary("abcdefghijklmnopqrstuvwxyz \n", folder)
+    write_char_vocabulary(["abcdefghijklmnopqrstuvwxyz \n"], folder)
     return Tokenizer(folder)
 
 
@@ -221,3 +223,59 @@ def test_the_split_is_by_characters(tmp_path: Path) -> None:
     decoded = Tokenizer(POCKET).decode(data.train.tolist())
     assert decoded == text.content[: int(len(text.content) * 0.9)]
     assert decoded + Tokenizer(POCKET).decode(data.val.tolist()) == text.content
+
+
+def documents(*parts: str, marked: bool = True) -> Text:
+    content = "".join(part + END_OF_TEXT * marked for part in parts)
+    return Text("d", content, hashlib.sha256(content.encode()).hexdigest(), len(parts))
+
+
+def test_each_document_ends_with_the_end_of_text(letters: Tokenizer) -> None:
+    text = documents(*("abc def" for _ in range(100)))
+    data = Dataset(text, letters, 8, 1)
+    assert letters.eot is not None
+    for tokens, characters in (
+        (data.train, data.train_characters),
+        (data.val, data.val_characters),
+    ):
+        ends = np.flatnonzero(tokens == letters.eot)
+        assert set(np.diff(ends)) == {8} and ends[-1] == len(tokens) - 1, "cut between documents"
+        assert characters == len(tokens) - len(ends)
+    record = data.record(100)
+    assert record.documents == 100 and record.val_characters == data.val_characters == 70
+
+
+@pytest.mark.parametrize("place", range(80, 102))
+def test_the_split_never_cuts_the_mark_between_documents(letters: Tokenizer, place: int) -> None:
+    text = documents("a" * place, "b" * (100 - place + 20))
+    data = Dataset(text, letters, 4, 1)
+    assert (len(data.train) + len(data.val), data.train_characters + data.val_characters) == (
+        122,
+        120,
+    )
+
+
+def test_a_vocabulary_without_an_end_of_text_is_refused_for_documents(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1}')
+    (tmp_path / "merges.txt").write_text("")
+    plain = Tokenizer(tmp_path)
+    with pytest.raises(ShakegptError, match="--no-separate-documents"):
+        Dataset(documents("ab" * 40, "ba" * 40), plain, 4, 1)
+    assert len(Dataset(documents("ab" * 40, "ba" * 40, marked=False), plain, 4, 1).train) == 144
+
+
+def test_a_validation_text_leaves_all_of_the_text_to_training(letters: Tokenizer) -> None:
+    text, other = text_of(500), text_of(300)
+    data = Dataset(text, letters, 8, 1, val_text=other)
+    assert (len(data.train), len(data.val)) == (500, 300)
+    record = data.record(1000)
+    assert (record.val_name, record.val_sha256) == (other.name, other.sha256)
+    assert (record.train_characters, record.val_characters) == (500, 300)
+
+
+def test_parts_of_all_sizes_have_their_own_cache(letters: Tokenizer) -> None:
+    text = text_of(500)
+    for fraction in (0.1, 0.25, 0.5, 1):
+        for _ in range(2):  # the second time from the cache
+            data = Dataset(text, letters, 8, 1, val_fraction=fraction)
+            assert len(data.val) == round(500 * fraction) and len(data.train) + len(data.val) == 500

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from shakegpt.config import EvaluateConfig
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.runlog.history import load
+from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.session import finetune
 from shakegpt.train.evaluate import evaluate
 from tests.tiny import tiny_config
@@ -37,3 +40,25 @@ def test_flags_go_before_what_the_run_did(
     assert evaluate(short_windows, EvaluateConfig(block_size=32, eval_tokens=96)) == 0
     said = capsys.readouterr().out
     assert best is not None and f"val loss {best.val_loss:.4f}" not in said and "over 96 of" in said
+
+
+def test_bits_a_character_are_of_the_text_that_was_predicted(
+    tiny_run: Path, text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = load(tiny_run)[0].best_eval
+    assert best is not None and best.val_loss is not None
+    text = text_file.read_text("utf-8")
+    held_out = text[int(0.9 * len(text)) :]
+    tokenizer = Tokenizer(tiny_run / "model")
+    first = tokenizer.decode(tokenizer.encode(held_out)[:1])  # a context, and not predicted
+    assert best.characters == len(held_out) - len(first)
+    bits = best.val_loss / math.log(2) * best.tokens / best.characters
+    assert bits_per_character(best.val_loss, best.tokens, best.characters) == pytest.approx(bits)
+    assert evaluate(str(tiny_run), EvaluateConfig()) == 0
+    assert f"{bits:.2f} bits/char" in capsys.readouterr().out
+
+
+def test_bits_a_character_of_an_older_log_are_not_known() -> None:
+    assert bits_per_character(4.0, 9, None) is None
+    assert bits_per_character(None, 9, 30) is None
+    assert bits_per_character(math.inf, 9, 30) is None

@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shakegpt.runlog import schema as ev
-from shakegpt.runlog.history import STALE_AFTER, History, load
-from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.history import History, load
+from shakegpt.runlog.log import LOG_NAME, RunLog, read
+from shakegpt.runlog.status import (
+    STALE_AFTER,
+    current_state,
+    is_local,
+    machine,
+    run_state,
+    trainer_alive,
+)
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 
@@ -39,7 +47,7 @@ def test_a_finished_run(records: list[ev.Event]) -> None:
     history = History().extend(records)
     assert history.iteration == 4 == history.max_iters and list(history.evals) == [0, 2, 4]
     assert history.first_eval is history.evals[0] and history.best_eval is history.evals[4]
-    assert history.state(now=0) == "finished" and len(history.samples) == 3
+    assert run_state(history, 0) == "finished" and len(history.samples) == 3
     assert all(history.visited(k, samples=True) for k in (0, 2, 4))
     assert not history.visited(3, samples=False)
 
@@ -69,16 +77,16 @@ def test_states(records: list[ev.Event]) -> None:
     assert isinstance(header, ev.Run)
     beat = next(e for e in records if isinstance(e, ev.Heartbeat) and e.phase == "training")
     history = History().extend([header, beat])
-    assert history.state(beat.time + 1) == "live"
-    assert history.state(beat.time + STALE_AFTER + 1) == "silent", "this process lives"
+    assert run_state(history, beat.time + 1) == "training"
+    assert run_state(history, beat.time + STALE_AFTER + 1) == "stalled", "this process lives"
     history.add(resumed(0, pid=NOBODY))
-    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"
+    assert run_state(history, history.last_time + STALE_AFTER + 1) == "crashed"
     history.add(resumed(0, host="elsewhere"))
-    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"
+    assert run_state(history, history.last_time + STALE_AFTER + 1) == "crashed"
     phases: tuple[ev.Phase, ...] = ("paused", "starting")
     for phase in phases:
         history.add(ev.Heartbeat(phase=phase, iteration=0, max_iters=4, memory=1))
-        assert history.state(history.last_time) == phase
+        assert run_state(history, history.last_time) == phase
 
 
 def test_a_best_evaluation_without_its_model_is_not_done(records: list[ev.Event]) -> None:
@@ -95,7 +103,7 @@ def test_any_order_and_any_loss_of_records_raises_nothing(
     some = data.draw(st.lists(st.sampled_from(records), max_size=30))
     history = History().extend(some)
     assert history.iteration >= 0 and history.max_iters >= 0
-    history.state(0.0)
+    run_state(history, 0.0)
     assert history.best_eval is None or history.best_eval.val_loss is not None
     assert all(isinstance(sample.text, str) for sample in history.samples)
 
@@ -117,14 +125,47 @@ def test_a_configuration_of_another_hand_raises_nothing(
 def test_a_clock_that_was_set_back_hides_no_crash_and_no_life(records: list[ev.Event]) -> None:
     begun, hour = records[:1], 3600.0
     live, dead = (History().extend([*begun, resumed(0, pid=pid)]) for pid in (os.getpid(), NOBODY))
-    assert live.state(live.last_time - hour) == "starting"
-    assert dead.state(dead.last_time - hour) == "crashed"
+    assert run_state(live, live.last_time - hour) == "starting"
+    assert run_state(dead, dead.last_time - hour) == "crashed"
     afar = History().extend([*begun, resumed(0, pid=NOBODY, host="elsewhere")])
-    assert afar.state(afar.last_time - hour) == "starting", "its clock may be ahead of ours"
+    assert run_state(afar, afar.last_time - hour) == "starting", "its clock may be ahead of ours"
     live.add(ev.Warning(time=live.last_time - hour, iteration=0, message="set back"))
-    assert live.state(live.last_time + 1) == "starting"
+    assert run_state(live, live.last_time + 1) == "starting"
 
 
 def test_a_number_that_is_no_process_is_not_here(records: list[ev.Event]) -> None:
     history = History().extend([*records[:1], resumed(0, pid=10**30)])
-    assert history.state(history.last_time + STALE_AFTER + 1) == "crashed"
+    assert run_state(history, history.last_time + STALE_AFTER + 1) == "crashed"
+
+
+def test_this_machine_is_known_by_more_than_its_name(records: list[ev.Event]) -> None:
+    """A Mac renames itself; two containers may share one name."""
+    renamed = History().extend([*records[:1], resumed(0, host="mac-2", machine=machine())])
+    namesake = History().extend([*records[:1], resumed(0, machine="another boot")])
+    older = History().extend([*records[:1], resumed(0)])
+    assert [is_local(h) for h in (renamed, namesake, older, History())] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    header = records[0]
+    assert isinstance(header, ev.Run) and header.machine == machine()
+
+
+def test_what_is_known_of_the_process_decides(records: list[ev.Event], tmp_path: Path) -> None:
+    history = History().extend([*records[:1], resumed(0)])
+    late = history.last_time + STALE_AFTER + 1
+    assert run_state(history, history.last_time, alive=False) == "crashed"
+    assert run_state(history, late, alive=True) == "stalled"
+    with RunLog(tmp_path / LOG_NAME) as log:
+        log.write(resumed(0))
+        assert trainer_alive(tmp_path, history) is True
+        assert current_state(tmp_path, history) == "starting"
+    assert trainer_alive(tmp_path, history) is False
+    assert current_state(tmp_path, history) == "crashed"
+    history.add(resumed(0, host="elsewhere"))
+    assert trainer_alive(tmp_path, history) is None
+    with RunLog(tmp_path / LOG_NAME) as log:
+        log.write(records[-1])
+    assert current_state(tmp_path, history.extend([resumed(0)])) == "finished", "a late last word"

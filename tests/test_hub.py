@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from shakegpt import timeouts
 from shakegpt.checkpoint import hub
-from shakegpt.data import sources
+from shakegpt.data import sources, tinyshakespeare
 from shakegpt.errors import ShakegptError
 from shakegpt.session import finetune, resume
 from tests.tiny import play, tiny_config
@@ -42,7 +42,7 @@ def test_a_hub_that_never_answers_is_out_of_reach(
 def test_a_text_that_never_comes_is_told(
     silent: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sources, "TINYSHAKESPEARE", silent)
+    monkeypatch.setattr(tinyshakespeare, "URL", silent)
     monkeypatch.setenv("SHAKEGPT_CACHE", str(tmp_path))
     with pytest.raises(ShakegptError, match=r"cannot be fetched \(no answer within 0\.4 s\)"):
         sources.require(["tinyshakespeare"])

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.runlog import schema as ev
-from shakegpt.runlog.log import CHUNK, LOG_NAME, Follower, RunLog, is_written, read
+from shakegpt.runlog.history import losses
+from shakegpt.runlog.lock import is_held
+from shakegpt.runlog.log import CHUNK, LOG_NAME, Follower, RunLog, header, read
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
 
@@ -98,8 +100,17 @@ def test_a_disk_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
-    with pytest.raises(ShakegptError, match="cannot be locked"):
-        RunLog(tmp_path / LOG_NAME)
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(ShakegptError, match="locks") as refused:
+        RunLog(run / LOG_NAME)
+    assert refused.value.exit_code == 1 and not run.exists(), "no remains"
+    run.mkdir()
+    (run / LOG_NAME).write_bytes(b'{"event":"run"')
+    os.utime(run, (1000, 1000))
+    assert not is_held(run / LOG_NAME)
+    runs.delete_run(run)
+    assert not run.exists()
 
 
 def test_a_log_is_on_disk_as_far_as_the_last_save(
@@ -121,7 +132,7 @@ def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no file"):
         read(tmp_path / LOG_NAME)
     assert "no file" in runs.summarize(tmp_path).problem
-    assert not runs.is_run(tmp_path) and runs.curves(tmp_path).run is None
+    assert not runs.is_run(tmp_path) and losses(tmp_path).run is None
 
 
 def test_a_log_longer_than_a_portion_is_read_whole(tmp_path: Path) -> None:
@@ -201,6 +212,32 @@ def test_a_follower_takes_what_has_come(written: bytes, tmp_path: Path) -> None:
     assert found == read(path)[0] and not follower.problems and follower.poll() == []
 
 
+def test_a_follower_of_some_kinds_keeps_their_lines_and_the_latest_time(
+    written: bytes, tmp_path: Path
+) -> None:
+    """Other writers may put spaces into a record; a damaged line is counted as well."""
+    spaced = b'{ "event": "warning", "time": 9e9, "iteration": 1, "message": "later" }\n'
+    path = log_of(tmp_path, b"junk\n" + written + spaced)
+    everything = Follower(path).entries()
+    kinds = (ev.Run, ev.Eval, ev.End)
+    follower = Follower(path, kinds)
+    assert follower.entries() == [e for e in everything if isinstance(e.record, kinds)]
+    assert [p.line for p in follower.problems] == [1] and follower.time == 9e9
+    lines = path.read_bytes().split(b"\n")
+    assert all(json.loads(lines[e.line - 1])["time"] == e.record.time for e in everything)
+    with RunLog(path) as log:
+        log.write(
+            ev.Progress(time=1e10, iteration=1, micro_step=1, micro_steps=1, loss=1, tokens=1)
+        )
+    assert follower.poll() == [] and follower.time == 1e10
+
+
+def test_the_header_is_the_first_record(written: bytes, tmp_path: Path) -> None:
+    found = header(log_of(tmp_path, written))
+    assert found == read(tmp_path / LOG_NAME)[0][0]
+    assert header(log_of(tmp_path, written[:50])) is None and header(tmp_path / "none") is None
+
+
 def test_a_follower_reads_in_portions(written: bytes, tmp_path: Path) -> None:
     path, found = log_of(tmp_path, written), list[ev.Event]()
     follower = Follower(path)
@@ -244,10 +281,10 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 def test_whether_there_is_a_writer_is_seen(tmp_path: Path) -> None:
     path = tmp_path / LOG_NAME
-    assert not is_written(path)
+    assert not is_held(path)
     with RunLog(path):
-        assert is_written(path)
-    assert not is_written(path)
+        assert is_held(path)
+    assert not is_held(path)
 
 
 def test_who_only_looks_keeps_no_writer_out(tmp_path: Path) -> None:
@@ -256,7 +293,7 @@ def test_who_only_looks_keeps_no_writer_out(tmp_path: Path) -> None:
         fcntl.flock(looked, fcntl.LOCK_SH)
         threading.Timer(0.03, fcntl.flock, (looked.fileno(), fcntl.LOCK_UN)).start()
         with RunLog(path):
-            assert is_written(path)
+            assert is_held(path)
 
 
 def test_a_loss_that_is_no_number_is_null(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -198,7 +200,7 @@ def test_a_live_run_is_told_from_a_crashed_one(tmp_path: Path) -> None:
     write(tmp_path / "live", header(now), heartbeat(now, 1, max_iters=30))
     write(tmp_path / "dead", header(now - 100), heartbeat(now - 90, 1))
     live, dead = runs.find_runs(tmp_path)
-    assert (live.name, live.state, live.max_iters) == ("live", "live", 30)
+    assert (live.name, live.state, live.max_iters) == ("live", "training", 30)
     assert (dead.name, dead.state) == ("dead", "crashed")
 
 
@@ -289,7 +291,7 @@ def test_a_trainer_of_this_machine_that_died_is_named_at_once(tmp_path: Path) ->
     ours = msgspec.structs.replace(header(now, pid=os.getpid()), host=os.uname().nodename)
     run = write(tmp_path / "run", ours, heartbeat(now, 1))
     with RunLog(run / LOG_NAME):
-        assert index.refresh()[0].state == "live"
+        assert index.refresh()[0].state == "training"
     assert index.refresh()[0].state == "crashed"
     write(run, end(now, 1))
     assert index.refresh()[0].state == "finished"
@@ -332,6 +334,25 @@ def test_delete_refuses_links_strangers_and_live_runs(tmp_path: Path) -> None:
         with pytest.raises(ShakegptError, match=why):
             runs.delete_run(path)
     assert run.exists() and live.exists()
+
+
+def test_a_run_on_nfs_is_deleted_unless_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS refuses an exclusive lock on a descriptor that cannot write."""
+    local = fcntl.flock
+
+    def nfs(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        local(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    run = finished(tmp_path / "run")
+    with RunLog(run / LOG_NAME), pytest.raises(ShakegptError, match="being trained"):
+        runs.delete_run(run)
+    runs.delete_run(run)
+    assert not run.exists()
 
 
 def test_delete_refuses_a_run_whose_log_is_locked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt.data import sources
-from shakegpt.data.sources import load_text
+from shakegpt.data import tinyshakespeare
+from shakegpt.data.sources import END_OF_TEXT, load_text, resolve
 from shakegpt.errors import ShakegptError
 
 
@@ -27,27 +28,96 @@ def file(folder: Path, name: str, data: bytes | str) -> str:
 
 
 def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
-    content = "ROMEO:\r\nÀ la carte 🎭\r\n\n\n"
+    content = "ROMEO:\nÀ la carte 🎭\n\n\n"
     text = load_text([file(tmp_path, "a.txt", content)])
-    assert (text.name, text.content) == ("a.txt", content)
-    assert text.sha256 == hashlib.sha256(content.encode()).hexdigest()
+    assert (text.name, text.content, text.documents) == ("a.txt", content, 1)
+    assert text.sha256 == hashlib.sha256(content.encode()).hexdigest() and text.notes == ()
 
 
-def test_several_files_follow_each_other(tmp_path: Path) -> None:
+def test_each_of_several_files_ends_by_itself(tmp_path: Path) -> None:
     names = [file(tmp_path, n, f"{n}\n\n") for n in ("b.txt", "a.txt")]
     text = load_text(names)
-    assert text.content == "b.txt\n\na.txt" and text.name == "b.txt a.txt"
+    assert text.content == f"b.txt{END_OF_TEXT}a.txt{END_OF_TEXT}" and text.name == "b.txt a.txt"
+    joined = load_text(names, separate_documents=False)
+    assert joined.content == "b.txt\n\na.txt" and joined.sha256 != text.sha256
 
 
-def test_a_directory_gives_its_txt_files_in_order(tmp_path: Path) -> None:
-    for name in ("z.txt", "a.txt", "deep/er/m.txt", "notes.md"):
+POEMS = ("z.txt", "a.TXT", "deep/er/m.md", "b.text", "n.markdown", "packed.txt.gz")
+NO_POEMS = (
+    *(
+        ".ipynb_checkpoints/a-checkpoint.txt",
+        ".git/x.txt",
+        "__MACOSX/a.txt",
+        ".hidden.txt",
+        "c.txt~",
+    ),
+    *("~$a.txt", "Thumbs.db", "requirements.txt", "README.md", "LICENSE.txt", "labels.csv"),
+    *("picture.jpg", "venv.egg-info/SOURCES.txt"),
+)
+
+
+def test_a_directory_gives_its_texts_once_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "poems"
+    for name in (*POEMS, *NO_POEMS):
+        data = gzip.compress(name.encode()) if name.endswith(".gz") else name
+        file(folder, name, data)
+    (folder / "again.txt").symlink_to("z.txt")
+    (folder / "deep" / "loop").symlink_to("..", target_is_directory=True)
+    (folder / "nowhere.txt").symlink_to("gone.txt")
+    (tmp_path / "elsewhere").mkdir()
+    file(tmp_path / "elsewhere", "e.txt", "linked")
+    (folder / "linked").symlink_to("../elsewhere", target_is_directory=True)
+    os.mkfifo(folder / "pipe.txt")
+    text = load_text([str(folder)])
+    order = ["a.TXT", "z.txt", "b.text", "deep/er/m.md", "linked", "n.markdown", "packed.txt.gz"]
+    assert text.content == "".join(part + END_OF_TEXT for part in order)
+    note = text.notes[0]
+    assert all(f"1 {kind}" in note for kind in (".md", ".markdown", ".text"))
+    assert "poems" in note and "4 .txt" in note and "left out" in note
+    assert load_text([str(folder / "README.md")]).content == "README.md", "what is named is read"
+
+
+def test_records_are_taken_where_a_directory_has_nothing_else(tmp_path: Path) -> None:
+    file(tmp_path, "a.jsonl", '{"text": "one"}\n{"text": "two"}\n')
+    assert load_text([str(tmp_path)]).documents == 2
+    file(tmp_path, "b.txt", "plain")
+    assert load_text([str(tmp_path)]).content == "plain"
+    assert load_text([str(tmp_path)], text_field="text").documents == 2
+
+
+def test_names_mean_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.txt", "b.txt", "x,y.txt", "plays/own.txt"):
         file(tmp_path, name, name)
-    assert load_text([str(tmp_path)]).content == "a.txt\n\ndeep/er/m.txt\n\nz.txt"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def names(*given: str) -> list[str]:
+        return [name.removeprefix(f"{tmp_path}/") for name in resolve(given)]
+
+    assert names("a.txt,b.txt", "-", "plays,a.txt") == ["a.txt", "b.txt", "-", "plays", "a.txt"]
+    assert names("x,y.txt") == ["x,y.txt"], "a name with a comma"
+    assert names("~/b.txt", "a.txt,~/b.txt") == ["b.txt", "a.txt", "b.txt"]
+    assert names("?.txt") == ["a.txt", "b.txt"], "a pattern that no shell has filled in"
+    assert names("./plays") == ["plays"] and resolve(["./plays"]) != ["plays"]
+    assert load_text(["./plays"]).content == "plays/own.txt"
+    assert any("./plays" in note for note in load_text(["plays"]).notes), "whose plays is said"
+    assert resolve(resolve(["~/b.txt", "./plays"])) == resolve(["~/b.txt", "./plays"])
+    for wrong in ("a.txt,gone.txt", "https://example.org/a.txt", "~/gone.txt", "*.doc"):
+        with pytest.raises(ShakegptError):
+            load_text([wrong])
 
 
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("to be é".encode())))
     assert load_text(["-"]).content == "to be é"
+
+
+def test_a_process_substitution_is_read() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write("été".encode())
+    assert load_text([f"/dev/fd/{reading}"]).content == "été"
+    os.close(reading)
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "-"])
@@ -60,30 +130,10 @@ def test_a_device_without_end_is_refused_at_once(
             load_text([name])
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    assert load_text([file(tmp_path, "a.txt", b"\xef\xbb\xbfhi")]).content == "hi"
-
-
-BAD: dict[str, tuple[bytes, str]] = {
-    "latin1": (b"caf\xe9 au lait", "byte 3 is 0xe9"),
-    "after a mark": (b"\xef\xbb\xbfcaf\xe9 au", "byte 6 is 0xe9"),
-    "cut in a character": ("caffé".encode()[:-1], "byte 4 is 0xc3"),
-    "surrogates": (b"ab\xed\xa0\x80", "byte 2 is 0xed"),
-    "binary": (b"\x7fELF\x02\x01\x00\x00", "binary (a zero byte at 6)"),
-    "utf-16": ("hello".encode("utf-16"), "binary"),
-    "empty": (b"", "is empty"),
-    "blank": (b" \n\t\r\n ", "is empty"),
-    "a mark alone": (b"\xef\xbb\xbf", "is empty"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_what_is_no_text_is_told_with_its_byte(tmp_path: Path, name: str) -> None:
-    data, words = BAD[name]
-    path = file(tmp_path, "a.txt", data)
-    with pytest.raises(ShakegptError) as refused:
-        load_text([path])
-    assert words in str(refused.value) and "a.txt" in str(refused.value)
+@pytest.mark.parametrize("data", [b"", b" \n\t\r\n ", b"\xef\xbb\xbf"])
+def test_an_empty_text_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ShakegptError, match=r"a\.txt is empty"):
+        load_text([file(tmp_path, "a.txt", data)])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +143,7 @@ def test_what_is_no_text_is_told_with_its_byte(tmp_path: Path, name: str) -> Non
         ("nothing/at/all", "does not exist"),
         ("x" * 5000, "cannot be read"),
         ("a.txt/b", "cannot be read"),
-        ("empty", "holds no .txt file"),
+        ("empty", "has no text"),
     ],
 )
 def test_a_missing_text_is_told(
@@ -155,8 +205,8 @@ def test_tinyshakespeare_is_fetched_once(
 ) -> None:
     address, answers = served
     answers.append(b"First Citizen:\nBefore we proceed any further, hear me speak.\n")
-    monkeypatch.setattr(sources, "TINYSHAKESPEARE", address)
-    monkeypatch.setattr(sources, "TINYSHAKESPEARE_SHA256", hashlib.sha256(answers[-1]).hexdigest())
+    monkeypatch.setattr(tinyshakespeare, "URL", address)
+    monkeypatch.setattr(tinyshakespeare, "SHA256", hashlib.sha256(answers[-1]).hexdigest())
     text = load_text(["tinyshakespeare"])
     assert text.name == "tinyshakespeare" and text.speakers == ("First Citizen",)
     answers.append(b"something else")
@@ -172,7 +222,7 @@ def test_without_a_network_it_says_so_at_once(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    monkeypatch.setattr(sources, "TINYSHAKESPEARE", closed)
+    monkeypatch.setattr(tinyshakespeare, "URL", closed)
     began = time.monotonic()
     with pytest.raises(ShakegptError, match="--dataset plays, which needs no network"):
         load_text(["tinyshakespeare"])

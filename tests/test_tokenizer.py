@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.data import tokenizer as module
-from shakegpt.data.tokenizer import Decoder, Tokenizer, byte_to_unicode, write_char_vocabulary
+from shakegpt.data.make_vocabulary import write_char_vocabulary
+from shakegpt.data.tokenizer import Decoder, Tokenizer, byte_to_unicode
 from shakegpt.errors import ShakegptError
 from tests.tiny import play
 
@@ -139,6 +140,16 @@ def test_decoding_piece_by_piece_is_decoding_at_once(ids: list[int]) -> None:
     assert "".join(pieces) + decoder.flush() == OURS.decode(ids)
 
 
+@pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD.keys())
+def test_each_character_is_counted_once_wherever_a_text_is_cut(text: str) -> None:
+    ids = np.asarray(OURS.encode(text), np.uint16)
+    length = len(text.replace("<|endoftext|>", ""))
+    assert OURS.count_characters(ids) == length
+    for cut in {0, len(ids) // 3, len(ids) // 2, len(ids)}:
+        parts = OURS.count_characters(ids[:cut]) + OURS.count_characters(ids[cut:])
+        assert parts == length
+
+
 def test_a_half_character_at_the_end_is_told() -> None:
     decoder = Decoder(OURS)
     first = next(n for n in range(OURS.n_vocab) if OURS.token_bytes(n) == "🎭".encode()[:1])
@@ -153,7 +164,7 @@ def test_the_pockets_vocabulary_is_whole() -> None:
 
 def char_vocabulary(text: str, folder: Path) -> Tokenizer:
     folder.mkdir(exist_ok=True)
-    write_char_vocabulary(text, folder)
+    write_char_vocabulary([text], folder)
     return Tokenizer(folder)
 
 

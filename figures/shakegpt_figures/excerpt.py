@@ -15,6 +15,7 @@ from itertools import accumulate
 import msgspec
 
 from shakegpt.data.speakers import opening
+from shakegpt.sanitize import UNSAFE
 
 ROWS = 9
 """Rows of a slide that the sample may fill."""
@@ -22,7 +23,6 @@ COLUMNS = 64
 """Lower-case letters that fit into a row; a longer line takes several rows."""
 
 _SENTENCE_END = re.compile(r"""[.!?;:—-]['")\]]?$""")
-_REORDER = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +35,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 def clean(text: str) -> str:
     """`text` with line feeds as its only control characters, and at most one blank line a gap."""
     unified = "\n".join(text.replace("\t", " ").splitlines())
-    kept = "".join(c for c in unified if c == "\n" or _shows(c))
+    kept = UNSAFE.sub("", unified)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in kept.split("\n")))
-
-
-def _shows(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cs", "Co") and character not in _REORDER
 
 
 def lines(text: str) -> list[Line]:

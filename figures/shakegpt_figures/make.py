@@ -15,7 +15,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
 from shakegpt.runlog.status import standing_now
-from shakegpt.sanitize import harmless
+from shakegpt.sanitize import printable
 from shakegpt_figures import data, words
 from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace
@@ -40,9 +40,9 @@ def run(config: FiguresConfig) -> int:
     ready = rendered(config.only, histories, pictures, config.format)
     written = put([*ready, *_numbers(config, sources[0], numbers)])
     for source in sources:
-        now = standing_now(source.history)
-        print(harmless(f"from {source.log.parent}" + (f" ({now})" if now else "")))
-    print("\n".join(harmless(str(path)) for path in written))
+        now = standing_now(source.log.parent, source.history)
+        print(printable(f"from {source.log.parent}" + (f" ({now})" if now else "")))
+    print("\n".join(printable(str(path)) for path in written))
     return 0
 
 
@@ -56,7 +56,7 @@ def _numbers(config: FiguresConfig, source: Source, path: Path) -> list[Content]
     except ShakegptError as error:
         if config.out is None or set(config.only) == set(FIGURES):
             raise
-        print(harmless(f"without {path}: {error}"), file=sys.stderr)
+        print(printable(f"without {path}: {error}"), file=sys.stderr)
         return []
 
 

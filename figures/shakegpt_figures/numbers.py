@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from shakegpt import format
+
 
 def digits(number: int) -> str:
     """Every digit: 774,030,080."""
@@ -23,7 +25,7 @@ def characters(number: int) -> str:
 
 def loss(nats: float) -> str:
     """Two decimals: a third would be noise; one that has exploded in short."""
-    return f"{nats:.2f}" if abs(nats) < 1000 else f"{nats:.3g}"
+    return format.loss(nats, 2)
 
 
 def difference(nats: float) -> str:

@@ -14,7 +14,7 @@ from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import shown_sample
-from shakegpt.runlog.status import standing_now, state_now
+from shakegpt.runlog.status import RunState, current_state, standing, standing_now
 from shakegpt_figures import data, words
 from shakegpt_figures.make import draw
 from shakegpt_figures.source import Source
@@ -68,7 +68,7 @@ class Screen:
     def _draw(self, name: str, histories: Sequence[History]) -> None:
         try:
             for path in draw([name], histories, self._out, self._config.format):
-                print(f"{path} ({standing_now(histories[0]) or 'finished'})", flush=True)
+                print(f"{path} ({standing(histories[0]) or 'finished'})", flush=True)
         except ShakegptError as error:
             self._say(f"not yet: {error}")
 
@@ -85,9 +85,10 @@ class Screen:
         """
         if not source.log.exists():
             raise ShakegptError(f"{source.log} is gone: the figures stay as they were", exit_code=1)
-        if source.history.run is not None and state_now(source.history) == "crashed":
-            run, now = source.log.parent, standing_now(source.history)
-            self._say(f"{run} was {now}: `shakegpt finetune --resume {run}` goes on with it")
+        run, history = source.log.parent, source.history
+        if history.run is not None and current_state(run, history) is RunState.CRASHED:
+            now = standing_now(run, history)
+            self._say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
 
     def _say(self, sentence: str) -> None:
         """A sentence once: what a live log lacks now, it will have later."""

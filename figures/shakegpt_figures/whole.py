@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from shakegpt.errors import ShakegptError
+from shakegpt.files import write_atomically
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -14,12 +13,8 @@ def replace(path: Path, data: bytes) -> None:
 
     Raises ShakegptError when it cannot be written; what stood there stays then.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(path)
+        write_atomically(path, data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise ShakegptError(f"{path} cannot be written: {error.strerror}", exit_code=1) from error

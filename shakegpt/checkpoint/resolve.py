@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shakegpt.checkpoint.hints import is_meant, no_file
 from shakegpt.checkpoint.hub import HUB_NAMES, fetch
 from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
@@ -30,12 +31,14 @@ def find(name: str) -> Source:
     if name == "pocket":
         return Source(name, POCKET)
     path = Path(name)
+    if name in HUB_NAMES and path.is_dir() and not is_meant(path):
+        return Source(name, fetch(name))  # a directory that happens to be called so
     with suppress(OSError):  # a name too long for a path may still get the sentence below
         if name and path.is_dir():
             is_run = (path / "log.jsonl").exists()
             return Source(path.resolve().name, _model_of_run(path) if is_run else path)
         if name and path.exists():
-            raise ShakegptError(f"{name} is a file: give the directory that holds the checkpoint")
+            raise ShakegptError(no_file(path))
     if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
         known = ", ".join(["pocket", *HUB_NAMES])
         raise ShakegptError(

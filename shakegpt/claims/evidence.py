@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shakegpt.config import PRESETS
-from shakegpt.data.sources import TINYSHAKESPEARE_SHA256
+from shakegpt.data.tinyshakespeare import SHA256 as TINYSHAKESPEARE_SHA256
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 

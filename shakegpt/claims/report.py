@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,19 +15,13 @@ from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
-from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.log import LOG_NAME, Follower
+from shakegpt.runlog.schema import End, Eval, Event, Run, Sample
 from shakegpt.runlog.status import standing_now
+from shakegpt.sanitize import one_line
 
 VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow"}
 """Colours of the verdicts; the words say it all without them."""
-
-
-class _Head(msgspec.Struct):
-    """As much of a record as names it."""
-
-    event: str = ""
-    iteration: int = 0
-    sample: int = 0
 
 
 def run(config: ClaimsConfig) -> int:
@@ -54,55 +47,50 @@ def evidence(log: Path) -> Evidence:
 
     Raises ShakegptError when it is not that of a run, cannot be read, or is of a newer version.
     """
+    follower = Follower(log)
     try:
-        records, problems = read(log)
-        lines = _numbered(log.read_bytes())
+        entries = follower.entries()
     except OSError as error:
         raise ShakegptError(f"{log} cannot be read: {error.strerror}") from error
-    history = History().extend(records)
+    history = History().extend(entry.record for entry in entries)
     if history.run is None:
-        where = f" (line {problems[0].line}: {problems[0].message})" if problems else ""
+        problem = next(iter(follower.problems), None)
+        where = f" (line {problem.line}: {problem.message})" if problem else ""
         raise ShakegptError(
             f"{log} does not begin with the header of a run{where}: "
             "give the directory of a run that shakegpt wrote"
         )
-    return Evidence(history, lines)
+    keyed = ((_key(entry.record), entry.line) for entry in entries)
+    return Evidence(history, {key: line for key, line in keyed if key is not None})
 
 
-def _numbered(data: bytes) -> dict[tuple[str, int], int]:
-    """(kind, iteration or number of the sample) -> the last line that has it, as readers key."""
-    decode = msgspec.json.Decoder(_Head).decode
-    lines: dict[tuple[str, int], int] = {}
-    for number, line in enumerate(data.split(b"\n"), 1):
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            head = decode(line)
-            if head.event in ("run", "end"):
-                lines[head.event, 0] = number
-            elif head.event == "eval":
-                lines["eval", head.iteration] = number
-            elif head.event == "sample":
-                lines["sample", head.sample] = number
-    return lines
-
-
-def _printable(text: str) -> str:
-    """Text of a run with its controls spelled out: a name must not drive a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+def _key(record: Event) -> tuple[str, int] | None:
+    """By which `Evidence` looks a record up; None for those that no claim rests on."""
+    match record:
+        case Run():
+            return "run", 0
+        case End():
+            return "end", 0
+        case Eval():
+            return "eval", record.iteration
+        case Sample():
+            return "sample", record.sample
+    return None
 
 
 def _sum(rows: list[Row], seen: Evidence, log: Path) -> str:
     """Which log this was, how often each verdict was given, and how far the run is."""
     counts = Counter(row.verdict for row in rows)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    now = standing_now(seen.history)
-    return _printable(f"{log}: {counted}" + (f"; {now}" if now else ""))
+    now = standing_now(log.parent, seen.history)
+    return one_line(f"{log}: {counted}" + (f"; {now}" if now else ""))
 
 
 def _lines(rows: list[Row], summary: str) -> None:
     """One line a row, with tabs between its fields: for pipes and for plain terminals."""
     for row in rows:
         fields = (row.verdict, row.claim, row.shows, row.records)
-        print("\t".join(_printable(field) for field in fields))
+        print("\t".join(one_line(field) for field in fields))
     print(summary, file=sys.stderr)
 
 
@@ -117,7 +105,7 @@ def _table(rows: list[Row], summary: str) -> None:
         table.add_column(name)
     for row in rows:
         verdict = Text(row.verdict, VERDICTS.get(row.verdict, "dim"))
-        says, shows, where = (Text(_printable(t)) for t in (row.claim, row.shows, row.records))
+        says, shows, where = (Text(one_line(t)) for t in (row.claim, row.shows, row.records))
         table.add_row(says, shows, verdict, Text.assemble((where.plain, "dim")))
     console = Console()
     console.print(table)

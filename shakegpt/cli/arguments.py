@@ -20,7 +20,7 @@ import tyro
 from shakegpt.bounds import RULES, refusal
 from shakegpt.config import help_lines
 from shakegpt.errors import ShakegptError
-from shakegpt.sanitize import harmless, one_line
+from shakegpt.sanitize import printable, sentence
 
 T = TypeVar("T")
 
@@ -32,17 +32,17 @@ def parse(kind: type[T], prog: str, words: list[str], default: T | None, descrip
     that there is not.
     """
     out, err = io.StringIO(), io.StringIO()
-    odd = any(harmless(word) != word for word in words)  # what is printed quotes what was typed
+    odd = any(printable(word) != word for word in words)  # what is printed quotes what was typed
     explained = _explained(kind, default)
     try:
         with redirect_stderr(err), redirect_stdout(out) if odd else redirect_stderr(err):
             return tyro.cli(explained, prog=prog, args=words, description=description)
     except SystemExit as left:
         if not left.code:
-            print(harmless(out.getvalue()), end="")
+            print(printable(out.getvalue()), end="")
             raise
         _refuse_what_is_wrong(kind, words)
-        raise ShakegptError(one_line(re.sub("[─-╿]", " ", err.getvalue()), 300)) from None
+        raise ShakegptError(sentence(re.sub("[─-╿]", " ", err.getvalue()), 300)) from None
 
 
 def _explained(kind: type[T], default: T | None) -> type[T]:

@@ -1,28 +1,33 @@
 """A run without its screen: one live block in a terminal, sparse plain lines everywhere else.
 
-Both take the records of the run log as they are written. Whoever reads the output may leave (a
-closed terminal, `| head`): training goes on, only the words stop.
+Both take the records of the run log as they are written. When the reader of the output leaves (a
+closed terminal, `| head`), training continues without it.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from shakegpt.format import duration, loss, parameters, size
+from shakegpt import format
+from shakegpt.format import bits, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
-from shakegpt.sanitize import harmless, one_line
+from shakegpt.runlog.metrics import bits_per_character
+from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+loss = partial(format.loss, missing="not finite")
 REFRESH = 0.25
 """Seconds between redraws of the live block."""
 SAMPLE_LINES = 12
@@ -34,21 +39,32 @@ class PlainConsole:
 
     def __init__(self, past: History | None = None) -> None:
         self.history = past or History()
-        self._gone = False
+        self._closed = False
+        self._errors: set[str] = set()
 
     def write(self, event: ev.Event) -> None:
-        """Take a record, and say what is worth a line of it, unless nobody reads any more."""
+        """Show a record if there is anything to show and somebody still reads.
+
+        An error in showing it is reported once on stderr; it must not end the training.
+        """
         self.history.add(event)
         try:
-            for line in self.lines(event) if not self._gone else []:
+            for line in self.lines(event) if not self._closed else []:
                 self.say(line)
-        except (OSError, ValueError):  # closed pipe, closed terminal
-            self._gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:  # closed pipe, closed terminal
+            self._closed = True
+            with suppress(OSError, ValueError), open(os.devnull, "w") as null:
+                os.dup2(null.fileno(), sys.stdout.fileno())  # else Python's last flush fails
+        except Exception as error:
+            self._closed = sys.stdout.closed
+            problem = f"cannot show {type(event).__name__}: {error!r}"
+            if problem not in self._errors and not self._closed:
+                self._errors.add(problem)
+                print(f"shakegpt: {one_line(problem, 200)}", file=sys.stderr)
 
     def say(self, line: str) -> None:
         """Print a line; a name or a reason in it is only text."""
-        print(harmless(line), flush=True)
+        print(printable(line), flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """The lines that a record is worth; [] for most."""
@@ -64,9 +80,9 @@ class PlainConsole:
             case ev.SampleEnd() if event.complete:
                 return sample_lines(self.history, event)
             case ev.Warning():
-                return [f"warning: {harmless(event.message)}"]
+                return [f"warning: {printable(event.message)}"]
             case ev.Command() if event.status != "accepted":
-                return [f"command {event.verb}: {event.status} {harmless(event.message)}".rstrip()]
+                return [f"command {event.verb}: {event.status} {printable(event.message)}".rstrip()]
             case ev.End():
                 return summary(self.history, event)
         return []
@@ -95,7 +111,7 @@ class LiveConsole(PlainConsole):
         """Print a line above the block."""
         from rich.text import Text
 
-        self._live.console.print(Text(harmless(line)), soft_wrap=True)
+        self._live.console.print(Text(printable(line)), soft_wrap=True)
 
     def lines(self, event: ev.Event) -> list[str]:
         """As the plain lines, but the block itself shows the iterations."""
@@ -124,14 +140,16 @@ class LiveConsole(PlainConsole):
         parts: list[RenderableType] = [bar, Text(status_line(h, time_left(h)))]
         if h.samples and not h.samples[-1].complete:
             view = h.samples[-1]
-            tail = harmless(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
+            tail = printable(view.start.prompt + view.text).split("\n")[-SAMPLE_LINES:]
             parts.append(Text("\n".join(tail), style="yellow"))
         return Group(*parts)
 
 
 @contextmanager
 def console(past: History | None = None) -> Iterator[PlainConsole]:
-    """The console that suits: live in a terminal that can, else plain; `past` it need not tell."""
+    """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     dumb = os.environ.get("TERM", "") in ("", "dumb")
     shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
     try:
@@ -158,6 +176,7 @@ def opening(run: ev.Run) -> list[str]:
         f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
+        *(one_line(note, 300) for note in data.notes),
         *_compiled(run),
         *_shared_and_learned(run),
         f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
@@ -198,7 +217,7 @@ def step_line(history: History, step: ev.Step, eta: float | None) -> str:
     left = "" if eta is None else f"  eta {duration(eta)}"
     return (
         f"iter {step.iteration}/{history.max_iters}  loss {loss(step.loss)}  "
-        f"lr {step.learning_rate:.2g}  {step.tokens_per_second:,.0f} tok/s  "
+        f"lr {rate(step.learning_rate)}  {throughput(step.tokens_per_second)}  "
         f"{size(step.memory)}{left}"
     )
 
@@ -207,11 +226,17 @@ def eval_line(history: History, event: ev.Eval) -> str:
     """One evaluation in one line."""
     first = history.first_eval
     line = f"eval {event.iteration}/{history.max_iters}  val loss {loss(event.val_loss)}"
+    if (per_character := _bits(event)) is not None:
+        line += f"  {bits(per_character)}"
     if event.val_loss is None or first is None or first.val_loss is None:
         return line
     change = event.val_loss / first.val_loss - 1
     best = "" if event.best else f"  (best {loss(_best(history))})"
     return line + (f"  {change:+.1%} from the start{best}" if event.iteration else "")
+
+
+def _bits(event: ev.Eval) -> float | None:
+    return bits_per_character(event.val_loss, event.tokens, event.characters)
 
 
 def _best(history: History) -> float | None:
@@ -229,7 +254,7 @@ def status_line(history: History, eta: float | None) -> str:
         f"{history.iteration}/{history.max_iters}",
         f"loss {loss(step.loss)}" if step is not None else "",
         f"val {loss(latest)}, best {loss(_best(history))}" if history.evals else "",
-        f"{step.tokens_per_second:,.0f} tok/s" if step is not None else "",
+        throughput(step.tokens_per_second) if step is not None else "",
         size(beat.memory) if beat is not None else "",
         f"eta {duration(eta)}" if eta is not None else "",
     ]
@@ -239,7 +264,7 @@ def status_line(history: History, eta: float | None) -> str:
 def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
     """A sample as it reads, indented under a line that says where it comes from."""
     view = next(s for s in reversed(history.samples) if s.start.sample == event.sample)
-    text = harmless(view.start.prompt + event.text)
+    text = printable(view.start.prompt + event.text)
     head = f"sample at iteration {event.iteration}:"
     return [head, *("  " + line for line in text.split("\n"))]
 
@@ -257,13 +282,14 @@ def _learned(history: History) -> list[str]:
         later = f"{loss(last.val_loss)} at iteration {last.iteration}"
         return [f"{words} at iteration {first.iteration}, and not lower since: {later}"]
     drop = 1 - best.val_loss / first.val_loss
-    return [f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"]
+    line = f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"
+    return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
 
 
 def summary(history: History, end: ev.End) -> list[str]:
     """How it went, where the model is, and what to do next."""
     run = history.run
-    lines = [f"{end.status}: {harmless(end.reason)}, after {duration(history.wall_seconds)}"]
+    lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
     lines += _learned(history)
     if run is None:
         return lines

@@ -25,7 +25,7 @@ from shakegpt.config import PRESETS, EvaluateConfig, FinetuneConfig, SampleConfi
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
-from shakegpt.sanitize import one_line
+from shakegpt.sanitize import sentence
 
 T = TypeVar("T")
 LONGEST = 1000
@@ -129,7 +129,7 @@ def _open_what_was_closed() -> None:
 
 def _sentence(error: Exception) -> str:
     """What `error` says, on one line; of a name longer than anybody reads, its two ends."""
-    return one_line(re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error)), LONGEST)
+    return sentence(re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error)), LONGEST)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -167,7 +167,10 @@ def _finetune(arguments: list[str]) -> int:
         return _watch(arguments) if asked.tui and on_terminal() else _resume(asked)
     rest, default = _preset(arguments)
     fields = asdict(_parse(FinetuneArguments, "finetune [PRESET]", rest, default))
-    piped = "-" in fields["dataset"]  # the screen's trainer would have no standard input
+    from shakegpt.data.sources import is_pipe, resolve
+
+    named = (*fields["dataset"], *(fields["val_dataset"] or ()))
+    piped = any(map(is_pipe, resolve(named)))  # the screen's trainer would not have it
     if fields.pop("tui") and on_terminal() and not piped:
         return _watch(arguments)
     return _train(FinetuneConfig(**fields))
@@ -278,12 +281,14 @@ def _shown(job: Callable[[Any], Path], past: History | None = None) -> int:
 
 def _absolute(config: FinetuneConfig) -> FinetuneConfig:
     """Files by their full path, so that a run can be resumed from anywhere."""
-    named = ("plays", "tinyshakespeare", "-")
-    dataset = tuple(n if n in named else str(Path(n).absolute()) for n in config.dataset)
+    from shakegpt.data.sources import resolve
+
+    dataset = tuple(resolve(config.dataset))
+    val_dataset = tuple(resolve(config.val_dataset)) if config.val_dataset else None
     init_from, folder = config.init_from, Path(config.init_from)
     with suppress(OSError):  # a name too long for a path gets its sentence where it is looked up
         init_from = str(folder.absolute()) if folder.is_dir() else init_from
-    return replace(config, dataset=dataset, init_from=init_from)
+    return replace(config, dataset=dataset, val_dataset=val_dataset, init_from=init_from)
 
 
 def _sample(arguments: list[str]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shakegpt.checkpoint.config_json import read_config
 from shakegpt.checkpoint.resolve import find
 from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig
+from shakegpt.data.make_vocabulary import bpe_size
 from shakegpt.data.sources import require
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
@@ -23,13 +24,16 @@ def finetune(config: FinetuneConfig) -> None:
         require_unused(Path(config.out_dir))
     if config.init_from != "scratch":
         _require_fitting(model(config.init_from), config.block_size, config.init_from)
-    require(config.dataset)
+    require(config.dataset, config.text_field)
+    require(config.val_dataset or (), config.text_field)
+    if config.init_from == "scratch":
+        bpe_size(config.tokenizer)
 
 
 def evaluate(name: str, asked: EvaluateConfig) -> None:
     """Raise ShakegptError for a model or text that cannot be measured."""
     _require_fitting(model(name), asked.block_size, name)
-    require(asked.dataset or ())
+    require(asked.dataset or (), asked.text_field)
 
 
 def model(name: str) -> GPTConfig:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shakegpt.format import duration, loss
 from shakegpt.runlog.runs import RunSummary, find_runs
-from shakegpt.sanitize import harmless
+from shakegpt.sanitize import printable
 
 HEADINGS = ("run", "state", "model", "iterations", "val loss", "age")
 
@@ -17,7 +17,7 @@ def print_runs(directory: Path) -> None:
     """Print the runs in `directory`, newest first: a table in a terminal, else tabs."""
     rows = [_row(run) for run in find_runs(directory)]
     if not rows:
-        print(f"no runs in {harmless(str(directory))}: `shakegpt finetune` makes one")
+        print(f"no runs in {printable(str(directory))}: `shakegpt finetune` makes one")
     elif sys.stdout.isatty():
         _print_table(rows)
     else:
@@ -27,9 +27,9 @@ def print_runs(directory: Path) -> None:
 def _row(run: RunSummary) -> tuple[str, ...]:
     values = "" if run.first_val is None else f"{loss(run.first_val)} -> {loss(run.best_val)}"
     return (
-        harmless(str(run.path)),
+        printable(str(run.path)),
         run.state,
-        harmless(run.model),
+        printable(run.model),
         f"{run.iteration}/{run.max_iters}",
         values,
         duration(max(0.0, time.time() - run.updated)),

@@ -20,7 +20,7 @@ from shakegpt.nn.quantize_cost import quantize_and_measure
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Settings
-from shakegpt.sanitize import harmless
+from shakegpt.sanitize import printable
 
 SEPARATOR = "-" * 15
 
@@ -40,7 +40,7 @@ def write_samples(name: str, asked: SampleConfig) -> int:
     matmul.install(model)
     if asked.dtype != "float32":
         said = quantize_and_measure(model, tokenizer, _text_of(name), asked.dtype)
-        print(f"shakegpt: {harmless(said)}", file=sys.stderr)
+        print(f"shakegpt: {printable(said)}", file=sys.stderr)
     for number in range(asked.num_samples):
         if number:
             print(SEPARATOR)
@@ -64,7 +64,7 @@ def _write_one(
         top_p=asked.top_p,
         seed=asked.seed + number,
     )
-    show = harmless if out.isatty() else str  # a file gets the text as it is
+    show = printable if out.isatty() else str  # a file gets the text as it is
     out.write(show(asked.prompt))
     decoder, told = Decoder(tokenizer), False
     for draw in generate(model, tokenizer, ids, settings):

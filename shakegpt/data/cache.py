@@ -14,20 +14,16 @@ from typing import BinaryIO
 
 import platformdirs
 
+from shakegpt.files import write_atomically
+
 
 def cache_dir() -> Path:
     """Where shakegpt keeps what takes long: $SHAKEGPT_CACHE, else the system's place for it."""
     return Path(os.environ.get("SHAKEGPT_CACHE") or platformdirs.user_cache_dir("shakegpt"))
 
 
-def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Have `write` fill the file `path`, whole or not at all."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+def write_cache(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """`files.write_atomically` into the cache; one that cannot be written is done without."""
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            write(file)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
+        write_atomically(path, content)

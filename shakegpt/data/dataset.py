@@ -1,4 +1,4 @@
-"""A text as token ids: the split, the windows that training draws, those that evaluation keeps.
+"""A text as token ids: the split, the windows that training draws, those that evaluation takes.
 
 Which window is drawn is a pure function of (seed, iteration, micro-step): nothing is remembered
 between draws, so a resumed run sees what it would have seen. Each epoch is a fresh shuffle of all
@@ -20,15 +20,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shakegpt.data.cache import cache_dir, keep
-from shakegpt.data.sources import Text
+from shakegpt.data.cache import cache_dir, write_cache
+from shakegpt.data.sources import END_OF_TEXT, Text
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import sha256
 from shakegpt.runlog import schema
 
-TRAIN_SHARE = 0.9
-"""Of the characters, as nanoGPT splits; the last tenth is for validation."""
+VAL_FRACTION = 0.1
+"""Of the characters, from the end of the text, as nanoGPT splits."""
+_NEAR = 0.02
+"""Of the characters: how far the split moves to fall between two documents."""
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -42,17 +44,44 @@ class Window:
 
 
 class Dataset:
-    """The two splits of a text under a vocabulary, and the windows of `block_size` over them."""
+    """The training and validation tokens of a text, and windows of `block_size` tokens over them.
 
-    def __init__(self, text: Text, tokenizer: Tokenizer, block_size: int, seed: int) -> None:
-        """Tokenize, or take the ids from the cache; raises ShakegptError for too short a text."""
-        self.text, self.block_size, self.seed = text, block_size, seed
-        self.train, self.val = _tokenized(text, tokenizer)
-        for name, tokens in (("training", self.train), ("validation", self.val)):
-            needed = block_size + 1 if name == "training" else 2
+    `train` and `val` are 1-D arrays of token ids; `train_characters` and `val_characters` count the
+    characters that they spell, without end-of-text tokens, for losses in bits per character.
+    """
+
+    def __init__(
+        self,
+        text: Text,
+        tokenizer: Tokenizer,
+        block_size: int,
+        seed: int,
+        *,
+        val_text: Text | None = None,
+        val_fraction: float = VAL_FRACTION,
+    ) -> None:
+        """Tokenize, or take the ids from the cache.
+
+        The last `val_fraction` of the characters is for validation, 1 for a text that is only
+        measured; with `val_text`, that is, and all of `text` is trained on. Raises ShakegptError
+        for too short a text and for one that the vocabulary cannot spell.
+        """
+        self.text, self.val_text, self.block_size, self.seed = text, val_text, block_size, seed
+        self.tokenizer = tokenizer
+        end = len(text.content)
+        split = end if val_text else _split(text, val_fraction)
+        held_out = (val_text, 0, len(val_text.content)) if val_text else (text, split, end)
+        self.train = _tokens(text, 0, split, tokenizer)
+        self.val = _tokens(*held_out, tokenizer)
+        self.train_characters = _characters(text, 0, split)
+        self.val_characters = _characters(*held_out)
+        parts = [(held_out[0].name, "validation", self.val, 2)]
+        if val_text or val_fraction < 1:
+            parts.insert(0, (text.name, "training", self.train, block_size + 1))
+        for name, part, tokens, needed in parts:
             if len(tokens) < needed:
                 raise ShakegptError(
-                    f"{text.name} is too short: its {name} part has {len(tokens):,} tokens and "
+                    f"{name} is too short: its {part} part has {len(tokens):,} tokens and "
                     f"needs {needed:,}; give more text or a smaller --block-size"
                 )
 
@@ -80,10 +109,15 @@ class Dataset:
         """
         starts = range(0, len(tokens) - 1, self.block_size)
         windows = [Window(s, min(self.block_size, len(tokens) - 1 - s)) for s in starts]
-        keep = max(1, most // self.block_size)
-        if len(tokens) - 1 <= most or keep >= len(windows):
+        count = max(1, most // self.block_size)
+        if len(tokens) - 1 <= most or count >= len(windows):
             return windows
-        return [windows[n * len(windows) // keep] for n in range(keep)]
+        return [windows[n * len(windows) // count] for n in range(count)]
+
+    def predicted_characters(self, tokens: Tokens, windows: list[Window]) -> int:
+        """Characters of the text that a model predicts in `windows`: of all but the first token."""
+        targets = [tokens[w.start + 1 : w.start + w.length + 1] for w in windows]
+        return self.tokenizer.count_characters(np.concatenate(targets))
 
     def record(self, eval_tokens: int) -> schema.Dataset:
         """What the run log says of the text."""
@@ -92,6 +126,12 @@ class Dataset:
             name=self.text.name,
             sha256=self.text.sha256,
             characters=len(self.text.content),
+            documents=self.text.documents,
+            train_characters=self.train_characters,
+            val_characters=self.val_characters,
+            val_name=self.val_text.name if self.val_text else None,
+            val_sha256=self.val_text.sha256 if self.val_text else None,
+            notes=self.text.notes + (self.val_text.notes if self.val_text else ()),
             train_tokens=len(self.train),
             val_tokens=len(self.val),
             eval_tokens=predicted,
@@ -126,41 +166,62 @@ def _shuffle(seed: int, epoch: int, count: int, slack: int) -> tuple[NDArray[np.
     return random.permutation(count), int(random.integers(slack + 1))
 
 
-def _tokenized(text: Text, tokenizer: Tokenizer) -> tuple[Tokens, Tokens]:
-    """Both splits as arrays, memory-mapped from the cache when they are long."""
-    split = int(len(text.content) * TRAIN_SHARE)
-    key = hashlib.sha256(f"{text.sha256} {tokenizer.fingerprint} {split}".encode()).hexdigest()
-    paths = [cache_dir() / "tokens" / f"{key[:32]}-{part}.npy" for part in ("train", "val")]
-    if (cached := _cached(paths)) is not None:
+def _split(text: Text, val_fraction: float) -> int:
+    """Where the validation part begins, in characters; between documents if one ends near there."""
+    content, place = text.content, int(len(text.content) * (1 - val_fraction))
+    if END_OF_TEXT not in content or not 0 < place < len(content):
+        return place
+    before = content.rfind(END_OF_TEXT, 0, place) + len(END_OF_TEXT)
+    after = content.find(END_OF_TEXT, max(0, place - len(END_OF_TEXT) + 1)) + len(END_OF_TEXT)
+    ends = [end for end in (before, after) if len(END_OF_TEXT) <= end < len(content)]
+    nearest = min(ends, key=lambda end: abs(end - place), default=place)
+    inside = after - len(END_OF_TEXT) < place < after
+    return nearest if inside or abs(nearest - place) <= _NEAR * len(content) else place
+
+
+def _characters(text: Text, start: int, end: int) -> int:
+    """Characters of the text from `start` to `end`, without the marks at the ends of documents."""
+    return end - start - len(END_OF_TEXT) * text.content.count(END_OF_TEXT, start, end)
+
+
+def _tokens(text: Text, start: int, end: int, tokenizer: Tokenizer) -> Tokens:
+    """Ids of text[start:end], memory-mapped from the cache when they are there."""
+    key = f"{text.sha256} {tokenizer.fingerprint} {start} {end}"
+    path = cache_dir() / "tokens" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+    if (cached := _cached(path)) is not None:
         return cached
-    train = _narrow(tokenizer.encode_array(text.content, 0, split), tokenizer.n_vocab)
-    val = _narrow(tokenizer.encode_array(text.content, split), tokenizer.n_vocab)
-    for path, array in zip(paths, (train, val), strict=True):
-        keep(path, partial(_save, array))
+    ids = _encode(text, start, end, tokenizer)
+    tokens: Tokens = ids.astype(np.uint16) if tokenizer.n_vocab <= 1 << 16 else ids
+    write_cache(path, partial(_save, tokens))
     with suppress(OSError):  # not kept: a cache is done without
-        sums = " ".join(map(sha256, paths)).encode()
-        keep(_sums_of(paths), lambda file: file.write(sums))
-    return train, val
+        write_cache(path.with_suffix(".sha256"), sha256(path).encode())
+    return tokens
 
 
-def _sums_of(paths: list[Path]) -> Path:
-    """The file with the sums of both splits: ids that changed on the disk would teach nonsense."""
-    return paths[0].with_name(paths[0].name.replace("-train.npy", ".sha256"))
+def _encode(text: Text, start: int, end: int, tokenizer: Tokenizer) -> NDArray[np.uint32]:
+    if END_OF_TEXT not in text.content or (tokenizer.eot is None and text.documents == 1):
+        return tokenizer.encode_array(text.content, start, end)
+    if tokenizer.eot is None:
+        raise ShakegptError(
+            f"the vocabulary of {tokenizer.folder} has no end-of-text token to put between "
+            "documents: give --no-separate-documents"
+        )
+    mark = tokenizer.decode([tokenizer.eot])
+    if mark == END_OF_TEXT:
+        return tokenizer.encode_array(text.content, start, end)
+    return tokenizer.encode_array(text.content[start:end].replace(END_OF_TEXT, mark))
 
 
 def _save(array: Tokens, file: BinaryIO) -> None:
     np.save(file, array)
 
 
-def _narrow(ids: NDArray[np.uint32], n_vocab: int) -> Tokens:
-    return ids.astype(np.uint16) if n_vocab <= 1 << 16 else ids
-
-
-def _cached(paths: list[Path]) -> tuple[Tokens, Tokens] | None:
+def _cached(path: Path) -> Tokens | None:
+    """The ids in the cache; None when they are not there, or not as they were written."""
     try:
-        if _sums_of(paths).read_text("ascii") != " ".join(map(sha256, paths)):
+        if path.with_suffix(".sha256").read_text("ascii") != sha256(path):
             return None
-        train, val = (np.load(path, mmap_mode="r") for path in paths)
-    except (OSError, ValueError, EOFError):  # none there, or not whole
+        tokens: Tokens = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
         return None
-    return train, val
+    return tokens

@@ -12,7 +12,7 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from shakegpt.data.cache import cache_dir, keep
+from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.errors import ShakegptError
 
 _SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*")
@@ -33,7 +33,7 @@ def plays() -> str:
         return kept.read_bytes().decode("utf-8")
     except (OSError, ValueError):
         text = "\n".join(lay_out(source.decode("utf-8")) for source in sources)
-        keep(kept, lambda file: file.write(text.encode("utf-8")))
+        write_cache(kept, text.encode("utf-8"))
         return text
 
 

@@ -1,4 +1,4 @@
-"""Where text comes from: the plays, tinyshakespeare, files, directories, standard input.
+"""Where text comes from: the plays, tinyshakespeare, files, directories, records, a pipe.
 
 Whatever the source, the result is one `Text` with the sha256 of its UTF-8 bytes, so that a run can
 tell whether it goes on with the text that it began with.
@@ -6,27 +6,30 @@ tell whether it goes on with the text that it began with.
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
+import re
 import sys
-import urllib.error
-import urllib.request
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
-from shakegpt.data.cache import cache_dir, keep
-from shakegpt.data.plays import files, plays
+from shakegpt.data import plays, records
+from shakegpt.data.decoding import UTF8, decode, decompress, normalize_newlines, read_text_bytes
+from shakegpt.data.folders import PLAIN, RECORDS, kind_of, text_files
 from shakegpt.data.speakers import speakers
+from shakegpt.data.tinyshakespeare import tinyshakespeare
 from shakegpt.errors import ShakegptError
-from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
-TINYSHAKESPEARE = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-)
-TINYSHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-TINYSHAKESPEARE_BYTES = 1_115_394
+END_OF_TEXT = "<|endoftext|>"
+"""Ends each of several documents in `Text.content`; in a vocabulary it is one special token."""
+BUILT_IN = ("plays", "tinyshakespeare")
+STDIN = "-"
+_MOST_NOTES = 8
 
 
 @dataclass(frozen=True)
@@ -36,137 +39,192 @@ class Text:
     name: str
     content: str
     sha256: str
+    documents: int = 1
+    notes: tuple[str, ...] = ()
+    """What was assumed while reading it, and what a directory gave: sentences for the user."""
 
-    @property
+    @cached_property
     def speakers(self) -> tuple[str, ...]:
         """Who speaks in it, in alphabetical order; () for prose."""
         return tuple(sorted(speakers(self.content)))
 
 
-def load_text(names: Iterable[str]) -> Text:
-    """The texts named, one after the other with a blank line between.
+def load_text(
+    names: Iterable[str], text_field: str | None = None, separate_documents: bool = True
+) -> Text:
+    """The texts named, each file or record a document.
 
-    Raises ShakegptError for what cannot be read, with the byte where a file stops being UTF-8.
+    Each of several documents ends with `END_OF_TEXT`, or without `separate_documents` is joined to
+    the next by a blank line; a single one is taken as it is. `text_field` is the field of records
+    that holds the text. Raises ShakegptError for what cannot be read.
     """
-    names = list(names)
-    parts = [part for name in names for part in _contents(name)]
-    content = parts[0] if len(parts) == 1 else "\n\n".join(part.strip("\n") for part in parts)
-    if not content or content.isspace():
-        raise ShakegptError(f"--dataset {' '.join(names)} is empty: give a text with words in it")
+    given, reader = list(names), _Reader(text_field)
+    for name in resolve(given):
+        reader.read(name)
+    parts = [part for part in reader.documents if part and not part.isspace()]
+    if not parts:
+        named = "standard input" if given == [STDIN] else " ".join(given)
+        raise ShakegptError(f"{named} is empty: give a text with words in it")
+    if len(parts) == 1:
+        content = parts[0]
+    elif separate_documents:
+        content = "".join(part.strip("\n") + END_OF_TEXT for part in parts)
+    else:
+        content = "\n\n".join(part.strip("\n") for part in parts)
     digest = hashlib.sha256()
     for start in range(0, len(content), 1 << 24):
-        digest.update(content[start : start + (1 << 24)].encode("utf-8", "surrogatepass"))
-    return Text(" ".join(_short(name) for name in names), content, digest.hexdigest())
+        digest.update(content[start : start + (1 << 24)].encode("utf-8"))
+    short = " ".join(Path(name).name or name for name in given)
+    return Text(short, content, digest.hexdigest(), len(parts), tuple(reader.all_notes()))
 
 
-def require(names: Iterable[str]) -> None:
+def require(names: Iterable[str], text_field: str | None = None) -> None:
     """Raise ShakegptError for what `load_text` cannot read; a pipe, read once, is left to it."""
-    for name in names:
-        if name == "plays":
-            files()
-        elif not is_pipe(name):
-            _contents(name)
+    every = resolve(names)
+    if every == ["plays"]:
+        plays.files()
+    elif every and not any(map(is_pipe, every)):
+        load_text(every, text_field)
 
 
 def is_pipe(name: str) -> bool:
     """Whether a text of this name can be read only once."""
     path = Path(name)
     with suppress(OSError):  # a name too long for a path gets its sentence when it is read
-        return name == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+        return name == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
     return False
 
 
-def _short(name: str) -> str:
-    return Path(name).name or name
+def resolve(names: Iterable[str]) -> list[str]:
+    """The sources that `names` mean: files by their full path, so that they are found anywhere.
+
+    A name that does not exist may be several with commas between, a pattern such as poems/*.txt,
+    or begin with ~ for the home directory. Raises ShakegptError for a URL, and for a pattern or
+    list of which nothing or not all is there.
+    """
+    return [source for name in names for source in _sources_of(name)]
 
 
-def _contents(name: str) -> list[str]:
-    if name == "plays":
-        return [plays()]
-    if name == "tinyshakespeare":
-        return [_decode(_tinyshakespeare(), name)]
-    if name == "-":
-        return [_decode(_to_zero(sys.stdin.buffer), "standard input")]
-    path = Path(name)
-    with suppress(OSError):  # a name too long for a path gets its sentence from _read
-        if path.is_dir():
-            return [_read(file) for file in _text_files(path)]
-    return [_read(path)]
+def _sources_of(name: str) -> list[str]:
+    if name == STDIN or name in BUILT_IN:
+        return [name]
+    if _exists(name):
+        return [str(Path(name).absolute())]
+    home = os.path.expanduser(name)  # noqa: PTH111 - without a home it leaves the name alone
+    if home != name and _exists(home):
+        return [str(Path(home).absolute())]
+    if re.match(r"(https?|ftp|s3|hf)://", name):
+        raise ShakegptError(
+            f"{name} is on the network: download it first, for example with `curl -LO`, "
+            "and give the file"
+        )
+    parts = [part.strip() for part in name.split(",") if part.strip()]
+    if len(parts) > 1:
+        return resolve(parts)
+    if matches := sorted(glob.glob(home, recursive=True)):  # noqa: PTH207 - absolute patterns too
+        return [str(Path(match).absolute()) for match in matches]
+    return [str(Path(home).absolute())]  # reading it says that it is not there
 
 
-def _text_files(folder: Path) -> list[Path]:
-    files = sorted(folder.rglob("*.txt"))
-    if not files:
-        raise ShakegptError(f"{folder} holds no .txt file: name the files that are the text")
-    return files
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except OSError:  # longer than a path can be
+        return False
 
 
-def _read(path: Path) -> str:
+class _Reader:
+    """Reads sources one after the other; has their documents and what is to be said of them."""
+
+    def __init__(self, text_field: str | None) -> None:
+        self.documents = list[str]()
+        self._has_records = False
+        self._text_field = text_field
+        self._notes = list[str]()
+        self._encodings = Counter[str]()
+        self._first_with = dict[str, str]()
+
+    def all_notes(self) -> list[str]:
+        """What was read and assumed, a sentence each."""
+        for encoding, count in self._encodings.items():
+            first = self._first_with[encoding]
+            others = f" and {count - 1:,} more files were" if count > 1 else " was"
+            check = (
+                ""
+                if encoding.startswith("UTF")
+                else ("; if that is not its encoding, convert it with `iconv -f ENCODING -t utf-8`")
+            )
+            self._notes.append(f"{first}{others} read as {encoding}{check}")
+        if self._text_field is not None and not self._has_records:
+            self._notes.append(
+                f"--text-field {self._text_field} was not used: there are no records"
+            )
+        hidden = len(self._notes) - _MOST_NOTES
+        more = [f"and {hidden:,} more such notes"] if hidden > 0 else []
+        return self._notes[:_MOST_NOTES] + more
+
+    def read(self, name: str) -> None:
+        """Add the documents of one source."""
+        if name in BUILT_IN:
+            self.documents.append(plays.plays() if name == "plays" else tinyshakespeare())
+            if _exists(name):
+                self._notes.append(
+                    f"{name} is the text that comes with shakegpt, not the file or directory "
+                    f"of that name here: for this one type --dataset ./{name}"
+                )
+        elif name == STDIN:
+            self._add(read_text_bytes(sys.stdin.buffer), "standard input", STDIN)
+        elif _exists(name) and Path(name).is_dir():
+            files, note = text_files(Path(name), records=self._text_field is not None)
+            self._notes.append(note)
+            for file in files:
+                self._add(_read(file), str(file), file.name)
+        else:
+            self._add(_read(Path(name)), name, name)
+
+    def _add(self, data: bytes, name: str, file_name: str) -> None:
+        data, kind, short = decompress(data, name), kind_of(file_name), Path(name).name
+        if kind == ".parquet" or data.startswith(b"PAR1"):
+            self._add_records(data, ".parquet", short)
+            return
+        text, encoding = decode(data, name)
+        if encoding != UTF8:
+            self._encodings[encoding] += 1
+            self._first_with.setdefault(encoding, short)
+        if self._text_field is not None and kind not in RECORDS:
+            if records.looks_like_json(text):
+                kind = ".jsonl"
+            elif kind not in PLAIN:
+                kind = ".csv"
+        if kind in RECORDS:
+            self._add_records(text, kind, short)
+            return
+        if records.looks_like_json(text) and self._text_field is None:
+            self._notes.append(
+                f"{short} looks like JSON Lines, and is learned as it is: --text-field FIELD takes "
+                "the text out of a field"
+            )
+        self.documents.append(normalize_newlines(text))
+
+    def _add_records(self, source: str | bytes, kind: str, name: str) -> None:
+        if isinstance(source, str):
+            source = source.replace("\r\n", "\n").replace("\r", "\n")
+        texts, note = records.documents(source, kind, name, self._text_field)
+        self.documents += map(normalize_newlines, texts)
+        self._has_records = True
+        self._notes.append(note)
+
+
+def _read(path: Path) -> bytes:
     try:
         if path.is_file():
-            return _decode(path.read_bytes(), str(path))
+            return path.read_bytes()
         with path.open("rb") as stream:
-            return _decode(_to_zero(stream), str(path))
+            return read_text_bytes(stream)
     except FileNotFoundError:
         raise ShakegptError(
-            f"--dataset {path} does not exist: give plays, tinyshakespeare, a text file, a "
-            "directory of .txt files, or -"
+            f"the text {path} does not exist: give plays, tinyshakespeare, a text file, a "
+            "directory of texts, or -"
         ) from None
     except OSError as error:
         raise ShakegptError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _to_zero(stream: BinaryIO) -> bytes:
-    """All of a stream, or what comes before a zero byte and some more: /dev/zero has no end."""
-    pieces = [b""]
-    while b"\0" not in pieces[-1] and (piece := stream.read(1 << 20)):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _decode(data: bytes, name: str) -> str:
-    if (zero := data.find(b"\0")) >= 0:
-        raise ShakegptError(f"{name} is binary (a zero byte at {zero}): give plain text in UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = error.start + len(data) - len(error.object)  # it does not count a byte-order mark
-        raise ShakegptError(
-            f"{name} is not UTF-8: byte {place} is 0x{data[place]:02x}; convert it first, for "
-            f"example with `iconv -f latin1 -t utf-8 {name}`"
-        ) from None
-
-
-def _tinyshakespeare() -> bytes:
-    """nanoGPT's file: from the cache, else fetched once; either way checked against its sha256."""
-    cached = cache_dir() / "tinyshakespeare.txt"
-    if cached.is_file() and _is_tinyshakespeare(data := cached.read_bytes()):
-        return data
-    data = _fetch_tinyshakespeare()
-    keep(cached, lambda file: file.write(data))
-    return data
-
-
-def _is_tinyshakespeare(data: bytes) -> bool:
-    return hashlib.sha256(data).hexdigest() == TINYSHAKESPEARE_SHA256
-
-
-def _fetch_tinyshakespeare() -> bytes:
-    try:
-        with call_with_timeout(
-            lambda: urllib.request.urlopen(TINYSHAKESPEARE, timeout=NETWORK_TIMEOUT)
-        ) as answer:
-            print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
-            data: bytes = answer.read(TINYSHAKESPEARE_BYTES + 1)
-    except (OSError, urllib.error.URLError) as error:
-        reason = getattr(error, "reason", error)
-        raise ShakegptError(
-            f"tinyshakespeare is not in the cache and cannot be fetched ({reason}): use --dataset "
-            f"plays, which needs no network, or put the file at {cache_dir()}/tinyshakespeare.txt"
-        ) from error
-    if not _is_tinyshakespeare(data):
-        raise ShakegptError(
-            f"what came from {TINYSHAKESPEARE} is not tinyshakespeare ({len(data):,} bytes with "
-            "another sha256): try again, or use --dataset plays, which needs no network"
-        )
-    return data

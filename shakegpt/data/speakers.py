@@ -1,22 +1,37 @@
-"""Who speaks in a text laid out as a play: one rule for texts, claims and slides.
+"""Who speaks in a text laid out as a play, in any script: one rule for texts, claims and slides.
 
-A speech opens at the start of the text or after a blank line, with a name and a colon. The name
-stands alone on its line (`First Citizen:`), or is in capitals before the words (`ROMEO: Soft!`).
-Its words begin with capitals, but for small ones: `I am so sorry:` is nobody. A name in capitals,
-alone on its line, opens a speech anywhere: models forget the blank line.
+A speech opens at the start of the text or after a blank line, with a name and a colon. In scripts
+with capitals the name stands alone on its line (`First Citizen:`), its words beginning with
+capitals but for small ones (`I am so sorry:` is nobody), or is in capitals before the words
+(`ROMEO: Soft!`); one in capitals, alone on its line, opens a speech anywhere, since models forget
+the blank line, and may end with a period as in printed plays (`HAMLET.`). In scripts without
+capitals a name is known by being short and by words that do not begin with a quotation mark.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
-_NAME = r"([A-Z][A-Za-z' .,&-]{0,40}):(?=\s|\Z)[ \t]*([^\n]*)"
-_SMALL = frozenset(("of", "the", "and", "to", "in", "a"))
-_LINE = re.compile(_NAME)
-_CAPITALS = r"([A-Z][A-Z' .,&-]{1,40}):[ \t]*$"
-_SHOUT = re.compile(_CAPITALS)
-_SPEECH = re.compile(rf"(?:\A\n?|\n[ \t]*\n){_NAME}|^{_CAPITALS}", re.MULTILINE)
+_COLON = re.compile(r"([^\W\d_][^:：\n]{0,40}?)[ \t\xa0]*(?::(?=\s|\Z)|：)\s*(.*)")
+_PERIOD = re.compile(r"([^\W\d_][^:：\n]{0,40})\.")
+_LONGEST = 48
+"""Characters of a line within which a name ends."""
+_NUMBER = re.compile(r" ?\d{1,2}$")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_JOINING = frozenset(" '’.,&-–·・\u200c\u200d")
+_QUOTES = tuple("“”„‘«»「『\"'")
+_SMALL = re.compile(
+    "of|the|and|to|in|a|de|du|des|da|do|dos|la|le|les|el|los|las|y|e|di|del|della|von|vom|der|die|"
+    "das|und|van|den|het|en|och|og|af|av|и|на|в"
+)
+_HEADING = re.compile(
+    "(?:the )?(?:act|acte|akt|atto|acto|ato|scene|scène|szene|scena|escena|cena|aufzug|auftritt|"
+    "chapter|chapitre|kapitel|book|part|volume|enter|exit|exeunt|end|fin|finis|ende|акт|действие|"
+    r"сцена|явление|глава|часть|занавес|конец)\b|[ivxlc]+$"
+)
 
 
 def opening(line: str, before: str = "") -> tuple[str, str] | None:
@@ -26,21 +41,36 @@ def opening(line: str, before: str = "") -> tuple[str, str] | None:
 
     >>> opening("ROMEO: You're high."), opening("First Lord:"), opening("My lord: come here.")
     (('ROMEO', "You're high."), ('First Lord', ''), None)
-    >>> opening("DUKE:", "Adieu."), opening("Soft:", "Adieu.")
-    (('DUKE', ''), None)
+    >>> opening("DUKE:", "Adieu."), opening("Soft:", "Adieu."), opening("罗密欧：啊！")
+    (('DUKE', ''), None, ('罗密欧', '啊！'))
     """
-    if before.strip():
-        found = _SHOUT.match(line)
-        return (found[1], "") if found else None
-    found = _LINE.match(line)
-    return (found[1], found[2].strip()) if found and _is_name(found[1], found[2]) else None
+    line, after_blank = line.rstrip(), not before.strip()
+    if match := _COLON.match(line):
+        name, words = match[1], match[2]
+    elif (match := _PERIOD.fullmatch(line)) and after_blank and _may_end_with_period(match[1]):
+        name, words = match[1], ""
+    else:
+        return None
+    bare = _NUMBER.sub("", name)
+    if not _is_name(bare) or (bare != name and _is_heading(bare)):
+        return None
+    if _has_case(bare):
+        opens = _opens_with_capitals(bare, words, after_blank)
+    else:
+        opens = _opens_without_capitals(bare, words, after_blank or "：" in line)
+    return (name, words) if opens else None
 
 
 def speakers(text: str) -> tuple[str, ...]:
     """Who speaks in a text, each once, in the order of appearance; () for prose."""
-    found = _SPEECH.findall(text)
-    names = (name or shout for name, words, shout in found if shout or _is_name(name, words))
-    return tuple(dict.fromkeys(names))
+    names, before = dict[str, None](), ""
+    for line in text.split("\n"):
+        head = line[:_LONGEST]
+        marked = ":" in head or "：" in head or ("." in head and not before.strip())
+        if marked and (found := opening(line, before)):
+            names[found[0]] = None
+        before = line
+    return tuple(names)
 
 
 def invented(spoke: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -49,7 +79,51 @@ def invented(spoke: Iterable[str], known: Iterable[str]) -> list[str]:
     return [name for name in spoke if name.casefold() not in there]
 
 
-def _is_name(name: str, words: str) -> bool:
-    if words.strip():
-        return name.isupper()
-    return all(word[0].isupper() or word in _SMALL for word in re.findall(r"[A-Za-z']+", name))
+def _opens_with_capitals(name: str, words: str, after_blank: bool) -> bool:
+    capitals = not _has_lower(name)
+    if words:
+        return capitals and after_blank
+    if capitals and len(name) > 1:
+        return True
+    begins = not _has_lower(name[0])
+    named = all(not _has_lower(word[0]) or _SMALL.fullmatch(word) for word in _WORD.findall(name))
+    return after_blank and begins and named
+
+
+def _opens_without_capitals(name: str, words: str, may_open: bool) -> bool:
+    longest = 12 if words else 24
+    short = len(name) <= longest and len(name.split()) <= 3
+    return may_open and short and not words.startswith(_QUOTES)
+
+
+def _may_end_with_period(name: str) -> bool:
+    plain = "." not in name and "," not in name and len(name.split()) <= 3 and len(name) > 1
+    return plain and not _is_heading(name) and not (_has_case(name) and _has_lower(name))
+
+
+def _is_heading(name: str) -> bool:
+    """Whether it heads a part of a play, as `ACT I` and `THE END` do."""
+    return _HEADING.match(name.casefold()) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_name(text: str) -> bool:
+    """Whether it is made of letters, their marks, and what joins them."""
+    return all(
+        char.isalpha() or char in _JOINING or unicodedata.category(char)[0] == "M" for char in text
+    )
+
+
+@lru_cache(maxsize=4096)
+def _has_lower(text: str) -> bool:
+    return any(char.islower() and not _is_georgian(char) for char in text)
+
+
+@lru_cache(maxsize=4096)
+def _has_case(text: str) -> bool:
+    return _has_lower(text) or any(char.isupper() for char in text)
+
+
+def _is_georgian(char: str) -> bool:
+    """Unicode calls these lower case, but names are not written with the upper one."""
+    return "ა" <= char <= "ჿ"

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import psutil
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog import history, schema
-from shakegpt.runlog.log import LOG_NAME, opened
+from shakegpt.runlog import history
+from shakegpt.runlog.log import LOG_NAME, header
 from shakegpt.runlog.runs import RUNS
-
-LONGEST_HEADER = 1 << 20
-_decode = msgspec.json.Decoder(schema.Run).decode
 
 
 def processes() -> int:
@@ -55,6 +50,7 @@ def require_shardable(config: FinetuneConfig, dtype: str) -> None:
         return
     unsupported = {
         "--lora-rank, which leaves little to shard": config.lora_rank is not None,
+        "--optimizer muon, which updates whole matrices": config.optimizer == "muon",
         "--compile on": config.compile == "on",
         "float16, whose loss is scaled (give --dtype bfloat16 or float32)": dtype == "float16",
         "--device mps": config.device == "mps",
@@ -90,7 +86,8 @@ def earlier_attempt(out_dir: str | None) -> Path | None:
     if name is None:
         return None
     folders = [Path(out_dir)] if out_dir is not None else sorted(RUNS.glob("*"), reverse=True)
-    run = next((run for run in folders if _job_of(run) == name), None)
+    headers = ((run, header(run / LOG_NAME)) for run in folders)
+    run = next((r for r, h in headers if h and h.world and h.world.job == name), None)
     restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     return run if run is None or restarted or not finished(run) else None
 
@@ -99,10 +96,3 @@ def finished(run: Path) -> bool:
     """Whether the run reached its last iteration."""
     end = history.load(run)[0].end
     return end is not None and end.status == "finished"
-
-
-def _job_of(run: Path) -> str | None:
-    with suppress(OSError, msgspec.MsgspecError), opened(run / LOG_NAME) as file:
-        world = _decode(file.readline(LONGEST_HEADER)).world
-        return world.job if world is not None else None
-    return None

@@ -94,12 +94,15 @@ def estimate(
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
     stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
     chunked, shards = alone or config.shard, processes if config.shard else 1
-    mapped = low and shards == 1 and device == "cpu"  # the moments, from a file
+    adamw = config.optimizer == "adamw"
+    mapped = low and shards == 1 and device == "cpu" and adamw  # the moments, from a file
+    # Muon has one moment of each block matrix instead of two
+    saved = 0 if adamw else 12 * shape.n_layer * shape.n_embd**2
     activations = shape.n_layer + copies if low else shape.n_layer * copies
     return schema.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving) // shards,
         gradients=4 * moving // shards,
-        optimizer=2 * 4 * (min(PIECE, moving) if mapped else moving) // shards,
+        optimizer=4 * (2 * (min(PIECE, moving) if mapped else moving) - saved) // shards,
         activations=activations * stream,
         logits=(min(HEAD_ROWS, tokens) if chunked else 3 * tokens) * shape.vocab_size * 4,
         process=PROCESS + (0 if alone else _unsharded(shape) if config.shard else 4 * moving),

@@ -1,99 +1,170 @@
-"""Make a pocket checkpoint: a vocabulary from the text, then this project's own loop from scratch.
+"""Make a pocket checkpoint: pretrain a small GPT-2 from scratch on any text.
 
-    python -m shakegpt.pocket prose.txt --out-dir runs/pocket      about two hours on two cores
+    python -m shakegpt.pocket prose.txt --state runs/pocket-pretraining      days on two cores
 
-Every setting of `shakegpt finetune` can be changed with its flag. The run can be stopped and
-resumed like any other: the same command with the same --out-dir goes on with it. What ships is
-written to RUN/pocket: float16 weights, vocabulary, configuration, a card with the run's numbers.
+The same command resumes a run that was stopped or killed. When the stable phase has --tokens, or
+already has more, the decay branches off into its own directory and ends in STATE/decay-…/pocket:
+float16 weights, vocabulary, configuration, a card with the run's numbers. `--tokens 0` branches off
+at once, also beside a process that trains the stable phase.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import shutil
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from shakegpt.bounds import check
 from shakegpt.cli import main as command_line
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import Compile
 from shakegpt.errors import ShakegptError
-from shakegpt.files import SUMS
+
+if TYPE_CHECKING:
+    from shakegpt.pocket.pretrain import Pretraining, Recipe, Stop
 
 VOCABULARY = 4096
 VOCABULARY_TEXT = 40_000_000
 """Characters from the start of the text that the merges are learned from."""
 END_OF_TEXT = "<|endoftext|>"
+FINAL_EVAL_TOKENS = 100_000
 
-ABOUT = "Make a pocket checkpoint from texts: a vocabulary, then a GPT-2 from scratch."
-RECIPE = FinetuneConfig(
-    init_from="scratch",
-    out_dir="runs/pocket",
-    n_layer=4,
-    n_head=4,
-    n_embd=256,
-    block_size=256,
-    max_iters=6500,
-    eval_interval=250,
-    eval_tokens=100_000,
-    batch_size=16,
-    gradient_accumulation_steps=1,
-    learning_rate=2.5e-3,
-    beta1=0.9,
-    beta2=0.95,
-    decay_lr=True,
-    warmup_iters=150,
-    min_lr=1e-4,
-    prompt="The old man said",
-    max_new_tokens=80,
-    dtype="bfloat16",
-    compile="on",
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Pretrain a GPT-2 from scratch on texts: a stable phase, then a decay of the rate to zero."""
+
+    state: str = "runs/pocket-pretraining"
+    """Directory of the run: state, log, the decayed models. The same one resumes it."""
+    tokens: int = 110_000_000
+    """Tokens of the stable phase, at least; the decay follows. 0: branch off the newest state."""
+    decay_tokens: int = 40_000_000
+    """Tokens of the decay, in which the rate falls to zero. 0: end after the stable phase."""
+    n_layer: int = 4
+    """Blocks."""
+    n_head: int = 4
+    """Attention heads of a block."""
+    n_embd: int = 256
+    """Width of the model."""
+    block_size: int = 256
+    """Sequence length of the model, a divisor of 2,048; training begins with shorter ones."""
+    learn_vocabulary: bool = False
+    """Learn a new vocabulary from the text instead of taking the pocket's."""
+    seed: int = 1
+    """Decides the initial weights and the order of the text."""
+    threads: int | None = None
+    """Processor threads. None: as PyTorch chooses."""
+    compile: Compile = "auto"
+    """Compile the training pass: auto goes on without where that fails, on does not, off never
+    tries."""
+    save_minutes: float = 5.0
+    """Minutes between states on disk; a kill loses no more."""
+    eval_every: int = 1_000_000
+    """Tokens between evaluations."""
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError for a value that cannot work."""
+        check(self)
+        if self.n_embd % self.n_head:
+            raise ShakegptError(f"--n-embd {self.n_embd} is no multiple of --n-head {self.n_head}")
+        if 2048 % self.block_size:
+            raise ShakegptError(f"--block-size must divide 2,048, got {self.block_size}")
 
 
 def main(arguments: list[str]) -> int:
-    """Train the vocabulary and the model, then write what ships. Returns the exit code."""
+    """Train, or go on with training. Returns the exit code, 130 after SIGINT or SIGTERM."""
     from shakegpt.cli.arguments import parse
 
     texts, words = command_line.split_words(arguments)
-    asked = parse(FinetuneConfig, "python -m shakegpt.pocket TEXT", words, RECIPE, ABOUT)
+    usage = "python -m shakegpt.pocket TEXT"
+    settings = parse(Settings, usage, words, None, Settings.__doc__ or "")
     if not texts:
-        raise ShakegptError("pretrain on what? name a text: `python -m shakegpt.pocket a.txt`")
-    run = Path(asked.out_dir or "runs/pocket")
-    vocabulary = run.with_name(run.name + "-vocabulary")
+        raise ShakegptError("no text given; for example: python -m shakegpt.pocket prose.txt")
+    return pretrain(texts, settings)
+
+
+def pretrain(texts: list[str], settings: Settings) -> int:
+    """The stable phase as far as it is missing, then the decay. Returns the exit code."""
+    import torch
+
+    from shakegpt.checkpoint.io import POCKET
+    from shakegpt.data.dataset import Dataset
+    from shakegpt.data.sources import load_text
+    from shakegpt.data.tokenizer import Tokenizer
+    from shakegpt.pocket.pretrain import Pretraining, newest, stoppable
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    state, recipe, text = Path(settings.state), recipe_of(settings), load_text(texts)
+    vocabulary = state / "vocabulary" if settings.learn_vocabulary else POCKET
     if not (vocabulary / "merges.txt").exists():
-        learn_vocabulary([Path(t) for t in texts], vocabulary)
-    names = tuple(str(Path(t).absolute()) for t in texts)
-    pretrain(replace(asked, dataset=names, tokenizer=str(vocabulary)), run)
-    ship(run, run / "pocket")
-    print(f"the checkpoint is in {run}/pocket: use it with --init-from {run}/pocket")
+        learn_vocabulary(text.content, vocabulary)
+    tokenizer = Tokenizer(vocabulary)
+    data = Dataset(text, tokenizer, recipe.block_size, recipe.seed)
+
+    if (newest(state) or 0) < settings.tokens:
+        with stoppable(state) as stop:
+            stable = Pretraining(state, recipe, data, tokenizer)
+            stable.restore(state)
+            if not run(stable, settings.tokens, settings, stop):
+                return 130
+    if not settings.decay_tokens:
+        return 0
+    folder = decay_folder(state, settings.decay_tokens)
+    pocket = folder / "pocket"
+    if not pocket.exists():
+        with stoppable(folder) as stop:
+            decay = Pretraining(folder, recipe, data, tokenizer)
+            if not decay.restore(folder):
+                decay.restore(state)
+                decay.branch_off(settings.decay_tokens)
+            if not run(decay, decay.progress.end, settings, stop):
+                return 130
+            export(decay, pocket, decay.evaluate(FINAL_EVAL_TOKENS, recipe.block_size))
+    print(f"the checkpoint is in {pocket}: use it with --init-from {pocket}")
     return 0
 
 
-def pretrain(config: FinetuneConfig, run: Path) -> None:
-    """Train from scratch, or go on with a run that was stopped."""
-    from shakegpt import session
-    from shakegpt.cli.console import console
-    from shakegpt.runlog import history
+def recipe_of(settings: Settings) -> Recipe:
+    """The recipe for a model of that shape: no sequence longer than it can have."""
+    from shakegpt.pocket.pretrain import Recipe
 
-    past, _ = history.load(run)
-    if past.end is not None and past.end.status == "finished":
-        return
-    with console() as shown:
-        if past.run is None:
-            session.finetune(config, shown, own_process=True)
-        else:
-            session.resume(run, log=shown, own_process=True)
+    return Recipe(
+        seed=settings.seed,
+        n_layer=settings.n_layer,
+        n_head=settings.n_head,
+        n_embd=settings.n_embd,
+        block_size=settings.block_size,
+        lengths=tuple((at, min(n, settings.block_size)) for at, n in Recipe.lengths),
+    )
 
 
-def learn_vocabulary(texts: list[Path], folder: Path) -> None:
+def run(training: Pretraining, until: int, settings: Settings, stop: Stop) -> bool:
+    """Train until the run has that many tokens; returns whether it got there, or was stopped."""
+    if settings.compile != "off" and (failure := training.compile()):
+        if settings.compile == "on":
+            raise ShakegptError(f"{failure}; leave out --compile on", exit_code=1)
+        print(f"{failure}; training goes on without it", file=sys.stderr)
+    return training.train(until, 60 * settings.save_minutes, settings.eval_every, stop)
+
+
+def decay_folder(state: Path, decay_tokens: int) -> Path:
+    """The directory of a decay of that many tokens: an unfinished one, else one off the newest."""
+    from shakegpt.pocket.pretrain import newest
+
+    unfinished = [f for f in state.glob(f"decay-*-{decay_tokens}") if not (f / "pocket").exists()]
+    return unfinished[0] if unfinished else state / f"decay-{newest(state) or 0}-{decay_tokens}"
+
+
+def learn_vocabulary(text: str, folder: Path) -> None:
     """Byte-level BPE of `VOCABULARY` tokens: bytes first, then merges, the end of a text last."""
     from tokenizers import ByteLevelBPETokenizer
 
-    text = "\n\n".join(path.read_text("utf-8") for path in texts)[:VOCABULARY_TEXT]
     learner = ByteLevelBPETokenizer()
-    learner.train_from_iterator(text.split(END_OF_TEXT), vocab_size=VOCABULARY - 1)
+    learner.train_from_iterator(
+        text[:VOCABULARY_TEXT].split(END_OF_TEXT), vocab_size=VOCABULARY - 1
+    )
     folder.mkdir(parents=True, exist_ok=True)
     learner.save_model(str(folder))
     ids = json.loads((folder / "vocab.json").read_text("utf-8"))
@@ -102,52 +173,53 @@ def learn_vocabulary(texts: list[Path], folder: Path) -> None:
     )
 
 
-def ship(run: Path, folder: Path) -> None:
-    """Write the run's best model to `folder` as float16, with its card."""
+def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:
+    """Write the model to `folder` as float16, with its card."""
     from safetensors.torch import load_file, save_file
 
-    folder.mkdir(exist_ok=True)
-    for path in [*(run / "model").glob("*.json"), run / "model" / "merges.txt"]:
-        if path.name != SUMS:  # they are of the float32 weights
-            shutil.copy(path, folder)
-    (folder / SUMS).unlink(missing_ok=True)
-    weights = load_file(run / "model" / "model.safetensors")
-    halves = {name: tensor.half().contiguous() for name, tensor in weights.items()}
-    save_file(halves, folder / "model.safetensors", {"format": "pt"})
-    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it private
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
-    (folder / "README.md").write_text(card(run, (folder / "model.safetensors").stat().st_size))
+    from shakegpt.checkpoint import io as checkpoint
+    from shakegpt.files import SUMS
+
+    part = folder.with_name(folder.name + ".part")
+    checkpoint.save(run.model, part, run.tokenizer)
+    weights = {k: v.half().contiguous() for k, v in load_file(part / "model.safetensors").items()}
+    save_file(weights, part / "model.safetensors", {"format": "pt"})
+    (part / "model.safetensors").chmod(0o644)  # safetensors makes it private
+    (part / SUMS).unlink()  # they are of the float32 weights
+    config = json.loads((part / "config.json").read_text("utf-8"))
+    (part / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
+    (part / "README.md").write_text(card(run, result, (part / "model.safetensors").stat().st_size))
+    part.rename(folder)
 
 
-def card(run: Path, size: int) -> str:
-    """The model card: what text, how long, what loss, as the run's log has it."""
-    from shakegpt.runlog import history
-
-    past, _ = history.load(run)
-    header, best = past.run, past.best_eval
-    if header is None or best is None or best.val_loss is None:
-        raise ShakegptError(f"{run} has no evaluation: there is no model to describe")
-    m, data, c = header.model, header.dataset, header.config
-    per_step = c["batch_size"] * c["gradient_accumulation_steps"] * m.block_size
+def card(run: Pretraining, result: dict[str, float], size: int) -> str:
+    """The model card: what text, how long, what recipe, what loss."""
+    shape, text, recipe, done = run.model.config, run.data.text, run.recipe, run.progress
+    lengths = ", ".join(f"{length} from {start:,}" for start, length in recipe.lengths)
+    updates = ", ".join(f"{size:,} from {start:,}" for start, size in recipe.updates)
     rows = {
-        "text": f"{data.name}, {data.characters:,} characters, sha256 `{data.sha256[:16]}…`",
-        "split": f"{data.train_tokens:,} tokens to train on, {data.val_tokens:,} held out",
-        "training": f"{best.iteration:,} iterations of {per_step:,} tokens, "
-        f"{best.iteration * per_step / 1e6:.1f} million in all",
-        "rate": f"{c['learning_rate']:g}, {c['warmup_iters']} iterations of warm-up, then a cosine "
-        f"to {c['min_lr']:g}",
-        "arithmetic": f"{header.device}, {header.dtype}, {header.threads} threads",
-        "time": f"{past.wall_seconds / 60:.0f} minutes, evaluations included",
-        "val loss": f"{best.val_loss:.4f} nats a token (perplexity {math.exp(best.val_loss):.1f}) "
-        f"over {best.tokens:,} held-out tokens",
+        "text": f"{text.name}, {len(text.content):,} characters, sha256 `{text.sha256[:16]}…`",
+        "split": f"{len(run.data.train):,} tokens to train on, {len(run.data.val):,} held out",
+        "training": f"{done.tokens:,} tokens in {done.updates:,} updates, "
+        f"{done.tokens / len(run.data.train):.1f} passes over the text",
+        "optimizer": f"Muon, rate {recipe.matrix_rate:g}, for the matrices of the blocks; AdamW, "
+        f"rate {recipe.other_rate:g}, for the rest; decoupled weight decay",
+        "schedule": f"{recipe.warmup:,} tokens of warm-up, a constant rate, over the last "
+        f"{done.decay_tokens:,} tokens down to zero",
+        "sequence length": f"{lengths} tokens; {shape.block_size} in the decay",
+        "tokens an update": updates,
+        "time": f"{done.seconds / 3600:.1f} hours",
+        "held-out prose": f"{result['val_loss']:.4f} nats a token, "
+        f"{result['bits_per_character']:.3f} bits a character over {result['val_tokens']:,} tokens",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""# The pocket GPT-2
 
-A GPT-2 of {m.n_params:,} parameters: {m.n_layer} blocks, {m.n_head} heads, width {m.n_embd},
-a window of {m.block_size} tokens, {m.vocab_size:,} byte-level BPE tokens; {size / 1e6:.1f} MB as
-float16. It knows some English and no Shakespeare: made to be finetuned where there is no network.
+A GPT-2 of {shape.n_params:,} parameters: {shape.n_layer} blocks, {shape.n_head} heads, width
+{shape.n_embd}, a window of {shape.block_size} tokens, {shape.vocab_size:,} byte-level BPE tokens;
+{size / 1e6:.1f} MB as float16. Made to be finetuned where there is no network. It knows some
+English and no Shakespeare, no facts to rely on and no instructions, and it repeats the views of its
+books.
 
 | | |
 |---|---|

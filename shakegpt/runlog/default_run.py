@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.log import LOG_NAME
-from shakegpt.runlog.runs import LIVE, RUNS, RunSummary, find_runs
+from shakegpt.runlog.runs import RUNS, RunSummary, find_runs
 
 
 def recorded() -> Path:
@@ -42,4 +42,4 @@ def newest(live: bool = False, base: Path = RUNS) -> Path:
 
 
 def _serves(run: RunSummary, live: bool) -> bool:
-    return not run.problem and (run.state in LIVE if live else run.state == "finished")
+    return not run.problem and (run.state.at_work if live else run.state == "finished")

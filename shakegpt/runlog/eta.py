@@ -55,8 +55,7 @@ def _visits_left(history: History) -> int:
 
 
 def _interval(history: History) -> int:
-    latest = history.resumes[-1] if history.resumes else history.run
-    value = latest.config.get("eval_interval") if latest else None
+    value = history.latest.config.get("eval_interval") if history.latest else None
     return value if isinstance(value, int) and value > 0 else NEVER
 
 

@@ -7,21 +7,14 @@ overwrites its own tail. Console, terminal UI, figures and claims all read this 
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, Follower, Problem
-
-STALE_AFTER = 20.0
-"""Seconds without a record after which a trainer no longer counts as alive; it beats every 4."""
-
-State = Literal["starting", "live", "paused", "silent", "crashed", "finished", "stopped", "failed"]
 
 
 @dataclass
@@ -132,8 +125,7 @@ class History:
         """The limit, as the latest word has it."""
         if self.heartbeat is not None:
             return self.heartbeat.max_iters
-        latest = self.resumes[-1] if self.resumes else self.run
-        limit = latest.config.get("max_iters") if latest is not None else None
+        limit = self.latest.config.get("max_iters") if self.latest is not None else None
         return limit if isinstance(limit, int) else 0
 
     @property
@@ -158,42 +150,10 @@ class History:
         model = iteration == 0 or not self.evals[iteration].best or any(saved)
         return model and (not samples or any(s.complete for s in fixed))
 
-    def state(self, now: float) -> State:
-        """What the trainer is doing, judged at `now` (seconds since 1970).
-
-        silent: no record for `STALE_AFTER`, yet its process lives on this machine; crashed: it does
-        not, or cannot be seen from here.
-        """
-        if self.end is not None:
-            return self.end.status
-        if now - self.last_time > STALE_AFTER:
-            return "silent" if self._process_lives() else "crashed"
-        set_back = self.last_time - now > STALE_AFTER and self.is_from_here()
-        if set_back and not self._process_lives():
-            return "crashed"
-        if self.heartbeat is None or self.heartbeat.phase == "starting":
-            return "starting"
-        return "paused" if self.heartbeat.phase == "paused" else "live"
-
     @property
-    def _latest(self) -> ev.Run | ev.Resume | None:
+    def latest(self) -> ev.Run | ev.Resume | None:
+        """The latest start: the resume, if there was one, else the header."""
         return self.resumes[-1] if self.resumes else self.run
-
-    def is_from_here(self) -> bool:
-        """Whether the latest trainer was one of this machine."""
-        return self._latest is not None and self._latest.host == socket.gethostname()
-
-    def _process_lives(self) -> bool:
-        latest = self._latest
-        if latest is None or not self.is_from_here():
-            return False
-        try:
-            os.kill(latest.pid, 0)
-        except (ProcessLookupError, OverflowError):  # a log may tell any number
-            return False
-        except PermissionError:
-            return True
-        return True
 
 
 def begun(run: Path) -> History:
@@ -204,6 +164,10 @@ def begun(run: Path) -> History:
     return history
 
 
+LOSSES = (ev.Run, ev.Step, ev.Eval, ev.Resume, ev.End)
+"""The kinds of records that the curves of a run need."""
+
+
 def load(run: Path) -> tuple[History, list[Problem]]:
     """The history of a run directory, and the lines of its log that are no records.
 
@@ -212,3 +176,10 @@ def load(run: Path) -> tuple[History, list[Problem]]:
     follower = Follower(run / LOG_NAME)
     history = History().extend(follower.poll())
     return history, follower.problems
+
+
+def losses(run: Path) -> History:
+    """The history of a run directory with its `LOSSES` only; empty when it cannot be read."""
+    with suppress(OSError, ShakegptError):
+        return History().extend(Follower(run / LOG_NAME, LOSSES).poll())
+    return History()

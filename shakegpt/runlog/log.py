@@ -1,4 +1,4 @@
-"""Append to, read and follow a run log. The file is the interface: see `events` for the records.
+"""Append to, read and follow a run log. The file is the interface: see `schema` for the records.
 
 The writer holds an exclusive lock, so a second trainer on one run is refused, and whoever looks
 knows whether there is one; it appends each record in one write. A reader needs no lock, holds no
@@ -10,27 +10,42 @@ is read again from its start.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, get_args
 
 import msgspec
 
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog import lock
 from shakegpt.runlog.schema import SCHEMA, Checkpoint, End, Event, Run
 
 LOG_NAME = "log.jsonl"
 CHUNK = 1 << 18
 """Bytes a reader takes in at once: big enough to open 200,000 records fast."""
 
+LONGEST_HEADER = 1 << 20
+"""Bytes at the start of a log among which its header is."""
+TAGS = {kind: f'{kind.__struct_config__.tag}"'.encode() for kind in get_args(Event)}
+"""Each kind of record as it stands in a line after `_START`, by which lines are passed over."""
+
+_START = b'{"event":"'  # msgspec writes the tag first, without spaces
+_DAMAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Event).decode
+
+
+class _Stamp(msgspec.Struct):
+    """The time of any record."""
+
+    time: float
+
+
+_decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
 class Problem(NamedTuple):
@@ -46,23 +61,18 @@ class RunLog:
     def __init__(self, path: Path) -> None:
         """Open `path` for appending and lock it; a torn last line of a killed writer is cut off.
 
-        Raises ShakegptError when another live trainer holds the lock.
+        Raises ShakegptError when a trainer holds the lock, or there are no locks.
         """
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            _lock(self._fd)
-        except OSError as error:
-            os.close(self._fd)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise ShakegptError(
-                    f"{path} cannot be locked ({error.strerror}), so a second trainer could not be "
-                    "kept out: put the run on a disk that has locks"
-                ) from error
+        held = lock.acquire(lock.lock_file(path))
+        if held is None:
             raise ShakegptError(
                 f"{path.parent} is being trained by another process: stop that one first, or watch "
                 f"it with `shakegpt-tui {path.parent}`"
-            ) from error
+            )
+        self._lock = held
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self._fd = os.open(path, flags, 0o644)
         self._mutex = threading.Lock()
         self._cut_torn_line()
 
@@ -71,7 +81,8 @@ class RunLog:
         whole = 0
         while end and not whole:
             begin = max(0, end - CHUNK)
-            whole = begin + os.pread(self._fd, end - begin, begin).rfind(b"\n") + 1
+            os.lseek(self._fd, begin, os.SEEK_SET)
+            whole = begin + os.read(self._fd, end - begin).rfind(b"\n") + 1
             whole, end = whole if whole > begin else 0, begin
         if whole < size:
             os.ftruncate(self._fd, whole)
@@ -96,6 +107,7 @@ class RunLog:
         with self._mutex:
             if self._fd >= 0:
                 os.close(self._fd)
+                os.close(self._lock)
             self._fd = -1
 
     def __enter__(self) -> RunLog:
@@ -105,48 +117,73 @@ class RunLog:
         self.close()
 
 
-class Follower:
-    """A reader's position in a growing log; `poll` returns what has come since the last call."""
+class Entry(NamedTuple):
+    """A record and the number of its line, from 1."""
 
-    def __init__(self, path: Path) -> None:
+    line: int
+    record: Event
+
+
+class Follower:
+    """A position in a growing log; `poll` and `entries` return what has come since the last call.
+
+    With `kinds`, records of other kinds are passed over, most of them without being decoded.
+    """
+
+    def __init__(self, path: Path, kinds: Collection[type[Event]] = ()) -> None:
         self.path = path
         self.problems: list[Problem] = []
+        """Lines that are no records, of those that were decoded."""
         self.restarted = False
         """True after a poll that found another file in the log's place and began again."""
+        self._kinds: tuple[Any, ...] = tuple(kinds) or get_args(Event)
+        self._passed_over = tuple(_START + t for k, t in TAGS.items() if k not in self._kinds)
         self._position, self._line, self._inode = 0, 0, -1
         self._rest: list[bytes] = []
         """The line that is not whole yet, as it came: joined once, for one may be long."""
+        self._time, self._undecoded = 0.0, b""
 
     def poll(self, limit: int = 1 << 62) -> list[Event]:
-        """Records that are whole by now, at most about `limit` bytes of them; [] when none are.
+        """Records that are whole by now, from at most about `limit` bytes; [] when none are.
 
-        Raises ShakegptError for a log that a newer version wrote; never for damage.
+        Raises ShakegptError for a log that a newer version wrote, OSError; never for damage.
         """
-        found: list[Event] = []
+        return [entry.record for entry in self.entries(limit)]
+
+    def entries(self, limit: int = 1 << 62) -> list[Entry]:
+        """As `poll`, each record with the number of its line."""
+        new: list[Entry] = []
+        self.restarted = False
         with suppress(FileNotFoundError, NotADirectoryError), opened(self.path) as file:
             self._restart_if_replaced(os.fstat(file.fileno()))
             file.seek(self._position)
             while data := file.read(min(limit, CHUNK)):
-                found += self._records(data)
+                new += self._decode(data)
                 limit -= len(data)
-        return found
+        return new
+
+    @property
+    def time(self) -> float:
+        """When the newest record was written, of whatever kind; 0.0 before there is one."""
+        with suppress(*_DAMAGE):
+            self._time = _decode_stamp(self._undecoded).time
+        self._undecoded = b""
+        return self._time
 
     def _restart_if_replaced(self, status: os.stat_result) -> None:
+        torn = sum(map(len, self._rest))
         self.restarted = self._inode >= 0 and (
-            status.st_ino != self._inode or status.st_size < self._position - self._torn
+            status.st_ino != self._inode or status.st_size < self._position - torn
         )
         if self.restarted:
             self._position, self._line, self._rest = 0, 0, []
+            self._time, self._undecoded = 0.0, b""
             self.problems.clear()
         elif status.st_size < self._position:  # the writer cut a torn line that we had begun
-            self._position, self._rest = self._position - self._torn, []
+            self._position, self._rest = self._position - torn, []
         self._inode = status.st_ino
 
-    @property
-    def _torn(self) -> int:
-        return sum(map(len, self._rest))
-
-    def _records(self, data: bytes) -> Iterator[Event]:
+    def _decode(self, data: bytes) -> Iterator[Entry]:
         self._position += len(data)
         self._rest.append(data)
         if b"\n" not in data:
@@ -155,20 +192,25 @@ class Follower:
         self._rest = [rest]
         for line in lines:
             self._line += 1
+            if line.startswith(self._passed_over):
+                self._undecoded = line
+                continue
             try:
-                event = _decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                record = _decode(line)
+            except _DAMAGE as error:
                 self._refuse_newer(line)
                 self.problems.append(Problem(self._line, f"no record: {error}"))
                 continue
-            if isinstance(event, Run) and event.schema > SCHEMA:
+            if isinstance(record, Run) and record.schema > SCHEMA:
                 self._refuse_newer(line)
-            yield event
+            self._time, self._undecoded = record.time, b""
+            if isinstance(record, self._kinds):
+                yield Entry(self._line, record)
 
     def _refuse_newer(self, line: bytes) -> None:
         try:
             head = msgspec.json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _DAMAGE:
             return
         schema = head.get("schema") if isinstance(head, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
@@ -178,35 +220,9 @@ class Follower:
             )
 
 
-def _lock(fd: int) -> None:
-    """Lock for one trainer; a reader that looks with `is_written` is in the way for an instant."""
-    for patience in (0.02, 0.05, 0.1):
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(patience)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def is_written(path: Path) -> bool:
-    """Whether a trainer holds the lock of the log `path`; its death frees it, whatever its end.
-
-    Surer than a process number, which may be a zombie's, another container's or used again. Of a
-    trainer on another machine, it says nothing.
-    """
-    try:
-        with opened(path) as log:
-            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def opened(path: Path) -> BinaryIO:
     """A log as its readers open it: what is no file is refused, a pipe is not waited for."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(path, os.O_RDONLY | lock.NONBLOCK | getattr(os, "O_BINARY", 0))
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
     os.close(fd)
@@ -220,3 +236,18 @@ def read(path: Path) -> tuple[list[Event], list[Problem]]:
     """
     follower = Follower(path)
     return follower.poll(), follower.problems
+
+
+def header(path: Path) -> Run | None:
+    """The first record of a log; None for one without, and for one that cannot be read."""
+    with suppress(OSError, ShakegptError):
+        for record in Follower(path, (Run,)).poll(LONGEST_HEADER):
+            return record if isinstance(record, Run) else None
+    return None
+
+
+def looks_like_log(path: Path) -> bool:
+    """Whether a file is empty or begins as a log does. Raises OSError."""
+    with opened(path) as file:
+        head = file.read(len(_START))
+    return not head or head == _START

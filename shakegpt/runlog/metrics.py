@@ -35,6 +35,15 @@ class Fall:
         return loss_of(self.best) < loss_of(self.start)
 
 
+def bits_per_character(nats: float | None, tokens: int, characters: int | None) -> float | None:
+    """A mean loss in nats a token over a text, in bits a character: it does not depend on the
+    vocabulary, so models with different ones compare. None where a part of it is not known.
+    """
+    if nats is None or not math.isfinite(nats) or not characters:
+        return None
+    return nats * tokens / characters / math.log(2)
+
+
 def total(values: Iterable[float]) -> float:
     """The exact sum, rounded once; infinite where it is over the largest float."""
     try:

@@ -57,6 +57,16 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     eval_whole: bool
     speakers: tuple[str, ...] = ()
     """Who speaks in the text, when it is laid out as a play; empty for prose."""
+    documents: int = 1
+    """Files and records that the text is made of."""
+    train_characters: int | None = None
+    val_characters: int | None = None
+    """Characters that each part of the split spells, for bits per character; None in old logs."""
+    val_name: str | None = None
+    val_sha256: str | None = None
+    """Of the text given for validation; None where it is the last part of the text."""
+    notes: tuple[str, ...] = ()
+    """What was assumed while reading the text, such as its encoding: sentences for the user."""
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +127,8 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     git: Git | None
     seed: int
     host: str
+    machine: str = ""
+    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
     pid: int
     threads: int
     world: World | None = None
@@ -163,6 +175,9 @@ class Eval(Record, frozen=True, kw_only=True, tag="eval"):
     """Whether this is the lowest val loss of the run so far."""
     standard_error: float | None = None
     """Standard error of the mean, from the spread between windows; None with one window."""
+    characters: int | None = None
+    """Characters of the predicted tokens' text, see `metrics.bits_per_character`; None in logs from
+    before they were counted."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +288,8 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     versions: dict[str, str]
     git: Git | None
     host: str
+    machine: str = ""
+    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
     pid: int
     threads: int
     world: World | None = None

@@ -1,27 +1,129 @@
-"""How far a run is: what its log says for good, and what can be said of it at this moment."""
+"""What a run is doing now: its state, whether its trainer is alive, how far it is."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import time as clock
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
 
-from shakegpt.runlog.history import History, State
+from shakegpt.runlog.history import History, load
+from shakegpt.runlog.lock import is_held, lock_file
+from shakegpt.runlog.log import LOG_NAME
 
-WORDS: dict[State, str] = {
-    "starting": "starting",
-    "live": "running",
-    "paused": "paused",
-    "silent": "running, but silent",
-    "crashed": "interrupted",
-}
-"""Of a log without an end. Its trainer is looked for, so these change while the log does not."""
+STALE_AFTER = 20.0
+"""Seconds without a record after which a trainer is no longer at work; heartbeats come every 4."""
+
+
+class RunState(StrEnum):
+    """The state of a run, as the word for it."""
+
+    STARTING = "starting"
+    TRAINING = "training"
+    PAUSED = "paused"
+    STALLED = "stalled"
+    """Its process lives, but has written nothing for `STALE_AFTER`."""
+    CRASHED = "crashed"
+    """The log has no end, and its trainer is gone or cannot be seen from here."""
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a trainer is at work."""
+        return self in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a trainer may still write; in all other states, resuming is the way on."""
+        return self.at_work or self is RunState.STALLED
+
+
+def run_state(history: History, now: float, alive: bool | None = None) -> RunState:
+    """The state at `now`, seconds since 1970; whatever the log holds, this does not raise.
+
+    `alive`: whether the trainer's process is known to live, as `trainer_alive` tells. None: judged
+    by the age of the newest record, and by the process only where that is old.
+    """
+    if history.end is not None:
+        return RunState(history.end.status)
+    if alive is False:
+        return RunState.CRASHED
+    age = now - history.last_time
+    if age > STALE_AFTER:
+        return RunState.STALLED if alive or _process_exists(history) else RunState.CRASHED
+    if -age > STALE_AFTER and is_local(history) and not (alive or _process_exists(history)):
+        return RunState.CRASHED  # the clock was set back
+    beat = history.heartbeat
+    if beat is None or beat.phase == "starting":
+        return RunState.STARTING
+    return RunState.PAUSED if beat.phase == "paused" else RunState.TRAINING
+
+
+def current_state(run: Path, history: History) -> RunState:
+    """The state of the run directory `run`, of which `history` has been read, at this moment."""
+    alive = trainer_alive(run, history)
+    if alive is False and history.end is None:
+        history = load(run)[0]  # its end may have been written since
+    return run_state(history, clock.time(), alive)
+
+
+def trainer_alive(run: Path, history: History) -> bool | None:
+    """Whether a trainer holds the lock of the run directory `run`; None where that is not known,
+    for a trainer on another machine.
+    """
+    if is_held(lock_file(run / LOG_NAME)):
+        return True
+    return False if is_local(history) else None
+
+
+def is_local(history: History) -> bool:
+    """Whether the latest trainer ran on this machine since it was booted."""
+    latest = history.latest
+    if latest is None:
+        return False
+    return latest.machine == machine() if latest.machine else latest.host == socket.gethostname()
+
+
+@cache
+def machine() -> str:
+    """Names this machine since its boot, and the container in which process numbers hold.
+
+    The host's name is no identity: macOS changes it, and containers share one.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.stdout.strip():
+            return done.stdout.strip()
+    return socket.gethostname()
+
+
+def _process_exists(history: History) -> bool:
+    if history.latest is None or not is_local(history):
+        return False
+    import psutil
+
+    try:
+        return psutil.Process(history.latest.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except (psutil.NoSuchProcess, OverflowError, ValueError):  # a log may hold any number
+        return False
 
 
 def planned(history: History) -> int:
     """How many iterations were planned, at least those made; 0 when the log does not say."""
-    try:
-        return max(history.max_iters, history.iteration)
-    except (TypeError, ValueError, OverflowError):  # a damaged header's configuration
-        return history.iteration
+    return max(history.max_iters, history.iteration)
 
 
 def standing(history: History) -> str:
@@ -35,17 +137,11 @@ def standing(history: History) -> str:
     return _at(history, history.end.status if history.end else "unfinished")
 
 
-def standing_now(history: History) -> str:
-    """As `standing`, but whether a run without an end is running or interrupted is found out."""
-    return standing(history) if history.end is not None else _at(history, WORDS[state_now(history)])
-
-
-def state_now(history: History) -> State:
-    """What the trainer is doing; whatever the log holds, this does not raise."""
-    try:
-        return history.state(clock.time())
-    except OverflowError:  # a damaged header's process number
-        return "crashed"
+def standing_now(run: Path, history: History) -> str:
+    """As `standing`, with the current state of a run without an end."""
+    if history.end is not None:
+        return standing(history)
+    return _at(history, current_state(run, history))
 
 
 def _at(history: History, word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,31 +12,33 @@ from typing import cast
 import torch
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import Dtype, EvaluateConfig, FinetuneConfig
+from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
-from shakegpt.data.sources import load_text
+from shakegpt.data.evaluation import evaluation
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
+from shakegpt.format import bits
 from shakegpt.hardware.device import Place, choose
 from shakegpt.model import GPT
 from shakegpt.nn import chunked_loss, matmul
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.runlog.schema import Run
+from shakegpt.sanitize import one_line
 
 
 @dataclass(frozen=True)
 class ValLoss:
-    """Mean loss in nats per token, the number of tokens, and the standard error of the mean."""
+    """Mean loss in nats per token, over how many tokens and characters, and its standard error."""
 
     loss: float
     tokens: int
+    characters: int
     standard_error: float | None
 
 
 ALONE = Team()
-EVAL_TOKENS = FinetuneConfig.eval_tokens
-"""Number of tokens to predict for a model that is not of a run."""
 
 
 def _nothing() -> None:
@@ -71,7 +74,8 @@ def measure(
     means = team.sum(torch.cat(window_losses)).tolist()
     tokens = sum(window.length for window in windows)
     total = sum(mean * window.length for mean, window in zip(means, windows, strict=True))
-    return ValLoss(total / tokens, tokens, standard_error(means))
+    characters = dataset.predicted_characters(dataset.val, windows)
+    return ValLoss(total / tokens, tokens, characters, standard_error(means))
 
 
 def standard_error(losses: list[float]) -> float | None:
@@ -89,47 +93,44 @@ def evaluate(name: str, options: EvaluateConfig) -> int:
         torch.set_num_threads(options.threads)
     source = checkpoint.find(name)
     shape = checkpoint.read_config(source.folder)
-    options = _with_defaults_of(_run_of(name), options)
-    block_size = options.block_size or shape.block_size
+    run = _run_of(name)
+    how = _with_defaults_of(run, options)
+    block_size = how.block_size or shape.block_size
     if block_size > shape.block_size:
         raise ShakegptError(
             f"--block-size must be at most {shape.block_size} for {name}, got {block_size}"
         )
-    place = choose(options.device, options.dtype)
-    text = load_text(options.dataset or ("plays",))
-    dataset = Dataset(text, checkpoint.vocabulary(source.folder), block_size, seed=0)
+    place = choose(how.device, how.dtype)
+    what = evaluation(options, run, checkpoint.vocabulary(source.folder), block_size)
+    dataset, text = what.dataset, what.dataset.text
+    for note in text.notes:
+        print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)
-    eval_tokens = options.eval_tokens or EVAL_TOKENS
-    val = measure(model, dataset, eval_tokens, options.batch_size, place)
+    val = measure(model, dataset, what.eval_tokens, how.batch_size, place)
     if not math.isfinite(val.loss):
         raise ShakegptError(
             f"the val loss of {source.name} is not finite: its weights are damaged, or it was "
             "trained at too high a --learning-rate; use another checkpoint",
             exit_code=1,
         )
+    per_character = bits_per_character(val.loss, val.tokens, val.characters)
     error = f" +- {val.standard_error:.4f}" if val.standard_error is not None else ""
     print(
-        f"{source.name} on {text.name}: val loss {val.loss:.4f}{error} nats per token, perplexity "
-        f"{math.exp(min(val.loss, 700)):.1f}, over {val.tokens:,} of {len(dataset.val):,} "
-        f"tokens, {place.device} {place.dtype}"
+        f"{source.name} on {text.name}, {what.part}: val loss {val.loss:.4f}{error} nats per "
+        f"token, {bits(per_character)}, perplexity {math.exp(min(val.loss, 700)):.1f}, over "
+        f"{val.tokens:,} of {len(dataset.val):,} tokens, {place.device} {place.dtype}"
     )
     return 0
 
 
 def _with_defaults_of(run: Run | None, options: EvaluateConfig) -> EvaluateConfig:
-    """Options that are not given as in the run: its text, windows and dtype."""
+    """Options that are not given as in the run: its sequence length and dtype."""
     if run is None:
         return options
-    config, names = run.config, run.config.get("dataset")
-    dataset = options.dataset or (tuple(map(str, names)) if isinstance(names, list) else ())
-    if not dataset:
-        raise ShakegptError("the run's log does not name its text: give it with --dataset")
     return replace(
         options,
-        dataset=dataset,
-        block_size=options.block_size or config.get("block_size"),
-        eval_tokens=options.eval_tokens or config.get("eval_tokens"),
+        block_size=options.block_size or run.config.get("block_size"),
         dtype=cast("Dtype", run.dtype) if options.dtype == "auto" else options.dtype,
     )
 

@@ -17,7 +17,7 @@ from shakegpt import __version__
 from shakegpt.distributed.group import Team
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import Place
-from shakegpt.runlog import schema
+from shakegpt.runlog import schema, status
 from shakegpt.train.setup import TrainingSetup, expected_seconds
 
 
@@ -69,6 +69,7 @@ def _environment(place: Place) -> dict[str, Any]:
         "versions": {"shakegpt": __version__, "python": platform.python_version(), **versions},
         "git": _git(),
         "host": socket.gethostname(),
+        "machine": status.machine(),
         "pid": os.getpid(),
         "threads": torch.get_num_threads(),
     }

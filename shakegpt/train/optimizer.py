@@ -40,10 +40,14 @@ class AdamW:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            states = [self._state_of(p) for p in params]
-            means, squares, steps = ([state[k] for state in states] for k in (*MOMENTS, "step"))
-            update(group, params, [p.grad for p in params], means, squares, steps)
+            self.step_group(group)
+
+    def step_group(self, group: Group) -> None:
+        """Update the parameters of `group` that have a gradient."""
+        params = [p for p in group["params"] if p.grad is not None]
+        states = [self._state_of(p) for p in params]
+        means, squares, steps = ([state[k] for state in states] for k in (*MOMENTS, "step"))
+        update(group, params, [p.grad for p in params], means, squares, steps)
 
     def _state_of(self, p: Tensor) -> dict[str, Tensor]:
         """The moments of `p` and the number of updates in them; zeros before the first."""
@@ -61,9 +65,12 @@ class AdamW:
     @torch.no_grad()
     def save(self, path: Path) -> None:
         """Write the moments of every parameter to a safetensors file."""
+        self.write(self.moments(), path)
+
+    def moments(self) -> dict[str, Tensor]:
+        """All that a state needs besides the weights and the number of updates, by name."""
         states = {name: self._state_of(p) for name, p in self.named.items()}
-        moments = {f"{key}.{n}": state[key] for n, state in states.items() for key in MOMENTS}
-        self.write(moments, path)
+        return {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
 
     def run_on_writer(self, job: Callable[[], T]) -> T | None:
         """Call `job`, which calls `write`; its result, or None in all ranks but the writing one."""
@@ -82,15 +89,8 @@ class AdamW:
         """
         moments = read(path)
         for name, p in self.named.items():
-            state = {"step": torch.tensor(float(steps), device=p.device)}
-            for key in MOMENTS:
-                moment = moments.get(f"{key}.{name}")
-                if moment is None or moment.shape != p.shape:
-                    raise ShakegptError(
-                        f"{path} has no {key}.{name} of this model's shape", exit_code=1
-                    )
-                state[key] = moment.to(p.device)
-            self.state[p] = state
+            saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -99,6 +99,14 @@ def read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
+
+
+def moment_of(p: Tensor, name: str, moments: Mapping[str, Tensor], path: Path) -> Tensor:
+    """The moment `name` of the parameter `p`, on its device. Raises ShakegptError."""
+    moment = moments.get(name)
+    if moment is None or moment.shape != p.shape:
+        raise ShakegptError(f"{path} has no {name} of this model's shape", exit_code=1)
+    return moment.to(p.device)
 
 
 def update(

@@ -224,6 +224,7 @@ class TrainingRun:
                 seconds=self.supervisor.clock() - started,
                 best=best,
                 standard_error=val.standard_error,
+                characters=val.characters,
             )
         )
         if best:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.dataset import Dataset
-from shakegpt.data.sources import Text, load_text
-from shakegpt.data.tokenizer import Tokenizer, write_char_vocabulary
+from shakegpt.data.dataset import VAL_FRACTION, Dataset
+from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
+from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.distributed import env
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
@@ -25,6 +26,7 @@ from shakegpt.nn import lora, matmul
 from shakegpt.nn.chunked_loss import ChunkedCrossEntropy, chunked_loss_works
 from shakegpt.train import compilation, state
 from shakegpt.train.mapped_adamw import MappedAdamW
+from shakegpt.train.muon import MuonAdamW
 from shakegpt.train.optimizer import AdamW, Group
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -62,12 +64,12 @@ def prepare(
     env.require_shardable(config, place.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    text = None
+    texts = None
     if run is not None and (run / "model" / "config.json").exists():
         name, folder = config.init_from, run / "model"
     elif config.init_from == "scratch":
-        text = load_text(config.dataset)
-        name, folder = "scratch", _vocabulary(config.tokenizer, text, scratch)
+        texts = _texts(config)
+        name, folder = "scratch", _vocabulary(config.tokenizer, texts, scratch)
     else:
         source = checkpoint.find(config.init_from)
         name, folder = source.name, source.folder
@@ -94,7 +96,15 @@ def prepare(
         needed = memory.estimate(shape, config, row, processes, place.device).total
         keeps = allocator.keep_freed_memory(needed, keep=row == "normal" and not config.shard)
     place = replace(place, memory=row, keeps=keeps)
-    dataset = Dataset(text or load_text(config.dataset), tokenizer, block_size, config.seed)
+    text, *val_text = texts or _texts(config)
+    dataset = Dataset(
+        text,
+        tokenizer,
+        block_size,
+        config.seed,
+        val_text=val_text[0] if val_text else None,
+        val_fraction=config.val_fraction or VAL_FRACTION,
+    )
     setup = TrainingSetup(config, name, shape, tokenizer, dataset, place)
     compiled, reason = compilation.choose(config.compile, place, _flops(setup), processes)
     return replace(setup, place=replace(place, compiled=compiled, compile_reason=reason))
@@ -114,11 +124,21 @@ def _flops(setup: TrainingSetup) -> float:
     return memory.flops(*sizes, evaluated, setup.config)
 
 
-def _vocabulary(name: str, text: Text, scratch: Path) -> Path:
+def _texts(config: FinetuneConfig) -> list[Text]:
+    """The training text, and the validation text if there is one of its own."""
+    names = [config.dataset, *([config.val_dataset] if config.val_dataset else [])]
+    return [load_text(each, config.text_field, config.separate_documents) for each in names]
+
+
+def _vocabulary(name: str, texts: list[Text], scratch: Path) -> Path:
     """The directory of the vocabulary for --tokenizer."""
-    if name != "char":
+    contents = (text.content for text in texts)
+    if name == "char":
+        write_char_vocabulary((text.replace(END_OF_TEXT, "") for text in contents), scratch)
+    elif size := bpe_size(name):
+        learn_bpe(contents, size, scratch)
+    else:
         return checkpoint.find(name).folder
-    write_char_vocabulary(text.content, scratch)
     return scratch
 
 
@@ -200,10 +220,12 @@ def make_optimizer(
     folder: Path,
     team: Team,
 ) -> AdamW:
-    """AdamW for the parameters `named`, which are in `groups`.
+    """The optimizer of --optimizer for the parameters `named`, which are in AdamW's `groups`.
 
-    Its moments are sharded as the weights are; with low memory, on the disk of `folder`.
+    AdamW's moments are sharded as the weights are; with low memory, on the disk of `folder`.
     """
+    if config.optimizer == "muon":
+        return MuonAdamW(named, groups, config)
     if team.sharded:
         from shakegpt.train.sharded_adamw import ShardedAdamW  # only where it is needed
 

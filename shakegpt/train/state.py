@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.files import flush_to_disk, sha256, write_atomically
 from shakegpt.model import GPT
 from shakegpt.nn import lora
 from shakegpt.resource_errors import writing
@@ -58,17 +59,17 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     part.mkdir()
     optimizer.write(optimizer.named, part / _WEIGHTS)
     optimizer.save(part / _OPTIMIZER)
-    sums = {name: _sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
+    sums = {name: sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
     position = replace(position, base=lora.fingerprint(model))
     content = {"position": asdict(position), "sha256": sums}
     manifest = json.dumps(content | {"of_these": _checksum(content)}, indent=2)
-    checkpoint.replace_file(part / _MANIFEST, manifest.encode())
+    write_atomically(part / _MANIFEST, manifest.encode())
     for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
-        checkpoint.settle(path)
+        flush_to_disk(path)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     for directory in (folder, folder.parent):
-        checkpoint.settle(directory)
+        flush_to_disk(directory)
     _prune(folder)
     return final
 
@@ -134,7 +135,7 @@ def _problem(path: Path) -> str | None:
     try:
         manifest = json.loads((path / _MANIFEST).read_text("utf-8"))
         bad = [_MANIFEST] if manifest.pop("of_these") != _checksum(manifest) else []
-        bad += [n for n in (_WEIGHTS, _OPTIMIZER) if _sha256(path / n) != manifest["sha256"][n]]
+        bad += [n for n in (_WEIGHTS, _OPTIMIZER) if sha256(path / n) != manifest["sha256"][n]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{path} is incomplete ({error}): skipped"
     return f"{path / bad[0]} does not match its sha256: skipped" if bad else None
@@ -167,8 +168,3 @@ def assign_weights(path: Path, model: GPT) -> None:
 def take_adapters(path: Path, model: GPT) -> None:
     """Restore the adapters of `model` from the state at `path`. Raises ShakegptError."""
     lora.restore(model, read(path / _WEIGHTS), position(path).base)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

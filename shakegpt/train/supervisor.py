@@ -53,6 +53,7 @@ class Supervisor:
         self._handling = False
         self._excluded_seconds = 0.0
         self._requests: deque[Request] = deque()
+        self._refusal = ""
         self._at_safe_point, self._closing = threading.Event(), threading.Event()
         self._wakeup_read, self._wakeup_write = socket.socketpair()
         self._listener = threading.Thread(target=self._listen, name="supervisor", daemon=True)
@@ -207,7 +208,11 @@ class Supervisor:
                 time.sleep(POLL_SECONDS)
 
     def _poll(self) -> list[Request]:
-        return self._inbox.poll()
+        requests, refusal = self._inbox.poll(), self._inbox.refusal
+        if refusal and refusal != self._refusal:
+            self._log.write(schema.Warning(iteration=self.iteration, message=refusal))
+        self._refusal = refusal
+        return requests
 
     def _on_signal(self, number: int) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):

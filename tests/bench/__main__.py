@@ -2,9 +2,10 @@
 
 Figures are medians of rounds in which the candidates take turns (A B C, A B C, …), so that a
 machine whose speed drifts slows them alike. Weights are random: speed does not depend on them.
-Each part ends in rows of a figure, its aim, and whether it is reached; the README keeps them. The
-part `job`, the whole job of the talk from command to end, takes half an hour more and is run when
-it is named: `make bench PARTS=job NANOGPT=…`; so is `gpu`, training on one.
+Each part ends in rows of a figure, its aim, and whether it is reached, kept in
+docs/measurements.md. The part `job`, the whole job of the talk from command to end, takes half an
+hour more and is run only when named (`make bench PARTS=job NANOGPT=…`), like `gpu`, training on
+one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", default=USUAL, help=f"of {' '.join(PARTS)}")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of karpathy/nanoGPT")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement")
-    parser.add_argument("--no-write", dest="write", action="store_false", help="spare the README")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="print only")
     job.options(parser)
     asked = parser.parse_args()
     if unknown := [part for part in asked.parts if part not in PARTS]:

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 from textual.app import App, ComposeResult
 
-from shakegpt_tui.plot import Series, smoothed
-from shakegpt_tui.plot_frame import Curve, draw
+from shakegpt_tui.plot.frame import Curve, draw
+from shakegpt_tui.plot.series import Series, smoothed
 from shakegpt_tui.widgets.loss_plot import LossPlot
 
 GOAL = 20.0

@@ -1,4 +1,4 @@
-"""The rows that a bench ends with, printed, and written into the README between two marks."""
+"""Result rows of a benchmark, printed and kept between two marks of docs/measurements.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "measurements.md"
 BEGIN, END = "<!-- make bench writes from here -->", "<!-- to here -->"
 
 
@@ -48,7 +48,7 @@ def written(text: str, rows: list[Row]) -> str:
     head, found, rest = text.partition(BEGIN)
     old, end, tail = rest.partition(END)
     if not found or not end:
-        raise SystemExit(f"the README has no {BEGIN} … {END}")
+        raise SystemExit(f"docs/measurements.md has no {BEGIN} … {END}")
     lines = {line.split("|")[1].strip(): line for line in old.splitlines() if line[:2] == "| "}
     lines.pop("what", None)
     lines |= {row.what: row.cells() for row in rows}
@@ -57,5 +57,5 @@ def written(text: str, rows: list[Row]) -> str:
 
 
 def update(rows: list[Row]) -> None:
-    """Put the rows into the README."""
-    README.write_text(written(README.read_text("utf-8"), rows), "utf-8")
+    """Put the rows into docs/measurements.md."""
+    PAGE.write_text(written(PAGE.read_text("utf-8"), rows), "utf-8")

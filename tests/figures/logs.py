@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from shakegpt.data.sources import TINYSHAKESPEARE_SHA256
+from shakegpt.data.tinyshakespeare import SHA256 as TINYSHAKESPEARE_SHA256
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog

@@ -202,8 +202,8 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
     source = Source(run)
     screen.tell_silence(source)
     screen.tell_silence(source)
-    said = f"{run} was interrupted at iteration 2 of 2: `shakegpt finetune --resume {run}` goes on"
-    assert capsys.readouterr().err == f"{said} with it\n"
+    said = f"{run} crashed at iteration 2 of 2; continue with `shakegpt finetune --resume {run}`"
+    assert capsys.readouterr().err == f"{said}\n"
     (run / LOG_NAME).unlink()
     with pytest.raises(ShakegptError, match="is gone: the figures stay as they were"):
         watch([source], FiguresConfig(only=()), out, out / "run.json")
@@ -211,7 +211,7 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(None, "interrupted"), ("stopped", "stopped"), ("failed", "failed")],
+    [(None, "crashed"), ("stopped", "stopped"), ("failed", "failed")],
 )
 def test_the_terminal_says_what_became_of_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: ev.Status | None, said: str

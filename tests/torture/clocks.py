@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from shakegpt.runlog.history import load
+from shakegpt.runlog.status import run_state
 from tests.torture.cut_logs import draw, light_readers, sentence_or_done
 from tests.torture.kills import opens, told_once
 from tests.torture.lab import Lab, fingerprint, same
@@ -78,7 +79,7 @@ def _never_dead(run: Path, seconds: float) -> Iterator[None]:
             told = load(run)[0]
             if told.heartbeat is None or told.end is not None:
                 continue
-            states = {told.state(time.time()), told.state(time.time() + seconds)}
+            states = {run_state(told, time.time()), run_state(told, time.time() + seconds)}
             if "crashed" in states and load(run)[0].end is None and not over.is_set():
                 wrong.append(f"{sorted(states)} at {told.iteration}")
 

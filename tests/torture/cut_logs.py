@@ -14,6 +14,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history, runs
 from shakegpt.runlog.default_run import recorded
 from shakegpt.runlog.log import LOG_NAME, read
+from shakegpt.runlog.status import run_state
 from tests.torture.lab import Lab
 from tests.torture.tally import Tally
 
@@ -67,9 +68,9 @@ def _bad_lines(tally: Tally, run: Path, data: bytes) -> None:
 def light_readers(run: Path) -> None:
     """History, list of runs, curves, claims, and the feeds of the screen."""
     told = history.load(run)[0]
-    told.state(told.last_time + 1)
+    run_state(told, told.last_time + 1)
     runs.summarize(run)
-    runs.curves(run)
+    history.losses(run)
     sentence_or_done(lambda: _claims(run))
     _feeds(run)
 

@@ -15,6 +15,7 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import control, history, log, runs
+from shakegpt.runlog.status import run_state
 from shakegpt.train.commands import settings
 
 Target = Callable[[bytes], None]
@@ -40,11 +41,10 @@ def log_reader(folder: Path) -> Target:
         told, now = history.load(folder)[0], time.time()
         assert told.iteration <= max([0, *told.steps, *told.evals])
         runs.summarize(folder)
-        runs.curves(folder)
+        history.losses(folder)
         for loss in (e.val_loss for e in told.evals.values()):
             assert loss is None or math.isfinite(loss)
-        if told.run is None or told.run.pid < 1 << 31:
-            told.state(now)
+        run_state(told, now)
 
     return feed
 
@@ -115,12 +115,12 @@ def small_checkpoint() -> list[bytes]:
     """The files `PARTS` of a GPT-2 of one block and width 2."""
     import torch
 
-    from shakegpt.data.tokenizer import write_char_vocabulary
+    from shakegpt.data.make_vocabulary import write_char_vocabulary
     from shakegpt.model import GPT, GPTConfig
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_char_vocabulary("ab ", folder)
+        write_char_vocabulary(["ab "], folder)
         tokenizer = Tokenizer(folder)
         shape = GPTConfig(n_layer=1, n_head=1, n_embd=2, block_size=2, vocab_size=tokenizer.n_vocab)
         model = GPT(shape)

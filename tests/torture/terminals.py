@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from shakegpt.runlog.history import STALE_AFTER, load
+from shakegpt.runlog.history import load
+from shakegpt.runlog.status import STALE_AFTER, run_state
 from tests.torture.corruption import damaged
 from tests.torture.lab import Lab, fingerprint, same
 from tests.torture.screens import SCREEN, TRAINER, Terminal
@@ -116,10 +117,10 @@ def _stopped_for_long(lab: Lab) -> None:
             time.sleep(0.01)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(STALE_AFTER + 2)
-        states.append(load(run)[0].state(time.time()))
+        states.append(run_state(load(run)[0], time.time()))
         os.kill(pid, signal.SIGCONT)
 
     ended = lab.begin(run, stop)
-    assert ended.code == 0 and states == ["silent"], (ended, states)
+    assert ended.code == 0 and states == ["stalled"], (ended, states)
     same(fingerprint(run), lab.unhurt)
     shutil.rmtree(run)

@@ -300,7 +300,7 @@ def summary(name: str, **values: object) -> RunSummary:
 def test_runs_are_filtered_by_all_words_and_sorted() -> None:
     found = [
         summary("a", started=1.0, best_val=2.0),
-        summary("b", started=3.0, best_val=None, state="live"),
+        summary("b", started=3.0, best_val=None, state="training"),
         summary("c", started=2.0, model="Pocket", state="crashed"),
     ]
     names = {order: [run.name for run in arrange(found, order, "")] for order in ORDERS}

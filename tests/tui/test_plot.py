@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt_tui import plot_ticks
-from shakegpt_tui.plot import (
+from shakegpt_tui.plot import ticks
+from shakegpt_tui.plot.bars import BARS, bars
+from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label
+from shakegpt_tui.plot.raster import ASCII, BLOCK, BRAILLE, SYMBOLS, Symbols, cells, trace
+from shakegpt_tui.plot.series import (
     Series,
     finite,
     nearest,
@@ -20,10 +23,7 @@ from shakegpt_tui.plot import (
     x_extent,
     y_extent,
 )
-from shakegpt_tui.plot_bars import BARS, bars
-from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, plain_label
-from shakegpt_tui.plot_raster import ASCII, BLOCK, BRAILLE, SYMBOLS, Symbols, cells, trace
-from shakegpt_tui.plot_view import NARROWEST, View
+from shakegpt_tui.plot.view import NARROWEST, View
 
 ANY_LOSS = st.one_of(st.none(), st.floats())
 LOSSES = st.lists(ANY_LOSS, max_size=60)
@@ -123,8 +123,8 @@ def test_reading_a_curve() -> None:
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(1, 20))
 def test_ticks_are_in_range_evenly_spaced_and_few(lo: float, span: float, count: int) -> None:
     hi = lo + span
-    found = plot_ticks.ticks(lo, hi, count)
-    step = plot_ticks.nice_step(hi - lo, count)
+    found = ticks.ticks(lo, hi, count)
+    step = ticks.nice_step(hi - lo, count)
     assert len(found) <= count + 1
     slack = max(step * 1e-6, 4 * math.ulp(max(abs(lo), abs(hi))))
     assert all(lo - slack <= tick <= hi + slack for tick in found)
@@ -133,25 +133,25 @@ def test_ticks_are_in_range_evenly_spaced_and_few(lo: float, span: float, count:
 
 
 def test_ticks_as_a_person_would_write_them() -> None:
-    assert plot_ticks.labels(plot_ticks.ticks(2.7, 4.4, 6)) == ["3.0", "3.5", "4.0"]
-    assert plot_ticks.ticks(0, 1, 10, whole=True) == [0, 1]
-    assert plot_ticks.labels([0, 500, 1000]) == ["0", "500", "1000"]
-    assert plot_ticks.labels([0, 10_000, 20_000]) == ["0", "10k", "20k"]
-    assert plot_ticks.labels([0.25, 0.5]) == ["0.25", "0.50"]
+    assert ticks.labels(ticks.ticks(2.7, 4.4, 6)) == ["3.0", "3.5", "4.0"]
+    assert ticks.ticks(0, 1, 10, whole=True) == [0, 1]
+    assert ticks.labels([0, 500, 1000]) == ["0", "500", "1000"]
+    assert ticks.labels([0, 10_000, 20_000]) == ["0", "10k", "20k"]
+    assert ticks.labels([0.25, 0.5]) == ["0.25", "0.50"]
     with pytest.raises(ValueError, match="span"):
-        plot_ticks.nice_step(0, 3)
+        ticks.nice_step(0, 3)
 
 
 @given(st.floats(1e-9, 1e6), st.floats(1.001, 1e9), st.integers(1, 12))
 def test_log_ticks_are_in_range_and_few(lo: float, ratio: float, count: int) -> None:
-    found = plot_ticks.log_ticks(lo, lo * ratio, count)
+    found = ticks.log_ticks(lo, lo * ratio, count)
     assert len(found) <= count + 1
     assert all(lo * (1 - 1e-6) <= tick <= lo * ratio * (1 + 1e-6) for tick in found)
 
 
 def test_log_ticks_over_decades_and_within_one() -> None:
-    assert plot_ticks.log_ticks(0.9, 120, 9) == [1, 2, 5, 10, 20, 50, 100]
-    assert plot_ticks.log_ticks(2, 5, 4) == [2, 3, 4, 5]
+    assert ticks.log_ticks(0.9, 120, 9) == [1, 2, 5, 10, 20, 50, 100]
+    assert ticks.log_ticks(2, 5, 4) == [2, 3, 4, 5]
 
 
 # the view

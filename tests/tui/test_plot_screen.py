@@ -16,8 +16,8 @@ from textual.widgets import SelectionList, Static
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog
-from shakegpt_tui import plot_series
-from shakegpt_tui.plot import Series
+from shakegpt_tui import run_curves
+from shakegpt_tui.plot.series import Series
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
@@ -327,8 +327,8 @@ def test_keys_that_come_at_once_pick_in_their_order(tmp_path: Path) -> None:
 
 def test_curves_of_a_log_are_those_of_its_history(tmp_path: Path) -> None:
     told = history()
-    assert plot_series.of_run(write(tmp_path / "run", told)) == plot_series.of_history(told)
-    assert [len(s.xs) for s in plot_series.of_run(tmp_path / "nowhere")] == [0, 0]
+    assert run_curves.of_run(write(tmp_path / "run", told)) == run_curves.of_history(told)
+    assert [len(s.xs) for s in run_curves.of_run(tmp_path / "nowhere")] == [0, 0]
 
 
 class Spark(App[None]):

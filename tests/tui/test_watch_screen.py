@@ -12,8 +12,8 @@ import pytest
 from textual.content import Content
 
 from shakegpt.runlog import schema as ev
-from shakegpt.runlog.history import STALE_AFTER
 from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.status import STALE_AFTER
 from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table
@@ -95,7 +95,7 @@ def test_a_trainer_of_another_session_that_dies_is_named_at_once(tmp_path: Path)
     log.write(logs.beat("training", 7, time.time()))
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
-        assert "TRAINING" in text(app) and run_screen(app).facts().state == "live"
+        assert "TRAINING" in text(app) and run_screen(app).facts().state == "training"
         log.close()  # as the kernel does when its process is killed
         await until(pilot, lambda: "CRASHED" in text(app), STALE_AFTER / 2)
         assert "crashed: its process is gone · r resumes from iteration 5" in text(app)
@@ -200,7 +200,7 @@ def test_themes_go_round_and_are_remembered(tmp_path: Path) -> None:
         for theme in CYCLE[1:]:
             await pilot.press("T")
             assert app.theme == theme
-            assert "TRAINING" in text(app) and run_screen(app).facts().state == "live"
+            assert "TRAINING" in text(app) and run_screen(app).facts().state == "training"
 
     play(live(tmp_path), script, size=USUAL, config=tmp_path)
     assert load(tmp_path / "tui.json").theme == CYCLE[-1]

@@ -7,8 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
@@ -23,23 +21,6 @@ def history(upto: int = 12) -> History:
     return History().extend(logs.story(upto))
 
 
-@given(st.text())
-def test_printable_text_obeys_nothing_and_keeps_offsets(text: str) -> None:
-    shown = printable.printable(text)
-    assert len(shown) == len(text)
-    assert all(char == "\n" or char.isprintable() or char == "\ufffd" or not _acts(char)
-               for char in shown)  # fmt: skip
-
-
-def _acts(char: str) -> bool:
-    return ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or char in "\u202e\u2066\u200b\u2028"
-
-
-def test_one_line_is_one_line() -> None:
-    assert printable.one_line("a\nb\rc\x1b[2J") == "a↵b␍c␛[2J"
-    assert len(printable.one_line("x" * 100, 10)) == 10
-
-
 def test_as_many_whole_sentences_as_fit() -> None:
     assert printable.fitting("Seven letters. And more.", 40, 1) == "Seven letters. And more."
     assert printable.fitting("Seven letters. And some more.", 20, 1) == "Seven letters."
@@ -50,7 +31,7 @@ def test_as_many_whole_sentences_as_fit() -> None:
 def test_facts_of_a_run_under_way() -> None:
     told = history(12)
     now = facts.facts(told, told.last_time + 1)
-    assert (now.state, now.word, now.iteration, now.max_iters) == ("live", "training", 12, 20)
+    assert (now.state, now.word, now.iteration, now.max_iters) == ("training", "training", 12, 20)
     assert now.val_loss == pytest.approx(4.3 + 1.5 * 0.85**10)
     assert now.best_iteration == 10 and now.saved_iteration == 10
     assert facts.trend(now) == "▼ 1.20"
@@ -77,7 +58,7 @@ def test_micro_steps_move_the_progress_within_an_iteration() -> None:
 @pytest.mark.parametrize(
     ("age", "exited", "launching", "state"),
     [
-        (1, False, False, "live"),
+        (1, False, False, "training"),
         (60, False, False, "crashed"),  # the header's host is not this one
         (1, True, False, "crashed"),
         (60, False, True, "starting"),
@@ -87,7 +68,7 @@ def test_states(age: float, exited: bool, launching: bool, state: str) -> None:
     told = history(7)
     now = facts.facts(told, told.last_time + age, exited=exited, launching=launching)
     assert now.state == state
-    assert now.eta is None or state == "live"
+    assert now.eta is None or state == "training"
 
 
 def test_facts_of_nothing_at_all() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from shakegpt.runlog.status import RunState, is_local
 from shakegpt_tui import units
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.printable import one_line, unsigned
@@ -35,21 +36,27 @@ def banner(screen: RunScreen, now: Facts) -> Content:
 def _state(screen: RunScreen, now: Facts) -> Content:
     way = _way_on(screen, now)
     match now.state:
-        case "crashed" if screen.history.run is None:
+        case RunState.CRASHED if screen.history.run is None:
             return Content.styled(f" {_why_not(screen)} ", TROUBLE)
-        case "crashed":
+        case RunState.CRASHED:
             return Content.styled(f" crashed{_how(screen, now)}{way} ", TROUBLE)
-        case "failed":
+        case RunState.FAILED:
             reason = one_line(screen.history.end.reason, 200) if screen.history.end else ""
             return Content.styled(f" failed: {reason}{way} ", TROUBLE)
-        case "silent":
+        case RunState.STALLED:
             quiet = units.duration(now.quiet)
-            return Content.styled(f" no word for {quiet}, though its process lives ", WORD)
-        case "stopped" if way:
+            return Content.styled(
+                f" no log output for {quiet}; the process is still running ", WORD
+            )
+        case RunState.STOPPED if way:
             return Content.styled(f"stopped{way}", QUIET)
-        case "starting" if not screen.history.evals:
+        case RunState.STARTING if not screen.history.evals:
             return Content.styled("the trainer loads the model and the text …", QUIET)
     return Content("")
+
+
+def _quiet(now: Facts) -> str:
+    return f"no log output for {units.duration(now.quiet)}"
 
 
 def _why_not(screen: RunScreen) -> str:
@@ -64,8 +71,10 @@ def _why_not(screen: RunScreen) -> str:
 def _how(screen: RunScreen, now: Facts) -> str:
     code = screen.trainer.exit_code if screen.trainer is not None else None
     if code is None:
-        here = screen.history.is_from_here()
-        return ": its process is gone" if here else f": no word for {units.duration(now.quiet)}"
+        here = is_local(screen.history)
+        return (
+            ": its process is gone" if here else f": no log output for {units.duration(now.quiet)}"
+        )
     if code < 0:
         return f": killed by {signal.Signals(-code).name}"
     return f" with exit code {code}"
@@ -81,4 +90,4 @@ def _way_on(screen: RunScreen, now: Facts) -> str:
 
 def last_words_of(screen: RunScreen, now: Facts) -> list[str]:
     """The trainer's last words, when they are of interest."""
-    return last_words(screen.run) if now.state in ("crashed", "failed") else []
+    return last_words(screen.run) if now.state in (RunState.CRASHED, RunState.FAILED) else []

@@ -6,35 +6,22 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from shakegpt.runlog.eta import micro_step, reached, time_left
-from shakegpt.runlog.history import History, State
+from shakegpt.runlog.history import History
+from shakegpt.runlog.status import RunState, run_state
 from shakegpt_tui import units
 from shakegpt_tui.printable import one_line
 
 T = TypeVar("T")
 
-MOVING: tuple[State, ...] = ("starting", "live", "paused", "silent")
-"""States in which a trainer may still write; in all others resuming is the way on."""
-
-WORKING: tuple[State, ...] = ("live", "paused")
+WORKING = (RunState.TRAINING, RunState.PAUSED)
 """States in which there is a time left; a pause does not count as such."""
-
-WORDS: dict[State, str] = {
-    "starting": "starting",
-    "live": "training",
-    "paused": "paused",
-    "silent": "silent",
-    "crashed": "crashed",
-    "finished": "finished",
-    "stopped": "stopped",
-    "failed": "failed",
-}
 
 
 @dataclass(frozen=True)
 class Facts:
     """One moment of a run. Losses in nats a token, times in seconds, memory in bytes."""
 
-    state: State
+    state: RunState
     word: str
     """The state or, while it is live, what the trainer is busy with."""
     model: str
@@ -72,22 +59,23 @@ class Facts:
     @property
     def moving(self) -> bool:
         """Whether a trainer may still be at work."""
-        return self.state in MOVING
+        return self.state.unfinished
 
 
 def facts(history: History, now: float, *, exited: bool = False, launching: bool = False) -> Facts:
     """The facts of `history` at `now` (seconds since 1970).
 
     `exited`: the trainer's process is known to be gone, so that a log without an end is a crash
-    at once instead of after `history.STALE_AFTER`. `launching`: a trainer was started that has not
+    at once instead of after `status.STALE_AFTER`. `launching`: a trainer was started that has not
     written yet, whatever the log of its predecessor says.
     """
-    state: State = "starting" if launching else history.state(now)
-    if exited and state in MOVING:
-        state = "crashed"
+    if launching:
+        state = RunState.CRASHED if exited else RunState.STARTING
+    else:
+        state = run_state(history, now, alive=False if exited else None)
     run, step = history.run, _latest(history.steps)
     evaluation, best, first = _latest(history.evals), history.best_eval, history.first_eval
-    at_work, of = micro_step(history) if state in MOVING else (0, 0)
+    at_work, of = micro_step(history) if state.unfinished else (0, 0)
     saved = history.checkpoints[-1] if history.checkpoints else None
     beat = history.heartbeat
     return Facts(
@@ -112,7 +100,7 @@ def facts(history: History, now: float, *, exited: bool = False, launching: bool
         gpu_memory=step.gpu_memory if step else None,
         saved_iteration=saved.iteration if saved else None,
         saved_age=max(0.0, now - saved.time) if saved else None,
-        took=history.wall_seconds if history.end is not None and state not in MOVING else None,
+        took=history.wall_seconds if history.end is not None and not state.unfinished else None,
         quiet=max(0.0, now - history.last_time) if history.last_time else 0.0,
     )
 
@@ -121,11 +109,11 @@ def _latest(records: dict[int, T]) -> T | None:
     return records[max(records)] if records else None
 
 
-def _word(state: State, history: History) -> str:
-    if state == "crashed" and not history.last_time:
+def _word(state: RunState, history: History) -> str:
+    if state is RunState.CRASHED and not history.last_time:
         return "did not start"  # no trainer ever wrote a word
     beat = history.heartbeat
-    return beat.phase if state == "live" and beat is not None else WORDS[state]
+    return beat.phase if state is RunState.TRAINING and beat is not None else state
 
 
 def trend(f: Facts) -> str:
@@ -140,9 +128,9 @@ def headline(f: Facts) -> str:
     """Where the run is: iteration, micro-step, percent; small screens have a bar for the last."""
     if not f.max_iters:
         return ""
-    shown = f.micro_steps > 1 and (f.micro_step > 0 or f.word == WORDS["live"])
+    shown = f.micro_steps > 1 and (f.micro_step > 0 or f.word == RunState.TRAINING)
     micro = f" · micro-step {f.micro_step}/{f.micro_steps}" if shown else ""
-    return f"iteration {f.iteration}/{f.max_iters}{micro} · {units.percent(f.fraction)}"
+    return f"iteration {f.iteration}/{f.max_iters}{micro} · {f.fraction:.0%}"
 
 
 def loss_line(f: Facts) -> str:
@@ -163,10 +151,10 @@ def details(f: Facts) -> list[tuple[str, str]]:
     best = f"{units.loss(f.best_val)} at {f.best_iteration}" if f.best_val is not None else None
     rows = [
         ("best", best),
-        ("", units.rate(f.tokens_per_second) if f.tokens_per_second is not None else None),
+        ("", units.throughput(f.tokens_per_second) if f.tokens_per_second is not None else None),
         ("saved", saved),
         ("memory", units.size(f.memory) if f.memory else None),
-        ("rate", units.learning_rate(f.learning_rate) if f.learning_rate is not None else None),
+        ("rate", units.rate(f.learning_rate) if f.learning_rate is not None else None),
         ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
     ]
     return [(label, value) for label, value in rows if value is not None]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakegpt.runlog.history import State
 from shakegpt.runlog.runs import RunSummary
+from shakegpt.runlog.status import RunState
 from shakegpt_tui import units
-from shakegpt_tui.plot_bars import bars
+from shakegpt_tui.plot.bars import bars
 from shakegpt_tui.printable import one_line
 
 CURVE_WIDTH, SMALL_CURVE = 8, 6
@@ -26,17 +26,17 @@ HEADINGS = {"val": "val loss", "trend": "curve", "for": "age"}
 Cell = tuple[str, str]
 """(text, role): a role is a theme colour's name, "dim" or ""."""
 
-STATES: dict[State, tuple[str, str]] = {
-    "starting": ("◌ starting", "secondary"),
-    "live": ("● live", "success"),
-    "paused": ("‖ paused", "warning"),
-    "silent": ("● silent", "warning"),
-    "crashed": ("✕ crashed", "error"),
-    "finished": ("✓ finished", "dim"),
-    "stopped": ("■ stopped", "dim"),
-    "failed": ("✕ failed", "error"),
+STATES: dict[RunState, tuple[str, str]] = {
+    RunState.STARTING: ("◌", "secondary"),
+    RunState.TRAINING: ("●", "success"),
+    RunState.PAUSED: ("‖", "warning"),
+    RunState.STALLED: ("●", "warning"),
+    RunState.CRASHED: ("✕", "error"),
+    RunState.FINISHED: ("✓", "dim"),
+    RunState.STOPPED: ("■", "dim"),
+    RunState.FAILED: ("✕", "error"),
 }
-"""A mark and a word for each state: never colour alone."""
+"""A mark beside the word of each state, and a colour: never colour alone."""
 
 _KEYS: dict[str, Callable[[RunSummary], Any]] = {
     "newest": lambda run: -run.started,
@@ -70,10 +70,11 @@ def row_of(run: RunSummary, now: float) -> Row:
     """What the list says of `run` at `now`, seconds since 1970."""
     first, best = run.first_val, run.best_val
     losses = "–" if best is None else f"{units.loss(first)} → {units.loss(best)}"
+    mark, colour = STATES[run.state]
     done = f"{run.iteration}/{run.max_iters}" if run.max_iters else "–"
     cells: dict[str, Cell] = {
         "run": (one_line(run.name, 34), ""),
-        "state": STATES[run.state],
+        "state": (f"{mark} {run.state}", colour),
         "model": (one_line(run.model, 12) or "–", ""),
         "val loss": (losses, "primary"),
         "curve": (bars([y for _, y in run.val_curve], CURVE_WIDTH), "primary"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 
 from shakegpt_tui import units
-from shakegpt_tui.plot import Reading
+from shakegpt_tui.plot.series import Reading
 
 COLOURS = {"train": "$secondary", "smooth": "$secondary", "val": "$primary"}
 NO_LOSS = "no loss yet: the first evaluation gives the first point"

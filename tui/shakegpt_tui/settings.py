@@ -1,17 +1,18 @@
 """What the UI remembers from one time to the next, in the user's config directory.
 
 A file that is missing, damaged or of another version is as good as none: defaults apply. It is
-written whole under another name and then renamed, so a crash leaves the old or the new one.
+written atomically: a crash leaves the old or the new one.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+
+from shakegpt.files import write_atomically
 
 Finite = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
@@ -63,9 +64,4 @@ def save(settings: Settings, file: Path) -> None:
     """Write the settings; a config directory that cannot be written is no reason to complain."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(f"{file.name}.{os.getpid()}")
-        try:
-            fresh.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
-            fresh.replace(file)
-        finally:
-            fresh.unlink(missing_ok=True)
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")

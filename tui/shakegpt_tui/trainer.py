@@ -16,8 +16,9 @@ from pathlib import Path
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
-from shakegpt.runlog.log import LOG_NAME, is_written
+from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import TRAINER_LOG, new_run_dir
+from shakegpt.runlog.status import is_local, trainer_alive
 
 BIRTH = 60.0
 """Seconds that a trainer may take to its first record: importing torch and reading a checkpoint
@@ -61,19 +62,22 @@ class Trainer:
     def kill(self) -> None:
         """End it and its children at once. What it saved last stays: saves are atomic."""
         if self.exit_code is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class Pulse:
     """Whether the trainer of a run, whoever started it, is gone: seen at once on its machine."""
 
     def __init__(self, run: Path) -> None:
-        self._log = run / LOG_NAME
+        self._run = run
         self._free_since: float | None = None
 
     def gone(self, history: History) -> bool:
         """Whether it died without an end; `history` is what was read of its log by now."""
-        if history.end is not None or not history.is_from_here() or is_written(self._log):
+        if history.end is not None or trainer_alive(self._run, history) is not False:
             self._free_since = None
             return False
         now = clock.monotonic()
@@ -150,11 +154,12 @@ def kill_stranger(history: History, run: Path) -> bool:
     Only if a trainer holds the log's lock: process numbers are used again, and the log's number
     alone could name somebody else by now. False when there is nobody to kill.
     """
-    latest = history.resumes[-1] if history.resumes else history.run
-    if latest is None or not history.is_from_here() or not is_written(run / LOG_NAME):
+    if history.latest is None or not is_local(history) or not trainer_alive(run, history):
         return False
+    import psutil
+
     try:
-        os.kill(latest.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
+        psutil.Process(history.latest.pid).kill()
+    except (psutil.Error, OverflowError, ValueError):
         return False
     return True

@@ -18,8 +18,8 @@ from textual.widgets import Footer, Static
 
 from shakegpt.runlog.history import History
 from shakegpt.runlog.runs import is_run
-from shakegpt_tui import plot_series
-from shakegpt_tui.plot import Series
+from shakegpt_tui import run_curves
+from shakegpt_tui.plot.series import Series
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.readout import readout
 from shakegpt_tui.screens.plot_picker import PlotPicker
@@ -99,7 +99,7 @@ class PlotScreen(Screen[None]):
         mark = (len(told.steps), len(told.evals), told.iteration, len(told.resumes))
         if mark != self._seen and (plot := self.query(LossPlot)):
             self._seen = mark
-            plot.first().show(plot_series.of_history(told))
+            plot.first().show(run_curves.of_history(told))
 
     def on_loss_plot_changed(self, event: LossPlot.Changed) -> None:
         """Say what is under the cursor and how the plot is drawn."""
@@ -139,7 +139,7 @@ class PlotScreen(Screen[None]):
 
     @work(thread=True, exclusive=True, group="compare")
     def _load(self, chosen: list[Path]) -> None:
-        self.post_message(self.Loaded({_name(run): plot_series.of_run(run) for run in chosen}))
+        self.post_message(self.Loaded({_name(run): run_curves.of_run(run) for run in chosen}))
 
     def on_plot_screen_loaded(self, event: Loaded) -> None:
         """Draw the other runs."""

@@ -16,7 +16,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.schema import Heartbeat, Progress
-from shakegpt_tui import plot_series
+from shakegpt_tui import run_curves
 from shakegpt_tui.banner import banner, last_words_of
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.feed import Batch
@@ -186,7 +186,7 @@ class RunScreen(Driving, Reading):
             self._redraw_at = self._redraw_at or self.set_timer(wait, self.redraw)
             return
         self._curve_key, self._last_curve = key, clock.monotonic()
-        self.query_one(LossSparkline).show(plot_series.of_history(self.history))
+        self.query_one(LossSparkline).show(run_curves.of_history(self.history))
         self.shakegpt.refresh_plot()
 
     def _shape_to(self, now: Facts) -> None:

@@ -10,7 +10,8 @@ from textual.screen import Screen
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
-from shakegpt.runlog.log import LOG_NAME, Problem, is_written
+from shakegpt.runlog.log import Problem
+from shakegpt.runlog.status import trainer_alive
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts
@@ -78,7 +79,7 @@ class RunBase(Screen[None]):
         """Whether the trainer is known to be gone, be it of this session or another."""
         if self.trainer is not None:  # it takes seconds to open the log, whose writer is gone
             ended = self.trainer.exit_code is not None
-            return ended and not is_written(self.run / LOG_NAME)  # else another session went on
+            return ended and not trainer_alive(self.run, self.history)  # else another one resumed
         return self.live and self.caught_up and self.pulse.gone(self.history)
 
     def restart_history(self) -> None:

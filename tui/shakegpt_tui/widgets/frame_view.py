@@ -18,7 +18,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from shakegpt_tui.plot_frame import Frame
+from shakegpt_tui.plot.frame import Frame
 
 RATE = 4.0
 """Redraws a second for new data; keys and pointer are answered at once."""

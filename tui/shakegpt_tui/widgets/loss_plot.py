@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from shakegpt_tui import units
-from shakegpt_tui.plot import Extent, Reading, Series, nearest, read, smoothed, x_extent
-from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, plain_label, waiting
-from shakegpt_tui.plot_raster import SYMBOLS
-from shakegpt_tui.plot_view import View
+from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label, waiting
+from shakegpt_tui.plot.raster import SYMBOLS
+from shakegpt_tui.plot.series import Extent, Reading, Series, nearest, read, smoothed, x_extent
+from shakegpt_tui.plot.view import View
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
 

@@ -267,7 +267,7 @@ class RunList(Vertical):
         run = next((run for run in self.found if run.path == self.chosen), None)
         if run is None:
             return
-        if run.state in runs.LIVE:
+        if run.state.at_work:
             self.app.notify(f"{one_line(run.name)} is being trained: stop it first", markup=False)
             return
         what = f"{one_line(run.name)} with its model and its log will be gone for good."
@@ -293,7 +293,7 @@ class RunList(Vertical):
 
 def _about(run: runs.RunSummary) -> str:
     """Its name and text, and what is wrong; of one that never began, its trainer's last word."""
-    words = [] if run.model or run.state in runs.LIVE else last_words(run.path, 1)
+    words = [] if run.model or run.state.at_work else last_words(run.path, 1)
     problem = run.problem or "".join(map(unsigned, words))
     return f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{problem}"
 

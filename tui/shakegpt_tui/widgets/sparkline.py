@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shakegpt_tui import units
-from shakegpt_tui.plot import Series, smoothed
-from shakegpt_tui.plot_frame import Curve, Frame, Look, draw, waiting
-from shakegpt_tui.plot_raster import BRAILLE, SYMBOLS, Symbols
+from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, waiting
+from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
+from shakegpt_tui.plot.series import Series, smoothed
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6

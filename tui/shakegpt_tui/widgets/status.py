@@ -9,20 +9,20 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Digits
 
-from shakegpt.runlog.history import State
+from shakegpt.runlog.status import RunState
 from shakegpt_tui import units
 from shakegpt_tui.facts import Facts, details, headline, trend
 from shakegpt_tui.widgets.quiet import Quiet
 
-CHIPS: dict[State, str] = {
-    "starting": "secondary",
-    "live": "success",
-    "paused": "warning",
-    "silent": "warning",
-    "crashed": "error",
-    "finished": "primary",
-    "stopped": "secondary",
-    "failed": "error",
+CHIPS: dict[RunState, str] = {
+    RunState.STARTING: "secondary",
+    RunState.TRAINING: "success",
+    RunState.PAUSED: "warning",
+    RunState.STALLED: "warning",
+    RunState.CRASHED: "error",
+    RunState.FINISHED: "primary",
+    RunState.STOPPED: "secondary",
+    RunState.FAILED: "error",
 }
 """Which colour of the theme a state has; the state's word stands in it as well."""
 
@@ -126,17 +126,8 @@ def _iteration(facts: Facts) -> str:
 def _time(facts: Facts) -> tuple[Content, str]:
     """The time that is left or, in the end, the time it took."""
     if facts.took is not None:
-        return Content.styled("time taken", "$quiet"), _clock(facts.took)
-    return Content.styled("time left", "$quiet"), _clock(facts.eta)
-
-
-def _clock(seconds: float | None) -> str:
-    """A duration that digits can show: 0:42 rather than 42 s."""
-    if seconds is None:
-        return "-:--"
-    minutes, secs = divmod(max(0, round(min(seconds, 1e15))), 60)
-    hours, mins = divmod(minutes, 60)
-    return f"{hours}:{mins:02}:{secs:02}" if hours else f"{minutes}:{secs:02}"
+        return Content.styled("time taken", "$quiet"), units.clock(facts.took)
+    return Content.styled("time left", "$quiet"), units.clock(facts.eta)
 
 
 def brief(facts: Facts) -> Content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shakegpt_tui.plot import Extent
+from shakegpt_tui.plot.series import Extent
 
 NARROWEST = 2.0
 """Iterations below which zooming in stops."""

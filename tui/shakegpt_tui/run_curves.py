@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from shakegpt.runlog import runs
-from shakegpt.runlog.history import History
-from shakegpt_tui.plot import Kind, Series
+from shakegpt.runlog.history import History, losses
+from shakegpt_tui.plot.series import Kind, Series
 
 Point = tuple[int, float | None, float]
 
@@ -21,7 +20,7 @@ def of_history(history: History) -> list[Series]:
 
 def of_run(run: Path) -> list[Series]:
     """The same of a run directory, reading no more of its log than that takes."""
-    return of_history(runs.curves(run))
+    return of_history(losses(run))
 
 
 def _series(kind: Kind, points: Iterable[Point]) -> Series:

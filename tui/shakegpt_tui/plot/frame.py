@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shakegpt_tui import plot_ticks
-from shakegpt_tui.plot import SMALLEST, Extent, Point, Series, thin, x_extent, y_extent
-from shakegpt_tui.plot_raster import BRAILLE, Dot, Symbols, cells, trace
-from shakegpt_tui.plot_view import View
+from shakegpt_tui.plot import ticks
+from shakegpt_tui.plot.raster import BRAILLE, Dot, Symbols, cells, trace
+from shakegpt_tui.plot.series import SMALLEST, Extent, Point, Series, thin, x_extent, y_extent
+from shakegpt_tui.plot.view import View
 
 CELLS_A_TICK_ACROSS = 12
 CELLS_A_TICK_DOWN = 3
@@ -134,9 +134,9 @@ def _empty(width: int, height: int) -> Frame:
 
 def _y_ticks(frame: Frame, height: int) -> list[tuple[float, str]]:
     count = max((height - 2) // CELLS_A_TICK_DOWN, 1)
-    make = plot_ticks.log_ticks if frame.log else plot_ticks.ticks
+    make = ticks.log_ticks if frame.log else ticks.ticks
     values = make(*frame.y_range, count)
-    return list(zip(values, plot_ticks.labels(values), strict=True))
+    return list(zip(values, ticks.labels(values), strict=True))
 
 
 def _lay_out(
@@ -170,9 +170,9 @@ def _axes(frame: Frame, tops: list[tuple[float, str]], symbols: Symbols) -> None
 
 def _x_axis(frame: Frame, row: int, symbols: Symbols) -> None:
     count = max(frame.width // CELLS_A_TICK_ACROSS, 1)
-    values = plot_ticks.ticks(*frame.x_range, count, whole=True)
+    values = ticks.ticks(*frame.x_range, count, whole=True)
     free = 0  # the first column that no label covers yet
-    for value, label in zip(values, plot_ticks.labels(values), strict=True):
+    for value, label in zip(values, ticks.labels(values), strict=True):
         column = frame.column_of(value)
         if column is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shakegpt_tui.plot import finite
+from shakegpt_tui.plot.series import finite
 
 BARS = "▁▂▃▄▅▆▇█"
 

@@ -1,0 +1,203 @@
+"""Bytes to text: compression, encodings, line ends, and the names of formats that hold no text.
+
+UTF-8 comes first, then UTF-16 and UTF-32 by their mark. What is neither is taken for the legacy
+encoding in which charset-normalizer finds the least mess. Those of Europe's Latin alphabets look
+alike to it; of these the first is taken, from Windows-1252 on, that gives one language's letters.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections import Counter
+from typing import BinaryIO, cast
+
+from shakegpt.data.formats import refuse_format
+from shakegpt.errors import ShakegptError
+
+UTF8 = "UTF-8"
+_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF8, UTF8),
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_COMPRESSED = (
+    (b"\x1f\x8b\x08", "gzip", gzip.open),
+    (b"\xfd7zXZ\0", "xz", lzma.open),
+    (b"BZh", "bzip2", bz2.open),
+)
+_WESTERN = ("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "mac_roman", "cp850")
+_CJK = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
+_OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874", *_CJK)
+_NAMES = {
+    "cp850": "DOS code page 850",
+    "cp866": "DOS code page 866",
+    "cp874": "Windows-874",
+    "cp932": "Shift JIS",
+    "cp949": "Korean (Windows-949)",
+    "koi8_r": "KOI8-R",
+    "mac_roman": "Mac Roman",
+    "iso8859_2": "ISO 8859-2",
+    "euc_jp": "EUC-JP",
+    "gb18030": "GB 18030",
+    "big5": "Big5",
+}
+_ALPHABETS = (  # beyond ASCII, of the languages that _WESTERN encodes
+    *("àâçéèêëîïôœùûüÿ", "äöüß", "áéíñóúü", "áàâãçéêíóôõú", "àçèéìíïîòóùúü", "åäöæøéü"),
+    *("áéëíïóöü", "áðéíóúýþæö", "äõöüšž", "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž"),
+    *("áéíóöőúüű", "čćđšž", "ăâîșțşţ", "âçğıîöşûü\u0307", "ąčęėįšųūž", "āčēģīķļņšūž"),
+)
+_PUNCTUATION = "“”„‘’‚…–—«»‹›•·¿¡°§€£©®™ºª½¼¾\xa0"
+_MARK_IN_WORD = re.compile(r"[^\W\d_][“”„«»…][^\W\d_]")
+_HIGH = re.compile(rb"[\x80-\xff]+")
+_ASCII_LETTER = re.compile(rb"[A-Za-z]")
+_SAMPLE = 1 << 16
+"""Bytes, of lines that are not ASCII, that are looked at to recognize an encoding."""
+
+
+def decode(data: bytes, name: str) -> tuple[str, str]:
+    """The text that `data` encodes, and the name of its encoding.
+
+    Raises ShakegptError, naming `name`, for other formats, binary data, and damaged text.
+    """
+    refuse_format(data, name)
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            data = data[len(mark) :] if encoding == UTF8 else data
+            return _decode_strictly(data, encoding, name, skipped=len(mark)), encoding
+    if (zero := data.find(b"\0")) >= 0:
+        if (utf16 := _utf16_without_mark(data)) is None:
+            raise ShakegptError(
+                f"{name} is binary (its byte {zero:,} is zero): give plain text, in UTF-8 if you "
+                "can choose"
+            )
+        return _decode_strictly(data, utf16, name), "UTF-16"
+    try:
+        return data.decode("utf-8"), UTF8
+    except UnicodeDecodeError as error:
+        bad = sum("\udc80" <= c <= "\udcff" for c in data.decode("utf-8", "surrogateescape"))
+        good = len(data.decode("utf-8", "ignore").encode("ascii", "ignore"))
+        good = len(data.decode("utf-8", "ignore")) - good
+        if good >= bad:  # chance hardly makes valid UTF-8 of another encoding
+            raise _damaged(name, UTF8, error, data) from None
+    encoding = _legacy_encoding(data)
+    shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
+    return _decode_strictly(data, encoding, name, shown), shown
+
+
+def normalize_newlines(text: str) -> str:
+    """`text` with line feeds as its only line ends: not CR LF, CR, nor Unicode's separators."""
+    if "\r" in text:
+        text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
+    if "\u2028" in text or "\u2029" in text:
+        text = text.replace("\u2028", "\n").replace("\u2029", "\n\n")
+    return text
+
+
+def decompress(data: bytes, name: str) -> bytes:
+    """`data`, unpacked when gzip, xz or bzip2 packed it; ends early where it turns binary.
+
+    Raises ShakegptError when it cannot be unpacked.
+    """
+    for magic, kind, opener in _COMPRESSED:
+        if data.startswith(magic):
+            try:
+                with cast("BinaryIO", opener(io.BytesIO(data))) as stream:
+                    return read_text_bytes(stream)
+            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                raise ShakegptError(
+                    f"{name} is damaged or incomplete ({kind}): {error}; copy or download it again"
+                ) from None
+    return data
+
+
+def read_text_bytes(stream: BinaryIO) -> bytes:
+    """All of a stream of text; of a binary one only its begin, for /dev/zero has no end."""
+    pieces = [stream.read(1 << 20)]
+    unmarked = not any(pieces[0].startswith(mark) for mark, _ in _MARKS)
+    unmarked = unmarked and _utf16_without_mark(pieces[0]) is None
+    while pieces[-1] and not (unmarked and b"\0" in pieces[-1]):
+        pieces.append(stream.read(1 << 20))
+    return b"".join(pieces)
+
+
+def _decode_strictly(
+    data: bytes, encoding: str, name: str, shown: str = "", skipped: int = 0
+) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise _damaged(name, shown or encoding, error, data, skipped) from None
+
+
+def _damaged(
+    name: str, encoding: str, error: UnicodeDecodeError, data: bytes, skipped: int = 0
+) -> ShakegptError:
+    place = skipped * (encoding == UTF8) + error.start
+    return ShakegptError(
+        f"{name} is not valid {encoding}: byte {place:,} is 0x{data[error.start]:02x}; it was cut "
+        "short, or joined from files in several encodings: save it as UTF-8 again"
+    )
+
+
+def _utf16_without_mark(data: bytes) -> str | None:
+    """Python's name of UTF-16 in its byte order, where `data` begins like it; else None.
+
+    The upper bytes of a text in most scripts are nearly all the same.
+    """
+    some = data[:_SAMPLE]
+    if len(some) < 16 or (len(data) <= _SAMPLE and len(data) % 2):
+        return None
+    for encoding, upper in (("utf-16-le", some[1::2]), ("utf-16-be", some[::2])):
+        if Counter(upper).most_common(1)[0][1] >= 0.5 * len(upper):
+            text = some[: len(some) // 2 * 2].decode(encoding, "replace")
+            plain = sum(char.isprintable() or char.isspace() for char in text)
+            if "\0" not in text and "\ufffd" not in text and plain > 0.99 * len(text):
+                return encoding
+    return None
+
+
+def _legacy_encoding(data: bytes) -> str:
+    """Python's name of the legacy encoding that `data`, not UTF-8, is most likely in."""
+    from charset_normalizer import from_bytes
+
+    lines = [line for line in data.splitlines(keepends=True) if _HIGH.search(line)]
+    sample = b"".join(lines)[:_SAMPLE]
+    runs = [len(run) for run in _HIGH.findall(sample)]
+    in_words = sum(run for run in runs if run > 4) / sum(runs)
+    share = sum(runs) / (sum(runs) + len(_ASCII_LETTER.findall(sample)))
+    # a word of Latin letters has accents here and there, a Russian or Chinese one no ASCII at all
+    western = in_words <= 0.3 and share <= 0.5
+    candidates = _WESTERN if western else _OTHER
+    matches = list(from_bytes(sample, cp_isolation=list(candidates), threshold=0.5))
+    if not matches:
+        return "cp1252"
+    best = matches[0]
+    if western:
+        clean = [match for match in matches if match.chaos <= matches[0].chaos + 0.2]
+        possible = {encoding for match in clean for encoding in match.could_be_from_charset}
+        ordered = [encoding for encoding in _WESTERN if encoding in possible]
+        return max(ordered, key=lambda encoding: _in_one_alphabet(sample.decode(encoding)))
+    best = min(matches, key=lambda m: (m.chaos, m.encoding not in _CJK, -m.coherence))
+    cleanest = {match.encoding for match in matches if match.chaos == best.chaos}
+    if "cp1255" in cleanest and not re.search(
+        "[ьыэюяђјљњћџіїў]", sample.decode("cp1251", "ignore")
+    ):
+        return "cp1255"  # in Hebrew's bytes for letters Cyrillic has only some of its own
+    return best.encoding
+
+
+def _in_one_alphabet(text: str) -> float:
+    """Share of what is not ASCII in `text` that is punctuation or in one language's alphabet."""
+    beyond = Counter(char for char in text.lower() if char > "\x7f")
+    inside_words = len(_MARK_IN_WORD.findall(text))
+    marks = sum(beyond[char] for char in _PUNCTUATION) - inside_words
+    most = max(sum(beyond[char] for char in alphabet) for alphabet in _ALPHABETS)
+    return (marks + most) / max(1, beyond.total())

@@ -1,0 +1,187 @@
+"""Texts in records: a field of JSON Lines, JSON, CSV, TSV or Parquet, a document each."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
+
+from shakegpt.errors import ShakegptError
+
+Row = dict[str, Any]
+_LOOKED_AT = 200
+"""Rows that decide which field holds the text, and which fields an error names."""
+_ONLY = ""
+"""The field of a record that is a text itself, as in a JSON array of strings."""
+
+
+def documents(
+    source: str | bytes, kind: str, name: str, field: str | None
+) -> tuple[list[str], str]:
+    """The texts in the records of `source`, and a sentence that says what was read.
+
+    `kind` is a suffix of `folders.RECORDS`; Parquet comes as bytes, all else decoded. `field` None
+    takes the one called text, or the only one that holds prose. Raises ShakegptError for what
+    cannot be parsed, naming the line, and for a field that is not there or not a text, naming all.
+    """
+    if isinstance(source, bytes):
+        rows = _parquet_rows(source, name, field)
+    elif kind in (".csv", ".tsv"):
+        rows = _csv_rows(source, kind, name)
+    else:
+        rows = _json_rows(source, kind, name)
+    first = list(islice(rows, _LOOKED_AT))
+    if not first:
+        raise ShakegptError(f"{name} holds no records: give a file with a text in each")
+    field = _text_field(first, name, field)
+    texts, without = list[str](), 0
+    for number, row in enumerate(chain(first, rows), 1):
+        text = row.get(field)
+        if isinstance(text, str) and text.strip():
+            texts.append(text)
+        elif text is None or isinstance(text, str):
+            without += 1
+        else:
+            raise ShakegptError(
+                f"{name}: {field!r} of record {number:,} is {_kind(text)}, not a text: name "
+                f"another field with --text-field, of {_listed(row)}"
+            )
+    called = f"the text is {field!r}" if field != _ONLY else "a text each"
+    missing = f"; {without:,} of them without text" if without else ""
+    return texts, f"{name}: {len(texts) + without:,} records, {called}{missing}"
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether a file that does not say what it is holds JSON records."""
+    return text[:1000].lstrip().startswith(('{"', "{ ", '["', "[{", "[\n"))
+
+
+def _text_field(rows: Sequence[Row], name: str, field: str | None) -> str:
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    if field is not None:
+        if field in names:
+            return field
+        raise ShakegptError(f"{name} has no field {field!r}: --text-field takes {_listed(names)}")
+    values = {key: [row[key] for row in rows if isinstance(row.get(key), str)] for key in names}
+    strings = [key for key in names if any(map(str.strip, values[key]))]
+    prose = [key for key in strings if _is_prose(values[key])]
+    for choice in (["text"] if "text" in strings else [], strings, prose):
+        if len(choice) == 1:
+            return choice[0]
+    if not strings:
+        raise ShakegptError(f"{name} has no field that holds a text, only {_listed(names)}")
+    raise ShakegptError(
+        f"{name} has several fields, {_listed(names)}: say which holds the text, as in "
+        f"--text-field {(prose or strings)[0]}"
+    )
+
+
+def _is_prose(values: list[str]) -> bool:
+    """Whether most values have several words, or a run of a script that is written without gaps."""
+    full = [value for value in values if value.strip()]
+    running = [v for v in full if len(v.split()) > 2 or (len(v) > 9 and not v.isascii())]
+    return len(running) > len(full) / 2
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    return ", ".join(every[:12]) + (f" and {len(every) - 12} more" if len(every) > 12 else "")
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", bool: "a truth value"}
+    return names.get(type(value), "a number")
+
+
+def _json_rows(text: str, kind: str, name: str) -> Iterator[Row]:
+    if kind == ".json":
+        try:
+            whole = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            whole = None  # JSON Lines under a name of JSON
+        if isinstance(whole, dict):  # {"data": [...]}, as some libraries write it
+            lists = [value for value in whole.values() if isinstance(value, list) and value]
+            whole = lists[0] if len(lists) == 1 else [whole]
+        if isinstance(whole, list):
+            return (_row(value, name, f"record {n:,}") for n, value in enumerate(whole, 1))
+    return _json_lines(text, name)
+
+
+def _json_lines(text: str, name: str) -> Iterator[Row]:
+    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ShakegptError(
+                f"{name}: line {number:,} is not JSON ({error}): JSON Lines have a whole record in "
+                "each line"
+            ) from None
+        yield _row(value, name, f"line {number:,}")
+
+
+def _row(value: object, name: str, where: str) -> Row:
+    if isinstance(value, str):
+        return {_ONLY: value}
+    if isinstance(value, dict):
+        return value
+    raise ShakegptError(f"{name}: {where} is {_kind(value)}, not a record with fields")
+
+
+def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
+    csv.field_size_limit(2**31 - 1)
+    head = text[: 1 << 16].lstrip("\n").partition("\n")[0]
+    delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=head.count)
+    plain = kind == ".tsv" and not _is_quoted(text)
+    lines = io.StringIO(text, newline="")
+    if plain:
+        table = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        table = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        names = next((row for row in table if any(map(str.strip, row))), [])
+        for row in table:
+            if row:
+                yield dict(zip([one.strip() for one in names], row, strict=False))
+    except csv.Error as error:
+        raise ShakegptError(
+            f"{name}: line {table.line_num:,} is not CSV ({error}): a quotation mark may be "
+            "missing, or stand inside a field without being doubled"
+        ) from None
+
+
+def _is_quoted(text: str) -> bool:
+    """Whether TSV quotes its fields as CSV does; in most of it a quotation mark is just one."""
+    try:
+        return all(csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True))
+    except csv.Error:
+        return False
+
+
+def _parquet_rows(data: bytes, name: str, field: str | None) -> Iterator[Row]:
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ShakegptError(
+            f"{name} is Parquet, which needs the package pyarrow: run `pip install "
+            "'shakegpt[parquet]'`, or give the text as JSON Lines"
+        ) from None
+    try:
+        file = parquet.ParquetFile(io.BytesIO(data))
+        first = next(file.iter_batches(_LOOKED_AT), None)
+        rows = first.to_pylist() if first is not None else []
+        if not rows:
+            return
+        column = _text_field(rows, name, field)
+        for batch in file.iter_batches(columns=[column]):
+            yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise ShakegptError(
+            f"{name} cannot be read as Parquet: {error}; copy or download it again"
+        ) from None

@@ -1,0 +1,130 @@
+"""Muon for a GPT-2: orthogonalized momentum for the matrices of the blocks.
+
+The update of a matrix is its momentum with all singular values brought near one by a Newton-Schulz
+iteration, so every direction of a layer learns at the same speed. Embeddings, biases and LayerNorms
+are no such matrices: AdamW updates them.
+
+The arithmetic is PyTorch's own, the function behind torch.optim.Muon; making an instance of that
+class imports PyTorch's compiler, 70 MB and seconds. GPT-2 stores its weights (in, out) and the
+query, key and value matrices of a block side by side in c_attn, so the function is given views:
+each is one matrix (out, in) in the memory of the weight, of its gradient, of its momentum.
+
+References: Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
+https://kellerjordan.github.io/posts/muon/; its tuning in github.com/KellerJordan/modded-nanogpt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim._muon import muon
+
+from shakegpt.config import FinetuneConfig
+from shakegpt.train.optimizer import MOMENTS, AdamW, Group, moment_of, read
+
+MOMENTUM = 0.95
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+STEPS = 5
+"""Of the Newton-Schulz iteration: it brings singular values between about 0.7 and 1.2."""
+
+
+def split_parameters(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Parameters by name: the matrices of the blocks, which Muon updates, and all others."""
+    matrices = {name: p for name, p in named.items() if name.startswith("h.") and p.dim() == 2}
+    return matrices, {name: p for name, p in named.items() if name not in matrices}
+
+
+def matrices_of(name: str, weight: Tensor) -> tuple[Tensor, ...]:
+    """Views (out, in) of the matrices in a weight (in, out): three of c_attn, else one."""
+    parts = weight.chunk(3, dim=1) if "c_attn" in name else (weight,)
+    return tuple(part.t() for part in parts)
+
+
+class Muon:
+    """Muon over GPT-2's weights (in, out), by their names.
+
+    `momentum` is all of its state: a tensor for each weight, in its shape, to be saved and copied
+    back.
+    """
+
+    def __init__(self, named: Mapping[str, Tensor], weight_decay: float = 0.0) -> None:
+        """For the weights `named`. Weight decay is decoupled: each update first multiplies the
+        weight by 1 - lr * weight_decay.
+        """
+        self.named, self.weight_decay = dict(named), weight_decay
+        self.momentum = {name: torch.zeros_like(p) for name, p in self.named.items()}
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Update every weight that has a gradient, with a spectral norm of about
+        lr * sqrt(max(1, out / in)).
+        """
+        weights, gradients, buffers = list[Tensor](), list[Tensor](), list[Tensor]()
+        for name, p in self.named.items():
+            if p.grad is not None:
+                weights += matrices_of(name, p)
+                gradients += matrices_of(name, p.grad)
+                buffers += matrices_of(name, self.momentum[name])
+        muon(
+            weights,
+            gradients,
+            buffers,
+            lr=lr,
+            weight_decay=self.weight_decay,
+            momentum=MOMENTUM,
+            nesterov=True,
+            ns_coefficients=COEFFICIENTS,
+            ns_steps=STEPS,
+            eps=1e-7,
+            adjust_lr_fn="original",
+            has_complex=False,
+        )
+
+
+class MuonAdamW(AdamW):
+    """Muon for the matrices of the blocks, AdamW for all other parameters, as one optimizer.
+
+    The rates of all groups are set alike, to AdamW's; Muon's is in a fixed ratio to it.
+    """
+
+    def __init__(
+        self, named: Mapping[str, Tensor], groups: list[Group], config: FinetuneConfig
+    ) -> None:
+        """For the parameters `named` of a whole model, with AdamW's `groups` of all of them."""
+        matrices, self._others = split_parameters(named)
+        others = set(self._others.values())
+        rest = [g | {"params": [p for p in g["params"] if p in others]} for g in groups]
+        super().__init__(named, rest)
+        self._muon = Muon(matrices, config.weight_decay)
+        self._ratio = config.muon_learning_rate / config.learning_rate
+        self._matrices: Group = {"params": list(matrices.values()), "lr": config.learning_rate}
+        self.param_groups.append(self._matrices)
+
+    def step_group(self, group: Group) -> None:
+        """Update the parameters of `group` that have a gradient."""
+        if group is self._matrices:
+            self._muon.step(group["lr"] * self._ratio)
+        else:
+            super().step_group(group)
+
+    def moments(self) -> dict[str, Tensor]:
+        """AdamW's moments, and Muon's `momentum`, by name."""
+        states = {name: self._state_of(p) for name, p in self._others.items()}
+        adamw = {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
+        return adamw | {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
+
+    @torch.no_grad()
+    def load(self, path: Path, steps: int) -> None:
+        """Restore the moments that `save` wrote after `steps` updates.
+
+        Raises ShakegptError for a file that is damaged or not of these parameters.
+        """
+        moments = read(path)
+        for name, p in self._others.items():
+            saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
+        for name, buffer in self._muon.momentum.items():
+            buffer.copy_(moment_of(buffer, f"momentum.{name}", moments, path))
