@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, block_size_fault
 from shakegpt.data.dataset import VAL_FRACTION, Dataset
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
 from shakegpt.data.sources import END_OF_TEXT, Text, load_text
@@ -69,10 +69,8 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         tokenizer.encode(config.prompt)  # refuses what the vocabulary cannot spell
     shape = _shape(config, folder, tokenizer, fresh)
     block_size = config.block_size or shape.block_size
-    if block_size > shape.block_size:
-        raise ShakegptError(
-            f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
-        )
+    if fault := block_size_fault(block_size, shape, name):
+        raise ShakegptError(fault)
     processes = env.processes()
     free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
     row = memory.choose(shape, config, free, processes)
@@ -137,10 +135,6 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
         if tokenizer.n_vocab > shape.vocab_size:
             raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
         return shape
-    if config.n_embd % config.n_head:
-        raise ShakegptError(
-            f"--n-embd {config.n_embd} is no multiple of --n-head {config.n_head}: heads are equal"
-        )
     shape = GPTConfig(
         n_layer=config.n_layer,
         n_head=config.n_head,

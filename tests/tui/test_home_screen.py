@@ -196,7 +196,7 @@ def test_an_error_stands_beside_its_field_and_holds_the_start(base: Path) -> Non
             form = app.screen.query_one(StartForm)
             (row,) = app.screen.query("FormRow.wrong")
             error = row.query_one(".error", Static)
-            assert "at most 0.99" in str(error.content)
+            assert "<= 0.99" in str(error.content)
             assert error.region.height and form.has_class("-all")
             await pilot.press("f4", "f5")
             await pilot.pause()
