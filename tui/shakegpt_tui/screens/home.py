@@ -107,6 +107,8 @@ class HomeScreen(Screen[Result | None]):
             await self.query(".empty").remove()
             await self.query_one("#panes", Horizontal).mount(form, listed)
             await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
+        if self not in self.app.screen_stack:  # closed while it was filled
+            return
         self.filled = True
         self.action_pane(self.pane)
 
