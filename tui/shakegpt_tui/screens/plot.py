@@ -110,7 +110,7 @@ class PlotScreen(BaseScreen[None]):
         self._remember(plot)
 
     def _remember(self, plot: LossPlot) -> None:
-        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.smoothing,
+        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.chosen_smoothing,
                  "log": plot.look.log}  # fmt: skip
         if drawn != {name: getattr(self.kept, name) for name in drawn}:
             self.kept = msgspec.structs.replace(self.kept, **drawn)
