@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
 
-from shakegpt.runlog.runs import find_runs
+from shakegpt.errors import ShakegptError
+from shakegpt.runlog.runs import delete_run, find_runs
+from shakegpt_tui import trainer
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import LiveFeed
 from shakegpt_tui.screens.dialogs import AskNumber, Choice, Way
@@ -26,6 +28,7 @@ from shakegpt_tui.screens.prompt import PromptEditor
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.run_list import RunList
+from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui import logs
 from tests.tui.screens import burst, live, steady, text, until
 from tests.tui.terminals import Terminal
@@ -205,3 +208,57 @@ def test_a_burst_in_a_real_terminal_deletes_nothing_and_leaves_an_app_that_answe
         assert len(find_runs()) == 1
         terminal.press("qqq")
         assert terminal.wait() == 0 and "Traceback" not in terminal.plain
+
+
+def test_no_screen_is_without_focus(app: ShakegptApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a terminal was too small, a click beside everything, and with no runs at all."""
+
+    started = []
+
+    def refuse(arguments: Sequence[str]) -> None:
+        started.append(list(arguments))
+        raise ShakegptError("not in a test")
+
+    monkeypatch.setattr(trainer, "start", refuse)
+
+    async def body() -> None:
+        async with app.run_test(size=SIZES[0]) as pilot:
+
+            async def is_focused() -> None:
+                await until(pilot, lambda: app.focused is not None or not app.screen.focus_chain)
+                if app.focused is not None:
+                    await until(pilot, lambda: app.focused in app.screen.focus_chain)
+
+            await until(pilot, lambda: _is_filled(app.screen))
+            for place, *dialogs in (
+                ("run", "number", "keys"),
+                ("plot", "picker"),
+                ("form", "prompt"),
+                ("runs", "question"),
+            ):
+                await go(pilot, app, place)
+                for name in (None, *dialogs):
+                    if name is not None:
+                        await app.push_screen(DIALOGS[name]())
+                        await pilot.pause()
+                    await is_focused()
+                    before = app.focused
+                    for size in (SIZES[3], (30, 10), SIZES[0], (80, 11), SIZES[2]):
+                        await pilot.resize_terminal(*size)
+                        await until(pilot, lambda: size not in SIZES or app.focused is before)  # noqa: B023
+                    await pilot.click(offset=(1, 0))
+                    await is_focused()
+                await pilot.press(*["escape"] * len(dialogs))
+            home = app.screen
+            assert home.has_class("-runs")
+            for path in (FIRST, SECOND):
+                delete_run(path)
+            home.query_one(RunList).look()
+            await until(pilot, lambda: "No runs yet" in text(app))
+            await is_focused()
+            await pilot.press("f2", "f3", "f4")
+            assert home.query_one(StartForm).has_class("-all") and home.has_class("-form")
+            await pilot.press("f3", "f5")
+            await until(pilot, lambda: started == [[]])
+
+    asyncio.run(body())

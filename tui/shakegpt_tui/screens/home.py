@@ -6,6 +6,7 @@ form, whose inputs take longer to make than all the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -68,8 +69,12 @@ class HomeScreen(BaseScreen[Result | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "pane('form')", "New run", tooltip="Go to the start form"),
         Binding("f3", "pane('runs')", "Runs", tooltip="Go to the list of runs"),
+        # With priority, as on a slow line what is typed after them must not be obeyed before.
+        Binding("f4", "further", "All settings", priority=True,
+                tooltip="Show all settings, or the few again"),
+        Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, base: Path = WHERE, order: str = "", pane: Pane = "form") -> None:
         """List the runs in `base` by `order`, one of `listing.ORDERS`; begin at `pane`."""
@@ -130,6 +135,22 @@ class HomeScreen(BaseScreen[Result | None]):
                 self.query_one("#start") if name == "form" else self.query_one(RunList).front
             )
         self.refresh_bindings()
+
+    def action_further(self) -> None:
+        """Show all settings of the form, or the few again."""
+        self._with_form(lambda form: form.toggle_all())
+
+    def action_start(self) -> None:
+        """Start the run on the form, or show what is wrong there."""
+        self._with_form(lambda form: form.start())
+
+    def _with_form(self, do: Callable[[StartForm], None]) -> None:
+        from shakegpt_tui.widgets.start_form import StartForm
+
+        if self.filled:
+            if not self.has_class("-form"):
+                self.action_pane("form")
+            do(self.query_one(StartForm))
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Show the pane that has the focus, be it by mouse or tab."""

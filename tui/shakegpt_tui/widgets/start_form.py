@@ -92,12 +92,9 @@ class StartForm(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         # With priority they are obeyed before what is typed after them: on a slow line much comes
         # at once, and it must not go to the setting before.
-        Binding("f4", "further", "All settings", priority=True,
-                tooltip="Show all settings, or the few again"),
-        Binding("f5", "start", "Start", tooltip="Start the run", priority=True),
         Binding("down,tab", "walk(1)", show=False, priority=True),
         Binding("up,shift+tab", "walk(-1)", show=False, priority=True),
-    ]  # fmt: skip
+    ]
 
     class Start(Message):
         """A run is to start with these arguments of `shakegpt finetune`."""
@@ -284,9 +281,9 @@ class StartForm(Vertical):
     @on(Button.Pressed, "#start")
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        self.action_start()
+        self.start()
 
-    def action_start(self) -> None:
+    def start(self) -> None:
         """Ask for the run, or go to what is wrong."""
         self._judge()
         if self.config is not None:
@@ -305,7 +302,7 @@ class StartForm(Vertical):
         else:
             self.screen.focus_previous()
 
-    def action_further(self) -> None:
+    def toggle_all(self) -> None:
         """Show all settings, or only those that matter."""
         if not self.query("FormRow.further"):  # made on demand: they would double the start's time
             rest = [name for name in form.form_fields() if name not in form.ESSENTIAL]
