@@ -307,15 +307,26 @@ def test_200_000_records_take_well_under_a_second_of_cpu(tmp_path: Path) -> None
     assert time.process_time() - began < 1.0
 
 
-def test_delete_removes_the_run_and_follows_no_link(tmp_path: Path) -> None:
-    outside = tmp_path / "precious"
+def test_delete_moves_the_run_to_the_trash_and_restore_takes_the_last_one_back(
+    tmp_path: Path,
+) -> None:
+    base, outside = tmp_path / "runs", tmp_path / "precious"
     outside.mkdir()
     (outside / "thesis").write_text("years of work")
-    run = finished(tmp_path / "runs" / "run")
-    (run / "model").symlink_to(outside)
-    runs.delete_run(run)
-    assert not run.exists()
-    assert (outside / "thesis").read_text() == "years of work"
+    for name in ("one", "two", "one"):  # the same name a second time
+        run = finished(base / name)
+        (run / "model").symlink_to(outside)
+        assert (where := runs.delete_run(run)).parent == base / ".trash"
+        assert not run.exists() and (where / "model" / "thesis").exists()
+        assert runs.find_runs(base) == []
+        time.sleep(0.02)  # file systems count time in ticks
+    assert sorted(path.name for path in (base / ".trash").iterdir()) == ["one", "one-2", "two"]
+    finished(base / "two")
+    restored = [runs.restore_run(base) for _ in range(3)]
+    assert [path.name for path in restored] == ["one-2", "two-2", "one"]
+    assert {run.name for run in runs.find_runs(base)} == {"one", "one-2", "two", "two-2"}
+    with pytest.raises(ShakegptError, match="no deleted run"):
+        runs.restore_run(base)
 
 
 def test_delete_refuses_links_strangers_and_live_runs(tmp_path: Path) -> None:

@@ -39,13 +39,21 @@ def find(name: str) -> Source:
             return Source(path.resolve().name, _model_of_run(path) if is_run else path)
         if name and path.exists():
             raise ShakegptError(no_file(path))
-    if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+    if not is_on_hub(name):
         known = ", ".join(["pocket", *HUB_NAMES])
         raise ShakegptError(
             f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face "
             "hub, a checkpoint directory, a run, or scratch"
         )
     return Source(name, fetch(name))
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether `name` is looked up on the hub: no checkpoint here, and spelled as a name there."""
+    with suppress(OSError, ValueError):
+        if Path(name).is_dir():
+            return name in HUB_NAMES and not is_meant(Path(name))
+    return name in HUB_NAMES or (name.count("/") == 1 and not name.startswith((".", "/", "~")))
 
 
 def _model_of_run(run: Path) -> Path:

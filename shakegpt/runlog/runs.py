@@ -1,4 +1,4 @@
-"""The directory of runs: name a new run, list the runs there are, delete one.
+"""The directory of runs: name a new run, list the runs there are, delete and restore one.
 
 A list needs a few numbers of each run, so logs are not decoded whole, and a `RunIndex` that is
 refreshed reads only what was appended since. Whatever a log contains, listing does not raise.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time as clock
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,8 @@ from shakegpt.runlog.status import RunState, run_state, trainer_alive
 RUNS = Path("runs")
 """Where runs live unless told otherwise, relative to the working directory."""
 TRAINER_LOG = "trainer.log"
+TRASH = ".trash"
+"""Directory, beside the runs, that deleted runs are moved to."""
 KINDS = (ev.Run, ev.Resume, ev.Step, ev.Eval, ev.Heartbeat, ev.End)
 """The kinds of records that a summary needs."""
 
@@ -62,11 +63,7 @@ def new_run_dir(model: str, base: Path = RUNS) -> Path:
     >>> new_run_dir("gpt2-large")  # doctest: +SKIP
     PosixPath('runs/2026-11-22T15-50-03-gpt2-large')
     """
-    stem = f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{_slug(model)}"
-    path, number = base / stem, 2
-    while os.path.lexists(path):
-        path, number = base / f"{stem}-{number}", number + 1
-    return path
+    return _unused(base, f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{_slug(model)}")
 
 
 def _slug(model: str) -> str:
@@ -204,17 +201,51 @@ class _Reader:
         )
 
 
-def delete_run(path: Path) -> None:
-    """Delete a run directory with all that is in it; links in it are removed, not followed.
+def delete_run(path: Path) -> Path:
+    """Move a run directory to the trash beside it, from which `restore_run` takes it back.
 
-    Raises ShakegptError for what is no run directory and for a run that is being trained.
+    Returns where it is now: `.trash/NAME`, with a number where that name is taken. Raises
+    ShakegptError for what is no run directory, for a run that is being trained and when it cannot
+    be moved.
     """
     if path.is_symlink():
         raise ShakegptError(f"{path} is a link: delete the directory that it points to instead")
     if not is_run(path):
         raise ShakegptError(f"{path} is no run directory, so it is left alone")
-    with _no_trainer(path):
-        shutil.rmtree(path)
+    trash = path.parent / TRASH
+    with _no_trainer(path), _moving(path):
+        trash.mkdir(exist_ok=True)
+        deleted = path.rename(_unused(trash, path.name))
+        os.utime(deleted)  # says which was deleted last
+    return deleted
+
+
+def restore_run(base: Path = RUNS) -> Path:
+    """Move the run that was deleted last from the trash back into `base`; returns where it is now.
+
+    Raises ShakegptError when the trash is empty or the run cannot be moved.
+    """
+    deleted = [path for path in _children(base / TRASH) if is_run(path)]
+    if not deleted:
+        raise ShakegptError(f"there is no deleted run in {base / TRASH}")
+    last = max(deleted, key=lambda path: path.stat().st_mtime_ns)
+    with _moving(last):
+        return last.rename(_unused(base, last.name))
+
+
+def _unused(directory: Path, name: str) -> Path:
+    path, number = directory / name, 2
+    while os.path.lexists(path):
+        path, number = directory / f"{name}-{number}", number + 1
+    return path
+
+
+@contextmanager
+def _moving(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ShakegptError(f"cannot move {path}: {error.strerror}", exit_code=1) from error
 
 
 @contextmanager

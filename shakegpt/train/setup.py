@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, block_size_fault
 from shakegpt.data.dataset import VAL_FRACTION, Dataset
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
 from shakegpt.data.sources import END_OF_TEXT, Text, load_text
@@ -81,10 +81,8 @@ def prepare(
         tokenizer.encode(config.prompt)  # raises if the vocabulary cannot encode it
     shape = _shape(config, folder, tokenizer, fresh)
     block_size = config.block_size or shape.block_size
-    if block_size > shape.block_size:
-        raise ShakegptError(
-            f"--block-size must be at most {shape.block_size} for {name}, got {block_size}"
-        )
+    if fault := block_size_fault(block_size, shape, name):
+        raise ShakegptError(fault)
     processes = env.processes()
     free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
     row = memory.choose(shape, config, free, processes, place.device)
@@ -149,10 +147,6 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
         if tokenizer.n_vocab > shape.vocab_size:
             raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
         return shape
-    if config.n_embd % config.n_head:
-        raise ShakegptError(
-            f"--n-embd must be a multiple of --n-head {config.n_head}, got {config.n_embd}"
-        )
     shape = GPTConfig(
         n_layer=config.n_layer,
         n_head=config.n_head,

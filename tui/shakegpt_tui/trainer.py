@@ -85,48 +85,28 @@ class Pulse:
         return now - self._free_since >= LAST_WORD
 
 
-def start(arguments: Sequence[str]) -> Trainer:
-    """Start a run with the flags of `shakegpt finetune`, in their directory or a new one."""
-    named = option(arguments, "--out-dir")
-    if option(arguments, "--resume") is not None:
-        return resume(Path(option(arguments, "--resume") or ""))
-    run = Path(named) if named else new_run_dir(model_of(arguments))
+def start(words: Sequence[str]) -> Trainer:
+    """Start or resume a run with the arguments of `shakegpt finetune`, by default in a new
+    directory.
+    """
+    from shakegpt.cli.finetune import parse
+
+    request = parse(list(words))
+    if request.resume is not None:
+        return Trainer(request.resume, words)
+    named = request.settings.get("out_dir")
+    run = Path(named) if named else new_run_dir(request.init_from)
     if (run / LOG_NAME).exists():
         raise ShakegptError(
-            f"{run} holds a run already: give another --out-dir, or open it with "
+            f"{run} holds a run already: use another --out-dir, or watch it with "
             f"`shakegpt-tui {run}`"
         )
-    rest = list(arguments) if named else [*arguments, "--out-dir", str(run)]
-    return Trainer(run, rest)
+    return Trainer(run, words if named else [*words, "--out-dir", str(run)])
 
 
 def resume(run: Path, *flags: str) -> Trainer:
     """Go on with a run that stopped, failed or crashed; `flags` change its configuration."""
     return Trainer(run, ["--resume", str(run), *flags])
-
-
-def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of a flag, written with dashes or underscores, with a space or `=`; the last wins.
-
-    >>> option(["talk", "--out_dir=here"], "--out-dir")
-    'here'
-    """
-    value = None
-    for position, argument in enumerate(arguments):
-        flag, equals, attached = argument.partition("=")
-        if flag.replace("_", "-") == name:
-            following = arguments[position + 1] if position + 1 < len(arguments) else None
-            value = attached if equals else following
-    return value
-
-
-def model_of(arguments: Sequence[str]) -> str:
-    """The model that flags ask for, for the name of the run directory."""
-    from shakegpt.config import PRESETS, FinetuneConfig
-
-    named = option(arguments, "--init-from")
-    preset = PRESETS.get(arguments[0]) if arguments else None
-    return named or (preset[1] if preset else FinetuneConfig()).init_from
 
 
 def is_starting(run: Path) -> bool:
