@@ -70,9 +70,10 @@ class RunLog:
                 f"{path.parent} is being trained by another process: stop that one first, or watch "
                 f"it with `shakegpt-tui {path.parent}`"
             )
-        self._lock = held
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._fd = os.open(path, flags, 0o644)
+        self._lock = self._fd = held
+        if lock.lock_file(path) != path:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(path, flags, 0o644)
         self._mutex = threading.Lock()
         self._cut_torn_line()
 
@@ -106,8 +107,8 @@ class RunLog:
         """Release the lock and the file."""
         with self._mutex:
             if self._fd >= 0:
-                os.close(self._fd)
-                os.close(self._lock)
+                for fd in {self._fd, self._lock}:
+                    os.close(fd)
             self._fd = -1
 
     def __enter__(self) -> RunLog:
