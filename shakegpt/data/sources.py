@@ -188,6 +188,7 @@ class _Reader:
             self._add_records(data, ".parquet", short)
             return
         text, encoding = decode(data, name)
+        del data
         if encoding != UTF8:
             self._encodings[encoding] += 1
             self._first_with.setdefault(encoding, short)
