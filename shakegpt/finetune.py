@@ -276,7 +276,7 @@ class Finetuning:
         """Draw a text and log it token by token; a stop in its middle is logged as its end."""
         if how.max_new_tokens == 0:
             return
-        self.tokenizer.encode(prompt)  # raises before the sample has a number
+        self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
         key = (self.iteration, self.samples, asked)
         self.samples += 1
         if not self.team.needed:
