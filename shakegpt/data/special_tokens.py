@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from shakegpt.data.bpe import read_object, some
+from shakegpt.data.sources import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
-END_OF_TEXT = "<|endoftext|>"
 ROLES = ("bos_token", "eos_token", "unk_token")
 """The roles that GPT2Tokenizer gives to <|endoftext|> when no file names another token."""
 
