@@ -16,6 +16,7 @@ from typing import cast
 import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
@@ -100,7 +101,10 @@ def _write_header(parts: Parts, run: Path, log: Log, team: Team) -> Parts:
         return parts
     checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
     parts = _copy_pipes(parts, run)
-    log.write(run_record(run, parts, team))
+    started = origin(parts.config.init_from, parts.tokenizer)
+    log.write(run_record(run, parts, team, started))
+    for message in started.warnings:
+        log.write(schema.Warning(iteration=0, message=message))
     return parts
 
 

@@ -43,7 +43,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def logits(folder: Path) -> Tensor:
     with torch.inference_mode():
-        return checkpoint.load(folder).eval()(IDS)
+        result: Tensor = checkpoint.load(folder).eval()(IDS)
+    return result
 
 
 def their_logits(folder: Path) -> Tensor:
@@ -64,7 +65,7 @@ def bin_folder(source: Path, folder: Path, parts: int = 1) -> Path:
     if parts == 1:
         torch.save(weights, folder / "pytorch_model.bin")
         return folder
-    where = {}
+    where = dict[str, str]()
     for n in range(parts):
         name = f"pytorch_model-{n + 1:05}-of-{parts:05}.bin"
         part = dict(list(weights.items())[n::parts])
