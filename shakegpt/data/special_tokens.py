@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from shakegpt.data.bpe import read_object, some
-from shakegpt.data.sources import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
+END_OF_TEXT = "<|endoftext|>"
+"""The text that GPT-2 puts between documents, one token."""
 ROLES = ("bos_token", "eos_token", "unk_token")
 """The roles that GPT2Tokenizer gives to <|endoftext|> when no file names another token."""
 

@@ -17,8 +17,7 @@ import tiktoken
 from numpy.typing import NDArray
 
 from shakegpt.data.bpe import PATTERN, is_canonical
-from shakegpt.data.sources import END_OF_TEXT
-from shakegpt.data.special_tokens import AddedToken
+from shakegpt.data.special_tokens import END_OF_TEXT, AddedToken
 from shakegpt.data.vocabulary import Vocabulary, read_vocabulary
 from shakegpt.errors import ShakegptError
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from shakegpt.data import bpe
 from shakegpt.data.bpe import read_object
-from shakegpt.data.sources import END_OF_TEXT
 from shakegpt.data.special_tokens import (
+    END_OF_TEXT,
     ROLES,
     AddedToken,
     SpecialTokens,
