@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
@@ -194,7 +195,10 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
         write_atomically(copy, val_text.content.encode())
         config = replace(config, val_dataset=(str(copy),))
     setup = replace(setup, config=config)
-    log.write(run_record(run, setup, team))
+    started = origin(config.init_from, setup.tokenizer)
+    log.write(run_record(run, setup, team, started))
+    for message in started.warnings:
+        log.write(schema.Warning(iteration=0, message=message))
     return setup
 
 

@@ -89,7 +89,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "a prompt it cannot spell": (
         "finetune {tiny} --tokenizer char --dataset good.txt --prompt Ω",
-        "has no 'Ω'",
+        "--prompt 'Ω' has 'Ω'",
     ),
     "resume of no run": ("finetune --no-tui --resume nothing", "is no run"),
     "resume of nothing": ("finetune --no-tui --resume gone", "is no run"),

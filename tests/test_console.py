@@ -67,10 +67,9 @@ def went(*losses: float, characters: int | None = None) -> str:
 
 
 def test_the_summary_says_how_it_went_as_a_person_would() -> None:
-    assert went(4.0) == "val loss 4.0000 at iteration 0; none was measured after it"
+    assert went(4.0) == "val loss 4.0000 at iteration 0; no evaluation after it"
     assert (
-        went(4.0, 5.0)
-        == "val loss 4.0000 at iteration 0, and not lower since: 5.0000 at iteration 1"
+        went(4.0, 5.0) == "val loss 4.0000 at iteration 0, not lower since: 5.0000 at iteration 1"
     )
     assert went(4.0, 3.0, 3.5) == "val loss 4.0000 -> 3.0000 at iteration 1, 25.0% lower"
     assert went(4.0, 3.0, characters=18).endswith("25.0% lower, 2.16 bits/char")
@@ -198,7 +197,7 @@ def test_who_trains_and_how_much_is_told(records: list[ev.Event]) -> None:
     more = [line for line in told.opening(shared) if line not in told.opening(run)]
     assert more[:2] == [
         "4 processes share each iteration",
-        "LoRA of rank 8: 32.8K numbers are learned, the weights stay as they are",
+        "LoRA of rank 8: 32.8K parameters are trained, the others frozen",
     ]
 
 
@@ -215,7 +214,7 @@ def test_a_stopped_run_says_how_to_go_on(records: list[ev.Event]) -> None:
 
 def test_a_run_without_a_better_model_promises_none(records: list[ev.Event]) -> None:
     kept = [e for e in records if not isinstance(e, ev.Checkpoint)]
-    assert not any("let it write" in line for line in plain(kept))
+    assert not any("sample with" in line for line in plain(kept))
 
 
 def test_what_became_of_a_command_is_told_once() -> None:

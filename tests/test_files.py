@@ -141,7 +141,7 @@ def test_a_token_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(ShakegptError, match=f"{name} is no file"):
+    with pytest.raises(ShakegptError, match=f"{name} is not a regular file"):
         use(folder)
 
 

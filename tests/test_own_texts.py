@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from shakegpt.config import EvaluateConfig, FinetuneConfig
-from shakegpt.data.sources import END_OF_TEXT
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema

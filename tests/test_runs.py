@@ -17,6 +17,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.status import STARTUP
 
 NOBODY = 999_999_999
 """A process number beyond what Linux and macOS give out."""
@@ -208,6 +209,8 @@ def test_a_trainer_that_has_not_begun_its_log_is_starting(tmp_path: Path) -> Non
     (tmp_path / "run").mkdir()
     log = tmp_path / "run" / runs.TRAINER_LOG
     log.write_text("")
+    assert runs.find_runs(tmp_path)[0].state == "starting"
+    os.utime(log, (time.time() - STARTUP / 2,) * 2)  # torch from a cold disk takes long
     assert runs.find_runs(tmp_path)[0].state == "starting"
     os.utime(log, (1000, 1000))
     (run,) = runs.find_runs(tmp_path)

@@ -12,7 +12,7 @@ import string
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,30 @@ CHARACTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
 """nanoGPT's character vocabulary of tinyshakespeare, in the order of its ids."""
 
 
-def convert(source: str, directory: Path, tokenizer: str | None = None) -> list[str]:
+def apart(files: list[Path], scratch: Path) -> None:
+    """Call `unpickle.main` in a process of its own. Raises ValueError with what it could not do."""
+    size = sum(path.stat().st_size for path in files)
+    words = [sys.executable, "-P", "-m", "shakegpt.checkpoint.unpickle", str(scratch)]
+    try:
+        done = subprocess.run(
+            [*words, *map(str, files)],
+            capture_output=True,
+            text=True,
+            timeout=300 + size / (10 << 20),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"{files[0]} could not be read in {error.timeout:.0f} s") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise ValueError(lines[-1] if lines else f"{files[0]} could not be read: its reader died")
+
+
+def convert(
+    source: str,
+    directory: Path,
+    tokenizer: str | None = None,
+    unpickle: Callable[[list[Path], Path], None] = apart,
+) -> list[str]:
     """Write the GPT-2 in `source` to `directory`, which must be new or empty; returns notes.
 
     `source` is a file by torch.save or safetensors, a directory with one, or a name on the hub.
@@ -48,7 +71,7 @@ def convert(source: str, directory: Path, tokenizer: str | None = None) -> list[
         raise ShakegptError(f"{directory} is not empty: give a new directory")
     home, files = _files(source)
     with tempfile.TemporaryDirectory() as scratch:
-        weights, arguments = _weights(files, Path(scratch))
+        weights, arguments = _weights(files, Path(scratch), unpickle)
         staged = Path(scratch) / "checkpoint"
         staged.mkdir()
         for path in home.glob("*.json") if home is not None else ():
@@ -109,29 +132,19 @@ def _files(source: str) -> tuple[Path | None, list[Path]]:
     return path, others
 
 
-def _weights(files: list[Path], scratch: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _weights(
+    files: list[Path], scratch: Path, unpickle: Callable[[list[Path], Path], None]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All tensors by their names in the files, and nanoGPT's arguments if there are any."""
     if files[0].suffix == ".safetensors":
         try:
             return {k: t for path in files for k, t in load_file(path).items()}, {}
         except (SafetensorError, OSError) as error:
             raise ShakegptError(f"{files[0]} is torn or no safetensors file ({error})") from error
-    size = sum(path.stat().st_size for path in files)
-    words = [sys.executable, "-P", "-m", "shakegpt.checkpoint.unpickle", str(scratch)]
     try:
-        done = subprocess.run(
-            [*words, *map(str, files)],
-            capture_output=True,
-            text=True,
-            timeout=300 + size / (10 << 20),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ShakegptError(f"{files[0]} could not be read in {error.timeout:.0f} s") from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise ShakegptError(
-            lines[-1] if lines else f"{files[0]} could not be read: its reader died"
-        )
+        unpickle(files, scratch)
+    except ValueError as error:
+        raise ShakegptError(str(error)) from error
     info = json.loads((scratch / "info.json").read_text("utf-8"))
     return load_file(scratch / WEIGHTS), info.get("model_args", {})
 

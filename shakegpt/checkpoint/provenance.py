@@ -11,6 +11,7 @@ import torch
 
 from shakegpt.checkpoint.config_json import config_warnings, read_config
 from shakegpt.checkpoint.io import weight_files
+from shakegpt.checkpoint.resolve import find
 from shakegpt.checkpoint.weights import contents
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.files import sha256
@@ -21,12 +22,19 @@ from shakegpt.model import GPT
 class Provenance:
     """What identifies a checkpoint."""
 
-    sha256: str
+    sha256: str | None
     """Of the weights' file; of several, that of their sha256s in hex, by name, a line each."""
     revision: str | None
     """The commit on the hub that the directory was fetched from."""
     warnings: tuple[str, ...]
     """What the directory holds that is ignored, a sentence each."""
+
+
+def origin(init_from: str, tokenizer: Tokenizer) -> Provenance:
+    """What a new run starts from; a model from scratch has a vocabulary only."""
+    if init_from == "scratch":
+        return Provenance(None, None, tokenizer.warnings)
+    return provenance(find(init_from).folder, tokenizer)
 
 
 def provenance(folder: Path, tokenizer: Tokenizer) -> Provenance:

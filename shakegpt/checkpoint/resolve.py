@@ -23,6 +23,15 @@ class Source:
     folder: Path
 
 
+def absolute(name: str) -> str:
+    """`name`, or the full path of the directory it means: the same from any working directory."""
+    with suppress(OSError):  # a name too long for a path gets its sentence where it is looked up
+        path = Path(name)
+        if path.is_dir() and name != "pocket" and (name not in HUB_NAMES or is_meant(path)):
+            return str(path.absolute())
+    return name
+
+
 def find(name: str) -> Source:
     """The directory that `name` means: pocket, a directory, a run, or a name on the hub.
 

@@ -72,7 +72,6 @@ def state_dict(raw: object, path: Path) -> tuple[dict[str, Tensor], dict[str, An
 
 def main(out: Path, paths: list[Path]) -> None:
     """Read `paths`, the parts of one model, and write their tensors to `out`."""
-    limit(sum(path.stat().st_size for path in paths))
     weights, info = dict[str, Tensor](), dict[str, Any]()
     for path in paths:
         tensors, more = state_dict(load(path), path)
@@ -86,7 +85,9 @@ def main(out: Path, paths: list[Path]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), [Path(word) for word in sys.argv[2:]])
+        parts = [Path(word) for word in sys.argv[2:]]
+        limit(sum(path.stat().st_size for path in parts))
+        main(Path(sys.argv[1]), parts)
     except (ValueError, OSError, MemoryError, RuntimeError) as problem:
         print(problem or type(problem).__name__, file=sys.stderr)
         sys.exit(2)

@@ -56,7 +56,7 @@ def main(words: list[str]) -> int:
     source = checkpoint.find(arguments.model)
     checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
     tokenizer = checkpoint.vocabulary(source.folder)
-    ids = tokenizer.encode(prompt)
+    ids = tokenizer.encode(prompt, "the prompt")
     place = choose(arguments.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)

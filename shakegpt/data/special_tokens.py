@@ -15,6 +15,7 @@ from shakegpt.data.bpe import read_object, some
 from shakegpt.errors import ShakegptError
 
 END_OF_TEXT = "<|endoftext|>"
+"""The text that GPT-2 puts between documents, one token."""
 ROLES = ("bos_token", "eos_token", "unk_token")
 """The roles that GPT2Tokenizer gives to <|endoftext|> when no file names another token."""
 

@@ -53,6 +53,7 @@ class Tokenizer:
         self.n_vocab, self.fingerprint = v.size, v.fingerprint
         self._alphabet = {_BYTES[token] for token in v.vocab if token in _BYTES}
         self._pieces = _pieces(folder, v)
+        self._characters = _characters(self._pieces[v.vocab["".join(pair)]] for pair in v.merges)
         added = v.special.added
         self._added = re.compile(
             "|".join(re.escape(t.content) for t in sorted(added, key=lambda t: -len(t.content)))
@@ -73,9 +74,17 @@ class Tokenizer:
         }
         """What config.json says of the special tokens, unless it says something itself."""
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`. Raises ShakegptError for a character the vocabulary cannot spell."""
-        self._refuse_unknown(text)
+    def encode(self, text: str, name: str = "the text") -> list[int]:
+        """Ids of `text`, which an error calls `name`.
+
+        Raises ShakegptError for characters that the vocabulary cannot spell, naming them.
+        """
+        if missing := self._missing(text):
+            shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
+            raise ShakegptError(
+                f"{name} has {shown}, which the vocabulary lacks: it has the characters of the "
+                "text that it was made from, and no others"
+            )
         return self._ids_of(text)
 
     def encode_array(self, text: str, start: int = 0, end: int | None = None) -> NDArray[np.uint32]:
@@ -104,15 +113,21 @@ class Tokenizer:
                 count += int(times) * sum(b & 0xC0 != 0x80 for b in self.token_bytes(int(id)))
         return count
 
-    def _refuse_unknown(self, text: str) -> None:
+    def _missing(self, text: str) -> list[str]:
+        """The characters of `text` that the vocabulary cannot spell."""
         if len(self._alphabet) == 256:
-            return
-        for char in set(self._added.sub("", text)):
-            if not self._alphabet.issuperset(char.encode("utf-8", "surrogatepass")):
-                raise ShakegptError(
-                    f"the vocabulary of {self.folder} has no {char!r}: it was made from a text "
-                    "without it; leave it out or train with another --tokenizer"
-                )
+            return []
+        characters = set(self._added.sub("", text))
+        if self._characters:  # more than ASCII: the bytes of others are there, but stand for none
+            ascii_ones = {
+                char for char in characters if char.isascii() and ord(char) in self._alphabet
+            }
+            return sorted(characters - self._characters - ascii_ones)
+        return sorted(
+            char
+            for char in characters
+            if not self._alphabet.issuperset(char.encode("utf-8", "surrogatepass"))
+        )
 
     def _by_tiktoken(self) -> Callable[[str], list[int]]:
         v = self.vocabulary
@@ -141,6 +156,17 @@ def _pieces(folder: Path, v: Vocabulary) -> list[bytes]:
     for special in v.special.added:
         pieces[special.id] = special.content.encode("utf-8", "surrogatepass")
     return pieces
+
+
+def _characters(merged: Iterable[bytes]) -> frozenset[str]:
+    """The characters beyond ASCII of a vocabulary that merges bytes to these only; else none.
+
+    Such a one has a token for each character of a text, and so none for the others.
+    """
+    pieces = list(merged)
+    if not all(p[0] >= 0xC0 and all(byte & 0xC0 == 0x80 for byte in p[1:]) for p in pieces):
+        return frozenset()
+    return frozenset(char for p in pieces if len(char := p.decode("utf-8", "ignore")) == 1)
 
 
 def _separable(added: tuple[AddedToken, ...]) -> bool:

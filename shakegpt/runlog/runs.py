@@ -23,7 +23,7 @@ from shakegpt.runlog.log import LOG_NAME, Follower, looks_like_log, opened
 from shakegpt.runlog.status import RunState, run_state, trainer_alive
 
 RUNS = Path("runs")
-"""Where runs live unless told otherwise, relative to the working directory."""
+"""Where runs are by default, relative to the working directory."""
 TRAINER_LOG = "trainer.log"
 TRASH = ".trash"
 """Directory, beside the runs, that deleted runs are moved to."""
@@ -58,7 +58,7 @@ class RunSummary:
 
 
 def new_run_dir(model: str, base: Path = RUNS) -> Path:
-    """A name for a new run of `model` that nothing bears yet; the directory is not created.
+    """A name for a new run of `model` that is not taken; the directory is not created.
 
     >>> new_run_dir("gpt2-large")  # doctest: +SKIP
     PosixPath('runs/2026-11-22T15-50-03-gpt2-large')
@@ -75,24 +75,24 @@ def _slug(model: str) -> str:
 def require_unused(path: Path) -> None:
     """Raise ShakegptError when `path` cannot be the directory of a new run.
 
-    A start that was killed before its first record was whole leaves none: it may be begun again.
+    A start that was killed before its first record was complete may be repeated.
     """
-    unborn = _was_never_begun(path)
+    killed = _has_no_record(path)
     try:
-        begun = (path / LOG_NAME).exists()
+        exists = (path / LOG_NAME).exists()
     except OSError as error:
-        raise ShakegptError(f"--out-dir {path} cannot be made: {error.strerror}") from error
-    if begun and not unborn:
+        raise ShakegptError(f"cannot create --out-dir {path}: {error.strerror}") from error
+    if exists and not killed:
         raise ShakegptError(
-            f"--out-dir {path} holds a run already: go on with `shakegpt finetune --resume "
+            f"--out-dir {path} holds a run already: continue it with `shakegpt finetune --resume "
             f"{path}`, or choose another directory"
         )
-    theirs = ("model/" + WEIGHTS, "state") if unborn else ("model", "state")
-    if taken := next((name for name in theirs if (path / name).exists()), None):
+    results = ("model/" + WEIGHTS, "state") if killed else ("model", "state")
+    if taken := next((name for name in results if (path / name).exists()), None):
         raise ShakegptError(f"--out-dir {path} holds a {taken} already: choose another directory")
 
 
-def _was_never_begun(path: Path) -> bool:
+def _has_no_record(path: Path) -> bool:
     try:
         with opened(path / LOG_NAME) as log:
             return not log.readline().endswith(b"\n")
@@ -118,12 +118,12 @@ def find_runs(base: Path = RUNS) -> list[RunSummary]:
 
 
 def summarize(run: Path) -> RunSummary:
-    """What a list would show of the run directory `run`."""
+    """The summary of the run directory `run`."""
     return _Reader(run).summary(clock.time())
 
 
 class RunIndex:
-    """The runs of a directory, kept up to date: each `refresh` reads only what is new."""
+    """The runs of a directory; each `refresh` reads only what was appended since."""
 
     def __init__(self, base: Path = RUNS) -> None:
         self.base = base
@@ -146,7 +146,7 @@ def _children(base: Path) -> list[Path]:
 
 
 class _Reader:
-    """Folds the few records that a summary needs; `summary` first takes in what was appended."""
+    """Folds the few records that a summary needs; `summary` first reads what was appended."""
 
     def __init__(self, run: Path) -> None:
         self.run = run

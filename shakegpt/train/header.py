@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from shakegpt import __version__
+from shakegpt.checkpoint.provenance import Provenance
 from shakegpt.distributed.group import Team
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import Place
@@ -21,7 +22,7 @@ from shakegpt.runlog import schema, status
 from shakegpt.train.setup import TrainingSetup, expected_seconds
 
 
-def run_record(run: Path, setup: TrainingSetup, team: Team) -> schema.Run:
+def run_record(run: Path, setup: TrainingSetup, team: Team, started: Provenance) -> schema.Run:
     """The header of a new run, with estimates of its memory and duration."""
     config, shape, place = setup.config, setup.shape, setup.place
     dataset = setup.dataset.record(config.eval_tokens)
@@ -36,6 +37,8 @@ def run_record(run: Path, setup: TrainingSetup, team: Team) -> schema.Run:
             block_size=shape.block_size,
             vocab_size=shape.vocab_size,
             n_params=shape.n_params,
+            sha256=started.sha256,
+            revision=started.revision,
         ),
         dataset=dataset,
         memory=memory.estimate(shape, config, place.memory, team.size, place.device),

@@ -238,7 +238,7 @@ class TrainingRun:
         """
         if how.max_new_tokens == 0:
             return
-        self.tokenizer.encode(prompt)  # raises before the sample has a number
+        self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
         key = (self.iteration, self.samples, asked)
         self.samples += 1
         if not self.team.participates:

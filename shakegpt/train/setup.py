@@ -14,7 +14,8 @@ from shakegpt.checkpoint import io as checkpoint
 from shakegpt.config import FinetuneConfig, block_size_fault
 from shakegpt.data.dataset import VAL_FRACTION, Dataset
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
-from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.sources import Text, load_text
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.distributed import env
 from shakegpt.distributed.group import Team
@@ -78,7 +79,7 @@ def prepare(
         checkpoint.read_config(folder)  # the first error to report: that it is no checkpoint
     tokenizer = Tokenizer(folder)
     if config.max_new_tokens > 0:
-        tokenizer.encode(config.prompt)  # raises if the vocabulary cannot encode it
+        tokenizer.encode(config.prompt, f"--prompt {config.prompt!r}")
     shape = _shape(config, folder, tokenizer, fresh)
     block_size = config.block_size or shape.block_size
     if fault := block_size_fault(block_size, shape, name):

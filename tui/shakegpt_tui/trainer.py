@@ -18,11 +18,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import TRAINER_LOG, new_run_dir
-from shakegpt.runlog.status import is_local, trainer_alive
+from shakegpt.runlog.status import STARTUP, is_local, trainer_alive
 
-BIRTH = 60.0
-"""Seconds that a trainer may take to its first record: importing torch and reading a checkpoint
-of GPT-2 XL from a cold disk."""
 LAST_WORD = 0.8
 """Seconds after a trainer has let go of the log in which its end, once written, has been read."""
 _TAIL = 16_384
@@ -112,7 +109,7 @@ def resume(run: Path, *flags: str) -> Trainer:
 def is_starting(run: Path) -> bool:
     """Whether a trainer of somebody else may be about to begin the log of `run`."""
     try:
-        return clock.time() - run.stat().st_mtime < BIRTH
+        return clock.time() - run.stat().st_mtime < STARTUP
     except OSError:
         return False
 
