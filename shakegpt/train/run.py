@@ -106,11 +106,18 @@ class TrainingRun:
         self.best = min((e.val_loss for e in evals if e.val_loss is not None), default=None)
 
     def compile_blocks(self, rehearse: Callable[[], None]) -> None:
-        """Compile the blocks if that was chosen, by a `rehearse` of a forward and backward pass."""
-        if self.place.compiled:
-            failed = compilation.prepare(self.model, self.place.memory == "low", rehearse)
-            if failed is not None:
-                self.log.write(schema.Warning(iteration=self.iteration, message=failed))
+        """Compile the blocks if that was chosen, by `rehearse`, a forward and backward pass.
+
+        If it fails in one process, none of the team computes with compiled blocks.
+        """
+        if not self.place.compiled:
+            return
+        recompute = self.place.memory == "low"
+        failed = compilation.prepare(self.model, recompute, rehearse)
+        if any(self.team.any_rank(failed is not None)):
+            blocks.install(self.model, recompute)
+            message = failed or "compiling failed in another process; training continues without it"
+            self.log.write(schema.Warning(iteration=self.iteration, message=message))
 
     def evaluation_due(self) -> bool:
         """Whether the weights are those of an iteration that is evaluated."""
