@@ -205,7 +205,7 @@ def delete_run(path: Path) -> Path:
     """Move a run directory to the trash beside it, from which `restore_run` takes it back.
 
     Returns where it is now: `.trash/NAME`, with a number where that name is taken. Raises
-    ShakegptError for what is no run directory, for a run that is being trained and when it cannot
+    ShakegptError for a path that is no run directory, for a run that is being trained and when it cannot
     be moved.
     """
     if path.is_symlink():
