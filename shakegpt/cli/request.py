@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shakegpt.bounds import flag
+from shakegpt.checkpoint.resolve import absolute
 from shakegpt.cli import preflight
 from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.data.sources import is_pipe, resolve
@@ -104,9 +105,8 @@ def configure(request: Request) -> FinetuneConfig:
             print(describe(config, shape), flush=True)
     if not env.launched():
         preflight.finetune(config)
-    model, val = config.init_from, config.val_dataset
+    val = config.val_dataset
     dataset = tuple(resolve(config.dataset))
     val_dataset = None if val is None else tuple(resolve(val))
-    with suppress(OSError):  # a name too long for a path gets its sentence where it is looked up
-        model = str(Path(model).absolute()) if Path(model).is_dir() else model
+    model = absolute(config.init_from)
     return replace(config, dataset=dataset, val_dataset=val_dataset, init_from=model)
