@@ -346,13 +346,15 @@ class FiguresConfig:
     """Run directories; several are compared in training.svg. None given: the newest finished run,
     or the recorded one that ships."""
     out: str | None = None
-    """Directory for the figures and run.json. None: the deck's, slides/public and slides/data."""
+    """Directory for the figures and run.json. None: the deck's; without a deck, and for png and
+    pdf, figures/ in the run's directory."""
     only: tuple[Figure, ...] = ("training", "architecture", "generation")
     """Figures to draw."""
     format: tuple[Literal["svg", "png", "pdf"], ...] = ("svg",)
     """File formats to write; the deck shows svg."""
     watch: bool = False
-    """Follow a live run, by default the newest, and redraw after each evaluation until it ends."""
+    """Follow a run, by default the newest that trains, and redraw until it ends; one that has not
+    begun is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,5 +365,9 @@ class ClaimsConfig:
     """Run directory. None: the newest finished run, or the recorded one that ships."""
     strict: bool = False
     """Leave with 1 when a claim differs or could not be measured."""
+    deck: bool = False
+    """Also check the deck in this directory: its numbers, sentences, figures and code."""
     json: bool = False
     """Print the rows as JSON instead of a table."""
+    markdown: bool = False
+    """Print the rows as a Markdown table."""

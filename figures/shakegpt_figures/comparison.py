@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shakegpt.errors import ShakegptError
-from shakegpt.format import rate
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import fall, finite_evals, loss_of
 from shakegpt.runlog.status import planned
-from shakegpt_figures import curves, numbers, words
+from shakegpt_figures import compare, curves, numbers, words
 from shakegpt_figures.curves import Scale
 from shakegpt_figures.glyphs import drawable
 from shakegpt_figures.heading import heading
@@ -41,10 +39,6 @@ LOOKS = (  # colour, dash, marker: three ways to tell two lines apart
     (GREEN, (0, (6, 1, 1, 1, 1, 1)), "v"),
     (INK, (0, (8, 4)), "X"),
 )
-NAMES = {"learning_rate": "lr", "init_from": "", "dataset": "", "max_iters": "iterations"}
-"""Shorter names of settings; an empty one is clear from its value."""
-PLACES = ("out_dir", "threads", "device", "dtype")
-"""Settings that say where a run was made, not what it was."""
 
 
 def draw(histories: Sequence[History]) -> Figure:
@@ -56,21 +50,20 @@ def draw(histories: Sequence[History]) -> Figure:
         raise ShakegptError(
             f"{len(histories)} runs are too many for one slide: give at most {MOST}"
         )
-    for history in histories:
-        if not finite_evals(history):
-            name = words.header(history).run_id
-            raise ShakegptError(f"run {name} has no finite evaluation to compare: leave it out")
+    compare.unit(histories)
     points = [(float(e.iteration), loss_of(e)) for h in histories for e in finite_evals(h)]
     end = max(planned(history) for history in histories)
     at = curves.scale(points, end)
     figure, page = slide()
-    heading(page, title(histories), shared(histories))
+    heading(page, compare.title(histories), compare.shared(histories))
     evaluated = sorted({iteration for history in histories for iteration in history.evals})
     axes = curves.add_axes(figure, at, evaluated)
     curves.name_losses(page, at)
     tags = []
-    for number in sorted(range(len(histories)), key=lambda n: -_best(histories[n])):
-        history, name = histories[number], names(histories)[number]
+    for number in sorted(
+        range(len(histories)), key=lambda n: -compare.best(histories[n], "nats per token")
+    ):
+        history, name = histories[number], compare.names(histories)[number]
         tags.append(_curve(axes, page, at, history, number, name))  # the best last, on top
     place(page, tags)
     return figure
@@ -96,47 +89,3 @@ def _curve(axes: Axes, page: Axes, at: Scale, history: History, number: int, nam
         name = f"{name}, best {words.when(shown)}"
     text = f"{numbers.loss(loss_of(shown))}  {words.change(told)[0]}"
     return Tag(text, drawable(name), end_y, colour, LARGE)
-
-
-def _best(history: History) -> float:
-    return min(loss_of(evaluation) for evaluation in finite_evals(history))
-
-
-def title(histories: Sequence[History]) -> str:
-    """Which run did best."""
-    bests = [_best(history) for history in histories]
-    best = min(range(len(bests)), key=lambda i: bests[i])
-    name = names(histories)[best]
-    return f"Of {len(histories)} runs, {name} gets lowest: val loss {numbers.loss(bests[best])}"
-
-
-def shared(histories: Sequence[History]) -> str:
-    """What all the runs have in common."""
-    common = dict.fromkeys(_facts(histories[0]))
-    for history in histories[1:]:
-        common = dict.fromkeys(fact for fact in common if fact in _facts(history))
-    return "All: " + " · ".join(common) if common else "Nothing but the axes in common"
-
-
-def _facts(history: History) -> list[str]:
-    return words.setting(history).split(" · ")
-
-
-def names(histories: Sequence[History]) -> list[str]:
-    """What tells each run from the others: the settings that differ, else the runs' ids."""
-    told = [words.config(history) for history in histories]
-    keys = [key for key in told[0] if key not in PLACES and _differs(key, told)]
-    ids = [words.header(history).run_id for history in histories]
-    found = [", ".join(_setting(key, config.get(key)) for key in keys[:3]) for config in told]
-    return found if len(set(found)) == len(found) else ids
-
-
-def _differs(key: str, told: Sequence[dict[str, Any]]) -> bool:
-    return any(config.get(key) != told[0].get(key) for config in told)
-
-
-def _setting(key: str, value: Any) -> str:
-    shown = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    if key.endswith("lr") or key == "learning_rate":
-        shown = rate(value) if isinstance(value, int | float) else shown
-    return f"{NAMES.get(key, key.replace('_', ' '))} {shown}".strip()

@@ -89,17 +89,18 @@ def draw(histories: Sequence[History]) -> Figure:
             "generation.svg needs a recorded sample with its candidates, and this log has none: "
             "train with --max-new-tokens above 0"
         )
-    steps = sample.tokens[:STEPS]
+    first = words.first_unsure(sample)
+    steps = sample.tokens[first : first + STEPS]
     with talk():
         figure, page = slide()
         heading(page, words.generation_title(history), _settings(sample, model))
         _verbs(page)
         most = max(row.share for step in steps for row in rows(step, sample))
         for number, step in enumerate(steps):
-            right = _column(page, number, sample, step, most)
+            right = _column(page, number, first, sample, step, most)
             if number < len(steps) - 1:
                 _append(page, number, right)
-        _repeat(page, len(steps), sample)
+        _repeat(page, len(steps), first, sample)
     return figure
 
 
@@ -153,10 +154,12 @@ def _box(page: Axes, left: float, middle: float, wide: float, tall: float, **loo
     page.add_patch(FancyBboxPatch((left, middle - tall / 2), wide, tall, **style))  # type: ignore[arg-type]
 
 
-def _column(page: Axes, number: int, sample: SampleView, step: ev.Token, most: float) -> float:
+def _column(
+    page: Axes, number: int, first: int, sample: SampleView, step: ev.Token, most: float
+) -> float:
     """One step; returns the right edge of its drawn token."""
     left = _left(number)
-    _context(page, left, sample, number)
+    _context(page, left, sample, first + number)
     for place, row in enumerate(rows(step, sample)):
         _bar(page, left, PREDICT + BAR * (place + 0.5), row, most)
     text, face = token(drawn_text(step), COLUMN - 180, BODY + 4, bold=True)
@@ -232,8 +235,8 @@ def _append(page: Axes, number: int, begin: float) -> None:
     write(page, left + COLUMN / 2, APPEND, "it joins the context", SMALL, GREEN, ha="center")
 
 
-def _repeat(page: Axes, number: int, sample: SampleView) -> None:
+def _repeat(page: Axes, number: int, first: int, sample: SampleView) -> None:
     """What happens after the last column."""
-    left = len(sample.tokens) - number
+    left = len(sample.tokens) - first - number
     more = f"and again, {words.count(left, 'time')}" if left else "and the sample ends"
     write(page, _left(number - 1) + COLUMN / 2, APPEND, more, SMALL, GREEN, ha="center")

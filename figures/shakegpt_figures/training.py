@@ -238,5 +238,5 @@ def _tag(page: Axes, at: Scale, evaluation: Eval, lead: str) -> Tag:
     x, y = at.px(evaluation.iteration, loss_of(evaluation))
     page.plot((x + 20, GUTTER), (y, y), ":", color=RULE, lw=3, zorder=1)
     note = f"{lead} {words.when(evaluation)}"
-    note = note.replace("before the first update", "at the start")
+    note = note.replace("before training", "at the start")
     return Tag(numbers.loss(loss_of(evaluation)), note, y, YELLOW, TITLE)

@@ -362,7 +362,12 @@ def _claims(arguments: list[str]) -> int:
     asked = _parse(ClaimsConfig, "claims [RUN]", flags)
     from shakegpt.claims.report import run
 
-    return run(replace(asked, run=words[0] if words else None))
+    asked = replace(asked, run=words[0] if words else None)
+    if not asked.deck:
+        return run(asked)
+    from shakegpt_figures.deck_check import Deck
+
+    return run(asked, Deck.here())
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {

@@ -19,7 +19,7 @@ FIGURES = {"training": training, "architecture": architecture, "generation": gen
 
 def svg(name: str, *histories: History) -> Svg:
     figure = FIGURES[name].draw(histories)
-    return Svg(save.render(figure, "svg", *make.said(name, histories)))
+    return Svg(save.render(figure, "svg", *make.description(name, histories)))
 
 
 def run(**how: Any) -> History:

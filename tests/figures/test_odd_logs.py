@@ -68,7 +68,7 @@ def curves(draw: st.DrawFn) -> list[ev.Event]:
 def svg(draw: Callable[[Sequence[History]], Any], name: str, history: History) -> Svg:
     figure = draw([history])
     assert complaints(figure) == []
-    return Svg(save.render(figure, "svg", *make.said(name, [history])))
+    return Svg(save.render(figure, "svg", *make.description(name, [history])))
 
 
 @SLOW
@@ -137,7 +137,7 @@ def test_thousands_of_steps_stay_a_small_file() -> None:
     history = logs.history(
         logs.talk_like(iterations=6000, micro_steps=2, eval_interval=100, goal=2.0)
     )
-    data = save.render(training.draw([history]), "svg", *make.said("training", [history]))
+    data = save.render(training.draw([history]), "svg", *make.description("training", [history]))
     drawn = Svg(data)
     assert "train loss of one micro-batch, 1 in 4 shown" in drawn.words
     assert "its mean over 50 iterations" in drawn.words
@@ -188,7 +188,7 @@ def test_a_log_cut_anywhere_is_a_figure_or_a_sentence(tmp_path: Any) -> None:
         run.mkdir()
         (run / "log.jsonl").write_bytes(data[: len(data) * number // 11])
         try:
-            make.draw(make.FIGURES[number % 3 :][:1], [Source(run).checked()], tmp_path, ["svg"])
+            make.rendered(make.FIGURES[number % 3 :][:1], [Source(run).checked()], tmp_path, ["svg"], [""])
         except ShakegptError as error:
             assert "\n" not in str(error) and str(error)
     assert json.loads(data.splitlines()[0])["event"] == "run"
