@@ -335,7 +335,7 @@ def count_parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int
     return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
 
 
-Figure = Literal["training", "architecture", "generation"]
+Figure = Literal["training", "architecture", "generation", "samples"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,8 +348,12 @@ class FiguresConfig:
     out: str | None = None
     """Directory for the figures and run.json. None: the deck's; without a deck, and for png and
     pdf, figures/ in the run's directory."""
-    only: tuple[Figure, ...] = ("training", "architecture", "generation")
+    only: tuple[Figure, ...] = ("training", "architecture", "generation", "samples")
     """Figures to draw."""
+    theme: Literal["dark", "light"] = "dark"
+    """Colours: dark as the slides, light for paper."""
+    transparent: bool = False
+    """Leave the background out."""
     format: tuple[Literal["svg", "png", "pdf"], ...] = ("svg",)
     """File formats to write; the deck shows svg."""
     watch: bool = False

@@ -65,7 +65,8 @@ from shakegpt_figures.whole import replace
 NO_BREAK = "\N{NO-BREAK SPACE}"
 POINTS = 200
 """Of a curve, at most so many go to the deck."""
-MOST_SAMPLES = 9
+MOST_SAMPLES, MOST_BARS = 9, 5
+"""Of samples to choose from, and of candidates of a draw."""
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -310,9 +311,13 @@ def _lines_of(name: str) -> Number:
     return _whole(len(source.splitlines()))
 
 
+def shown_text(sample: SampleView) -> str:
+    """Prompt and sample up to the end of the text, without the bytes of an unfinished character."""
+    return (sample.start.prompt + sample.text).partition(END_OF_TEXT)[0].rstrip("\ufffd")
+
+
 def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
-    text = (sample.start.prompt + sample.text).partition(END_OF_TEXT)[0].rstrip("\ufffd")
-    lines, cut = excerpt(text)
+    lines, cut = excerpt(shown_text(sample))
     shown = speakers(lines)
     new = invented(shown, dataset.speakers) if dataset.speakers else []
     return SampleInfo(
@@ -347,10 +352,10 @@ def _draw(sample: SampleView) -> DrawInfo | None:
     if not token.candidates:
         return None
     before = sample.start.prompt + "".join(t.text for t in sample.tokens[:first])
-    ids = [candidate.id for candidate in token.candidates]
+    ids = [candidate.id for candidate in token.candidates[:MOST_BARS]]
     return DrawInfo(
         context=clean(before)[-40:],
-        candidates=tuple((words.visible(c.text), c.raw) for c in token.candidates),
+        candidates=tuple((words.visible(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
         drawn=ids.index(token.id) if token.id in ids else None,
         temperature=sample.start.settings.temperature,
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
@@ -24,7 +25,17 @@ from shakegpt_figures.whole import replace
 
 Content = tuple[Path, bytes]
 """A file to write: its path and its bytes."""
-FIGURES = ("training", "architecture", "generation")
+
+
+class Look(NamedTuple):
+    """How figures are painted."""
+
+    theme: Literal["dark", "light"] = "dark"
+    transparent: bool = False
+
+
+DECK_LOOK = Look()
+FIGURES = ("training", "architecture", "generation", "samples")
 DECKS = (Path("slides"), Path())
 """Where a deck may be: in a checkout's folder, or in the one that `shakegpt deck` laid out."""
 
@@ -58,11 +69,18 @@ def files(
     """
     histories = [source.history for source in sources]
     digests = [data.sha256(source.log) for source in sources]
-    ready = rendered(config.only, histories, out, config.format, digests)
+    look = Look(config.theme, config.transparent)
+    names = [name for name in config.only if name != "samples" or words.samples(histories[0])]
+    if set(config.only) != set(FIGURES):
+        names = list(config.only)  # named, so that what the log lacks is an error
+    ready = rendered(names, histories, out, config.format, digests, look)
     if numbers is None:
         return ready
     drawn = {path for path, _ in ready}
     stale = [name for name in stale_figures(out, digests[0]) if out / f"{name}.svg" not in drawn]
+    if "samples" in stale and words.samples(histories[0]) is None:
+        stale.remove("samples")
+        (out / "samples.svg").unlink()
     if stale:
         ready += rendered(stale, histories, out, ["svg"], digests)
         print(printable(f"drawn again in {out}, from another log: {', '.join(stale)}"))
@@ -93,12 +111,13 @@ def is_deck(folder: Path) -> bool:
 def places(config: FiguresConfig, source: Source | None) -> tuple[Path, Path | None]:
     """Where the figures and the deck's data go: --out, the deck, or beside the run.
 
-    A PNG or PDF alone never goes into a deck, and leaves the deck's data as they are (None).
+    What is not for the deck's slides, such as a PDF or light figures, never goes into a deck.
     """
     if config.out is not None:
         return Path(config.out), Path(config.out) / "run.json"
     deck = next(filter(is_deck, DECKS), None)
-    if deck is not None and "svg" in config.format:
+    fits = "svg" in config.format and Look(config.theme, config.transparent) == DECK_LOOK
+    if deck is not None and fits:
         return deck / "public", deck / "data" / "run.json"
     run = source.log.parent if source else recorded()
     beside = (Path("runs") / "recorded" if run == recorded() else run) / "figures"
@@ -127,17 +146,18 @@ def rendered(
     out: Path,
     formats: Sequence[str],
     digests: Sequence[str],
+    look: Look = DECK_LOOK,
 ) -> list[Content]:
     """The figures as files to be. Raises ShakegptError when a log lacks what one needs."""
     from shakegpt_figures.save import render
 
     ready = []
     for name in names:
-        figure = import_module(f"shakegpt_figures.{name}").draw(histories)
         title, desc = description(name, histories)
         logs = digests if name == "training" else digests[:1]
         for format in formats:
-            content = render(figure, format, title, desc, logs)
+            figure = import_module(f"shakegpt_figures.{name}").draw(histories)
+            content = render(figure, format, title, desc, logs, *look)
             ready.append((out / f"{name}.{format}", content))
     return ready
 
@@ -155,6 +175,9 @@ def description(name: str, histories: Sequence[History]) -> tuple[str, str]:
     if name == "architecture":
         model = words.header(first).model
         return words.architecture_title(model), words.architecture_alt(model)
+    if name == "samples":
+        pair = words.samples(first)
+        return words.samples_title(pair) if pair else "Samples", words.samples_alt(first)
     if name == "generation":
         return words.generation_title(first), words.generation_alt(first)
     if len(histories) == 1:

@@ -1,11 +1,11 @@
 """A figure to a file: whole or not at all, the same bytes for the same log, and readable by all.
 
-The bytes do not depend on the machine: matplotlib's wheels bring their own FreeType and fonts, text
-becomes paths, ids have a fixed salt, sums are exact, and nothing of date, version or configuration
-gets in. Tried, on x86-64 Linux: Python 3.11 to 3.13, matplotlib 3.11.0 to 3.11.2, numpy 2.2 to
-2.4, a processor without newer instructions, and other hash seeds, locales, time zones, homes, fonts
-and numbers of threads. Another line of matplotlib spaces letters a little differently, so
-pyproject.toml asks for 3.11. The figures that ship are held to it: a test compares them.
+The bytes do not depend on the machine: matplotlib's wheels bring their own FreeType, the fonts are
+the package's, text becomes paths, ids have a fixed salt, sums are exact, and no date, version or
+user's configuration gets in. Tried, on x86-64 Linux: Python 3.11 to 3.13, matplotlib 3.11.0 to
+3.11.2, numpy 2.2 to 2.4, a processor without newer instructions, and other hash seeds, locales,
+time zones, homes, fonts and numbers of threads. Another line of matplotlib spaces letters a little
+differently. The figures that ship are compared by a test where the line is 3.11.
 
 Each names the sha256 of its logs in its metadata, so that a deck of two runs is noticed. An SVG
 also gets its numbers in words as <title> and <desc>, for screen readers and for search.
@@ -22,9 +22,10 @@ from xml.sax.saxutils import escape
 
 from matplotlib.figure import Figure
 
-from shakegpt_figures.style import HEIGHT, WIDTH, talk
+from shakegpt_figures.style import HEIGHT, LIGHT, WIDTH, repaint, talk
 
 Format = Literal["svg", "png", "pdf"]
+Theme = Literal["dark", "light"]
 OMITTED = {
     "svg": ("Date", "Creator"),
     "pdf": ("CreationDate", "Creator", "Producer"),
@@ -44,7 +45,13 @@ NO_LOG = "0" * 64
 
 
 def render(
-    figure: Figure, format: str, title: str, desc: str, digests: Sequence[str] = (NO_LOG,)
+    figure: Figure,
+    format: str,
+    title: str,
+    desc: str,
+    digests: Sequence[str] = (NO_LOG,),
+    theme: Theme = "dark",
+    transparent: bool = False,
 ) -> bytes:
     """The bytes of the file: no date, no version, ids from a fixed salt.
 
@@ -53,7 +60,10 @@ def render(
     out = BytesIO()
     origin = {SOURCE_KEY[format]: provenance(digests)}
     with talk():
-        figure.savefig(out, format=format, metadata=dict.fromkeys(OMITTED[format]) | origin)
+        if theme == "light":
+            repaint(figure, LIGHT)
+        metadata = dict.fromkeys(OMITTED[format]) | origin
+        figure.savefig(out, format=format, metadata=metadata, transparent=transparent)
     data = out.getvalue()
     return _with_words(data.decode(), title, desc).encode() if format == "svg" else data
 

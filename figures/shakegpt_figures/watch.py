@@ -95,6 +95,9 @@ class Screen:
     def _write(self, source: Source, digests: Sequence[str]) -> None:
         """Put figures and numbers in place, when together they leave nothing of another run."""
         other = [n for n in self._names() if n not in self._ready]
+        if "samples" in other and words.samples(source.history) is None:
+            other.remove("samples")
+            (self._out / "samples.svg").unlink(missing_ok=True)
         numbers: list[Content] = []
         if self._numbers is not None:
             try:

@@ -14,7 +14,6 @@ from shakegpt.format import rate
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import (
-    Fall,
     fall,
     finite_evals,
     loss_of,
@@ -25,7 +24,7 @@ from shakegpt.runlog.metrics import (
 )
 from shakegpt.runlog.status import standing
 from shakegpt.sanitize import one_line
-from shakegpt_figures.numbers import loss, percent, place
+from shakegpt_figures.numbers import loss, perplexity, place
 from shakegpt_figures.story import first_not_finite, outcome
 
 LONGEST = 200
@@ -143,18 +142,6 @@ def when(evaluation: ev.Eval) -> str:
     return when_done(evaluation.iteration)
 
 
-def change(told: Fall) -> tuple[str, bool]:
-    """The percent from start to best, or to the last when none was better; is it good?"""
-    if told.improved:
-        return f"−{percent(told.percent)}", True
-    rise = 100 * (loss_of(told.last) - loss_of(told.start)) / loss_of(told.start)
-    if rise < 0.05:
-        return "±0%", False
-    if rise >= 1000:
-        return f"×{rise / 100 + 1:,.0f}" if rise < 1e7 else "diverged", False
-    return f"+{percent(rise)}", False
-
-
 def training_alt(history: History) -> str:
     """The curves in words, with every evaluation's number."""
     parts = [f"{training_title(history)} ({setting(history)})."]
@@ -162,7 +149,8 @@ def training_alt(history: History) -> str:
         listed = ", ".join(f"{e.iteration}: {loss_of(e):.4f}" for e in evals)
         parts.append(f"Val loss by iteration, nats per token: {listed}.")
     if (told := fall(history)) is not None and told.improved:
-        parts.append(f"The best is {percent(told.percent)} below the start.")
+        start, best = (perplexity(loss_of(e)) for e in (told.start, told.best))
+        parts.append(f"As equally likely tokens: {start} at the start, {best} at the best.")
     if lost := len(history.evals) - len(evals):
         parts.append(f"{count(lost, 'evaluation')} gave no finite loss.")
     losses = [step.loss for step in history.steps.values() if step.loss is not None]

@@ -78,9 +78,10 @@ def test_a_figure_that_was_replaced_is_shown_and_marked_when_of_another_run(
     assert browser.ask("window.still") is True
     assert any("training.svg?v=" in url for url in browser.seen.requests)
     stage.tell(made.pocket(tmp_path / "run"))
-    browser.wait("!document.querySelector('.slidev-page-6 .other')")
+    page = "document.querySelector('.slidev-page-6 %s')"
+    browser.wait(f"{page % 'img'}.alt.includes('from 4.22') && !{page % '.other'}")
     stage.tell(made.large(tmp_path / "other"))
-    browser.wait("document.querySelector('.slidev-page-6 .other')")
+    browser.wait(f"!!{page % '.other'}")
     for name in FIGURES:  # for the tests after this one
         figure.with_stem(name).write_text(stand_in(tmp_path / "other" / LOG_NAME))
 
@@ -134,8 +135,8 @@ def test_a_run_that_trains_is_followed_on_stage(
     run = made.begun(tmp_path / "run").run
     with watching(run, stage.deck.parent):
         show(browser, stage.base, 7)
-        first = "document.querySelector('[data-run=\"curves.%s\"]').textContent"
-        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best'} === '4.20'")
+        first = "document.querySelector('[data-run=\"curves.%s\"]')?.textContent"
+        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best_perplexity'} === '67'")
         turn_to(browser, 6)
         browser.ask("window.still = true")
         with RunLog(run / LOG_NAME) as log:
