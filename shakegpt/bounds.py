@@ -1,63 +1,95 @@
-"""What a field of a configuration may be: a rule each, that refuses with its flag and its value."""
+"""The types of settings: which values a field of a configuration may have, and its help.
+
+A configuration is a frozen dataclass whose fields are made by `setting`. The command line, its
+help, shell completion and the start form all read type, bounds and help from there.
+"""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import os
 import reprlib
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from shakegpt.errors import ShakegptError
 
-Rule = Callable[[str, Any], None]
-"""Takes the field's name and its value; raises ShakegptError for what can never work."""
+T = TypeVar("T")
+LARGEST_INT = 2**31
+LARGEST_FLOAT = 1e300
+"""A larger number is of no more use to the arithmetic than infinity."""
 
 
-def check(config: Any, **own: Rule) -> None:
-    """Hold every field of the dataclass `config` to its rule, or to its `own` one."""
-    rules = RULES | own
-    for field in fields(config):
-        if field.name in rules:
-            rules[field.name](field.name, getattr(config, field.name))
+@dataclass(frozen=True)
+class Number:
+    """A finite number from `low` (or above it, with `exclusive`) to `high`."""
+
+    kind: type[int] | type[float]
+    low: float
+    high: float
+    unit: str
+    exclusive: bool = False
+
+    @property
+    def metavar(self) -> str:
+        """What stands for a value in the help."""
+        return self.unit.upper()
+
+    def parse(self, text: str) -> int | float | str:
+        """The number that `text` spells; the text itself when it spells none."""
+        with suppress(ValueError):
+            return self.kind(text)
+        return text
+
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that."""
+        noun = "an integer" if self.kind is int else "a number"
+        kinds = (int,) if self.kind is int else (int, float)
+        if type(value) not in kinds or not self._is_high_enough(value):
+            return f"must be {noun} {'>' if self.exclusive else '>='} {self.low:g}"
+        if value > self.high:
+            high = f"{self.high:,}" if self.kind is int else f"{self.high:g}"
+            return f"must be {noun} <= {high}"
+        return None
+
+    def _is_high_enough(self, value: float) -> bool:
+        return value > self.low if self.exclusive else value >= self.low
 
 
-def refusal(name: str, value: Any, wanted: str) -> ShakegptError:
-    """The sentence for a field that has a `value` other than the `wanted` kind."""
-    shown = value if isinstance(value, float | bool) else reprlib.repr(value).strip("'") or "''"
-    flag = "--" + name.replace("_", "-")
-    return ShakegptError(f"{flag} {shown} makes no sense: give {wanted}")
+def integer(low: int, high: int = LARGEST_INT, unit: str = "n") -> Number:
+    """An integer from `low` to `high`, counted in `unit`."""
+    return Number(int, low, high, unit)
 
 
-def _number(
-    low: float, high: float, *, above: bool = False, optional: bool = False, whole: bool = False
-) -> Rule:
-    """A finite number from `low` (or above it) to `high`; None too when optional."""
-    wanted = f"a {'whole ' if whole else ''}number {'above' if above else 'at least'} {low:g}"
-    wanted += "" if math.isinf(high) else f" and at most {high:{',' if whole else 'g'}}"
-    kinds = (int,) if whole else (int, float)
-
-    def rule(name: str, value: Any) -> None:
-        if optional and value is None:
-            return
-        if type(value) not in kinds or not (low < value if above else low <= value):  # nan is not
-            raise refusal(name, value, wanted)
-        if value > high or value == math.inf or (not whole and value > MOST):
-            raise refusal(name, value, wanted)
-
-    return rule
+def real(low: float, high: float = LARGEST_FLOAT, unit: str = "x", above: bool = False) -> Number:
+    """A finite number from `low` (with `above`: greater than it) to `high`."""
+    return Number(float, low, high, unit, above)
 
 
-def _text(*, optional: bool = False, empty: bool = False) -> Rule:
-    """A text that UTF-8 can hold: a log must."""
+@dataclass(frozen=True)
+class Text:
+    """A string that UTF-8 can encode, as the log must."""
 
-    def rule(name: str, value: Any) -> None:
-        if optional and value is None:
-            return
-        if not isinstance(value, str) or not (value or empty) or not _is_unicode(value):
-            raise refusal(name, value, "a text in UTF-8" + ("" if empty else " that is not empty"))
+    metavar: str = "TEXT"
+    empty: bool = False
+    """Whether the empty string is one."""
+    path: bool = False
+    """Whether it may name a file: a leading ~ is the home directory then."""
+    known: tuple[str, ...] = ()
+    """Values with a meaning of their own, offered by shell completion."""
 
-    return rule
+    def parse(self, text: str) -> str:
+        """`text`, with ~ expanded where it may be a path."""
+        expand = self.path and text.startswith("~") and not os.path.lexists(text)
+        return os.path.expanduser(text) if expand else text  # noqa: PTH111 (Path raises, no home)
+
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that."""
+        if not isinstance(value, str) or not _is_unicode(value):
+            return "must be text in UTF-8"
+        return None if value or self.empty else "must not be empty"
 
 
 def _is_unicode(text: str) -> bool:
@@ -68,107 +100,143 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _names(*, optional: bool = False) -> Rule:
-    """At least one name of a text; None too when optional."""
+class Choice:
+    """One of a few strings."""
 
-    def rule(name: str, value: Any) -> None:
-        if optional and value is None:
-            return
-        if not isinstance(value, tuple) or not value:
-            flag = "--" + name.replace("_", "-")
-            raise ShakegptError(f"{flag} names no text: give plays, tinyshakespeare, a file or -")
-        for one in value:
-            _text()(name, one)
+    def __init__(self, *known: str) -> None:
+        self.known = known
+        self.metavar = "|".join(known)
 
-    return rule
+    def parse(self, text: str) -> str:
+        """`text` itself."""
+        return text
 
-
-def _one_of(*choices: str) -> Rule:
-    def rule(name: str, value: Any) -> None:
-        if value not in choices:
-            raise refusal(name, value, "one of " + ", ".join(choices))
-
-    return rule
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that."""
+        return None if value in self.known else "must be one of " + ", ".join(self.known)
 
 
-def _some_of(*choices: str) -> Rule:
-    """At least one of `choices`, none twice."""
+class Switch:
+    """True or false: `--name` or `--no-name`."""
 
-    def rule(name: str, value: Any) -> None:
-        found = [choice for choice in choices if isinstance(value, tuple) and choice in value]
-        if not found or len(found) < len(value):
-            raise refusal(name, value, "some of " + ", ".join(choices))
+    metavar = ""
+    known = ("yes", "no")
 
-    return rule
+    def parse(self, text: str) -> bool | str:
+        """What yes and no mean."""
+        return {"yes": True, "no": False}.get(text, text)
+
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that."""
+        return None if isinstance(value, bool) else "must be yes or no"
 
 
-def _switch(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise refusal(name, value, "the flag alone, or its --no- form")
+@dataclass(frozen=True)
+class Several:
+    """A tuple of values of one type, none twice where there are few; at least `least`."""
+
+    item: Text | Choice
+    least: int = 1
+
+    @property
+    def metavar(self) -> str:
+        """What stands for a value in the help."""
+        return self.item.metavar
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Values of an item with a meaning of their own."""
+        return self.item.known
+
+    def parse(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """The items that the texts spell."""
+        return tuple(self.item.parse(text) for text in texts)
+
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that."""
+        if not isinstance(value, tuple) or len(value) < self.least:
+            return "needs at least one value" + self._of(self.known)
+        if isinstance(self.item, Choice) and len(set(map(repr, value))) < len(value):
+            return "must not name one twice"
+        return next(filter(None, map(self.item.fault, value)), None)
+
+    def _of(self, known: tuple[str, ...]) -> str:
+        return f" of {', '.join(known)}" if isinstance(self.item, Choice) else ""
 
 
-MOST = 1e300
-"""A number above it is no more a number for the arithmetic than infinity is."""
-_COUNT = _number(1, 2**31, whole=True)
-COUNT_OR_NONE = _number(1, 2**31, whole=True, optional=True)
-_COUNT_OR_ZERO = _number(0, 2**31, whole=True)
-FRACTION_OR_NONE = _number(0, 1, above=True, optional=True)
-"""Of `EvaluateConfig.val_fraction`: all of a text can be measured."""
+Type = Number | Text | Choice | Switch | Several
 
-RULES: dict[str, Rule] = {
-    "init_from": _text(),
-    "dataset": _names(),
-    "text_field": _text(optional=True),
-    "separate_documents": _switch,
-    "val_dataset": _names(optional=True),
-    "val_fraction": _number(0, 0.9, above=True, optional=True),
-    "out_dir": _text(optional=True),
-    "tokenizer": _text(),
-    "prompt": _text(empty=True),
-    "max_iters": _COUNT_OR_ZERO,
-    "eval_interval": _COUNT,
-    "eval_tokens": _COUNT,
-    "batch_size": _COUNT,
-    "gradient_accumulation_steps": _COUNT,
-    "block_size": _number(2, 2**31, optional=True, whole=True),
-    "learning_rate": _number(0, 10, above=True),
-    "optimizer": _one_of("adamw", "muon"),
-    "muon_learning_rate": _number(0, 10, above=True),
-    "decay_lr": _switch,
-    "warmup_iters": _COUNT_OR_ZERO,
-    "lr_decay_iters": COUNT_OR_NONE,
-    "min_lr": _number(0, 10),
-    "weight_decay": _number(0, 10),
-    "beta1": _number(0, 0.999999),
-    "beta2": _number(0, 0.999999),
-    "grad_clip": _number(0, math.inf, above=True, optional=True),
-    "dropout": _number(0, 0.99),
-    "lora_rank": _number(1, 4096, optional=True, whole=True),
-    "lora_alpha": _number(0, 100_000, above=True),
-    "lora_dropout": _number(0, 0.99),
-    "lora_targets": _some_of("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
-    "n_layer": _number(1, 1000, whole=True),
-    "n_head": _number(1, 1000, whole=True),
-    "n_embd": _number(1, 100_000, whole=True),
-    "tokens": _COUNT_OR_ZERO,
-    "decay_tokens": _COUNT_OR_ZERO,
-    "eval_every": _COUNT,
-    "save_minutes": _number(0, 10_000),
-    "learn_vocabulary": _switch,
-    "max_new_tokens": _number(0, 1_000_000, whole=True),
-    "num_samples": _COUNT,
-    "temperature": _number(0, 100),
-    "top_k": COUNT_OR_NONE,
-    "top_p": _number(0, 1, above=True, optional=True),
-    "seed": _number(0, 2**63 - 1, whole=True),
-    "device": _one_of("auto", "cpu", "cuda", "mps"),
-    "memory": _one_of("auto", "normal", "low"),
-    "dtype": _one_of("auto", "float32", "bfloat16", "float16"),
-    "compile": _one_of("auto", "on", "off"),
-    "shard": _switch,
-    "threads": _number(1, 4096, optional=True, whole=True),
-}
-"""Field name -> its rule, for all the configurations; the names mean the same in each."""
 
-WEIGHTS = _one_of("float32", "bf16", "int8")
-"""Of `SampleConfig.dtype`."""
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a field besides its default."""
+
+    type: Type
+    help: str
+    topic: str
+    none: str | None
+    """What None means; None where the field cannot be None."""
+    positional: bool
+
+    def parse(self, text: str | Sequence[str]) -> Any:
+        """The value that `text` spells, or what it spells instead, which `fault` refuses."""
+        if self.none is not None and text in ("none", "None"):
+            return None
+        return self.type.parse(text)  # type: ignore[arg-type]
+
+    def fault(self, value: Any) -> str | None:
+        """What a value must be, when `value` is not that, and what was given."""
+        if value is None and self.none is not None:
+            return None
+        fault = self.type.fault(value)
+        or_none = ", or none" if fault and self.none is not None else ""
+        shown = str(value) if isinstance(value, float | bool) else reprlib.repr(value)
+        return f"{fault}{or_none}, got {shown}" if fault else None
+
+
+def setting(
+    default: T,
+    type: Type,
+    help: str,
+    topic: str = "options",
+    *,
+    none: str | None = None,
+    positional: bool = False,
+) -> T:
+    """A field of a configuration. `dataclasses.MISSING` as the default makes it required."""
+    about = Setting(type, help, topic, none, positional)
+    field: T = dataclasses.field(default=default, metadata={"setting": about})
+    return field
+
+
+def settings(kind: Any) -> dict[str, Setting]:
+    """Field name -> what is known of it, for a configuration or its class."""
+    return {field.name: field.metadata["setting"] for field in dataclasses.fields(kind)}
+
+
+def flag(name: str) -> str:
+    """A field's name as the command line spells it: --max-iters."""
+    return "--" + name.replace("_", "-")
+
+
+def faults(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
+    """Field name -> a sentence, for each of `values` that the configuration `kind` cannot have."""
+    known, found = settings(kind), dict[str, str]()
+    for name, value in values.items():
+        if fault := known[name].fault(value):
+            found[name] = f"{shown(name, known[name])} {fault}"
+    return found
+
+
+def shown(name: str, about: Setting) -> str:
+    """How messages and help call a field: by its flag, or by the name of the place it has."""
+    if not about.positional:
+        return flag(name)
+    return name.upper() if isinstance(about.type, Choice) else about.type.metavar
+
+
+def check(config: Any) -> None:
+    """Raise ShakegptError, naming each field and value, unless all of `config` is in bounds."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    if found := faults(config, values):
+        raise ShakegptError("; ".join(found.values()))

@@ -113,14 +113,14 @@ def verified_path(folder: Path, name: str) -> Path:
     if not path.exists():
         return path
     if not path.is_file():
-        raise ShakegptError(f"{path} is no file: copy the checkpoint again")
-    found = sha256(path) if sums_of(folder, name) else ""  # before the sums: they may be replaced
+        raise ShakegptError(f"{path} is not a regular file: copy the checkpoint again")
+    digest = sha256(path) if sums_of(folder, name) else ""  # before the sums: they may be replaced
     if _known(folder) is None:
         raise ShakegptError(
             f"{folder / SUMS} cannot be read, so nothing beside it can be trusted: copy the "
             f"directory again, or delete {SUMS} to do without it"
         )
-    if found and found not in sums_of(folder, name):
+    if digest and digest not in sums_of(folder, name):
         raise ShakegptError(
             f"{path} does not match its sha256: it was damaged or changed; copy it again, or "
             f"delete {folder / SUMS} if the change was meant"

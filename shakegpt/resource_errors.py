@@ -1,8 +1,7 @@
-"""What a person can mend, told in a sentence: a disk that refuses, memory that runs out.
+"""Full disks and exhausted memory as errors that say what to do.
 
-The rule for a disk: a run that cannot write stops, as failed, with exit code 1. What was saved
-before stays whole, because nothing is replaced before its successor is on disk; `--resume` goes on
-from there to the same numbers, once the disk takes them.
+A run that cannot write stops, as failed, with exit code 1. Earlier checkpoints stay intact, because
+nothing is replaced before its successor is on disk; `--resume` continues from them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,73 +19,81 @@ from safetensors import SafetensorError
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 
-_WAY_OUT = {
-    errno.ENOSPC: ("is full", "make room"),
-    errno.EDQUOT: ("has no more room for you: your quota is used up", "make room"),
-    errno.EFBIG: ("may take no file that large", "raise the limit (ulimit -f)"),
-    errno.EROFS: ("is read-only", "make it writable"),
-    errno.EACCES: ("does not let you write", "make it writable"),
-    errno.EIO: ("gave an input/output error", "look after that disk, or copy the run to another"),
+_DISK = {
+    errno.ENOSPC: ("the disk is full", "Free some space"),
+    errno.EDQUOT: ("your disk quota is used up", "Free some space"),
+    errno.EFBIG: ("the file size limit is reached", "Raise it (ulimit -f)"),
+    errno.EROFS: ("the file system is read-only", "Make it writable"),
+    errno.EIO: ("input/output error", "Check that disk, or copy the run to another one"),
 }
-_THEN = "then go on with --resume; what was saved before is whole"
+"""Errors of a disk, whatever the file: what happened, and the way out."""
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory")
+"""How PyTorch reports exhausted memory where its error has no type of its own."""
 
 
 @contextmanager
 def writing(folder: Path, needed: int) -> Iterator[None]:
-    """Turn a disk's refusal to take `needed` bytes in `folder` into a sentence that says so."""
+    """Turn an error of writing `needed` bytes to `folder` into a ShakegptError."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        raise refused(error, folder, needed) from error
+        raise disk_error(error, folder, needed) from error
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Turn what a person can mend into a sentence."""
+def resource_errors(run: Path | None = None) -> Iterator[None]:
+    """Turn exhausted memory, and errors of the disk of `run`, into a ShakegptError."""
     try:
         yield
-    except (OSError, SafetensorError, MemoryError, RuntimeError) as error:
-        raise explained(error) from error
+    except Exception as error:
+        explained = explain(error, run)
+        if explained is error:
+            raise
+        raise explained from error
 
 
-def explained(error: BaseException) -> BaseException:
-    """A sentence for what a person can mend; the error itself for what only we can."""
-    if isinstance(error, MemoryError) or (
-        "memory" in str(error) and isinstance(error, RuntimeError)
-    ):
+def explain(error: BaseException, run: Path | None = None) -> BaseException:
+    """The ShakegptError for exhausted memory or an error of the disk of `run`; else `error`."""
+    if _is_out_of_memory(error):
         return ShakegptError(
-            "memory ran out: lower --batch-size or --block-size, or take a smaller --init-from; "
-            "the last saved state is whole",
+            "out of memory: lower --batch-size or --block-size, or use a smaller --init-from; the "
+            "last saved state is intact",
             exit_code=1,
         )
-    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
-        return refused(error, Path(os.fsdecode(error.filename)).parent)
-    if isinstance(error, OSError | SafetensorError):
-        return ShakegptError(f"the disk refused ({error}): mend that, {_THEN}", exit_code=1)
+    if run is None or not isinstance(error, OSError):
+        return error
+    if error.filename is None:  # of an open file: only a disk's own errors are certain
+        return disk_error(error, run) if error.errno in _DISK else error
+    if isinstance(error.filename, str | bytes):
+        path = Path(os.fsdecode(error.filename)).absolute()
+        if path.is_relative_to(run.absolute()):
+            return disk_error(error, path.parent)
     return error
 
 
-def refused(error: OSError | SafetensorError, folder: Path, needed: int = 0) -> ShakegptError:
-    """What the disk of `folder` refused, how much room it has, and what to do."""
-    number = _number(error)
-    what, way_out = _WAY_OUT.get(number, (f"said {os.strerror(number) if number else error}", ""))
-    room = f" ({_room(folder)}{f', {size(needed)} needed' if needed else ''})"
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        import torch  # it raised the error, or is not loaded by this module's other users
+
+        return isinstance(error, torch.OutOfMemoryError) or any(
+            text in str(error) for text in _OUT_OF_MEMORY
+        )
+    return isinstance(error, MemoryError)
+
+
+def disk_error(error: OSError | SafetensorError, folder: Path, needed: int = 0) -> ShakegptError:
+    """What failed on the disk of `folder`, how much space it has, and what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (match := re.search(r"os error (\d+)", str(error))):
+        number = int(match[1])  # safetensors has it in its message only
+    text = os.strerror(number).lower() if number else str(error)
+    what, way_out = _DISK.get(number or 0, (text, "Fix that"))
+    space = f"{size(needed)} needed" if needed else ""
+    with suppress(OSError):
+        free = f"{size(shutil.disk_usage(folder).free)} free"
+        space = f"{free}, {space}" if space else free
     return ShakegptError(
-        f"the disk refused: that of {folder} {what}{room}: {way_out or 'mend that'}, {_THEN}",
+        f"cannot write to {folder}: {what}{f' ({space})' if space else ''}. {way_out} and continue "
+        "with --resume; earlier checkpoints are intact",
         exit_code=1,
     )
-
-
-def _number(error: OSError | SafetensorError) -> int:
-    """The errno; safetensors has it in its words only."""
-    if isinstance(error, OSError):
-        return error.errno or 0
-    told = re.search(r"os error (\d+)", str(error))
-    return int(told[1]) if told else 0
-
-
-def _room(folder: Path) -> str:
-    try:
-        return f"{size(shutil.disk_usage(folder).free)} free"
-    except OSError:
-        return "it cannot even be asked how much is free"

@@ -1,6 +1,7 @@
-"""Open a run, new or resumed, train it, and close its log with the truth.
+"""Start or resume a run, train it, and close its log with how it ended.
 
-`finetune(config)` and `resume(run)` are what the command line calls, and a program or notebook may.
+`finetune(config)` and `resume(run)` are what the command line calls, and a program or notebook may:
+then the process keeps its signal handlers, its allocator and its descriptors as they are.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
@@ -25,35 +26,35 @@ from shakegpt.files import write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.model import GPT
-from shakegpt.resource_errors import sentences
+from shakegpt.resource_errors import explain, resource_errors
 from shakegpt.runlog import history, schema
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.runs import new_run_dir, require_unused
 from shakegpt.train import state
-from shakegpt.train.compilation import renewed
-from shakegpt.train.group_supervisor import LockstepDriver
+from shakegpt.train.compilation import upgraded
+from shakegpt.train.group_supervisor import GroupSupervisor
 from shakegpt.train.header import resume_record, run_record
-from shakegpt.train.setup import Parts, initial_model, prepare, saved_model
-from shakegpt.train.supervisor import Driver, Log
+from shakegpt.train.setup import TrainingSetup, initial_model, prepare, saved_model
+from shakegpt.train.supervisor import Log, Supervisor
 
 STDIN_COPY, VAL_COPY = "text.txt", "val.txt"
-"""In the run directory: texts that came by a pipe, which nobody could give a second time."""
+"""In the run directory: texts from pipes, which a resume reads again."""
 
 
-class Silent:
-    """The log of a process that trains with others: the first one writes for all."""
+class NullLog:
+    """Discard the records: in all processes of a team but rank 0."""
 
     def write(self, event: schema.Event) -> None:
-        """Take a record and leave it."""
+        """Discard the record."""
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Nothing is open."""
 
 
 class Tee:
-    """Passes each record to the run log first, then to whoever shows it."""
+    """Passes each record to the run log first, then to whoever displays it."""
 
     def __init__(self, *logs: Log | None) -> None:
         self._logs = [log for log in logs if log is not None]
@@ -64,44 +65,36 @@ class Tee:
             log.write(event)
 
 
-def finetune(config: FinetuneConfig, log: Log | None = None, *, signals: bool = False) -> Path:
-    """Train as `config` says; `log` sees each record too. Returns the run directory.
+def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: bool = False) -> Path:
+    """Train as `config` says; `log` receives each record too. Returns the run directory.
 
-    Raises ShakegptError for input that cannot work (nothing is written then) and for training that
-    failed; Stopped when a command, or with `signals` a signal, ended it early, its state saved.
-    Under torchrun, all processes train this one run; a job that was restarted goes on with it.
+    With `own_process`, as on the command line, signals stop the run and the allocator of the
+    process is tuned. Under torchrun, all processes train this one run; a job that was restarted
+    resumes it.
+
+    Raises ShakegptError for a configuration that cannot work (nothing is written then) and for
+    training that failed; Stopped when a command or signal ended it early, with its state saved.
     """
-    with sentences(), group.join() as team, tempfile.TemporaryDirectory() as scratch:
-        if (begun := team.begun(config.out_dir)) is not None:
-            done = team.each(lambda: env.finished(begun))
-            return begun if done else _go_on(begun, None, log, signals, team, config.shard)
-        parts, model = team.each(lambda: _begin(config, Path(scratch), team))
-        run = Path(team.lead(lambda: str(_claim(parts))))
-        with closing(team.each(lambda: _own_log(run, team))) as own:
-            inbox, log = Inbox(run), Tee(own, log) if team.first else own
-            parts = team.each(lambda: _write_header(parts, run, log, team))
-            _train(parts, run, log, _driver(log, inbox, signals, team), model, team)
+    with group.join() as team, tempfile.TemporaryDirectory() as scratch, resource_errors():
+        earlier = team.earlier_attempt(config.out_dir)
+        if earlier is not None:
+            if team.run_on_all(lambda: env.finished(earlier)):
+                return earlier
+            return _resume(earlier, None, log, own_process, team, config.shard)
+
+        def begin() -> tuple[TrainingSetup, GPT]:
+            team.share(config)  # raises if the work cannot be shared
+            setup = prepare(config, Path(scratch), own_process=own_process)
+            return setup, initial_model(setup)
+
+        setup, model = team.run_on_all(begin)
+        run = Path(team.run_on_rank0(lambda: str(_create_run_dir(setup))))
+        with resource_errors(run), closing(team.run_on_all(lambda: _run_log(run, team))) as own:
+            inbox, records = Inbox(run), Tee(own, log) if team.first else own
+            setup = team.run_on_all(lambda: _write_header(setup, run, records, team))
+            supervisor = _supervisor(records, inbox, own_process, team)
+            _train(setup, run, records, supervisor, model, team)
     return run
-
-
-def _begin(config: FinetuneConfig, scratch: Path, team: Team) -> tuple[Parts, GPT]:
-    team.share(config)  # refuses what cannot be shared
-    parts = prepare(config, scratch)
-    return parts, initial_model(parts)
-
-
-def _own_log(run: Path, team: Team) -> RunLog | Silent:
-    return RunLog(run / LOG_NAME) if team.first else Silent()
-
-
-def _write_header(parts: Parts, run: Path, log: Log, team: Team) -> Parts:
-    """What a run begins with on disk: all of a checkpoint but weights, and the first record."""
-    if not team.first:
-        return parts
-    checkpoint.describe(run / "model", parts.shape, parts.tokenizer)
-    parts = _copy_pipes(parts, run)
-    log.write(run_record(run, parts, team))
-    return parts
 
 
 def resume(
@@ -109,198 +102,200 @@ def resume(
     max_iters: int | None = None,
     log: Log | None = None,
     *,
-    signals: bool = False,
+    own_process: bool = False,
     shard: bool = False,
 ) -> Path:
-    """Go on with a run from its last whole state, to `max_iters` if given. As `finetune` else.
+    """Continue a run from its last intact state, to `max_iters` if given. Otherwise as `finetune`.
 
-    Raises ShakegptError when the text or the model is not what the run began with. The number of
-    processes may be another one than before; with `shard`, each keeps its share of the model.
+    The number of processes may differ from before; with `shard`, the model is sharded over them.
+    Raises ShakegptError when the text or the model is not what the run started with.
     """
-    with sentences(), group.join() as team:
-        return _go_on(run, max_iters, log, signals, team, shard)
+    with group.join() as team:
+        return _resume(run, max_iters, log, own_process, team, shard)
 
 
-def _go_on(
-    run: Path, max_iters: int | None, log: Log | None, signals: bool, team: Team, shard: bool
+def _resume(
+    run: Path, max_iters: int | None, log: Log | None, own_process: bool, team: Team, shard: bool
 ) -> Path:
-    config = team.each(lambda: replace(_config_of(run, max_iters), shard=shard))
-    with (
-        closing(team.each(lambda: _own_log(run, team))) as own,
-        tempfile.TemporaryDirectory() as scratch,
-    ):
-        parts = team.each(lambda: _same_parts(config, Path(scratch), run))
-        inbox, log = Inbox(run), Tee(own, log) if team.first else own
-        state_name = team.lead(lambda: _take_up(parts, run, log, team))
-        found = None if state_name is None else run / "state" / state_name
-        model, past = team.each(lambda: _as_it_was(parts, run, found))
-        driver = _driver(log, inbox, signals, team)
-        _train(parts, run, log, driver, model, team, past, found)
+    with resource_errors(run), tempfile.TemporaryDirectory() as scratch:
+        config = team.run_on_all(lambda: replace(_saved_config(run, max_iters), shard=shard))
+
+        def begin() -> TrainingSetup:
+            setup = prepare(config, Path(scratch), run, own_process=own_process)
+            header = history.load(run)[0].run
+            assert header is not None
+            _require_same(setup, header)
+            moving = memory.learned(setup.shape, config)
+            n, row = setup.shape.n_params, setup.place.memory
+            memory.require_disk(run, n, moving, row, resuming=True)
+            return setup
+
+        def take_state() -> str:
+            """Log the resume from the newest intact state; returns the state's name."""
+            saved, problems = state.newest_intact(run / "state")
+            iteration = int(saved.name) if saved is not None else 0
+            records.write(resume_record(setup, iteration, team))
+            state.set_aside(run / "state", saved)
+            for problem in problems:
+                records.write(schema.Warning(iteration=iteration, message=problem))
+            return saved.name if saved is not None else ""
+
+        def load() -> tuple[GPT, History]:
+            """The model; and the log as readers see it, without what the resume made void."""
+            model = initial_model(setup) if saved is None else saved_model(setup, saved)
+            return model, history.load(run)[0]
+
+        with closing(team.run_on_all(lambda: _run_log(run, team))) as own:
+            setup = team.run_on_all(begin)
+            inbox, records = Inbox(run), Tee(own, log) if team.first else own
+            name = team.run_on_rank0(take_state)
+            saved = run / "state" / name if name else None
+            model, past = team.run_on_all(load)
+            supervisor = _supervisor(records, inbox, own_process, team)
+            _train(setup, run, records, supervisor, model, team, past, saved)
     return run
 
 
-def _same_parts(config: FinetuneConfig, scratch: Path, run: Path) -> Parts:
-    began = history.load(run)[0].run
-    parts = prepare(config, scratch, run)
-    assert began is not None
-    _require_same(parts, began)
-    moving = memory.learned(parts.shape, config)
-    memory.require_room(run, parts.shape.n_params, moving, parts.place.memory, begun=True)
-    return parts
+def _run_log(run: Path, team: Team) -> RunLog | NullLog:
+    return RunLog(run / LOG_NAME) if team.first else NullLog()
 
 
-def _take_up(parts: Parts, run: Path, log: Log, team: Team) -> str | None:
-    """Find the newest whole state, write that the run goes on from there, return its name."""
-    found, complaints = state.newest_whole(run / "state")
-    iteration = int(found.name) if found is not None else 0
-    log.write(resume_record(parts, iteration, team))
-    state.set_aside(run / "state", found)
-    for complaint in complaints:
-        log.write(schema.Warning(iteration=iteration, message=complaint))
-    return None if found is None else found.name
+def _supervisor(log: Log, inbox: Inbox, signals: bool, team: Team) -> Supervisor:
+    if team.size == 1:
+        return Supervisor(log, inbox, signals=signals)
+    return GroupSupervisor(log, inbox, team, signals=signals)
 
 
-def _as_it_was(parts: Parts, run: Path, found: Path | None) -> tuple[GPT, History]:
-    """The weights to go on with; the log as readers see it, without what the resume made void."""
-    model = initial_model(parts) if found is None else saved_model(parts, found)
-    return model, history.load(run)[0]
-
-
-def _claim(parts: Parts) -> Path:
-    """Make the run directory, which must not hold a run yet, on a disk with room for it."""
-    asked = parts.config.out_dir
-    run = Path(asked) if asked is not None else new_run_dir(parts.name.split("/")[-1])
+def _create_run_dir(setup: TrainingSetup) -> Path:
+    """Make the run directory, which must not contain a run yet, on a disk with room for it."""
+    out_dir = setup.config.out_dir
+    run = Path(out_dir) if out_dir is not None else new_run_dir(setup.name.split("/")[-1])
     require_unused(run)
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ShakegptError(f"--out-dir {run} cannot be made: {error.strerror}") from error
-    moving = memory.learned(parts.shape, parts.config)
-    memory.require_room(run, parts.shape.n_params, moving, parts.place.memory)
+        raise ShakegptError(f"cannot create --out-dir {run}: {error.strerror}") from error
+    moving = memory.learned(setup.shape, setup.config)
+    memory.require_disk(run, setup.shape.n_params, moving, setup.place.memory)
     return run
 
 
-def _copy_pipes(parts: Parts, run: Path) -> Parts:
-    """Copy texts from pipes into the run, and name the copies: a resume reads them again."""
-    config, texts = parts.config, parts.dataset
+def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> TrainingSetup:
+    """Write all of model/ but the weights, texts that came by pipes, and the first record."""
+    if not team.first:
+        return setup
+    checkpoint.describe(run / "model", setup.shape, setup.tokenizer)
+    config, val_text = setup.config, setup.dataset.val_text
     if any(map(is_pipe, resolve(config.dataset))):
         copy = (run / STDIN_COPY).absolute()
-        write_atomically(copy, texts.text.content.encode())
+        write_atomically(copy, setup.dataset.text.content.encode())
         config = replace(config, dataset=(str(copy),))
-    if texts.val_text is not None and any(map(is_pipe, resolve(config.val_dataset or ()))):
+    if val_text is not None and any(map(is_pipe, resolve(config.val_dataset or ()))):
         copy = (run / VAL_COPY).absolute()
-        write_atomically(copy, texts.val_text.content.encode())
+        write_atomically(copy, val_text.content.encode())
         config = replace(config, val_dataset=(str(copy),))
-    return replace(parts, config=config)
+    setup = replace(setup, config=config)
+    started = origin(config.init_from, setup.tokenizer)
+    log.write(run_record(run, setup, team, started))
+    for message in started.warnings:
+        log.write(schema.Warning(iteration=0, message=message))
+    return setup
 
 
-def _config_of(run: Path, max_iters: int | None) -> FinetuneConfig:
-    """The configuration that a run goes on with."""
+def _saved_config(run: Path, max_iters: int | None) -> FinetuneConfig:
+    """The configuration that a resumed run continues with."""
     past = history.begun(run)
     assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
     try:
-        config = msgspec.convert(renewed(latest), FinetuneConfig)
+        config = msgspec.convert(upgraded(latest), FinetuneConfig)
     except msgspec.ValidationError as error:
         raise ShakegptError(
-            f"the configuration in the log cannot be gone on with: {error}"
+            f"cannot resume: the saved configuration is invalid: {error}"
         ) from error
-    if past.run.compiled is not None:  # a run goes on as it began, to the bit
+    if past.run.compiled is not None:  # the numbers of a compiled run differ in the last bits
         config = replace(config, compile="on" if past.run.compiled else "off")
     limit = max_iters if max_iters is not None else past.max_iters
     if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
         raise ShakegptError(
-            f"the run is finished at iteration {past.iteration}: give --max-iters above that to "
-            "go on"
+            f"the run is finished at iteration {past.iteration}; give a larger --max-iters to "
+            "continue it"
         )
     return replace(config, max_iters=limit)
 
 
-def _require_same(parts: Parts, began: schema.Run) -> None:
-    if parts.dataset.text.sha256 != began.dataset.sha256:
+def _require_same(setup: TrainingSetup, header: schema.Run) -> None:
+    before, now = header.dataset.sha256, setup.dataset.text.sha256
+    if before != now:
         raise ShakegptError(
-            f"the text {began.dataset.name} is not what the run began with (sha256 "
-            f"{began.dataset.sha256[:12]}, now {parts.dataset.text.sha256[:12]}): put it back, or "
-            "start a new run from this one with --init-from"
+            f"cannot resume: the text {header.dataset.name} has changed (sha256 {before[:12]}, now "
+            f"{now[:12]}); restore it, or start a new run from this one with --init-from"
         )
-    val_text = parts.dataset.val_text
-    if (val_text.sha256 if val_text else None) != began.dataset.val_sha256:
+    val_text = setup.dataset.val_text
+    if (val_text.sha256 if val_text else None) != header.dataset.val_sha256:
         raise ShakegptError(
-            f"the text for validation, {began.dataset.val_name}, is not what the run began with: "
-            "put it back, or start a new run from this one with --init-from"
+            f"cannot resume: the validation text {header.dataset.val_name} has changed; restore "
+            "it, or start a new run from this one with --init-from"
         )
-    shape, model = parts.shape, began.model
+    shape, model = setup.shape, header.model
     if (shape.n_layer, shape.n_embd, shape.n_head) != (model.n_layer, model.n_embd, model.n_head):
-        raise ShakegptError(f"{parts.name} is not the model the run began with ({model.name})")
-
-
-def _train(
-    parts: Parts,
-    run: Path,
-    log: Log,
-    driver: Driver,
-    model: GPT,
-    team: Team,
-    past: History | None = None,
-    found: Path | None = None,
-) -> None:
-    """Train to the end, and close the log with how it ended, whatever happens."""
-    began, job = time.monotonic(), cast("Finetuning | None", None)
-    with driver:
-
-        def close(status: schema.Status, reason: str) -> None:
-            driver.last_word(
-                schema.End(
-                    status=status,
-                    reason=reason,
-                    iteration=0 if job is None else job.iteration,
-                    best_val_loss=None if job is None else job.best,
-                    wall_seconds=time.monotonic() - began,
-                )
-            )
-
-        driver.abandon = lambda stopped: close("stopped", stopped.reason)
-        try:
-            data = (parts.tokenizer, parts.dataset, parts.place)
-            job = Finetuning(parts.config, model, *data, run, log, driver, team)
-            if past is not None:
-                job.continue_from(past, found)
-            job.train()
-            close("finished", f"{job.iteration} iterations done")
-        except Stopped as stopped:
-            _close_stopped(driver, close, stopped)
-            raise
-        except BaseException as error:
-            error = _of_the_team(error, driver, job, run)
-            _close_failed(close, error)
-            raise error
-
-
-def _driver(log: Log, inbox: Inbox, signals: bool, team: Team) -> Driver:
-    if team.size == 1:
-        return Driver(log, inbox, signals=signals)
-    return LockstepDriver(log, inbox, team, signals=signals)
-
-
-def _of_the_team(
-    error: BaseException, driver: Driver, job: Finetuning | None, run: Path
-) -> BaseException:
-    """A sentence for the loss of another process, with the state saved; any other error itself."""
-    if not isinstance(driver, LockstepDriver) or not group.lost(error):
-        return error
-    sentence = driver.bereaved(run)
-    if job is not None and not job.team.in_shares:
-        job.save_state()
-    return sentence
+        raise ShakegptError(
+            f"cannot resume: {setup.name} is not the model that the run started with ({model.name})"
+        )
 
 
 Close = Callable[[schema.Status, str], None]
 
 
-def _close_stopped(driver: Driver, close: Close, stopped: Stopped) -> None:
-    """Write the end of a stopped run, whose state is saved; a failed one if it cannot be."""
+def _train(
+    setup: TrainingSetup,
+    run: Path,
+    log: Log,
+    supervisor: Supervisor,
+    model: GPT,
+    team: Team,
+    past: History | None = None,
+    saved: Path | None = None,
+) -> None:
+    """Train to the end, and write the log's last record whatever happens."""
+    started, training = time.monotonic(), None
+
+    def close(status: schema.Status, reason: str) -> None:
+        supervisor.write_end(
+            schema.End(
+                status=status,
+                reason=reason,
+                iteration=supervisor.iteration,
+                best_val_loss=None if training is None else training.best,
+                wall_seconds=time.monotonic() - started,
+            )
+        )
+
+    with supervisor:
+        supervisor.on_abandon = lambda stopped: close("stopped", stopped.reason)
+        try:
+            training = Finetuning(setup, model, run, log, supervisor, team)
+            if past is not None:
+                training.continue_from(past, saved)
+            training.train()
+            close("finished", f"{training.iteration} iterations done")
+        except Stopped as stopped:
+            _close_stopped(supervisor, close, stopped)
+            raise
+        except BaseException as error:
+            if isinstance(supervisor, GroupSupervisor) and group.is_peer_lost(error):
+                error = supervisor.peer_lost_error(run)
+                if training is not None and not team.sharded:
+                    training.save_state()
+            error = explain(error, run)
+            _close_failed(close, error)
+            raise error
+
+
+def _close_stopped(supervisor: Supervisor, close: Close, stopped: Stopped) -> None:
+    """Write the end of a stopped run once its state is saved; of a failed one if it cannot be."""
     try:
-        driver.finish_saving()
+        supervisor.finish_saving()
     except Exception as error:
         _close_failed(close, error)
         raise

@@ -21,9 +21,9 @@ PATIENCE = 120.0
 NURSERY = """
 import json, os, sys
 sys.path[:0] = {paths!r}
-import torch, tyro, huggingface_hub  # noqa
-import shakegpt.cli.main, shakegpt.cli.preflight, shakegpt.session, shakegpt.cli.sample  # noqa
-import shakegpt.train.evaluate, shakegpt.cli.console  # noqa
+import torch, huggingface_hub  # noqa
+import shakegpt.cli.main, shakegpt.cli.finetune, shakegpt.session, shakegpt.cli.sample  # noqa
+import shakegpt.cli.evaluate, shakegpt.train.evaluate, shakegpt.cli.console  # noqa
 for line in sys.stdin:
     told = json.loads(line)
     child = os.fork()

@@ -15,8 +15,9 @@ import pytest
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.cli import main
-from shakegpt.config import PRESETS
+from shakegpt.config import TOPICS
 from shakegpt.files import SUMS
+from shakegpt.presets import PRESETS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
 from tests.tiny import play, tiny_config
@@ -29,10 +30,10 @@ def here(tmp_path: Path) -> Path:
     """A directory with a good text and several that are none."""
     for name, data in {
         "good.txt": play().encode(),
-        "latin1.txt": b"caf\xe9",
+        "damaged.txt": "été, déjà".encode()[:-1],
         "binary.txt": b"a\0b",
         "empty.txt": b"",
-        "short.txt": b"O!",
+        "short.txt": b"O",
     }.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "nothing").mkdir()
@@ -48,19 +49,19 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 BAD: dict[str, tuple[str, str]] = {
     "missing text": ("finetune {tiny} --dataset gone.txt", "gone.txt does not exist"),
-    "a directory without text": ("finetune {tiny} --dataset nothing", "holds no .txt file"),
-    "not UTF-8": ("finetune {tiny} --dataset latin1.txt", "byte 3 is 0xe9"),
+    "a directory without text": ("finetune {tiny} --dataset nothing", "has no text"),
+    "damaged UTF-8": ("finetune {tiny} --dataset damaged.txt", "byte 11 is 0xc3"),
     "binary": ("finetune {tiny} --dataset binary.txt", "is binary"),
     "empty": ("finetune {tiny} --dataset empty.txt", "is empty"),
     "too short": ("finetune {tiny} --dataset short.txt", r"has \d tokens and needs 9"),
-    "a name too long": (f"finetune {{tiny}} --dataset {'x' * 5000}", "cannot be read"),
+    "a name too long": (f"finetune {{tiny}} --dataset {'x' * 5000}", "--dataset x+"),
     "block size": (
         "finetune --no-tui --dataset good.txt --block-size 100000",
         r"--block-size 100000 is over the \d+ that pocket was made for",
     ),
-    "unknown preset": ("finetune tlak", "did you mean talk"),
-    "a file as preset": ("finetune good.txt", "no preset 'good.txt'"),
-    "unknown verb": ("fintune", "did you mean finetune"),
+    "unknown preset": ("finetune tlak", "did you mean 'talk'"),
+    "a file as preset": ("finetune good.txt", "use --dataset good.txt"),
+    "unknown verb": ("fintune", "did you mean 'finetune'"),
     "unknown model": ("finetune --no-tui --init-from nonesuch", "no model 'nonesuch'"),
     "a model that is a file": ("finetune --no-tui --init-from good.txt", "is a file"),
     "a directory that is no model": ("finetune --no-tui --init-from nothing", "no checkpoint"),
@@ -68,19 +69,19 @@ BAD: dict[str, tuple[str, str]] = {
         "finetune {tiny} --dataset good.txt --device mps",
         "--device mps is not available",
     ),
-    "zero": ("finetune {tiny} --batch-size 0", "--batch-size 0 makes no sense"),
-    "negative": ("finetune {tiny} --max-iters -3", "--max-iters -3 makes no sense"),
-    "not a number": ("finetune {tiny} --learning-rate nan", "--learning-rate nan makes no sense"),
-    "infinite": ("finetune {tiny} --temperature inf", "--temperature inf makes no sense"),
-    "far too large": (f"finetune {{tiny}} --max-iters {'9' * 400}", "--max-iters 9999"),
+    "zero": ("finetune {tiny} --batch-size 0", "--batch-size .* got 0"),
+    "negative": ("finetune {tiny} --max-iters -3", "--max-iters .* got -3"),
+    "not a number": ("finetune {tiny} --learning-rate nan", "--learning-rate .* got nan"),
+    "infinite": ("finetune {tiny} --temperature inf", "--temperature .* got inf"),
+    "far too large": (f"finetune {{tiny}} --max-iters {'9' * 400}", "--max-iters .* got"),
     "heads and width": (
         "finetune --no-tui --init-from scratch --n-embd 10 --n-head 3 --dataset good.txt",
-        "--n-embd 10 is no multiple of --n-head 3",
+        "--n-embd .* --n-head 3, got 10",
     ),
     "a model larger than any machine": (
         "finetune --no-tui --init-from scratch --tokenizer char --n-layer 100 --n-embd 20000 "
         "--n-head 10 --dataset good.txt",
-        r"480,.* parameters takes .* GiB of memory and this machine has",
+        r"480,.* parameters .* GiB of memory and this machine has",
     ),
     "unknown vocabulary": (
         "finetune {tiny} --tokenizer nothing --dataset good.txt",
@@ -88,18 +89,18 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "a prompt it cannot spell": (
         "finetune {tiny} --tokenizer char --dataset good.txt --prompt Ω",
-        "has no 'Ω'",
+        "--prompt 'Ω' has 'Ω'",
     ),
     "resume of no run": ("finetune --no-tui --resume nothing", "is no run"),
     "resume of nothing": ("finetune --no-tui --resume gone", "is no run"),
     "sample of nothing": ("sample gone", "no model 'gone'"),
-    "sample of two": ("sample pocket gone", "was given 2"),
-    "sample without a model": ("sample", "takes one run"),
-    "cold below zero": ("sample pocket --temperature -1", "--temperature -1"),
-    "p above one": ("sample pocket --top-p 1.5", "--top-p 1.5"),
+    "sample of two": ("sample pocket gone", "unexpected argument 'gone'"),
+    "sample without a model": ("sample", "needs a MODEL"),
+    "cold below zero": ("sample pocket --temperature -1", "--temperature .* got -1"),
+    "p above one": ("sample pocket --top-p 1.5", "--top-p .* got 1.5"),
     "evaluate nothing": ("evaluate gone", "no model 'gone'"),
     "evaluate on nothing": ("evaluate pocket --dataset gone.txt", "does not exist"),
-    "evaluate on a short text": ("evaluate pocket --dataset short.txt", "is too short"),
+    "evaluate on an empty text": ("evaluate pocket --dataset empty.txt", "is empty"),
 }
 
 
@@ -113,25 +114,42 @@ def test_a_sentence_and_nothing_written(shakegpt: Commands, here: Path, name: st
 
 
 USAGE = {
-    "finetune --batch-size many": "--batch-size many makes no sense: give a whole number",
-    "finetune --max-iters 1.5": "--max-iters 1.5 makes no sense: give a whole number",
-    "finetune --block-size=": "--block-size '' makes no sense: give a whole number",
-    "finetune --bath-size 3": "no flag --bath-size: did you mean --batch-size",
-    "finetune --zzz": "no flag --zzz: --help tells which there are",
-    "finetune --seed": "--seed takes one value, and was given none",
-    "finetune --dtype": "--dtype takes one value, and was given none: give one of auto,",
-    "finetune --seed 1 2": "--seed takes one value, and was given 2",
-    "finetune --decay-lr yes": "--decay-lr takes no value, and was given 'yes'",
-    "finetune --no-seed": "no flag --no-seed",
-    "finetune --lora-targets attn.c_attn mlp": "--lora-targets mlp makes no sense",
-    "finetune --dtype int8": "--dtype int8 makes no sense: give one of auto, float32",
-    "finetune talk pocket": "'pocket' is no flag and has no place there",
-    "finetune --resume": "--resume takes one value",
-    "finetune --resume gone --dataset plays": "--dataset stays as the run began with it",
-    "sample pocket --seed x": "--seed x makes no sense",
-    "sample pocket --dtype int4": "--dtype int4 makes no sense: give one of float32, bf16, int8",
-    "evaluate pocket --device tpu": "--device tpu makes no sense: give one of auto, cpu",
-    "figures --format gif": "--format gif makes no sense: give one of svg",
+    "finetune --batch-size many": "--batch-size must be an integer >= 1, got 'many'",
+    "finetune --max-iters 1.5": "--max-iters must be an integer >= 0, got '1.5'",
+    "finetune --block-size=": "--block-size must be an integer >= 2, or none, got ''",
+    "finetune --batch-size 0 --dtype int8": "got 0; --dtype must be one of auto, float32",
+    "finetune --bath-size 3": "--bath-size'; did you mean '--batch-size'",
+    "finetune --zzz": "unknown flag '--zzz'",
+    "finetune talk --zzz 3": "unknown flag '--zzz'",
+    "finetune --max-iter=3": "unknown flag '--max-iter'; did you mean '--max-iters'",
+    "finetune --seed": "--seed needs a value",
+    "finetune --seed --dtype auto": "--seed needs a value",
+    "finetune --dataset": "--dataset needs a value",
+    "finetune --seed 1 2": "'2'",
+    "finetune --decay-lr yes": "'yes'",
+    "finetune --decay-lr=yes": "--decay-lr takes no value",
+    "finetune --no-seed": "unknown flag '--no-seed'",
+    "finetune --lora-targets attn.c_attn mlp": "--lora-targets must be one of attn.c_attn",
+    "finetune talk pocket": "unexpected argument 'pocket'",
+    "finetune nothing": "use --dataset nothing",
+    "finetune --dataset good.txt,gone.txt --no-tui": "gone.txt does not exist",
+    "finetune --no-tui --val-dataset gone.txt": "--val-dataset gone.txt does not exist",
+    "finetune --no-tui --dataset good.txt talk": "write talk before the flags",
+    "finetune --no-tui --dataset gone --block-size 9999": "--block-size 9999 is over the 256",
+    "finetune --no-tui --block-size 9999 --dataset gone": "--dataset gone does not exist",
+    "finetune --resume": "--resume needs a value",
+    "finetune --resume gone --dataset plays": "--dataset cannot be changed when resuming",
+    "finetune talk --resume gone": "a preset cannot be changed when resuming",
+    "finetune --resume gone --seed 1 --lr-decay-iters 3": "--seed and --lr-decay-iters cannot",
+    "sample pocket --seed x": "--seed must be an integer >= 0, got 'x'",
+    "sample --seed x pocket": "--seed must be an integer >= 0, got 'x'",
+    "sample pocket --dtype int4": "--dtype must be one of float32, bf16, int8, got 'int4'",
+    "evaluate pocket --device tpu": "--device must be one of auto, cpu, cuda, mps, got 'tpu'",
+    "figures --format gif": "--format must be one of svg",
+    "runs a b": "unexpected argument 'b'",
+    "claims --strct": "did you mean '--strict'",
+    "completion tcsh": "SHELL must be one of bash, zsh, fish, got 'tcsh'",
+    "help fintune": "did you mean 'finetune'",
 }
 
 
@@ -152,17 +170,37 @@ def test_names_no_file_could_have(shakegpt: Commands, here: Path) -> None:
     assert "a b␛[31m does not exist" in broken
 
 
+def test_a_run_and_a_model_where_a_preset_stands(shakegpt: Commands, here: Path, run: Path) -> None:
+    said = shakegpt("finetune", str(run), cwd=here).sentence
+    assert f"--resume {run}" in said and f"--init-from {run}" in said
+    assert f"--init-from {run / 'model'}" in shakegpt("finetune", f"{run}/model", cwd=here).sentence
+
+
 def test_the_help_of_finetune_names_the_presets_and_the_way_on(
     shakegpt: Commands, here: Path
 ) -> None:
     for columns in ("80", "120"):
-        told = shakegpt("finetune", "--help", cwd=here, COLUMNS=columns).out
-        lines = told.splitlines()
-        assert max(map(len, lines)) <= int(columns) and "--resume RUN" in told
-        assert all(f"  {name} " in told for name in PRESETS)
+        said = shakegpt("finetune", "--help", cwd=here, COLUMNS=columns).out
+        lines = said.splitlines()
+        assert max(map(len, lines)) < int(columns) and "--resume RUN" in said
+        assert all(f"  {name} " in said for name in PRESETS)
+        topics = {line for line in lines if line.endswith(":") and not line.startswith(" ")}
+        assert {f"{topic}:" for topic in TOPICS} <= topics and "--batch-size SEQUENCES" in said
         # a line of help is broken where the terminal ends, not where the source was
-        row = next(n for n, line in enumerate(lines) if "--init-from STR" in line)
-        assert len(lines[row].rstrip("│ ")) > int(columns) - 16
+        row = next(n for n, line in enumerate(lines) if "--init-from MODEL" in line)
+        assert len(lines[row]) > int(columns) - 16
+
+
+def test_help_shows_the_defaults_of_the_preset(shakegpt: Commands, here: Path) -> None:
+    talk = shakegpt("finetune", "--help", "talk", cwd=here).out
+    assert "gpt2-large)" in " ".join(talk.split()) and "default: 3e-05)" in " ".join(talk.split())
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "2", "9", "-3", "many", "", "99999999"])
+def test_help_in_a_terminal_of_odd_width(shakegpt: Commands, here: Path, columns: str) -> None:
+    for command in ("finetune", "sample", "figures"):
+        done = shakegpt(command, "--help", cwd=here, COLUMNS=columns)
+        assert done.code == 0 and not done.err and "--" in done.out
 
 
 @pytest.fixture(scope="module")

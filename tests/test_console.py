@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,10 +67,9 @@ def went(*losses: float, characters: int | None = None) -> str:
 
 
 def test_the_summary_says_how_it_went_as_a_person_would() -> None:
-    assert went(4.0) == "val loss 4.0000 at iteration 0; none was measured after it"
+    assert went(4.0) == "val loss 4.0000 at iteration 0; no evaluation after it"
     assert (
-        went(4.0, 5.0)
-        == "val loss 4.0000 at iteration 0, and not lower since: 5.0000 at iteration 1"
+        went(4.0, 5.0) == "val loss 4.0000 at iteration 0, not lower since: 5.0000 at iteration 1"
     )
     assert went(4.0, 3.0, 3.5) == "val loss 4.0000 -> 3.0000 at iteration 1, 25.0% lower"
     assert went(4.0, 3.0, characters=18).endswith("25.0% lower, 2.16 bits/char")
@@ -197,7 +197,7 @@ def test_who_trains_and_how_much_is_told(records: list[ev.Event]) -> None:
     more = [line for line in told.opening(shared) if line not in told.opening(run)]
     assert more[:2] == [
         "4 processes share each iteration",
-        "LoRA of rank 8: 32.8K numbers are learned, the weights stay as they are",
+        "LoRA of rank 8: 32.8K parameters are trained, the others frozen",
     ]
 
 
@@ -214,7 +214,7 @@ def test_a_stopped_run_says_how_to_go_on(records: list[ev.Event]) -> None:
 
 def test_a_run_without_a_better_model_promises_none(records: list[ev.Event]) -> None:
     kept = [e for e in records if not isinstance(e, ev.Checkpoint)]
-    assert not any("let it write" in line for line in plain(kept))
+    assert not any("sample with" in line for line in plain(kept))
 
 
 def test_what_became_of_a_command_is_told_once() -> None:
@@ -224,3 +224,42 @@ def test_what_became_of_a_command_is_told_once() -> None:
     assert plain([ev.Warning(iteration=1, message="mind\rthe gap")]) == [
         "warning: mind\u240dthe gap"
     ]
+
+
+def test_an_error_in_showing_a_record_is_reported_and_the_next_ones_are_shown(
+    records: list[ev.Event], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(told, "eval_line", broken)
+    shown, before = told.PlainConsole(), os.fstat(1)
+    for event in records:
+        shown.write(event)
+    said = capsys.readouterr()
+    assert sum(line.startswith("iter ") for line in said.out.splitlines()) == 6
+    assert said.err.count("a bug") == 1 and os.path.samestat(os.fstat(1), before)
+
+
+def test_a_terminal_without_some_characters_shows_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    with told.console() as shown:
+        for text in ("naïve", "plain"):
+            shown.write(ev.Warning(iteration=1, message=text))
+    assert out.getvalue().splitlines() == [rb"warning: na\xefve", b"warning: plain"]
+
+
+def test_who_stops_reading_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    before = os.fstat(1)
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        shown = told.PlainConsole()
+        for _ in range(3):
+            shown.write(ev.Warning(iteration=1, message="mind the gap"))
+    shown.write(ev.Warning(iteration=1, message="stdout itself is closed now"))
+    assert os.path.samestat(os.fstat(1), before), "the descriptor of somebody else"

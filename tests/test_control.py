@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shakegpt.runlog import schema as ev
 from shakegpt.runlog.control import CONTROL_NAME, Inbox, Request, send
+from shakegpt.train.supervisor import POLL_SECONDS, Supervisor
 
 
 def test_a_command_arrives_once(tmp_path: Path) -> None:
@@ -76,7 +79,27 @@ def test_a_file_that_others_may_write_is_not_obeyed(tmp_path: Path, mode: int) -
     inbox = Inbox(tmp_path)
     send(tmp_path, Request(verb="stop"))
     (tmp_path / CONTROL_NAME).chmod(mode)
-    assert inbox.poll() == []
+    assert inbox.poll() == [] and "group or others" in inbox.refusal
+    (tmp_path / CONTROL_NAME).chmod(0o600)
+    assert [r.verb for r in inbox.poll()] == ["stop"] and not inbox.refusal
+
+
+def test_a_refused_control_file_is_warned_of_once(tmp_path: Path) -> None:
+    inbox, warned = Inbox(tmp_path), list[ev.Event]()
+
+    class Log:
+        def write(self, event: ev.Event) -> None:
+            warned.append(event)
+
+    send(tmp_path, Request(verb="stop"))
+    (tmp_path / CONTROL_NAME).chmod(0o664)
+    with Supervisor(Log(), inbox, signals=False) as supervisor:
+        limit = time.monotonic() + 10
+        while not any(isinstance(e, ev.Warning) for e in warned) and time.monotonic() < limit:
+            supervisor.check()  # raises Stopped if the command were carried out
+        time.sleep(3 * POLL_SECONDS)
+    (warning,) = (e.message for e in warned if isinstance(e, ev.Warning))
+    assert str(tmp_path / CONTROL_NAME) in warning
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file away")
@@ -84,7 +107,7 @@ def test_another_users_file_is_not_obeyed(tmp_path: Path) -> None:
     inbox, path = Inbox(tmp_path), tmp_path / CONTROL_NAME
     send(tmp_path, Request(verb="stop"))
     os.chown(path, 65534, 65534)
-    assert inbox.poll() == []
+    assert inbox.poll() == [] and "another user" in inbox.refusal
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
@@ -99,7 +122,7 @@ def test_what_is_no_file_is_not_obeyed(tmp_path: Path, kind: str) -> None:
             os.mkfifo(path)
         case "directory":
             path.mkdir()
-    assert inbox.poll() == []
+    assert inbox.poll() == [] and str(path) in inbox.refusal
     with pytest.raises(OSError):
         send(tmp_path, Request(verb="stop"))
     assert (other / CONTROL_NAME).read_bytes().count(b"\n") == 1

@@ -16,7 +16,8 @@ from shakegpt.checkpoint.io import POCKET
 from shakegpt.data.cache import cache_dir
 from shakegpt.data.dataset import Dataset, Window, as_tensors, equally_long
 from shakegpt.data.make_vocabulary import write_char_vocabulary
-from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.sources import Text, load_text
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.device import choose

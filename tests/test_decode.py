@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shakegpt.model import Conv1D, KVCache
+from shakegpt.model import Conv1D
 from shakegpt.nn import fast_decode
-from shakegpt.nn.fast_decode import Step, Window, product
+from shakegpt.nn.fast_decode import KVCache, SlidingWindow, Step, product
 from tests.tiny import random_model
 
 SHAPE = {"n_layer": 3, "n_head": 2, "n_embd": 24, "block_size": 12, "vocab_size": 61}
@@ -26,6 +26,20 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@torch.inference_mode()
+def test_the_cache_changes_no_hidden_state() -> None:
+    model = random_model(**SHAPE).eval()
+    idx = torch.tensor(TEXT[:24]).view(2, 12)
+    whole = model.trunk(idx)
+    cache = KVCache(model, batch=2)
+    for new in (5, 1, 1, 3, 2):  # a prompt, single tokens, and several at once again
+        seen = cache.length
+        part = cache.trunk(model, idx[:, seen : seen + new])
+        assert torch.allclose(part, whole[:, seen : seen + new], atol=1e-5)
+    assert cache.length == 12
+    assert torch.equal(model.trunk(idx), whole), "the model computes as before"
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 5, 8, 1000])
 @torch.inference_mode()
 def test_each_token_has_the_scores_of_the_whole_text(
@@ -33,7 +47,7 @@ def test_each_token_has_the_scores_of_the_whole_text(
 ) -> None:
     monkeypatch.setattr(fast_decode, "_pieces", lambda weight: pieces)
     model = random_model(**SHAPE).eval()
-    window, start, slides = Window(model, 60), 0, 0
+    window, start, slides = SlidingWindow(model, 60), 0, 0
     for end in [3, 4, 5, 8, *range(9, 31)]:  # a prompt, single tokens, several, and single ones
         scores = window.predict(TEXT[:end])
         if window.slid:
@@ -47,7 +61,7 @@ def test_each_token_has_the_scores_of_the_whole_text(
 def test_the_pieces_of_two_threads_are_the_whole(two_threads: None) -> None:
     model = random_model(**SHAPE).eval()
     assert fast_decode._pieces(model.wpe.weight) == (4 if torch._C.has_mkl else 1)
-    cache = KVCache(model.config, 1, model.wpe.weight)
+    cache = KVCache(model)
     step = Step(model)
     each = [step(torch.tensor([token]), cache) for token in TEXT[:12]]
     assert torch.allclose(torch.stack(each), model(torch.tensor([TEXT[:12]]))[0], atol=1e-4)
@@ -80,10 +94,10 @@ class Adapted(nn.Module):
 @torch.inference_mode()
 def test_a_layer_that_was_replaced_is_used_as_it_is(two_threads: None) -> None:
     model: Any = random_model(**SHAPE).eval()
-    plain = Window(model, 61).predict(TEXT[:1])
+    plain = SlidingWindow(model, 61).predict(TEXT[:1])
     model.h[1].attn.c_attn = Adapted(model.h[1].attn.c_attn)
     model.h[2].mlp.c_proj = Adapted(model.h[2].mlp.c_proj)
-    adapted = Window(model, 61).predict(TEXT[:1])
+    adapted = SlidingWindow(model, 61).predict(TEXT[:1])
     assert torch.allclose(adapted, model(torch.tensor([TEXT[:1]]))[0, -1], atol=1e-4)
     assert not torch.allclose(adapted, plain, atol=0.1)
 
@@ -94,5 +108,5 @@ def test_a_step_sees_what_training_did_to_the_weights(two_threads: None) -> None
     step = Step(model)
     for p in model.parameters():
         p.mul_(1.1)
-    scores = step(torch.tensor([7]), KVCache(model.config, 1, model.wpe.weight))
+    scores = step(torch.tensor([7]), KVCache(model))
     assert torch.allclose(scores, model(torch.tensor([[7]]))[0, 0], atol=1e-4)

@@ -78,12 +78,12 @@ def test_the_estimate_is_that_of_one_process() -> None:
 
 def test_alone_nothing_is_asked_of_anybody() -> None:
     team = Team()
-    assert team.gather(2.5) == [2.5] and team.flags(True, False) == [True, False]
-    assert team.told({"a": 1}) == {"a": 1} and team.lead(lambda: "x") == "x"
+    assert team.gather(2.5) == [2.5] and team.any_rank(True, False) == [True, False]
+    assert team.broadcast({"a": 1}) == {"a": 1} and team.run_on_rank0(lambda: "x") == "x"
     assert list(team.micro_steps(share(3, 1, 0, 1))) == [1, 2, 3]
     with pytest.raises(ZeroDivisionError):
-        team.each(lambda: 1 // 0)
-    with pytest.raises(ShakegptError, match="standard input cannot be read by 2"):
+        team.run_on_all(lambda: 1 // 0)
+    with pytest.raises(ShakegptError, match="standard input"):
         Team(0, 2).share(tiny_config(Path("-"), Path("run")))
 
 
@@ -214,7 +214,7 @@ def test_a_lost_process_is_told_and_the_job_goes_on(
         send(run, Request(verb="max_iters", max_iters=last))
         code, _, err = finish(process)
     assert code == 0, err
-    sentence = "another process of this training was lost: the state of iteration"
+    sentence = "another process of this training was lost; the state of iteration"
     if lost.reason != "stopped by SIGTERM":  # by the launcher, which may see it first
         assert lost.status == "failed" and sentence in lost.reason
         assert err.count(sentence) == 1 == err.count("--resume run")
@@ -242,7 +242,7 @@ def test_shares_of_a_model_learn_what_the_whole_does(tmp_path: Path, text_file: 
         until(process, run, lambda h: len(h.resumes) == 2 and h.iteration > h.resumes[1].iteration)
         send(run, Request(verb="stop"))
         code, _, err = finish(process)
-    assert code == 0 and "another process of this training was lost: the last saved state" in err
+    assert code == 0 and "another process of this training was lost; the last saved state" in err
     history = load(run)[0]
     assert history.end is not None and history.end.reason == "stopped by command"
     last = history.end.iteration
@@ -298,7 +298,7 @@ def test_what_does_not_go_with_shares_is_refused(
     other: dict[str, Any], tmp_path: Path, text_file: Path
 ) -> None:
     config = tiny_config(text_file, tmp_path / "run", shard=True, **other)
-    with pytest.raises(ShakegptError, match=r"^--shard .*(leave one|torchrun)") as refused:
+    with pytest.raises(ShakegptError, match=r"^--shard .*(cannot be combined|torchrun)") as refused:
         session.finetune(config)
     assert refused.value.exit_code == 2 and not (tmp_path / "run").exists()
 
@@ -320,7 +320,7 @@ def test_a_restarted_team_meets_apart_from_the_dead(monkeypatch: pytest.MonkeyPa
     common.set("came/2", "killed before it was called")
     with ThreadPoolExecutor(3) as processes:
         for start in range(2):
-            met = [processes.submit(group._meeting_place, rank, 3) for rank in (0, 2, 1)]
+            met = [processes.submit(group._rendezvous, rank, 3) for rank in (0, 2, 1)]
             places = [place.result(PATIENCE) for place in met]
             places[0].set("here", str(start))
             assert [place.get("here") for place in places] == [str(start).encode()] * 3
@@ -333,7 +333,7 @@ def test_a_restarted_job_knows_its_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
-    assert env.job() is None and env.begun(None) is None and not env.launched()
+    assert env.job() is None and env.earlier_attempt(None) is None and not env.launched()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     name = env.job()
     assert name is not None and f":{os.getppid()}:" in name and env.launched()
@@ -342,14 +342,14 @@ def test_a_restarted_job_knows_its_run(
     header = read(run / LOG_NAME)[0][0]
     assert isinstance(header, Run) and header.world is not None
     assert (header.world.processes, header.world.job) == (1, "night-7")
-    assert env.begun(None) is None, "a name that is used again begins a new run"
+    assert env.earlier_attempt(None) is None, "a name that is used again begins a new run"
     with pytest.raises(ShakegptError, match="holds a run already"):
         session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert env.begun(None) == Path("runs/one") == env.begun("runs/one")
-    assert env.begun("runs/other") is None
+    assert env.earlier_attempt(None) == Path("runs/one") == env.earlier_attempt("runs/one")
+    assert env.earlier_attempt("runs/other") is None
     records = len(read(run / LOG_NAME)[0])
     assert session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1)) == run
     assert len(read(run / LOG_NAME)[0]) == records, "it is finished: nothing is left to do"
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "night-8")
-    assert env.begun("runs/one") is None
+    assert env.earlier_attempt("runs/one") is None

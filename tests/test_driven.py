@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from shakegpt.errors import Stopped
-from shakegpt.finetune import Finetuning
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Inbox, Request, send
 from shakegpt.runlog.history import History
@@ -26,7 +27,9 @@ from shakegpt.runlog.schema import (
     Step,
 )
 from shakegpt.session import finetune, resume
-from shakegpt.train.supervisor import POLL_SECONDS, Driver
+from shakegpt.train.guarded_optimizer import GuardedOptimizer
+from shakegpt.train.supervisor import POLL_SECONDS, Supervisor
+from tests.commands import ROOT
 from tests.tiny import Listener, commanded, kinds, tiny_config
 
 
@@ -162,7 +165,7 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
 
 
 def test_the_clock_of_work_stands_still_in_a_pause_and_while_obeying(tmp_path: Path) -> None:
-    driver, obeyed = Driver(Listener(), Inbox(tmp_path), signals=False), 0.0
+    driver, obeyed = Supervisor(Listener(), Inbox(tmp_path), signals=False), 0.0
     with driver:
         send(tmp_path, Request(verb="pause"))
         wait_until(lambda: driver._paused)
@@ -188,19 +191,58 @@ def test_a_stop_in_the_last_moment_before_an_update_keeps_that_update(
     """The state is saved beside the computation, one iteration too early: then once more."""
     run, saved = tmp_path / "run", threading.Event()
     log = Listener(lambda event: saved.set() if isinstance(event, Checkpoint) else None)
-    step = Finetuning.step
+    step, steps = GuardedOptimizer.step, 0
 
-    def late(job: Finetuning, iteration: int) -> None:
-        if iteration == 2:
+    def late(optimizer: GuardedOptimizer) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
             send(run, Request(verb="stop"))
             assert saved.wait(10)
-        step(job, iteration)
+        step(optimizer)
 
-    monkeypatch.setattr(Finetuning, "step", late)
+    monkeypatch.setattr(GuardedOptimizer, "step", late)
     with pytest.raises(Stopped):
         finetune(tiny_config(text_file, run), log)
     assert [e.iteration for e in kinds(log.records, Checkpoint)] == [1, 2]
     assert kinds(log.records, End)[0].iteration == 2 == kinds(log.records, Step)[-1].iteration
+
+
+def test_a_log_that_fails_in_the_listener_ends_the_run(tmp_path: Path, text_file: Path) -> None:
+    """The answer to `pause` is written by the listener thread."""
+
+    def fail(event: schema.Event) -> None:
+        if isinstance(event, Step) and event.iteration == 1:
+            send(tmp_path / "run", Request(verb="pause"))
+        if isinstance(event, Command):
+            raise ValueError("broken console")
+        time.sleep(0.05)
+
+    with pytest.raises(ValueError, match="broken console"):
+        finetune(tiny_config(text_file, tmp_path / "run", max_iters=40), Listener(fail))
+
+
+def test_signals_are_handled_whatever_other_ones_arrive() -> None:
+    code = """if True:
+        import os, signal, time
+        from types import SimpleNamespace
+        from shakegpt.errors import Stopped
+        from shakegpt.train.supervisor import Supervisor
+        other = signal.SIGRTMIN + 1  # a number without a name in the signal module
+        signal.signal(other, lambda *_: None)
+        log = SimpleNamespace(write=lambda event: None)
+        with Supervisor(log, SimpleNamespace(poll=lambda: [])) as supervisor:
+            for number in (other, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+                time.sleep(0.3)
+            try:
+                supervisor.check()
+            except Stopped as stopped:
+                print(stopped.exit_code)
+            supervisor.finish_saving()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "143\n", done.stderr
 
 
 def test_stop_saves_and_leaves(tmp_path: Path, text_file: Path) -> None:

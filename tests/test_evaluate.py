@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt.config import EvaluateConfig
+from shakegpt.cli.evaluate import main as evaluate
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.runlog.history import load
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.session import finetune
-from shakegpt.train.evaluate import evaluate
 from tests.tiny import tiny_config
 
 
@@ -28,7 +27,7 @@ def test_a_run_with_short_windows_gives_its_own_best_loss(
     short_windows: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = load(Path(short_windows))[0].best_eval
-    assert evaluate(short_windows, EvaluateConfig()) == 0 and best is not None
+    assert evaluate([short_windows]) == 0 and best is not None
     said = capsys.readouterr().out
     assert f"val loss {best.val_loss:.4f}" in said and f"over {best.tokens:,} of" in said
 
@@ -37,7 +36,7 @@ def test_flags_go_before_what_the_run_did(
     short_windows: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = load(Path(short_windows))[0].best_eval
-    assert evaluate(short_windows, EvaluateConfig(block_size=32, eval_tokens=96)) == 0
+    assert evaluate(["--block-size", "32", short_windows, "--eval-tokens", "96"]) == 0
     said = capsys.readouterr().out
     assert best is not None and f"val loss {best.val_loss:.4f}" not in said and "over 96 of" in said
 
@@ -54,7 +53,7 @@ def test_bits_a_character_are_of_the_text_that_was_predicted(
     assert best.characters == len(held_out) - len(first)
     bits = best.val_loss / math.log(2) * best.tokens / best.characters
     assert bits_per_character(best.val_loss, best.tokens, best.characters) == pytest.approx(bits)
-    assert evaluate(str(tiny_run), EvaluateConfig()) == 0
+    assert evaluate([str(tiny_run)]) == 0
     assert f"{bits:.2f} bits/char" in capsys.readouterr().out
 
 

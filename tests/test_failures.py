@@ -74,7 +74,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(
 ) -> None:
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_, **__: torch.tensor(math.inf))
     log = Listener()
-    with pytest.raises(ShakegptError, match=r"gradient's norm is inf in iteration 1"):
+    with pytest.raises(ShakegptError, match=r"norm is inf in iteration 1"):
         finetune(tiny_config(text_file, tmp_path / "run"), log)
     assert not kinds(log.records, Step)
 
@@ -86,7 +86,7 @@ def test_a_model_of_no_numbers_fails_with_a_sentence(tmp_path: Path, text_file: 
     path = tmp_path / "start/model.safetensors"
     save_file({n: t.sign() * 3e38 for n, t in load_file(path).items()}, path)
     log = Listener()
-    with pytest.raises(ShakegptError, match="not finite numbers"):
+    with pytest.raises(ShakegptError, match="not finite"):
         finetune(config, log)
     assert kinds(log.records, End)[0].status == "failed"
     found, problems = read(tmp_path / "run" / LOG_NAME)
@@ -100,7 +100,7 @@ def test_a_run_that_cannot_get_to_its_first_update_is_told_as_failed(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ShakegptError, match="the disk refused"):
+    with pytest.raises(ShakegptError, match="disk is full"):
         finetune(tiny_config(text_file, tmp_path / "run", memory="low"))
     end = read(tmp_path / "run" / LOG_NAME)[0][-1]
-    assert isinstance(end, End) and end.status == "failed" and "the disk refused" in end.reason
+    assert isinstance(end, End) and end.status == "failed" and "disk is full" in end.reason

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
+import torch
 
-from shakegpt import finetune as loop
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
@@ -17,8 +23,10 @@ from shakegpt.runlog import schema
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.runlog.schema import Checkpoint, End, Eval, Heartbeat, Progress, Sample, Step, Token
-from shakegpt.session import finetune
-from tests.tiny import Listener, kinds, tiny_config
+from shakegpt.session import finetune, resume
+from shakegpt.train import state
+from tests.commands import ROOT
+from tests.tiny import Listener, as_flags, kinds, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +196,58 @@ def test_nothing_is_dropped_when_the_model_is_measured(tmp_path: Path, text_file
     assert values[0] == values[1]
 
 
+def test_float16_scales_the_loss_and_repeats_an_iteration_that_overflowed(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**30)
+    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
+    log, run = Listener(), tmp_path / "run"
+    finetune(tiny_config(text_file, run, dtype="float16", max_iters=4), log)
+    steps = kinds(log.records, Step)
+    assert [e.iteration for e in steps] == [1, 2, 3, 4] and steps[-1].loss < steps[0].loss - 0.5
+    assert all(math.isfinite(e.grad_norm) for e in steps)
+    first = [e.loss for e in kinds(log.records, Progress) if e.iteration == 1]
+    assert len(first) > 4, "it did not overflow"
+    assert first[:2] == first[-2:], "a skipped step changes no weight"
+    scale = state.position(run / "state" / "000004").loss_scale
+    assert scale is not None and 1 <= scale < 2**30
+    resume(run, max_iters=5, log=log)
+    assert kinds(log.records, Step)[-1].iteration == 5
+
+
+def test_a_program_keeps_its_process_as_it_is(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signal handlers, descriptors and the allocator; a notebook goes on after the run."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def look() -> list[object]:
+        return [signal.getsignal(number) for number in signals]
+
+    def refused(*_: object, **__: object) -> bool:
+        raise AssertionError("the allocator is the program's own")
+
+    monkeypatch.setattr("shakegpt.hardware.allocator.keep_freed_memory", refused)
+    before, during, descriptors = look(), list[object](), psutil.Process().num_fds()
+    finetune(
+        tiny_config(text_file, tmp_path, max_iters=1), Listener(lambda _: during.append(look()))
+    )
+    assert all(handlers == before for handlers in [*during, look()])
+    assert psutil.Process().num_fds() == descriptors
+
+
+def test_without_fast_paths_the_losses_are_the_same(tmp_path: Path, text_file: Path) -> None:
+    losses = []
+    for plain in ("", "1"):
+        config = tiny_config(text_file, tmp_path / f"run{plain}", max_iters=2)
+        environment = {**os.environ, "SHAKEGPT_PLAIN": plain}
+        command = [sys.executable, "-m", "shakegpt", "finetune", *as_flags(config)]
+        subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True)
+        records, _ = read(tmp_path / f"run{plain}" / LOG_NAME)
+        losses.append([e.loss for e in kinds(records, Step)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4) and len(losses[0]) == 2
+
+
 def test_accumulation_adds_up_to_one_batch(tmp_path: Path, text_file: Path) -> None:
     losses = []
     for size, accumulate in ((8, 1), (4, 2), (1, 8)):
@@ -230,7 +290,7 @@ def test_heartbeats_come_while_a_step_takes_long(
 def test_a_state_is_saved_between_distant_evaluations(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("shakegpt.train.run.SAVE_SECONDS", 0.0)
     log = Listener()
     finetune(tiny_config(text_file, tmp_path / "run", eval_interval=6), log)
     saved = [e.iteration for e in kinds(log.records, Checkpoint) if e.kind == "last"]

@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from shakegpt.distributed.group import Team
+from shakegpt.hardware.device import Place
 from shakegpt.model import GPT, GPTConfig
-from shakegpt.nn import chunked_loss
-from shakegpt.nn.chunked_loss import LeanPass
+from shakegpt.nn import blocks, chunked_loss
+from shakegpt.nn.chunked_loss import ChunkedCrossEntropy
+from shakegpt.train.setup import training_loss
 
 SMALL = GPTConfig(n_layer=2, n_head=2, n_embd=32, block_size=300, vocab_size=131)
 
@@ -38,7 +41,7 @@ def gradients(model: GPT) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (2, 256), (2, 257), (4, 300)])
 def test_losses_and_gradients_are_those_of_plain_autograd(batch: int, length: int) -> None:
     model, other, (x, y) = made(), made(), windows(batch, length)
-    lean = LeanPass(model, 0.5)
+    lean = ChunkedCrossEntropy(model, 0.5)
     for _ in range(2):  # two micro-steps: gradients add up
         loss, plain = lean(x, y), other(x, y)
         backward(loss / 2)
@@ -53,7 +56,7 @@ def test_losses_and_gradients_are_those_of_plain_autograd(batch: int, length: in
 def test_in_bfloat16_they_agree_as_far_as_it_goes() -> None:
     model, other, (x, y) = made(), made(), windows(4, 300)
     with torch.autocast("cpu", torch.bfloat16):
-        loss, plain = LeanPass(model, 1.0)(x, y), other(x, y)
+        loss, plain = ChunkedCrossEntropy(model, 1.0)(x, y), other(x, y)
     backward(loss)
     backward(plain)
     assert loss.item() == pytest.approx(plain.item(), abs=1e-3)
@@ -64,8 +67,8 @@ def test_in_bfloat16_they_agree_as_far_as_it_goes() -> None:
 
 
 def test_a_loss_multiplied_by_another_factor_is_refused() -> None:
-    loss = LeanPass(made(), 0.5)(*windows(1, 8))
-    with pytest.raises(RuntimeError, match=r"multiplied by 0\.25 and the pass made for 0\.5"):
+    loss = ChunkedCrossEntropy(made(), 0.5)(*windows(1, 8))
+    with pytest.raises(RuntimeError, match=r"gradient 0\.5, got 0\.25"):
         backward(loss / 4)
 
 
@@ -73,7 +76,7 @@ def test_a_frozen_head_gets_no_gradient_and_passes_the_same_on() -> None:
     model, other, (x, y) = made(), made(), windows(2, 64)
     for one in (model, other):
         one.wte.weight.requires_grad_(False)
-    backward(LeanPass(model, 1.0)(x, y))
+    backward(ChunkedCrossEntropy(model, 1.0)(x, y))
     backward(other(x, y))
     assert model.wte.weight.grad is None
     for name, wanted in gradients(other).items():
@@ -99,15 +102,25 @@ def test_a_hopeless_guess_costs_what_it_costs() -> None:
     torch.testing.assert_close(found[0], wanted)
 
 
+def test_where_the_self_test_fails_the_loss_is_the_models_own() -> None:
+    assert chunked_loss.chunked_loss_works("cpu")
+    assert not chunked_loss.chunked_loss_works("meta"), "no numbers to compare there"
+    place, model = Place("cpu", "", "float32", ""), made()
+    assert isinstance(training_loss(model, 1, Team(), place), ChunkedCrossEntropy)
+    assert training_loss(model, 1, Team(), replace(place, dtype="float16")) is model
+    assert training_loss(model, 1, Team(), replace(place, device="meta")) is model
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_recomputed_blocks_change_no_bit(dropout: float) -> None:
     config = replace(SMALL, dropout=dropout)
     kept, again, (x, y) = made(config), made(config), windows(2, 64)
-    again.recompute = True
+    blocks.install(kept, recompute=False)
+    blocks.install(again, recompute=True)
     found = []
     for model in (kept, again):
         torch.manual_seed(3)
-        loss = LeanPass(model, 1.0)(x, y)
+        loss = ChunkedCrossEntropy(model, 1.0)(x, y)
         backward(loss)
         found.append((loss, gradients(model)))
     (loss, wanted), (other, got) = found

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from shakegpt.train.header import _git_says
+from shakegpt.train.header import _run_git
 
 
 def test_the_checkout_is_only_looked_at(tmp_path: Path) -> None:
@@ -17,5 +17,5 @@ def test_the_checkout_is_only_looked_at(tmp_path: Path) -> None:
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
     os.utime(tmp_path / "file", (1, 1))  # its entry in the index is out of date now
     index = (tmp_path / ".git" / "index").read_bytes()
-    assert _git_says(tmp_path, "status", "--porcelain") == ""
+    assert _run_git(tmp_path, "status", "--porcelain") == ""
     assert (tmp_path / ".git" / "index").read_bytes() == index

@@ -19,6 +19,7 @@ MODULES = [
 HELP = [
     ["--help"], ["--version"], [], ["finetune", "--help"], ["sample", "--help"],
     ["evaluate", "--help"], ["runs", "--help"], ["figures", "--help"], ["claims", "--help"],
+    ["convert", "--help"],
 ]  # fmt: skip
 REPORT = f"""
 import sys

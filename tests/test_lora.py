@@ -23,9 +23,8 @@ from shakegpt.nn import fast_decode, lora
 from shakegpt.runlog.history import load
 from shakegpt.session import finetune, resume
 from shakegpt.train import state
-from shakegpt.train.optimizer import AdamW
 from tests.test_resume import stop_at, tensor_sum
-from tests.tiny import random_model, tiny_config
+from tests.tiny import adamw, random_model, tiny_config
 
 ALL: tuple[Matrix, ...] = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 SHAPE: dict[str, Any] = dict(n_layer=3, n_head=2, n_embd=16, block_size=12, vocab_size=50)
@@ -44,7 +43,7 @@ def adapted(**changes: Any) -> GPT:
     config = FinetuneConfig(lora_rank=3, lora_targets=ALL, **changes)
     model = lora.adapt(random_model(**SHAPE), config)
     with torch.no_grad():
-        for p in lora.trained(model).values():
+        for p in lora.trainable(model).values():
             p.normal_(0, 0.3, generator=torch.Generator().manual_seed(p.numel()))
     return model.eval()
 
@@ -75,7 +74,7 @@ def test_the_merged_model_computes_what_the_adapted_one_does() -> None:
 @torch.inference_mode()
 def test_a_token_drawn_fast_sees_the_change() -> None:
     model = adapted()
-    window = fast_decode.Window(model, model.config.vocab_size)
+    window = fast_decode.SlidingWindow(model, model.config.vocab_size)
     context = tokens(model)[0].tolist()
     for end in range(1, 8):
         found = window.predict(context[:end])
@@ -85,28 +84,28 @@ def test_a_token_drawn_fast_sees_the_change() -> None:
 def test_only_the_change_learns_and_is_kept(tmp_path: Path) -> None:
     model = adapted(lora_dropout=0.5).train()
     before = {name: p.clone() for name, p in model.named_parameters()}
-    optimizer = AdamW(lora.trained(model), FinetuneConfig(learning_rate=0.1))
+    optimizer = adamw(lora.trainable(model), FinetuneConfig(learning_rate=0.1))
     for _ in range(3):
         model(tokens(model), tokens(model)).backward()
         optimizer.step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert moved == set(lora.trained(model)) and all("lora_" in name for name in moved)
+    assert moved == set(lora.trainable(model)) and all("lora_" in name for name in moved)
     assert all(p.grad is None for name, p in model.named_parameters() if name not in moved)
     path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=3))
-    learned = sum(p.numel() for p in lora.trained(model).values())
+    learned = sum(p.numel() for p in lora.trainable(model).values())
     assert state.size(path) < 12 * learned + 20_000 < 12 * model.config.n_params
     again = adapted()
     state.take_adapters(path, again)
-    for name, p in lora.trained(again).items():
+    for name, p in lora.trainable(again).items():
         assert torch.equal(p, model.get_parameter(name))
 
 
 def test_a_change_of_another_model_is_refused(tmp_path: Path) -> None:
     model = adapted()
-    optimizer = AdamW(lora.trained(model), FinetuneConfig())
+    optimizer = adamw(lora.trainable(model), FinetuneConfig())
     path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=1))
     other = lora.adapt(random_model(5, **SHAPE), FinetuneConfig(lora_rank=3, lora_targets=ALL))
-    with pytest.raises(ShakegptError, match="is not what --init-from leads to"):
+    with pytest.raises(ShakegptError, match="--init-from"):
         state.take_adapters(path, other)
 
 
@@ -190,7 +189,7 @@ def test_the_estimate_knows_the_change(
     )
     if targets:
         model = lora.adapt(random_model(**shape.__dict__), config)
-        learned = sum(p.numel() for p in lora.trained(model).values())
+        learned = sum(p.numel() for p in lora.trainable(model).values())
         assert (
             memory.learned(shape, config) == learned == found.gradients / 4 == found.optimizer / 8
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
-from shakegpt.data.sources import END_OF_TEXT
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from tests.tiny import play

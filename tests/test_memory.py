@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.finetune import parameter_groups
 from shakegpt.hardware import memory
 from shakegpt.model import GPTConfig
 from shakegpt.runlog.schema import Step
 from shakegpt.session import finetune, resume
 from shakegpt.train import mapped_adamw
 from shakegpt.train.mapped_adamw import MappedAdamW
-from shakegpt.train.optimizer import AdamW
-from tests.tiny import Listener, random_model, tiny_config
+from tests.tiny import Listener, adamw, random_model, tiny_config
 
 LARGE = GPTConfig(n_layer=36, n_head=20, n_embd=1280)
 
@@ -31,6 +31,10 @@ LARGE = GPTConfig(n_layer=36, n_head=20, n_embd=1280)
 def named(seed: int = 0) -> dict[str, torch.Tensor]:
     model = random_model(seed, n_layer=2, n_head=2, n_embd=48, block_size=16, vocab_size=97)
     return dict(model.named_parameters())
+
+
+def mapped(named: dict[str, torch.Tensor], config: FinetuneConfig, folder: Path) -> MappedAdamW:
+    return MappedAdamW(named, parameter_groups(named, config), folder)
 
 
 def push(weights: dict[str, torch.Tensor], seed: int) -> None:
@@ -43,14 +47,14 @@ def test_moments_in_a_file_change_no_bit(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(mapped_adamw, "PIECE", 1024)  # several pieces a matrix, the last one odd
     config = FinetuneConfig(weight_decay=0.3)
     ours, theirs = named(), named()
-    mapped, plain = MappedAdamW(ours, config, tmp_path), AdamW(theirs, config)
+    filed, plain = mapped(ours, config, tmp_path), adamw(theirs, config)
     for seed in range(5):
         push(ours, seed)
         push(theirs, seed)
-        mapped.step()
+        filed.step()
         plain.step()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    mapped.save(tmp_path / "mapped")
+    filed.save(tmp_path / "mapped")
     plain.save(tmp_path / "plain")
     found, wanted = load_file(tmp_path / "mapped"), load_file(tmp_path / "plain")
     assert found.keys() == wanted.keys()
@@ -71,9 +75,7 @@ def test_the_room_for_the_moments_is_taken_at_once(
         return file
 
     monkeypatch.setattr(tempfile, "TemporaryFile", watched)
-    whole = 8 * sum(
-        p.numel() for p in MappedAdamW(named(), FinetuneConfig(), tmp_path).named.values()
-    )
+    whole = 8 * sum(p.numel() for p in mapped(named(), FinetuneConfig(), tmp_path).named.values())
     assert os.fstat(kept[0]).st_blocks * 512 >= whole
     os.close(kept[0])
 
@@ -85,8 +87,8 @@ def test_a_disk_without_room_for_the_moments_is_told(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ShakegptError, match=r"is full .* needed"):
-        MappedAdamW(named(), FinetuneConfig(), tmp_path)
+    with pytest.raises(ShakegptError, match=r"full .* needed"):
+        mapped(named(), FinetuneConfig(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -96,17 +98,26 @@ def test_the_moments_count_before_the_start(tmp_path: Path) -> None:
     usage = type("usage", (), {"free": free})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: usage)
-        memory.require_room(tmp_path, 10, 10)
+        memory.require_disk(tmp_path, 10, 10)
         with pytest.raises(ShakegptError, match="free and the run needs"):
-            memory.require_room(tmp_path, 10, 10, "low")
+            memory.require_disk(tmp_path, 10, 10, "low")
+
+
+def test_on_a_gpu_low_memory_keeps_the_moments_there() -> None:
+    """The memory-mapped optimizer is for CPUs."""
+    config = FinetuneConfig()
+    cpu, *gpus = (memory.estimate(LARGE, config, "low", device=d) for d in ("cpu", "cuda", "mps"))
+    for gpu in gpus:
+        assert gpu.optimizer == 8 * LARGE.n_params > 100 * cpu.optimizer and gpu.traffic == 0
+        assert gpu.activations == cpu.activations
 
 
 @pytest.mark.parametrize("first_mapped", [True, False])
 def test_either_row_goes_on_where_the_other_stopped(tmp_path: Path, first_mapped: bool) -> None:
     config = FinetuneConfig()
-    kinds = [MappedAdamW(named(), config, tmp_path), AdamW(named(), config)]
+    kinds = [mapped(named(), config, tmp_path), adamw(named(), config)]
     first, second = kinds if first_mapped else reversed(kinds)
-    whole = AdamW(named(), config)
+    whole = adamw(named(), config)
     for optimizer in (first, whole):
         for seed in range(2):
             push(dict(optimizer.named), seed)

@@ -76,21 +76,6 @@ def test_the_pocket_gives_the_logits_of_transformers() -> None:
 
 
 @torch.inference_mode()
-def test_the_cache_changes_no_logits() -> None:
-    model = random_model(n_layer=3, n_head=2, n_embd=32, block_size=20, vocab_size=60).eval()
-    idx = tokens(60, 2, 20)
-    whole = model(idx)
-    cache = model.new_cache(batch=2)
-    seen = 0
-    for new in (5, 1, 1, 6, 7):  # a prompt, single tokens, and several at once again
-        part = model(idx[:, seen : seen + new], cache=cache)
-        seen += new
-        assert part.shape == (2, 1, 60)
-        assert torch.allclose(part[:, 0], whole[:, seen - 1], atol=1e-5)
-    assert cache.length == 20
-
-
-@torch.inference_mode()
 def test_a_token_sees_nothing_of_what_comes_after_it() -> None:
     model = random_model(n_layer=2, n_head=2, n_embd=16, block_size=12, vocab_size=30).eval()
     idx = tokens(30, 1, 12)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.train.optimizer import AdamW, learning_rate
+from shakegpt.finetune import learning_rate
 from tests.commands import ROOT
-from tests.tiny import random_model
+from tests.tiny import adamw, random_model
 
 SHAPE = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 8, "vocab_size": 20}
 
@@ -23,7 +23,7 @@ def test_updates_are_those_of_torch_to_the_bit() -> None:
         {"params": [p for p in theirs.parameters() if p.dim() >= 2], "weight_decay": 0.3},
         {"params": [p for p in theirs.parameters() if p.dim() < 2], "weight_decay": 0.0},
     ]
-    one = AdamW(dict(ours.named_parameters()), config)
+    one = adamw(dict(ours.named_parameters()), config)
     two = torch.optim.AdamW(groups, betas=(0.8, 0.95), fused=True)
     x = torch.randint(0, 20, (2, 8), generator=torch.Generator().manual_seed(1))
     for k in range(1, 6):
@@ -42,7 +42,7 @@ def test_updates_are_those_of_torch_to_the_bit() -> None:
 def test_weights_decay_in_matrices_only() -> None:
     model = random_model(**SHAPE)
     named = dict(model.named_parameters())
-    decayed, plain = AdamW(named, FinetuneConfig(weight_decay=0.3)).param_groups
+    decayed, plain = adamw(named, FinetuneConfig(weight_decay=0.3)).param_groups
     assert decayed["weight_decay"] == 0.3 and plain["weight_decay"] == 0
     assert {p.dim() for p in decayed["params"]} == {2}
     assert {p.dim() for p in plain["params"]} == {1}
@@ -68,9 +68,12 @@ def test_training_does_without_the_compiler() -> None:
         import sys, torch
         from shakegpt import config
         from shakegpt.checkpoint import io as checkpoint
+        from shakegpt import finetune
         from shakegpt.train import optimizer
         model = checkpoint.load(checkpoint.POCKET)
-        steps = optimizer.AdamW(dict(model.named_parameters()), config.FinetuneConfig())
+        named = dict(model.named_parameters())
+        groups = finetune.parameter_groups(named, config.FinetuneConfig())
+        steps = optimizer.AdamW(named, groups)
         x = torch.zeros(1, 8, dtype=torch.long)
         model(x, x).backward()
         steps.step()

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 
 import pytest
 
-from shakegpt.cli import main
-from shakegpt.config import ClaimsConfig, EvaluateConfig, FiguresConfig, SampleConfig
+from shakegpt.cli import finetune
+from shakegpt.cli.arguments import given
+from shakegpt.cli.main import COMMANDS
 from tests.commands import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
-KINDS = {
-    "sample": SampleConfig,
-    "evaluate": EvaluateConfig,
-    "figures": FiguresConfig,
-    "claims": ClaimsConfig,
-}
 
 
 def commands() -> list[str]:
@@ -44,12 +40,8 @@ def test_a_command_can_be_said(line: str) -> None:
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         assert verb in targets
-    elif verb == "finetune" and "--resume" in rest:
-        main._parse(main.ResumeArguments, verb, rest)
     elif verb == "finetune":
-        flags, default = main._preset(rest)
-        main._parse(main.FinetuneArguments, verb, flags, default)
+        finetune.parse(rest)
     else:
-        assert verb in main.VERBS
-        if verb in KINDS:
-            main._parse(KINDS[verb], verb, main.split_words(rest)[1])
+        assert verb in COMMANDS
+        given(import_module(f"shakegpt.cli.{verb}").Arguments, verb, rest, "")

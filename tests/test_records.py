@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from shakegpt.data.sources import END_OF_TEXT, load_text
+from shakegpt.data.sources import load_text
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
 ROWS: list[dict[str, Any]] = [

@@ -129,9 +129,9 @@ def test_a_log_is_on_disk_as_far_as_the_last_save(
 def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
     """Nobody waits for a pipe that was put in its place."""
     os.mkfifo(tmp_path / LOG_NAME)
-    with pytest.raises(OSError, match="no file"):
+    with pytest.raises(OSError, match="regular file"):
         read(tmp_path / LOG_NAME)
-    assert "no file" in runs.summarize(tmp_path).problem
+    assert "regular file" in runs.summarize(tmp_path).problem
     assert not runs.is_run(tmp_path) and losses(tmp_path).run is None
 
 

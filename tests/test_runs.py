@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, RunLog
+from shakegpt.runlog.status import STARTUP
 
 NOBODY = 999_999_999
 """A process number beyond what Linux and macOS give out."""
@@ -207,6 +210,8 @@ def test_a_trainer_that_has_not_begun_its_log_is_starting(tmp_path: Path) -> Non
     log = tmp_path / "run" / runs.TRAINER_LOG
     log.write_text("")
     assert runs.find_runs(tmp_path)[0].state == "starting"
+    os.utime(log, (time.time() - STARTUP / 2,) * 2)  # torch from a cold disk takes long
+    assert runs.find_runs(tmp_path)[0].state == "starting"
     os.utime(log, (1000, 1000))
     (run,) = runs.find_runs(tmp_path)
     assert (run.state, run.updated) == ("crashed", 1000.0)
@@ -305,15 +310,26 @@ def test_200_000_records_take_well_under_a_second_of_cpu(tmp_path: Path) -> None
     assert time.process_time() - began < 1.0
 
 
-def test_delete_removes_the_run_and_follows_no_link(tmp_path: Path) -> None:
-    outside = tmp_path / "precious"
+def test_delete_moves_the_run_to_the_trash_and_restore_takes_the_last_one_back(
+    tmp_path: Path,
+) -> None:
+    base, outside = tmp_path / "runs", tmp_path / "precious"
     outside.mkdir()
     (outside / "thesis").write_text("years of work")
-    run = finished(tmp_path / "runs" / "run")
-    (run / "model").symlink_to(outside)
-    runs.delete_run(run)
-    assert not run.exists()
-    assert (outside / "thesis").read_text() == "years of work"
+    for name in ("one", "two", "one"):  # the same name a second time
+        run = finished(base / name)
+        (run / "model").symlink_to(outside)
+        assert (where := runs.delete_run(run)).parent == base / ".trash"
+        assert not run.exists() and (where / "model" / "thesis").exists()
+        assert runs.find_runs(base) == []
+        time.sleep(0.02)  # file systems count time in ticks
+    assert sorted(path.name for path in (base / ".trash").iterdir()) == ["one", "one-2", "two"]
+    finished(base / "two")
+    restored = [runs.restore_run(base) for _ in range(3)]
+    assert [path.name for path in restored] == ["one-2", "two-2", "one"]
+    assert {run.name for run in runs.find_runs(base)} == {"one", "one-2", "two", "two-2"}
+    with pytest.raises(ShakegptError, match="no deleted run"):
+        runs.restore_run(base)
 
 
 def test_delete_refuses_links_strangers_and_live_runs(tmp_path: Path) -> None:
@@ -332,6 +348,25 @@ def test_delete_refuses_links_strangers_and_live_runs(tmp_path: Path) -> None:
         with pytest.raises(ShakegptError, match=why):
             runs.delete_run(path)
     assert run.exists() and live.exists()
+
+
+def test_a_run_on_nfs_is_deleted_unless_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS refuses an exclusive lock on a descriptor that cannot write."""
+    local = fcntl.flock
+
+    def nfs(fd: int, how: int) -> None:
+        if how & fcntl.LOCK_EX and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        local(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    run = finished(tmp_path / "run")
+    with RunLog(run / LOG_NAME), pytest.raises(ShakegptError, match="being trained"):
+        runs.delete_run(run)
+    runs.delete_run(run)
+    assert not run.exists()
 
 
 def test_delete_refuses_a_run_whose_log_is_locked(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from shakegpt.data import tinyshakespeare
-from shakegpt.data.sources import END_OF_TEXT, load_text, resolve
+from shakegpt.data.sources import load_text, resolve
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
 

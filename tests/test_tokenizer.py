@@ -192,9 +192,12 @@ def test_transformers_reads_a_character_vocabulary(tmp_path: Path) -> None:
     assert theirs(tmp_path)("not to be\n")["input_ids"] == chars.encode("not to be\n")
 
 
-def test_a_character_that_is_not_in_it_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ShakegptError, match="has no 'z'"):
-        char_vocabulary("hello", tmp_path).encode("hez")
+@pytest.mark.parametrize("text", ["hello", "hello 床前明月光，疑是地上霜。举头望明月"])
+def test_characters_that_are_not_in_it_are_named(tmp_path: Path, text: str) -> None:
+    chars = char_vocabulary(text, tmp_path)
+    assert chars.encode(text) and chars.encode("<|endoftext|>")
+    with pytest.raises(ShakegptError, match="the prompt has 'R', 'z', 'é', '龙', '🎭'"):
+        chars.encode("hez🎭龙éRh", "the prompt")
 
 
 BAD = {

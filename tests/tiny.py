@@ -5,21 +5,24 @@ from __future__ import annotations
 import random
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.finetune import parameter_groups
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Request, send
 from shakegpt.runlog.schema import Command, Step
 from shakegpt.session import finetune
+from shakegpt.train.optimizer import AdamW
 
 _LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
 again what light through window breaks it is east"""
@@ -90,6 +93,11 @@ def random_model(seed: int = 0, **shape: Any) -> GPT:
         for name, p in sorted(model.named_parameters()):
             p.normal_(1.0 if p.dim() == 1 and "ln" in name else 0.0, 0.15, generator=generator)
     return model
+
+
+def adamw(named: Mapping[str, Tensor], config: FinetuneConfig) -> AdamW:
+    """The optimizer that a run has for the parameters `named`."""
+    return AdamW(named, parameter_groups(named, config))
 
 
 def copy_vocabulary(folder: Path) -> Path:

@@ -143,7 +143,7 @@ class Screen:
         run, history = source.log.parent, source.history
         if history.run is not None and current_state(run, history) is RunState.CRASHED:
             now = standing_now(run, history)
-            self.say(f"{run} was {now}: continue it with `shakegpt finetune --resume {run}`")
+            self.say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
 
     def say(self, sentence: str) -> None:
         """Print a sentence once: what a live log lacks now, it will have later."""

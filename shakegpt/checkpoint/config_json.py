@@ -1,15 +1,15 @@
-"""Read the shape of a GPT-2 from config.json. Imports no torch."""
+"""Read the shape of a GPT-2 from config.json, of any year. Imports no torch."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shakegpt.checkpoint.hints import no_config
 from shakegpt.config import GPTConfig
+from shakegpt.data.bpe import read_object, some
 from shakegpt.errors import ShakegptError
-from shakegpt.files import read_text
 
 LARGEST = {"n_layer": 1000, "vocab_size": 1_000_000}
 """No size in a config.json may be larger, or it is refused before anything is built from it."""
@@ -22,20 +22,44 @@ def read_config(folder: Path) -> GPTConfig:
     Raises ShakegptError for a directory that is no checkpoint of a GPT-2 as this model computes it.
     """
     raw = read_json(folder / "config.json")
-    if raw.get("model_type") != "gpt2":
-        raise ShakegptError(f"{folder} holds a {raw.get('model_type')!r} model: give a GPT-2")
-    odd = [key for key, usual in _COMPUTED_AS.items() if raw.get(key, usual[0]) not in usual]
-    if odd:
-        raise ShakegptError(f"{folder}/config.json has {odd[0]} {raw[odd[0]]!r}: not GPT-2's own")
-    shape = {ours: _size(folder, raw, theirs) for ours, theirs in _SHAPE.items()}
+    path = folder / "config.json"
+    kind = raw.get("model_type")
+    if kind != "gpt2" and (kind is not None or not {"n_embd", "n_layer", "n_head"} <= raw.keys()):
+        raise ShakegptError(f"{folder} holds a {kind!r} model: only GPT-2 is supported")
+    for key, usual in _COMPUTED_AS.items():
+        if raw.get(key, usual[0]) not in usual:
+            raise ShakegptError(f"{path} has {key} {raw[key]!r}: only {usual[0]!r} is supported")
+    architectures = raw.get("architectures") or []
+    for name in architectures if isinstance(architectures, list) else [architectures]:
+        if name not in _ARCHITECTURES:
+            raise ShakegptError(f"{path} has the architecture {name!r}: only GPT-2 is supported")
+    sizes = raw if "n_positions" in raw else {**raw, "n_positions": raw.get("n_ctx")}
+    shape = {ours: _size(folder, sizes, theirs) for ours, theirs in _SHAPE.items()}
     if raw.get("n_inner") not in (None, 4 * shape["n_embd"]):
-        raise ShakegptError(f"{folder}/config.json has n_inner {raw['n_inner']}, not 4 x n_embd")
+        raise ShakegptError(f"{path} has n_inner {raw['n_inner']}, not 4 x n_embd")
     if shape["n_embd"] % shape["n_head"]:
-        raise ShakegptError(f"{folder}/config.json: n_embd is no multiple of n_head")
+        raise ShakegptError(
+            f"{path}: n_embd {shape['n_embd']} is not a multiple of n_head {shape['n_head']}"
+        )
     epsilon = raw.get("layer_norm_epsilon", 1e-5)
     if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
-        raise ShakegptError(f"{folder}/config.json has layer_norm_epsilon {epsilon!r}: give 1e-5")
+        raise ShakegptError(f"{path} has layer_norm_epsilon {epsilon!r}: GPT-2's is 1e-5")
     return GPTConfig(**shape, layer_norm_epsilon=float(epsilon))
+
+
+def config_warnings(folder: Path) -> list[str]:
+    """What config.json says that has no effect on the model here, or is not known to have any."""
+    raw = read_json(folder / "config.json")
+    found = []
+    for name in raw.get("architectures") or []:
+        if "For" in name:
+            found.append(f"config.json says {name}: its language model is used, not its head")
+    unknown = [key for key in raw if key not in _KNOWN and key not in _COMPUTED_AS]
+    if unknown:
+        found.append(f"config.json: unknown field {some(unknown)} ignored")
+    if raw.get("n_ctx", raw.get("n_positions")) != raw.get("n_positions", raw.get("n_ctx")):
+        found.append(f"config.json has n_ctx {raw['n_ctx']}: n_positions is used")
+    return found
 
 
 _SHAPE = {
@@ -45,35 +69,64 @@ _SHAPE = {
     "block_size": "n_positions",
     "vocab_size": "vocab_size",
 }
+_ARCHITECTURES = {
+    f"{library}{name}"
+    for library in ("", "TF", "Flax")
+    for name in (
+        "GPT2Model", "GPT2LMHeadModel", "GPT2DoubleHeadsModel", "GPT2ForSequenceClassification",
+        "GPT2ForTokenClassification", "GPT2ForQuestionAnswering",
+    )
+}  # fmt: skip
 _COMPUTED_AS: dict[str, tuple[Any, ...]] = {
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    # all of them the tanh form, in other orders of operation
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "reorder_and_upcast_attn": (False,),
     "add_cross_attention": (False,),
-    "tie_word_embeddings": (True,),
+    "is_encoder_decoder": (False,),
+    "tie_word_embeddings": (True, False),  # the weights show whether they differ
+    "pruned_heads": ({}, None),
+    "quantization_config": (None,),
+    "auto_map": (None, {}),
 }
+_KNOWN = {
+    *_SHAPE.values(), "n_ctx", "n_inner", "layer_norm_epsilon", "model_type", "architectures",
+    "attn_pdrop", "embd_pdrop", "resid_pdrop", "initializer_range", "summary_type",
+    "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout",
+    "summary_hidden_size", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id",
+    "sep_token_id", "decoder_start_token_id", "cls_token_id", "mask_token_id", "unk_token_id",
+    "dtype", "torch_dtype", "transformers_version", "_name_or_path", "_commit_hash", "name_or_path",
+    "_attn_implementation_autoset", "attn_implementation", "_attn_implementation",
+    "gradient_checkpointing",
+    "output_attentions", "output_hidden_states", "output_past", "return_dict", "torchscript",
+    "use_bfloat16", "num_labels", "id2label", "label2id", "problem_type", "finetuning_task",
+    "task_specific_params", "predict_special_tokens", "chunk_size_feed_forward", "is_decoder",
+    "tie_encoder_decoder", "cross_attention_hidden_size", "prefix", "tokenizer_class",
+    "remove_invalid_values", "tf_legacy_loss", "loss_type", "vocab_size_or_config_json_file",
+    # settings of generation, which config.json had before generation_config.json
+    "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
+    "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",
+    "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
+    "num_return_sequences", "output_scores", "return_dict_in_generate", "forced_bos_token_id",
+    "forced_eos_token_id", "exponential_decay_length_penalty", "suppress_tokens",
+    "begin_suppress_tokens",
+}  # fmt: skip
 
 
 def _size(folder: Path, raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
     most = LARGEST.get(key, LARGEST_ELSE)
     if type(value) is not int or not 1 <= value <= most:
-        raise ShakegptError(f"{folder}/config.json has {key} {value!r}: no size of a GPT-2")
+        raise ShakegptError(f"{folder}/config.json has an invalid {key} {value!r}")
     return value
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a checkpoint. Raises ShakegptError when there is none."""
-    try:
-        raw = json.loads(read_text(path.parent, path.name))
-    except FileNotFoundError:
+    raw = read_object(path.parent, path.name)
+    if raw is None:
         raise ShakegptError(
-            f"{path.parent} is no checkpoint: it has no {path.name}; give a directory with "
-            "config.json, model.safetensors, vocab.json and merges.txt"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ShakegptError(f"{path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise ShakegptError(f"{path} is no JSON object: it is no part of a checkpoint")
+            no_config(path.parent) if path.name == "config.json" else f"{path} is not there"
+        )
     return raw

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
+from shakegpt.checkpoint.config_json import read_config
 from shakegpt.checkpoint.snapshot import drop_damaged
+from shakegpt.data.vocabulary import read_vocabulary
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import sentence
 from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
@@ -20,17 +24,35 @@ HUB_NAMES = {
 }
 """Short names and where they live; `owner/name` works for every other GPT-2."""
 
-_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "vocab.json", "merges.txt"]
+_SMALL = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+]
+_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+_PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
 def fetch(name: str) -> Path:
     """The directory with the checkpoint `name` of the hub, fetched if it is not in the cache.
 
-    Raises ShakegptError within about 5 seconds when the hub is out of reach.
+    Raises ShakegptError: within about 5 seconds when the hub is out of reach, and before weights
+    are fetched when they or the vocabulary are of a kind that is not read here.
     """
-    repository = HUB_NAMES.get(name, name)
     cached = in_cache(name)
-    return cached if cached is not None else _download(name, repository)
+    return cached if cached is not None else _download(name, _WEIGHTS)
+
+
+def fetch_pickled(name: str) -> Path:
+    """The directory with pytorch_model.bin and all else of a repository, for `convert`."""
+    return _download(name, _PICKLED)
 
 
 def in_cache(name: str) -> Path | None:
@@ -39,37 +61,105 @@ def in_cache(name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(
-            HUB_NAMES.get(name, name), allow_patterns=_FILES, local_files_only=True
+        folder = Path(
+            snapshot_download(
+                HUB_NAMES.get(name, name),
+                allow_patterns=_SMALL + _WEIGHTS,
+                local_files_only=True,
+            )
         )
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
-    complete = all((Path(folder) / f).exists() for f in ("config.json", "vocab.json", "merges.txt"))
-    return Path(folder) if complete and any(Path(folder).glob("*.safetensors")) else None
+    there = {path.name for path in folder.iterdir()}
+    vocabulary = "tokenizer.json" in there or {"vocab.json", "merges.txt"} <= there
+    weights = any(name.endswith(".safetensors") for name in there)
+    return folder if "config.json" in there and vocabulary and weights else None
 
 
-def _download(name: str, repository: str) -> Path:
+def _download(name: str, weights: list[str]) -> Path:
+    """Fetch the small files, check them, then fetch the weights."""
     from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     if constants.HF_HUB_OFFLINE:
         raise _out_of_reach(name, "HF_HUB_OFFLINE is set")
-    if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:  # six tries of it for one that falls silent
-        constants.HF_HUB_DOWNLOAD_TIMEOUT = round(NETWORK_TIMEOUT)
+    repository = HUB_NAMES.get(name, name)
     try:
-        call_with_timeout(lambda: HfApi().model_info(repository, timeout=NETWORK_TIMEOUT))
+        info = call_with_timeout(lambda: HfApi().model_info(repository, timeout=NETWORK_TIMEOUT))
+        files = [sibling.rfilename for sibling in info.siblings or []]
+        _require_weights(name, repository, files, weights)
+        folder = Path(snapshot_download(repository, allow_patterns=_SMALL))
+        _require_sums(name, folder)
+        read_config(folder)
+        read_vocabulary(folder)
         print(f"fetching {repository} from the hub, once", file=sys.stderr)
-        folder = snapshot_download(repository, allow_patterns=_FILES, etag_timeout=NETWORK_TIMEOUT)
-    except (RepositoryNotFoundError, HFValidationError):
-        raise ShakegptError(f"the hub has no model {name!r}: look its name up there") from None
-    except Exception as error:  # of the client, or of whichever library carries it
-        raise _out_of_reach(name, sentence(str(error), 100)) from error
-    if damaged := drop_damaged(Path(folder)):
+        snapshot_download(repository, revision=folder.name, allow_patterns=weights)
+    except ShakegptError:
+        raise
+    except Exception as error:
+        raise _refused(name, error) from error
+    _require_sums(name, folder)
+    return folder
+
+
+def _require_weights(name: str, repository: str, files: list[str], weights: list[str]) -> None:
+    """Raise ShakegptError for a repository without `weights`, before anything is fetched."""
+    if any(fnmatch(file, pattern) for file in files for pattern in weights):
+        return
+    if weights is _WEIGHTS and any(fnmatch(f, pattern) for f in files for pattern in _PICKLED):
         raise ShakegptError(
-            f"{damaged[0]} of {name} came with another sha256 than the hub tells: it is not kept; "
+            f"{name} has no model.safetensors on the hub, only pytorch_model.bin, which may run "
+            f"code when it is opened: `shakegpt convert {repository} DIR` fetches it and makes a "
+            "safe checkpoint of it"
+        )
+    if "adapter_config.json" in files:
+        raise ShakegptError(f"{name} is a PEFT adapter, not a model: merge it into its model first")
+    raise ShakegptError(f"{name} has no {weights[0]} on the hub: give another model")
+
+
+def _require_sums(name: str, folder: Path) -> None:
+    if damaged := drop_damaged(folder):
+        raise ShakegptError(
+            f"{damaged[0]} of {name} does not have the sha256 that the hub lists: it was deleted; "
             "try again, or use --init-from pocket"
         )
-    return Path(folder)
+
+
+def _refused(name: str, error: Exception) -> ShakegptError:
+    """A sentence for what a download raised, by its type."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
+
+    reason = sentence(str(error), 100)
+    if isinstance(error, GatedRepoError):
+        return ShakegptError(
+            f"access to {name} must be granted first: accept its terms on its page on the hub, "
+            "then log in with `hf auth login`"
+        )
+    if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
+        return ShakegptError(
+            f"model {name!r} not found on the Hugging Face Hub: check the name; a private one "
+            "needs `hf auth login`"
+        )
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return ShakegptError(
+            f"cannot write {name} to the hub's cache in {constants.HF_HUB_CACHE}: "
+            f"{os.strerror(error.errno)}; fix that, or set HF_HOME to another directory",
+            exit_code=1,
+        )
+    if isinstance(error, HfHubHTTPError) and error.response is not None:
+        return _out_of_reach(name, f"status {error.response.status_code}")
+    if isinstance(error, HfHubHTTPError.__bases__):  # of its HTTP client, or an OSError
+        return _out_of_reach(name, reason)
+    return ShakegptError(
+        f"cannot fetch {name}: {type(error).__name__}: {reason}; use --init-from pocket or a "
+        "checkpoint directory",
+        exit_code=1,
+    )
 
 
 def _out_of_reach(name: str, reason: str) -> ShakegptError:

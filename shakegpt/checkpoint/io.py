@@ -1,6 +1,7 @@
 """A GPT-2 checkpoint directory and a model, one into the other.
 
-A checkpoint is config.json, model.safetensors (one file or shards), vocab.json and merges.txt.
+A checkpoint is config.json, model.safetensors (one file or shards) and a vocabulary: vocab.json and
+merges.txt, or tokenizer.json, with what transformers writes beside them.
 Weights are memory-mapped, so that the file's pages are the model's memory until training writes to
 them: one copy, never two. Only safetensors and JSON are read; a pickle never is.
 """
@@ -9,23 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from shakegpt.checkpoint import tensorfile
 from shakegpt.checkpoint.config_json import read_config as read_config
 from shakegpt.checkpoint.config_json import read_json
+from shakegpt.checkpoint.hints import no_weights
 from shakegpt.checkpoint.resolve import POCKET as POCKET
 from shakegpt.checkpoint.resolve import find as find
+from shakegpt.checkpoint.weights import assign as assign
 from shakegpt.data.tokenizer import Tokenizer
+from shakegpt.data.vocabulary import tokenizer_config, vocabulary_files
 from shakegpt.errors import ShakegptError
 from shakegpt.files import (
     PART,
@@ -42,8 +43,6 @@ from shakegpt.nn.lora import merged
 from shakegpt.resource_errors import writing
 
 INDEX = "model.safetensors.index.json"
-_MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
-"""What old exports keep beside the weights of a block: the causal mask, which follows from none."""
 
 
 def load(folder: Path, dropout: float = 0.0) -> GPT:
@@ -51,81 +50,35 @@ def load(folder: Path, dropout: float = 0.0) -> GPT:
     config = read_config(folder)
     with torch.device("meta"):
         model = GPT(replace(config, dropout=dropout))
-    assign(model, folder, _weight_files(folder))
+    tied = read_json(folder / "config.json").get("tie_word_embeddings", True)
+    assign(model, folder, weight_files(folder), bool(tied))
     return model
 
 
 def vocabulary(folder: Path) -> Tokenizer:
     """The vocabulary of a checkpoint directory. Raises ShakegptError for one that does not fit."""
     tokenizer = Tokenizer(folder)
-    if tokenizer.n_vocab > read_config(folder).vocab_size:
-        raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
+    require_rows(folder, tokenizer, read_config(folder).vocab_size)
     return tokenizer
 
 
-def assign(model: GPT, folder: Path, files: list[Path]) -> None:
-    """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once."""
-    missing = dict(model.named_parameters())
-    for path in files:
-        for name, tensor in _tensors(path, dict(model.named_parameters())):
-            if name not in missing:
-                raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
-            _require_finite(path, name, tensor)
-            _set_parameter(model, name, nn.Parameter(tensor.float()))
-            del missing[name]
-    if missing:
+def require_rows(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
+    """Raise ShakegptError for a token beyond the `rows` of the embedding."""
+    if tokenizer.n_vocab > rows:
+        beyond = tokenizer.decode([rows])
         raise ShakegptError(
-            f"{folder} lacks the weight {min(missing)}: the download or copy is not complete"
+            f"{folder} has {tokenizer.n_vocab:,} tokens, and the embedding {rows:,} rows: the "
+            f"token {beyond!r} has none; in transformers, call "
+            "model.resize_token_embeddings(len(tokenizer)) and save both again"
         )
 
 
-def _tensors(path: Path, wanted: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
-    """Those tensors of a file that are wanted, under the model's names, their shapes checked."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            keys = [(key, key.removeprefix("transformer.")) for key in file.keys()]  # noqa: SIM118
-            for key, name in keys:
-                if name not in wanted and name.startswith("h.") and not _MASK.fullmatch(name):
-                    raise ShakegptError(
-                        f"{path} has {key}, for which config.json leaves no place: take both from "
-                        "one checkpoint"
-                    )
-                found = file.get_slice(key)
-                shape = tuple(found.get_shape())
-                if name in wanted and shape != tuple(wanted[name].shape):
-                    raise ShakegptError(
-                        f"{path} has {key} of shape {shape}, and config.json says "
-                        f"{tuple(wanted[name].shape)}"
-                    )
-                if name in wanted and found.get_dtype() not in ("F64", "F32", "F16", "BF16"):
-                    raise ShakegptError(f"{path} has {key} in {found.get_dtype()}: give floats")
-            return [(name, file.get_tensor(key)) for key, name in keys if name in wanted]
-    except (SafetensorError, OSError) as error:
-        raise ShakegptError(
-            f"{path} is torn or no safetensors file ({error}): fetch or copy it again"
-        ) from error
-
-
-def _require_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """One pass with no copy: a NaN comes through `aminmax`, as minimum and as maximum."""
-    if not all(math.isfinite(end) for end in tensor.aminmax()):
-        raise ShakegptError(
-            f"{path} is damaged: {name} has a number that is not finite; take another checkpoint"
-        )
-
-
-def _set_parameter(model: nn.Module, name: str, value: nn.Parameter) -> None:
-    owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, value)
-
-
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, checked against their sums. Raises ShakegptError."""
     if (folder / WEIGHTS).exists():
         return [verified_path(folder, WEIGHTS)]
     if not (folder / INDEX).exists():
-        pickled = any(folder.glob("*.bin"))
-        hint = "it has only a pickled one, which is not opened" if pickled else "copy it there"
-        raise ShakegptError(f"{folder} has no {WEIGHTS}: {hint}")
+        raise ShakegptError(no_weights(folder))
     shards = read_json(folder / INDEX).get("weight_map")
     names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
     for name in names:
@@ -169,8 +122,14 @@ def _replace_weights(folder: Path, part: Path) -> None:
 def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
     """Write all of a checkpoint but its weights: configuration and vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: (tokenizer.folder / name).read_bytes() for name in ("vocab.json", "merges.txt")}
-    for name, content in _describe(config, tokenizer.eot).items():
+    v = tokenizer.vocabulary
+    files = vocabulary_files(v)
+    described = {
+        "config.json": _config(config, tokenizer.default_ids | v.ids),
+        "generation_config.json": tokenizer.default_ids | v.generation,
+        "tokenizer_config.json": tokenizer_config(v, config.block_size),
+    }
+    for name, content in described.items():
         files[name] = json.dumps(content, indent=2).encode() + b"\n"
     for name, data in files.items():
         if data != _bytes_of(folder / name):
@@ -182,38 +141,26 @@ def _bytes_of(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _describe(config: GPTConfig, eot: int | None) -> dict[str, dict[str, Any]]:
-    """The JSON files of a checkpoint. Llama.cpp needs n_ctx, which transformers 5 leaves out."""
+def _config(config: GPTConfig, ids: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json of a checkpoint. llama.cpp needs n_ctx, which transformers 5 leaves out."""
     return {
-        "config.json": {
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            "activation_function": "gelu_new",
-            "n_layer": config.n_layer,
-            "n_head": config.n_head,
-            "n_embd": config.n_embd,
-            "n_inner": None,
-            "n_positions": config.block_size,
-            "n_ctx": config.block_size,
-            "vocab_size": config.vocab_size,
-            "layer_norm_epsilon": config.layer_norm_epsilon,
-            "attn_pdrop": 0.1,
-            "embd_pdrop": 0.1,
-            "resid_pdrop": 0.1,
-            "initializer_range": 0.02,
-            "scale_attn_weights": True,
-            "tie_word_embeddings": True,
-            "bos_token_id": eot,
-            "eos_token_id": eot,
-            "dtype": "float32",
-        },
-        "generation_config.json": {"bos_token_id": eot, "eos_token_id": eot},
-        "tokenizer_config.json": {
-            "tokenizer_class": "GPT2Tokenizer",
-            "model_max_length": config.block_size,
-            "bos_token": "<|endoftext|>",
-            "eos_token": "<|endoftext|>",
-            "unk_token": "<|endoftext|>",
-            "add_prefix_space": False,
-        },
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_embd": config.n_embd,
+        "n_inner": None,
+        "n_positions": config.block_size,
+        "n_ctx": config.block_size,
+        "vocab_size": config.vocab_size,
+        "layer_norm_epsilon": config.layer_norm_epsilon,
+        "attn_pdrop": 0.1,
+        "embd_pdrop": 0.1,
+        "resid_pdrop": 0.1,
+        "initializer_range": 0.02,
+        "scale_attn_weights": True,
+        "tie_word_embeddings": True,
+        **ids,
+        "dtype": "float32",
     }

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shakegpt.checkpoint.hints import is_meant, no_file
 from shakegpt.checkpoint.hub import HUB_NAMES, fetch
 from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
@@ -22,6 +23,15 @@ class Source:
     folder: Path
 
 
+def absolute(name: str) -> str:
+    """`name`, or the full path of the directory it means: the same from any working directory."""
+    with suppress(OSError):  # a name too long for a path gets its sentence where it is looked up
+        path = Path(name)
+        if path.is_dir() and name != "pocket" and (name not in HUB_NAMES or is_meant(path)):
+            return str(path.absolute())
+    return name
+
+
 def find(name: str) -> Source:
     """The directory that `name` means: pocket, a directory, a run, or a name on the hub.
 
@@ -30,19 +40,29 @@ def find(name: str) -> Source:
     if name == "pocket":
         return Source(name, POCKET)
     path = Path(name)
+    if name in HUB_NAMES and path.is_dir() and not is_meant(path):
+        return Source(name, fetch(name))  # a directory that happens to be called so
     with suppress(OSError):  # a name too long for a path may still get the sentence below
         if name and path.is_dir():
             is_run = (path / "log.jsonl").exists()
             return Source(path.resolve().name, _model_of_run(path) if is_run else path)
         if name and path.exists():
-            raise ShakegptError(f"{name} is a file: give the directory that holds the checkpoint")
-    if name not in HUB_NAMES and (name.startswith((".", "/", "~")) or name.count("/") != 1):
+            raise ShakegptError(no_file(path))
+    if not is_on_hub(name):
         known = ", ".join(["pocket", *HUB_NAMES])
         raise ShakegptError(
             f"there is no model {reprlib.repr(name)}: give {known}, owner/name on the Hugging Face "
             "hub, a checkpoint directory, a run, or scratch"
         )
     return Source(name, fetch(name))
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether `name` is looked up on the hub: no checkpoint here, and spelled as a name there."""
+    with suppress(OSError, ValueError):
+        if Path(name).is_dir():
+            return name in HUB_NAMES and not is_meant(Path(name))
+    return name in HUB_NAMES or (name.count("/") == 1 and not name.startswith((".", "/", "~")))
 
 
 def _model_of_run(run: Path) -> Path:

@@ -1,135 +1,213 @@
-"""Flags to a dataclass: tyro reads them; what it cannot read is refused in one sentence.
+"""One command line parser (argparse) over the fields of a configuration, made by `bounds.setting`.
 
-Tyro explains a bad value in a box, in the words of Python's own conversions. So when it gives up,
-the flags are gone through once more here, and the first that cannot be meant gets its sentence.
+A switch is `--name` or `--no-name`, a tuple's flag takes several values and may be repeated, and
+flags stand before, between or after the positional arguments. Values are read and checked by the
+types of the fields; a fault is one sentence.
 """
 
 from __future__ import annotations
 
+import argparse
 import difflib
-import io
-import re
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import MISSING, field, fields, make_dataclass
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
 
-import tyro
-
-from shakegpt.bounds import RULES, refusal
-from shakegpt.config import help_lines
+from shakegpt import bounds
+from shakegpt.bounds import Setting, Several, Switch, flag
+from shakegpt.config import TOPICS
 from shakegpt.errors import ShakegptError
-from shakegpt.sanitize import printable, sentence
+from shakegpt.sanitize import printable
 
 T = TypeVar("T")
+NARROWEST = 40
+"""Columns of the help in a terminal that has fewer or does not know."""
 
 
-def parse(kind: type[T], prog: str, words: list[str], default: T | None, description: str) -> T:
-    """The instance of the dataclass `kind` that the flags `words` describe, else as `default`.
+def parse(kind: type[T], prog: str, words: Sequence[str], about: str, base: T | None = None) -> T:
+    """The instance of the dataclass `kind` that the flags `words` describe, else as `base`.
 
-    Prints the help and leaves, when that is asked for. Raises ShakegptError for a flag or value
-    that there is not.
+    Prints the help, or raises ShakegptError, as `given`.
     """
-    out, err = io.StringIO(), io.StringIO()
-    odd = any(printable(word) != word for word in words)  # what is printed quotes what was typed
-    explained = _explained(kind, default)
+    values = given(kind, prog, words, about, lambda _: base)
+    if base is not None:
+        values = vars(base) | values
+    return kind(**values)
+
+
+def given(
+    kind: type[Any],
+    prog: str,
+    words: Sequence[str],
+    about: str,
+    base: Callable[[dict[str, Any]], Any] = lambda _: None,
+) -> dict[str, Any]:
+    """Field name -> value, for those fields of the dataclass `kind` that `words` set.
+
+    With -h or --help among them, prints the help and raises SystemExit; the defaults in it are
+    those of what `base` makes of the other words. Raises ShakegptError, naming all faults, for
+    words that do not fit.
+    """
+    parser = Parser(prog, about)
+    parser.add_settings(kind)
     try:
-        with redirect_stderr(err), redirect_stdout(out) if odd else redirect_stderr(err):
-            return tyro.cli(explained, prog=prog, args=words, description=description)
-    except SystemExit as left:
-        if not left.code:
-            print(printable(out.getvalue()), end="")
-            raise
-        _refuse_what_is_wrong(kind, words)
-        raise ShakegptError(sentence(re.sub("[─-╿]", " ", err.getvalue()), 300)) from None
+        found, rest = parser.parse_known_intermixed_args(list(words))
+    except argparse.ArgumentError as error:
+        name = (error.argument_name or "").split("/")[0]
+        takes_none = name in parser.flags and parser.flags[name].nargs == 0
+        raise ShakegptError(f"{name} {'takes no' if takes_none else 'needs a'} value") from None
+    values = vars(found)
+    if values.pop("help"):
+        described = Parser(prog, about)
+        described.add_settings(kind, base(values))
+        print(printable(described.format_help()), end="")
+        raise SystemExit(0)
+    for word in sorted(rest, key=lambda word: not word.startswith("-")):
+        name = word.split("=")[0]
+        if word.startswith("-"):
+            close = suggestion(name, parser.flags) or f" (see {prog} --help)"
+            raise ShakegptError(f"unknown flag {name!r}{close}")
+        raise ShakegptError(f"unexpected argument {word!r} (see {prog} --help)")
+    settings = bounds.settings(kind)
+    for field in fields(kind):
+        if field.default is MISSING and field.name not in values:
+            name = bounds.shown(field.name, settings[field.name])
+            raise ShakegptError(f"{prog} needs a {name} (see {prog} --help)")
+    values = {
+        name: text if isinstance(text, bool) else settings[name].parse(text)
+        for name, text in values.items()
+    }
+    if faults := bounds.faults(kind, values):
+        raise ShakegptError("; ".join(faults.values()))
+    return values
 
 
-def _explained(kind: type[T], default: T | None) -> type[T]:
-    """`kind` with each field's help and default where tyro looks for them.
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The question whether a word close to `word` was meant; "" when none of `known` is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
-    Left to itself, tyro keeps the line breaks of the source in the help.
-    """
-    hints, helps = get_type_hints(kind), help_lines(kind)
-    made = []
-    for one in fields(cast("Any", kind)):
-        value = one.default if default is None else getattr(default, one.name)
-        hint = hints[one.name]
-        told: Any = Annotated[hint, tyro.conf.arg(help=helps[one.name])]
-        made.append((one.name, told, field() if value is MISSING else field(default=value)))
-    return cast(
-        "type[T]", make_dataclass(kind.__name__, made, bases=(kind,), frozen=True, kw_only=True)
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that takes whole flag names only, and whose help fits the terminal."""
+
+    def __init__(self, prog: str, about: str = "") -> None:
+        super().__init__(
+            prog,
+            description=about,
+            formatter_class=_Formatter,
+            add_help=False,
+            allow_abbrev=False,
+            exit_on_error=False,
+        )
+        self.flags: dict[str, argparse.Action] = {}
+
+    def add_settings(self, kind: type[Any], base: Any = None) -> None:
+        """An argument for each field of the dataclass `kind`, in a group for each topic.
+
+        The defaults in the help are those of `base`, else the fields' own.
+        """
+        settings = bounds.settings(kind)
+        ordered = sorted(
+            fields(kind),
+            key=lambda field: (
+                TOPICS.index(settings[field.name].topic),
+                not settings[field.name].positional,
+            ),
+        )
+        groups, positionals = dict[str, Any](), list[str]()
+        for field in ordered:
+            about = settings[field.name]
+            if about.topic not in groups:
+                groups[about.topic] = self.add_argument_group(about.topic)
+            default = getattr(base, field.name, field.default)
+            action = _add(groups[about.topic], field.name, about, default)
+            action.completer = _completer(about)
+            self.flags |= dict.fromkeys(action.option_strings, action)
+            if about.positional:
+                shown = action.metavar + (" ..." if isinstance(about.type, Several) else "")
+                positionals.append(shown if field.default is MISSING else f"[{shown}]")
+        options = groups.get("options") or self.add_argument_group("options")
+        help = options.add_argument(
+            "-h", "--help", action="store_true", help="Print this help and exit."
+        )
+        self.flags |= dict.fromkeys(help.option_strings, help)
+        self.usage = " ".join([self.prog, *positionals, "[flags]"]).replace("%", "%%")
+
+
+def _add(group: Any, name: str, about: Setting, default: Any) -> Any:
+    """Add the argument for one field; without its flag, it is absent from what was parsed."""
+    help = f"{about.help} {_default(about, default)}".replace("%", "%%").rstrip()
+    several = isinstance(about.type, Several)
+    if about.positional:
+        return group.add_argument(
+            name,
+            metavar=bounds.shown(name, about),
+            nargs="*" if several else "?",
+            default=argparse.SUPPRESS,
+            help=about.help.replace("%", "%%"),
+        )
+    names = dict.fromkeys([flag(name), "--" + name])  # --init_from, as nanoGPT spells it
+    if isinstance(about.type, Switch):
+        return group.add_argument(
+            *names,
+            action=argparse.BooleanOptionalAction,
+            default=argparse.SUPPRESS,
+            help=help,
+        )
+    return group.add_argument(
+        *names,
+        metavar=about.type.metavar,
+        action="extend" if several else "store",
+        nargs="+" if several else None,
+        default=argparse.SUPPRESS,
+        help=help,
     )
 
 
-def _refuse_what_is_wrong(kind: type[Any], words: list[str]) -> None:
-    """Raise ShakegptError for the first of `words` that cannot be meant."""
-    hints = get_type_hints(kind)
-    for flag, values in _flags_and_values(words):
-        name = flag.removeprefix("--").replace("-", "_")
-        switch = name.removeprefix("no_")
-        hint = bool if hints.get(switch) is bool else hints.get(name)
-        if not flag and values:
-            raise ShakegptError(
-                f"{values[0]!r} is no flag and has no place there: --help tells what has one"
-            )
-        if flag and (hint is None or not flag.startswith("--")):
-            raise _unknown(flag, list(hints))
-        if hint is not None:
-            _refuse_values(flag, name, hint, values)
+def _default(about: Setting, default: Any) -> str:
+    """The default, and what none means, as the help ends with."""
+    if default is MISSING:
+        return ""
+    if default is None:
+        return f"(default: none, {about.none})"
+    if isinstance(default, bool):
+        shown = "yes" if default else "no"
+    else:
+        shown = " ".join(default) if isinstance(default, tuple) else f"{default}"
+    none = f"none: {about.none}; " if about.none is not None else ""
+    return f"({none}default: {shown})"
 
 
-def _flags_and_values(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each flag and the words after it; what stands before the first one goes with ""."""
-    flag, values = "", list[str]()
-    for word in words:
-        if word.startswith("-") and word != "-" and not _is(float, word):
-            yield flag, values
-            flag, equals, value = word.partition("=")
-            values = [value] if equals else []
-        else:
-            values.append(word)
-    yield flag, values
+def _completer(about: Setting) -> Any:
+    """What shell completion offers for a value: its known words, and files where it may be one."""
+    known = about.type.known if not isinstance(about.type, Switch | bounds.Number) else ()
+    item = about.type.item if isinstance(about.type, Several) else about.type
+    is_path = isinstance(item, bounds.Text) and item.path
+
+    def complete(prefix: str, **_: Any) -> list[str]:
+        words = [word for word in known if word.startswith(prefix)]
+        if is_path:
+            from argcomplete.completers import FilesCompleter
+
+            words += FilesCompleter()(prefix)
+        return words
+
+    return complete
 
 
-def _unknown(flag: str, names: list[str]) -> ShakegptError:
-    flags = ["--" + name.replace("_", "-") for name in names]
-    close = difflib.get_close_matches(flag, flags, n=1, cutoff=0.6)
-    meant = f"did you mean {close[0]}" if close else "--help tells which there are"
-    return ShakegptError(f"there is no flag {flag}: {meant}{'?' if close else ''}")
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Fits the terminal, however narrow it says it is; shows a flag's usual spelling only."""
 
+    def __init__(self, prog: str) -> None:
+        columns = max(NARROWEST, min(120, shutil.get_terminal_size().columns))
+        super().__init__(prog, max_help_position=28, width=columns - 1)
 
-def _refuse_values(flag: str, name: str, hint: Any, values: list[str]) -> None:
-    kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
-    if hint is bool and values:
-        raise ShakegptError(f"{flag} takes no value, and was given {values[0]!r}: leave that out")
-    if hint is bool or get_origin(hint) is tuple:
-        choices = _choices(get_args(hint)[0]) if hint is not bool else ()
-        if wrong := [value for value in values if choices and value not in choices]:
-            raise refusal(name, wrong[0], "one of " + ", ".join(choices))
-    elif len(values) != 1:
-        way_out = f"give one of {', '.join(_choices(hint))}" if _choices(hint) else "give that one"
-        raise ShakegptError(
-            f"{flag} takes one value, and was given {len(values) or 'none'}: {way_out}"
-        )
-    elif not any(_is(kind, values[0]) for kind in kinds):
-        if choices := _choices(hint):
-            raise refusal(name, values[0], "one of " + ", ".join(choices))
-        RULES[name](name, values[0])  # a text, where it wants a number, and says which
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    return get_args(hint) if get_origin(hint) is Literal else ()
-
-
-def _is(kind: Any, text: str) -> bool:
-    """Whether `text` can be read as one of `kind`."""
-    if kind in (int, float):
-        try:
-            kind(text)
-        except ValueError:
-            return False
-        return True
-    if kind is NoneType:
-        return text == "None"
-    return text in _choices(kind) if get_origin(kind) is Literal else True
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        names = [name for name in action.option_strings if "_" not in name]
+        metavar = f" {action.metavar}" if action.metavar else ""
+        several = " ..." if action.nargs == "+" else ""
+        return ", ".join(names) + metavar + several

@@ -1,11 +1,12 @@
 """A run without its screen: one live block in a terminal, sparse plain lines everywhere else.
 
-Both take the records of the run log as they are written. Whoever reads the output may leave (a
-closed terminal, `| head`): training goes on, only the words stop.
+Both take the records of the run log as they are written. When the reader of the output leaves (a
+closed terminal, `| head`), training continues without it.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -38,24 +39,35 @@ class PlainConsole:
 
     def __init__(self, past: History | None = None) -> None:
         self.history = past or History()
-        self._gone = False
+        self._closed = False
+        self._errors: set[str] = set()
 
     def write(self, event: ev.Event) -> None:
-        """Take a record, and say what is worth a line of it, unless nobody reads any more."""
+        """Show a record if there is anything to show and somebody still reads.
+
+        An error in showing it is reported once on stderr; it must not end the training.
+        """
         self.history.add(event)
         try:
-            for line in self.lines(event) if not self._gone else []:
+            for line in self.lines(event) if not self._closed else []:
                 self.say(line)
-        except (OSError, ValueError):  # closed pipe, closed terminal
-            self._gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:  # closed pipe, closed terminal
+            self._closed = True
+            with suppress(OSError, ValueError), open(os.devnull, "w") as null:
+                os.dup2(null.fileno(), sys.stdout.fileno())  # else Python's last flush fails
+        except Exception as error:
+            self._closed = sys.stdout.closed
+            problem = f"cannot show {type(event).__name__}: {error!r}"
+            if problem not in self._errors and not self._closed:
+                self._errors.add(problem)
+                print(f"shakegpt: {one_line(problem, 200)}", file=sys.stderr)
 
     def say(self, line: str) -> None:
-        """Print a line; a name or a reason in it is only text."""
+        """Print a line, sanitized."""
         print(printable(line), flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
-        """The lines that a record is worth; [] for most."""
+        """The lines to show for a record; [] for most."""
         match event:
             case ev.Run():
                 return opening(event)
@@ -135,66 +147,52 @@ class LiveConsole(PlainConsole):
 
 @contextmanager
 def console(past: History | None = None) -> Iterator[PlainConsole]:
-    """The console that suits: live in a terminal that can, else plain; `past` it need not tell."""
+    """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
+        sys.stdout.reconfigure(errors="backslashreplace")
     dumb = os.environ.get("TERM", "") in ("", "dumb")
-    shown = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
+    chosen = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
     try:
-        yield shown
+        yield chosen
     finally:
-        shown.close()
-
-
-def _compiled(run: ev.Run) -> list[str]:
-    """Whether it is compiled, with the reason; nothing where nothing was decided."""
-    if run.compiled is None:
-        return []
-    return [f"{'compiled' if run.compiled else 'not compiled'} ({run.compile_reason})"]
+        chosen.close()
 
 
 def opening(run: ev.Run) -> list[str]:
-    """What is about to happen, and what it takes."""
-    model, data = run.model, run.dataset
-    whole = "all of them" if data.eval_whole else f"{data.eval_tokens:,} of them"
-    needed = run.memory.total
+    """What is trained on what, where, and the memory and time it needs."""
+    model, data, processes = run.model, run.dataset, run.world.processes if run.world else 1
+    evaluated = "all of them" if data.eval_whole else f"{data.eval_tokens:,} of them"
     lines = [
         f"{run.run_id}: {model.name}, {parameters(model.n_params)} parameters, {model.n_layer} "
         f"blocks, on {one_line(data.name, 60)}",
-        f"{data.train_tokens:,} tokens to train on; val loss over {data.val_tokens:,}, {whole}",
+        f"{data.train_tokens:,} training tokens; val loss over {data.val_tokens:,}, {evaluated}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
-        *_compiled(run),
-        *_shared_and_learned(run),
-        f"needs about {size(needed)} of memory{_each(run)}" + _time_needed(run),
+        *(one_line(note, 300) for note in data.notes),
     ]
+    if run.compiled is not None:
+        lines.append(f"{'compiled' if run.compiled else 'not compiled'} ({run.compile_reason})")
+    if processes > 1:
+        lines.append(f"{processes} processes share each iteration")
+    if isinstance(rank := run.config.get("lora_rank"), int):
+        trained = parameters(run.memory.gradients // 4)
+        lines.append(f"LoRA of rank {rank}: {trained} parameters are trained, the others frozen")
+    each = " per process" if processes > 1 else ""
+    time = "" if run.seconds is None else f" and {duration(run.seconds)} of time"
+    lines.append(f"needs about {size(run.memory.total)} of memory{each}{time}")
     if run.memory.row == "low":
-        moved = f", and {size(run.memory.traffic)} of moments go from and to the run's disk each "
-        moved = f"{moved}iteration" if run.memory.traffic else ""  # with --shard they stay
+        moved = (
+            f", and {size(run.memory.traffic)} of moments are read from and written to the run's "
+        )
+        moved = f"{moved}disk each iteration" if run.memory.traffic else ""  # not with --shard
         lines.append(f"memory low: activations are computed twice{moved}")
     available = available_memory()
-    if run.device == "cpu" and needed > available:
+    if run.device == "cpu" and run.memory.total > available:
         lines.append(
             f"warning: this machine has {size(available)} free: lower --batch-size or "
-            "--block-size, or take a smaller --init-from"
+            "--block-size, or use a smaller --init-from"
         )
     return lines
-
-
-def _shared_and_learned(run: ev.Run) -> Iterator[str]:
-    """Who trains, and how much of the model, where that is not one process and all of it."""
-    if run.world is not None and run.world.processes > 1:
-        yield f"{run.world.processes} processes share each iteration"
-    rank = run.config.get("lora_rank")
-    if isinstance(rank, int):
-        learned = parameters(run.memory.gradients // 4)
-        yield f"LoRA of rank {rank}: {learned} numbers are learned, the weights stay as they are"
-
-
-def _each(run: ev.Run) -> str:
-    return " a process" if run.world is not None and run.world.processes > 1 else ""
-
-
-def _time_needed(run: ev.Run) -> str:
-    return "" if run.seconds is None else f" and {duration(run.seconds)} of time"
 
 
 def step_line(history: History, step: ev.Step, eta: float | None) -> str:
@@ -247,7 +245,7 @@ def status_line(history: History, eta: float | None) -> str:
 
 
 def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
-    """A sample as it reads, indented under a line that says where it comes from."""
+    """A sample, indented under a line with its iteration."""
     view = next(s for s in reversed(history.samples) if s.start.sample == event.sample)
     text = printable(view.start.prompt + event.text)
     head = f"sample at iteration {event.iteration}:"
@@ -255,24 +253,24 @@ def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
 
 
 def _learned(history: History) -> list[str]:
-    """From which val loss to which; of a run that got no lower, or no further, that it did not."""
+    """How val loss changed from the first evaluation to the best, or that it did not fall."""
     first, best = history.first_eval, history.best_eval
     if first is None or best is None or not first.val_loss or not best.val_loss:
         return []
     last = history.evals[max(history.evals)]
     words = f"val loss {loss(first.val_loss)}"
     if last is first:
-        return [f"{words} at iteration {first.iteration}; none was measured after it"]
+        return [f"{words} at iteration {first.iteration}; no evaluation after it"]
     if best is first:
         later = f"{loss(last.val_loss)} at iteration {last.iteration}"
-        return [f"{words} at iteration {first.iteration}, and not lower since: {later}"]
+        return [f"{words} at iteration {first.iteration}, not lower since: {later}"]
     drop = 1 - best.val_loss / first.val_loss
     line = f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"
     return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
 
 
 def summary(history: History, end: ev.End) -> list[str]:
-    """How it went, where the model is, and what to do next."""
+    """How the run ended, where the model is, and the next command."""
     run = history.run
     lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
     lines += _learned(history)
@@ -280,7 +278,10 @@ def summary(history: History, end: ev.End) -> list[str]:
         return lines
     where = shlex.quote(run.config.get("out_dir") or f"runs/{run.run_id}")
     if any(c.kind == "best" for c in history.checkpoints):
-        lines += [f"the model is in {where}/model; let it write:", f"  shakegpt sample {where}"]
+        lines += [
+            f"the model is in {where}/model; sample with:",
+            f"  shakegpt sample {where}",
+        ]
     if end.status == "finished":
         return [*lines, f"  shakegpt figures {where}", f"  shakegpt claims {where}"]
-    return [*lines, "go on with:", f"  shakegpt finetune --resume {where}"]
+    return [*lines, "continue with:", f"  shakegpt finetune --resume {where}"]

@@ -1,48 +1,141 @@
 """What can be refused before PyTorch is imported, which takes a second or several.
 
-The trainer checks all of this again, and the rest, where it happens; this only says it sooner.
+The command line and the start form check a new run by `faults`. The trainer checks all of this
+again, and the rest, when it reads model and text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from shakegpt.checkpoint.config_json import read_config
-from shakegpt.checkpoint.resolve import find
-from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig
+from shakegpt.checkpoint.resolve import find, is_on_hub
+from shakegpt.cli import arguments
+from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig, block_size_fault
 from shakegpt.data.make_vocabulary import bpe_size
-from shakegpt.data.sources import require
+from shakegpt.data.sources import BUILT_IN, STDIN, require, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.runs import require_unused
+from shakegpt.presets import HUB_SHAPES, PRESETS
+from shakegpt.runlog.runs import is_run, require_unused
+
+
+def faults(config: FinetuneConfig) -> dict[str, str]:
+    """Field name -> a sentence, for everything that a new run of `config` cannot have.
+
+    Looks at names and sizes on this machine only: fast, no network, and no text is read.
+    """
+    found = {
+        "init_from": _raised(lambda: local_shape(config.init_from)),
+        "dataset": _text_fault(config.dataset),
+        "val_dataset": _text_fault(config.val_dataset or (), "--val-dataset"),
+        "shard": _raised(lambda: env.require_shardable(config, config.dtype)),
+    }
+    if config.out_dir is not None:
+        run = Path(config.out_dir)
+        found["out_dir"] = _raised(lambda: require_unused(run))
+    if config.init_from == "scratch":
+        found["tokenizer"] = _tokenizer_fault(config.tokenizer)
+    elif found["init_from"] is None and (shape := local_shape(config.init_from)) is not None:
+        found["block_size"] = block_size_fault(config.block_size, shape, config.init_from)
+    return {name: fault for name, fault in found.items() if fault}
+
+
+def require_no_faults(config: FinetuneConfig) -> None:
+    """Raise ShakegptError, naming all of them, when `config` has faults."""
+    if found := faults(config):
+        raise ShakegptError("; ".join(found.values()))
 
 
 def finetune(config: FinetuneConfig) -> None:
-    """Raise ShakegptError for a model, text or directory that a new run cannot be made of."""
-    env.require_suited(config, config.dtype)
-    if config.out_dir is not None:
-        require_unused(Path(config.out_dir))
+    """Raise ShakegptError for a model or text that a new run cannot be made of, having read both.
+
+    A model of the hub is downloaded.
+    """
     if config.init_from != "scratch":
-        _require_fitting(model(config.init_from), config.block_size, config.init_from)
+        _require_block_size(config.block_size, model(config.init_from), config.init_from)
     require(config.dataset, config.text_field)
     require(config.val_dataset or (), config.text_field)
-    if config.init_from == "scratch":
-        bpe_size(config.tokenizer)
 
 
-def evaluate(name: str, asked: EvaluateConfig) -> None:
+def evaluate(name: str, config: EvaluateConfig) -> None:
     """Raise ShakegptError for a model or text that cannot be measured."""
-    _require_fitting(model(name), asked.block_size, name)
-    require(asked.dataset or (), asked.text_field)
+    _require_block_size(config.block_size, model(name), name)
+    require(config.dataset or (), config.text_field)
 
 
 def model(name: str) -> GPTConfig:
-    """The shape of the model `name`. Raises ShakegptError when there is no such checkpoint."""
+    """The shape of the model `name`, downloaded if need be.
+
+    Raises ShakegptError when there is no such checkpoint.
+    """
     return read_config(find(name).folder)
 
 
-def _require_fitting(shape: GPTConfig, block_size: int | None, name: str) -> None:
-    if block_size is not None and block_size > shape.block_size:
-        raise ShakegptError(
-            f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
-        )
+def local_shape(name: str) -> GPTConfig | None:
+    """The shape of the model `name` when no network or cache is needed to know it, else None.
+
+    None too for scratch. Raises ShakegptError when there is no such checkpoint.
+    """
+    if name == "scratch":
+        return None
+    return HUB_SHAPES.get(name) if is_on_hub(name) else model(name)
+
+
+def _require_block_size(block_size: int | None, shape: GPTConfig, name: str) -> None:
+    if fault := block_size_fault(block_size, shape, name):
+        raise ShakegptError(fault)
+
+
+def _raised(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except ShakegptError as error:
+        return str(error)
+    return None
+
+
+def _text_fault(names: Iterable[str], flag: str = "--dataset") -> str | None:
+    """A sentence for the first of the texts that is not there; their contents are not read."""
+    for name in names:
+        try:
+            sources = resolve([name])
+        except ShakegptError as error:
+            return str(error)
+        missing = next((s for s in sources if s not in (*BUILT_IN, STDIN) and not exists(s)), None)
+        if missing is None:
+            continue
+        use = "use plays, tinyshakespeare, a text file, a directory of texts, or -"
+        if name in PRESETS:
+            use = f"to use the preset, write {name} before the flags"
+        return f"{flag} {name if len(sources) == 1 else missing} does not exist: {use}"
+    return None
+
+
+def _tokenizer_fault(name: str) -> str | None:
+    if name in ("pocket", "gpt2", "char") or exists(name):
+        return None
+    if name.startswith("bpe:"):
+        return _raised(lambda: bpe_size(name))
+    return f"--tokenizer {name} does not exist: use pocket, gpt2, char, bpe:N or a directory"
+
+
+def preset_fault(word: str, noun: str = "preset") -> str:
+    """A sentence for a word that stands where a preset may and is none: what to type instead."""
+    suggestion = arguments.suggestion(word, PRESETS)
+    if is_run(Path(word)):
+        return f"{word} is a run: continue it with --resume {word}, or use --init-from {word}"
+    if exists(str(Path(word) / "config.json")):
+        return f"{word} is a model, not a preset: use --init-from {word}"
+    if exists(word):
+        return f"{word} is a text, not a preset: use --dataset {word}"
+    return f"unknown {noun} {word!r}" + (suggestion or f"; the presets are {', '.join(PRESETS)}")
+
+
+def exists(name: str) -> bool:
+    """Whether there is a file or directory of this name, which no file may be able to have."""
+    with suppress(OSError, ValueError):
+        return Path(name).exists()
+    return False

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from shakegpt.bounds import Text, setting
+from shakegpt.cli.arguments import parse
 from shakegpt.format import duration, loss
 from shakegpt.runlog.runs import RunSummary, find_runs
 from shakegpt.sanitize import printable
 
+ABOUT = "List the runs and how they went, newest first."
 HEADINGS = ("run", "state", "model", "iterations", "val loss", "age")
 
 
-def print_runs(directory: Path) -> None:
-    """Print the runs in `directory`, newest first: a table in a terminal, else tabs."""
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """All arguments of the command."""
+
+    directory: str = setting(
+        "runs",
+        Text("DIR", path=True),
+        "Directory whose runs to list. Default: runs.",
+        positional=True,
+    )
+
+
+def main(words: list[str]) -> int:
+    """Print the runs, a table in a terminal, else tabs; returns the exit code."""
+    directory = Path(parse(Arguments, "shakegpt runs", words, ABOUT).directory)
     rows = [_row(run) for run in find_runs(directory)]
     if not rows:
         print(f"no runs in {printable(str(directory))}: `shakegpt finetune` makes one")
@@ -22,6 +39,7 @@ def print_runs(directory: Path) -> None:
         _print_table(rows)
     else:
         print(*("\t".join(row) for row in [HEADINGS, *rows]), sep="\n")
+    return 0
 
 
 def _row(run: RunSummary) -> tuple[str, ...]:

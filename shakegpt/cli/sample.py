@@ -1,48 +1,80 @@
-"""`shakegpt sample`: let a model write, to the terminal or into a file, as it draws."""
+"""`shakegpt sample`: draw text from a model and stream it, to the terminal or into a file."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import torch
-
-from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import SampleConfig
-from shakegpt.data.tokenizer import Decoder, Tokenizer
-from shakegpt.generate import generate
-from shakegpt.hardware.device import choose
-from shakegpt.model import GPT
-from shakegpt.nn.quantize_cost import narrow_and_measure
+from shakegpt.bounds import Text, setting
+from shakegpt.cli import preflight
+from shakegpt.cli.arguments import parse
+from shakegpt.cli.imports import heavy_imports
+from shakegpt.config import WHAT, SampleConfig
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import printable
 
+if TYPE_CHECKING:
+    from shakegpt.data.tokenizer import Tokenizer
+    from shakegpt.model import GPT
+
+ABOUT = "Draw text from a model."
 SEPARATOR = "-" * 15
 
 
-def write_samples(name: str, asked: SampleConfig) -> int:
-    """Stream texts by the model `name` to standard output; returns the exit code."""
-    if asked.threads is not None:
-        torch.set_num_threads(asked.threads)
-    if asked.prompt == "-":
-        asked = replace(asked, prompt=sys.stdin.read())
-    source = checkpoint.find(name)
+@dataclass(frozen=True, kw_only=True)
+class Arguments(SampleConfig):
+    """All arguments of the command."""
+
+    model: str = setting(
+        cast("Any", MISSING),
+        Text("MODEL", path=True, known=("pocket",)),
+        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
+        WHAT,
+        positional=True,
+    )
+
+
+def main(words: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = parse(Arguments, "shakegpt sample", words, ABOUT)
+    preflight.model(arguments.model)
+    with heavy_imports():
+        import torch
+
+        from shakegpt.checkpoint import io as checkpoint
+        from shakegpt.hardware.device import choose
+        from shakegpt.nn import matmul
+        from shakegpt.nn.quantize_cost import quantize_and_measure
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    source = checkpoint.find(arguments.model)
     checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
     tokenizer = checkpoint.vocabulary(source.folder)
-    ids = tokenizer.encode(asked.prompt)
-    place = choose(asked.device, "float32")
+    ids = tokenizer.encode(prompt, "the prompt")
+    place = choose(arguments.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()
-    if asked.dtype != "float32":
-        said = narrow_and_measure(model, tokenizer, _text_of(name), asked.dtype)
-        print(f"shakegpt: {printable(said)}", file=sys.stderr)
-    for number in range(asked.num_samples):
+    matmul.install(model)
+    if arguments.dtype != "float32":
+        text = _text_of(arguments.model)
+        cost = quantize_and_measure(model, tokenizer, text, arguments.dtype)
+        print(f"shakegpt: {printable(cost)}", file=sys.stderr)
+    for number in range(arguments.num_samples):
         if number:
             print(SEPARATOR)
-        _write_one(model, tokenizer, ids, asked, number, sys.stdout)
+        settings = Settings(
+            max_new_tokens=arguments.max_new_tokens,
+            temperature=arguments.temperature,
+            top_k=arguments.top_k,
+            top_p=arguments.top_p,
+            seed=arguments.seed + number,
+        )
+        _write_one(model, tokenizer, prompt, ids, settings, sys.stdout)
     return 0
 
 
@@ -53,24 +85,25 @@ def _text_of(name: str) -> tuple[str, ...]:
 
 
 def _write_one(
-    model: GPT, tokenizer: Tokenizer, ids: list[int], asked: SampleConfig, number: int, out: TextIO
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    ids: list[int],
+    settings: Settings,
+    out: TextIO,
 ) -> None:
-    settings = Settings(
-        max_new_tokens=asked.max_new_tokens,
-        temperature=asked.temperature,
-        top_k=asked.top_k,
-        top_p=asked.top_p,
-        seed=asked.seed + number,
-    )
+    from shakegpt.data.tokenizer import Decoder
+    from shakegpt.generate import generate
+
     show = printable if out.isatty() else str  # a file gets the text as it is
-    out.write(show(asked.prompt))
-    decoder, told = Decoder(tokenizer), False
+    out.write(show(prompt))
+    decoder, warned = Decoder(tokenizer), False
     for draw in generate(model, tokenizer, ids, settings):
-        if draw.slid and not told:
-            told = True
+        if draw.slid and not warned:
+            warned = True
             print(
-                f"\nshakegpt: the window of {model.config.block_size} tokens is full: it slides, "
-                "and the text goes on from its last part",
+                f"\nshakegpt: the context of {model.config.block_size} tokens is full: the text "
+                "continues from its last part only",
                 file=sys.stderr,
             )
         if draw.id != tokenizer.eot:

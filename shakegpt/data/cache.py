@@ -1,7 +1,7 @@
 """The user's cache directory: texts that were fetched or laid out, and their tokens.
 
-Nothing in it is needed: what is missing is made again, and a cache that cannot be written is done
-without.
+Nothing in it is needed: what is missing is created again, and a cache that cannot be written is
+ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def cache_dir() -> Path:
 
 
 def write_cache(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """`files.write_atomically` into the cache; one that cannot be written is done without."""
+    """`files.write_atomically` into the cache; does nothing when it cannot be written."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)

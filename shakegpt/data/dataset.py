@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shakegpt.data.cache import cache_dir, write_cache
-from shakegpt.data.sources import END_OF_TEXT, Text
+from shakegpt.data.sources import Text
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import sha256

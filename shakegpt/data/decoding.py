@@ -60,6 +60,7 @@ _HIGH = re.compile(rb"[\x80-\xff]+")
 _ASCII_LETTER = re.compile(rb"[A-Za-z]")
 _SAMPLE = 1 << 16
 """Bytes, of lines that are not ASCII, that are looked at to recognize an encoding."""
+_LONGEST_LINE = 1 << 12
 
 
 def decode(data: bytes, name: str) -> tuple[str, str]:
@@ -82,12 +83,12 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
     try:
         return data.decode("utf-8"), UTF8
     except UnicodeDecodeError as error:
-        bad = sum("\udc80" <= c <= "\udcff" for c in data.decode("utf-8", "surrogateescape"))
-        good = len(data.decode("utf-8", "ignore").encode("ascii", "ignore"))
-        good = len(data.decode("utf-8", "ignore")) - good
-        if good >= bad:  # chance hardly makes valid UTF-8 of another encoding
+        sample = _sample(data)
+        bad = sum("\udc80" <= c <= "\udcff" for c in sample.decode("utf-8", "surrogateescape"))
+        good = sum(c > "\x7f" for c in sample.decode("utf-8", "ignore"))
+        if good >= max(1, bad):  # chance hardly makes valid UTF-8 of another encoding
             raise _damaged(name, UTF8, error, data) from None
-    encoding = _legacy_encoding(data)
+    encoding = _legacy_encoding(sample)
     shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
     return _decode_strictly(data, encoding, name, shown), shown
 
@@ -164,12 +165,38 @@ def _utf16_without_mark(data: bytes) -> str | None:
     return None
 
 
-def _legacy_encoding(data: bytes) -> str:
-    """Python's name of the legacy encoding that `data`, not UTF-8, is most likely in."""
+def _sample(data: bytes) -> bytes:
+    """The first lines that are not ASCII, at most `_SAMPLE` bytes of them."""
+    lines, end, length = list[bytes](), 0, 0
+    for match in _HIGH.finditer(data):
+        if match.start() >= end:
+            start = max(end, data.rfind(b"\n", 0, match.start()) + 1, match.start() - _LONGEST_LINE)
+            end = data.find(b"\n", match.end(), match.end() + _LONGEST_LINE) + 1
+            end = end or match.end() + _LONGEST_LINE
+            lines.append(data[start:end])
+            length += end - start
+        if length >= _SAMPLE:
+            break
+    sample = b"".join(lines)
+    if end >= len(data) or sample.endswith(b"\n"):
+        return sample
+    # it ends within a long line, and may end within a character
+    cut = max(range(4), key=lambda cut: sum(_decodes(sample[: len(sample) - cut], e) for e in _CJK))
+    return sample[: len(sample) - cut]
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _legacy_encoding(sample: bytes) -> str:
+    """Python's name of the legacy encoding that `sample`, not UTF-8, is most likely in."""
     from charset_normalizer import from_bytes
 
-    lines = [line for line in data.splitlines(keepends=True) if _HIGH.search(line)]
-    sample = b"".join(lines)[:_SAMPLE]
     runs = [len(run) for run in _HIGH.findall(sample)]
     in_words = sum(run for run in runs if run > 4) / sum(runs)
     share = sum(runs) / (sum(runs) + len(_ASCII_LETTER.findall(sample)))

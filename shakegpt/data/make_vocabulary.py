@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from shakegpt.data.sources import END_OF_TEXT
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
 SMALLEST, LARGEST = 257, 65_536

@@ -113,7 +113,7 @@ def _json_rows(text: str, kind: str, name: str) -> Iterator[Row]:
 
 
 def _json_lines(text: str, name: str) -> Iterator[Row]:
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
+    for number, line in enumerate(_lines(text), 1):
         if not line.strip():
             continue
         try:
@@ -139,11 +139,10 @@ def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
     head = text[: 1 << 16].lstrip("\n").partition("\n")[0]
     delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=head.count)
     plain = kind == ".tsv" and not _is_quoted(text)
-    lines = io.StringIO(text, newline="")
     if plain:
-        table = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        table = csv.reader(_lines(text), delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
-        table = csv.reader(lines, delimiter=delimiter, strict=True)
+        table = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     try:
         names = next((row for row in table if any(map(str.strip, row))), [])
         for row in table:
@@ -159,9 +158,18 @@ def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
 def _is_quoted(text: str) -> bool:
     """Whether TSV quotes its fields as CSV does; in most of it a quotation mark is just one."""
     try:
-        return all(csv.reader(io.StringIO(text, newline=""), "excel-tab", strict=True))
+        return all(csv.reader(_lines(text), "excel-tab", strict=True))
     except csv.Error:
         return False
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of `text` with their ends, one at a time: a list would double the memory."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _parquet_rows(data: bytes, name: str, field: str | None) -> Iterator[Row]:

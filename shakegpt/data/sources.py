@@ -22,11 +22,10 @@ from shakegpt.data import plays, records
 from shakegpt.data.decoding import UTF8, decode, decompress, normalize_newlines, read_text_bytes
 from shakegpt.data.folders import PLAIN, RECORDS, kind_of, text_files
 from shakegpt.data.speakers import speakers
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tinyshakespeare import tinyshakespeare
 from shakegpt.errors import ShakegptError
 
-END_OF_TEXT = "<|endoftext|>"
-"""Ends each of several documents in `Text.content`; in a vocabulary it is one special token."""
 BUILT_IN = ("plays", "tinyshakespeare")
 STDIN = "-"
 _MOST_NOTES = 8
@@ -188,6 +187,7 @@ class _Reader:
             self._add_records(data, ".parquet", short)
             return
         text, encoding = decode(data, name)
+        del data
         if encoding != UTF8:
             self._encodings[encoding] += 1
             self._first_with.setdefault(encoding, short)

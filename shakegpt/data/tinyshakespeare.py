@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import urllib.error
-import urllib.request
 
 from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.errors import ShakegptError
@@ -35,13 +33,15 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _fetch() -> bytes:
+    import urllib.request
+
     try:
         with call_with_timeout(
             lambda: urllib.request.urlopen(URL, timeout=NETWORK_TIMEOUT)
         ) as answer:
             print("fetching tinyshakespeare (1.1 MB), once", file=sys.stderr)
             data: bytes = answer.read(SIZE + 1)
-    except (OSError, urllib.error.URLError) as error:
+    except OSError as error:
         reason = getattr(error, "reason", error)
         raise ShakegptError(
             f"tinyshakespeare is not in the cache and cannot be fetched ({reason}): use --dataset "

@@ -1,16 +1,14 @@
-"""Text to token ids and back: the vocab.json and merges.txt of a checkpoint as a tiktoken.Encoding.
+"""Text to token ids and back, with the ids that transformers gives.
 
-One path for every vocabulary: GPT-2's own, the pocket's, a character one. Ids are those that
-transformers gives. `<|endoftext|>` in a text is the special token, as it is there.
+Special and added tokens in a text are one token each, as there. Encoding is tiktoken's, where that
+provably gives the same ids; the vocabularies where it might not are encoded by `tokenizers`.
 """
 
 from __future__ import annotations
 
 import codecs
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,11 @@ import numpy as np
 import tiktoken
 from numpy.typing import NDArray
 
+from shakegpt.data.bpe import PATTERN, is_canonical
+from shakegpt.data.special_tokens import END_OF_TEXT, AddedToken
+from shakegpt.data.vocabulary import Vocabulary, read_vocabulary
 from shakegpt.errors import ShakegptError
-from shakegpt.files import read_text
 
-END_OF_TEXT = "<|endoftext|>"
-# GPT-2's rule for where a token may never reach across, from its released encoder
-PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CUT = re.compile(r"(?<=\S)[ \n\r\t]")
 CHUNK = 1 << 20
 """Characters that are encoded at a time: keeps the memory for a 150 MB text small."""
@@ -43,55 +40,66 @@ def byte_to_unicode() -> dict[int, str]:
 _BYTES = {char: byte for byte, char in byte_to_unicode().items()}
 
 
-def _as_bytes(token: str, path: Path) -> bytes:
-    try:
-        return bytes(_BYTES[char] for char in token)
-    except KeyError:
-        raise ShakegptError(
-            f"{path} has a token {token!r} that stands for no bytes: it is no GPT-2 vocabulary"
-        ) from None
-
-
 class Tokenizer:
-    """A vocabulary. `n_vocab` ids, 0 to n_vocab - 1; `eot` is the id of the end of a text."""
+    """A vocabulary in use. `n_vocab` ids, 0 to n_vocab - 1; `eot` is the id of the end of a text.
+
+    All of `folder` that it needs is read once; `warnings` says what there has no effect here.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Read vocab.json and merges.txt of `folder`. Raises ShakegptError when they don't fit."""
+        """Read the vocabulary of `folder`. Raises ShakegptError for one that is not GPT-2's."""
         self.folder = folder
-        vocab = _read_vocab(folder / "vocab.json")
-        ranks, special = _ranks(vocab, folder / "merges.txt")
-        self._alphabet = {token[0] for token in ranks if len(token) == 1}
-        self._encoding = tiktoken.Encoding(
-            folder.name, pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special
+        self.vocabulary = v = read_vocabulary(folder)
+        self.n_vocab, self.fingerprint = v.size, v.fingerprint
+        self._alphabet = {_BYTES[token] for token in v.vocab if token in _BYTES}
+        self._pieces = _pieces(folder, v)
+        self._characters = _characters(self._pieces[v.vocab["".join(pair)]] for pair in v.merges)
+        added = v.special.added
+        self._added = re.compile(
+            "|".join(re.escape(t.content) for t in sorted(added, key=lambda t: -len(t.content)))
+            or "(?!)"
         )
-        self.n_vocab = len(vocab)
-        self.eot = special.get(END_OF_TEXT)
+        self._kept_whole = [
+            token.content
+            for token in added
+            if token.rstrip or token.single_word or re.search(r"\s", token.content)
+        ]
+        fast = _separable(added) and is_canonical(v.vocab, v.merges)
+        self._ids_of = self._by_tiktoken() if fast else _by_tokenizers(v)
+        self.eot, self.warnings = _end_of_text(v)
+        bos = v.special.roles["bos_token"]
+        self.default_ids = {
+            "bos_token_id": self.eot if bos is None else v.ids_of_tokens[bos],
+            "eos_token_id": self.eot,
+        }
+        """What config.json says of the special tokens, unless it says something itself."""
 
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of the two files, hex: the same text under it has the same ids."""
-        digest = hashlib.sha256()
-        for name in ("vocab.json", "merges.txt"):
-            digest.update((self.folder / name).read_bytes())
-        return digest.hexdigest()
+    def encode(self, text: str, name: str = "the text") -> list[int]:
+        """Ids of `text`, which an error calls `name`.
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`. Raises ShakegptError for a character the vocabulary cannot spell."""
-        self._refuse_unknown(text)
-        return self._encoding.encode(text, allowed_special="all")
+        Raises ShakegptError for characters that the vocabulary cannot spell, naming them.
+        """
+        if missing := self._missing(text):
+            shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
+            raise ShakegptError(
+                f"{name} has {shown}, which the vocabulary lacks: it has the characters of the "
+                "text that it was made from, and no others"
+            )
+        return self._ids_of(text)
 
     def encode_array(self, text: str, start: int = 0, end: int | None = None) -> NDArray[np.uint32]:
         """Ids of text[start:end] in an array, chunk by chunk: little memory for long texts."""
-        parts = [np.asarray(self.encode(c), np.uint32) for c in _chunks(text, start, end)]
+        chunks = _chunks(text, start, end, self._kept_whole)
+        parts = [np.asarray(self.encode(chunk), np.uint32) for chunk in chunks]
         return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; bytes that are no UTF-8 become U+FFFD."""
-        return self._encoding.decode_bytes(list(ids)).decode("utf-8", errors="replace")
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that token `id` stands for."""
-        return self._encoding.decode_single_token_bytes(id)
+        return self._pieces[id]
 
     def count_characters(self, ids: NDArray[Any]) -> int:
         """How many characters begin in the tokens `ids`: bytes that do not continue one in UTF-8.
@@ -105,15 +113,108 @@ class Tokenizer:
                 count += int(times) * sum(b & 0xC0 != 0x80 for b in self.token_bytes(int(id)))
         return count
 
-    def _refuse_unknown(self, text: str) -> None:
+    def _missing(self, text: str) -> list[str]:
+        """The characters of `text` that the vocabulary cannot spell."""
         if len(self._alphabet) == 256:
-            return
-        for char in set(text.replace(END_OF_TEXT, "")):
-            if not self._alphabet.issuperset(char.encode("utf-8", "surrogatepass")):
-                raise ShakegptError(
-                    f"the vocabulary of {self.folder} has no {char!r}: it was made from a text "
-                    "without it; leave it out or train with another --tokenizer"
-                )
+            return []
+        characters = set(self._added.sub("", text))
+        if self._characters:  # more than ASCII: the bytes of others are there, but stand for none
+            ascii_ones = {
+                char for char in characters if char.isascii() and ord(char) in self._alphabet
+            }
+            return sorted(characters - self._characters - ascii_ones)
+        return sorted(
+            char
+            for char in characters
+            if not self._alphabet.issuperset(char.encode("utf-8", "surrogatepass"))
+        )
+
+    def _by_tiktoken(self) -> Callable[[str], list[int]]:
+        v = self.vocabulary
+        ordinary = [*(token for token in v.vocab if token in _BYTES), *map("".join, v.merges)]
+        encoding = tiktoken.Encoding(
+            self.folder.name,
+            pat_str=PATTERN,
+            mergeable_ranks={self._pieces[v.vocab[token]]: v.vocab[token] for token in ordinary},
+            special_tokens={token.content: token.id for token in v.special.added},
+        )
+        return lambda text: encoding.encode(text, allowed_special="all")
+
+
+def _pieces(folder: Path, v: Vocabulary) -> list[bytes]:
+    """The bytes of each token, by id. Raises ShakegptError for a merged one that has none."""
+    pieces = [b""] * v.size
+    for token, id in v.vocab.items():
+        known = all(char in _BYTES for char in token)
+        pieces[id] = bytes(map(_BYTES.__getitem__, token)) if known else token.encode()
+    for pair in v.merges:
+        if not all(char in _BYTES for char in "".join(pair)):
+            raise ShakegptError(
+                f"{folder} has the token {''.join(pair)!r}, which stands for no bytes: it is not a "
+                "GPT-2 vocabulary"
+            )
+    for special in v.special.added:
+        pieces[special.id] = special.content.encode("utf-8", "surrogatepass")
+    return pieces
+
+
+def _characters(merged: Iterable[bytes]) -> frozenset[str]:
+    """The characters beyond ASCII of a vocabulary that merges bytes to these only; else none.
+
+    Such a one has a token for each character of a text, and so none for the others.
+    """
+    pieces = list(merged)
+    if not all(p[0] >= 0xC0 and all(byte & 0xC0 == 0x80 for byte in p[1:]) for p in pieces):
+        return frozenset()
+    return frozenset(char for p in pieces if len(char := p.decode("utf-8", "ignore")) == 1)
+
+
+def _separable(added: tuple[AddedToken, ...]) -> bool:
+    """Whether added tokens are found by a plain search: no options, none begins another."""
+    contents = [token.content for token in added]
+    return (
+        not any(token.lstrip or token.rstrip or token.single_word for token in added)
+        and len({token.normalized for token in added}) < 2
+        and not any(a != b and b.startswith(a) for a in contents for b in contents)
+    )
+
+
+def _by_tokenizers(v: Vocabulary) -> Callable[[str], list[int]]:
+    import tokenizers
+    from tokenizers import models, pre_tokenizers
+
+    model = models.BPE(v.vocab, v.merges)
+    encoding = tokenizers.Tokenizer(model)
+    encoding.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for token in v.special.added:
+        flags = {key: getattr(token, key) for key in ("single_word", "lstrip", "rstrip")}
+        flags |= {"normalized": token.normalized, "special": token.special}
+        encoding.add_tokens([tokenizers.AddedToken(token.content, **flags)])
+
+    def encode(text: str) -> list[int]:
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        ids: list[int] = encoding.encode(whole, add_special_tokens=False).ids
+        return ids
+
+    return encode
+
+
+def _end_of_text(v: Vocabulary) -> tuple[int | None, tuple[str, ...]]:
+    """The id that ends a text, the tokenizer's before that of a configuration, and the warnings."""
+    ids = v.ids_of_tokens
+    token = v.special.roles["eos_token"]
+    other = v.generation.get("eos_token_id", v.ids.get("eos_token_id"))
+    others = other if isinstance(other, list) else [] if other is None else [other]
+    if token is not None:
+        eot: int | None = ids[token]
+    else:
+        eot = others[0] if others else ids.get(END_OF_TEXT)
+    if set(others) <= {eot}:
+        return eot, v.warnings
+    return eot, (
+        *v.warnings,
+        f"a text ends with token {eot} here; generation_config.json or config.json names {other}",
+    )
 
 
 class Decoder:
@@ -132,48 +233,19 @@ class Decoder:
         return self._decoder.decode(b"", final=True)
 
 
-def _chunks(text: str, start: int, end: int | None) -> Iterator[str]:
-    """Cut between a visible character and a blank: no token of `PATTERN` reaches across that."""
+def _chunks(text: str, start: int, end: int | None, whole: Iterable[str] = ()) -> Iterator[str]:
+    """Cut between a visible character and a blank: no token of `PATTERN` reaches across that.
+
+    Never in, right before or right after one of the added tokens in `whole`.
+    """
     end = len(text) if end is None else end
     while start < end:
-        found = _CUT.search(text, start + CHUNK, end)
+        at = start + CHUNK
+        while found := _CUT.search(text, at, end):
+            at = found.start()
+            if all(text.find(t, max(start, at - len(t)), at + len(t)) < 0 for t in whole):
+                break
+            at += 1
         cut = found.start() if found else end
         yield text[start:cut]
         start = cut
-
-
-def _read_vocab(path: Path) -> dict[str, int]:
-    try:
-        text = read_text(path.parent, path.name)
-        vocab: dict[str, int] = json.loads(text, object_pairs_hook=_each_once)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ShakegptError(f"{path} cannot be read as a vocabulary: {error}") from error
-    ids = list(vocab.values()) if isinstance(vocab, dict) else []
-    if not ids or not all(type(i) is int for i in ids) or sorted(ids) != list(range(len(ids))):
-        raise ShakegptError(f"{path} is no vocabulary: its ids must be 0, 1, 2, … each once")
-    return vocab
-
-
-def _each_once(pairs: list[tuple[str, int]]) -> dict[str, int]:
-    tokens = dict(pairs)
-    if len(tokens) < len(pairs):
-        raise ValueError(f"{len(pairs) - len(tokens)} of its tokens stand there twice")
-    return tokens
-
-
-def _ranks(vocab: dict[str, int], merges: Path) -> tuple[dict[bytes, int], dict[str, int]]:
-    """tiktoken merges in the order of the ids, so the merges must stand in that order too."""
-    try:
-        lines = read_text(merges.parent, merges.name).split("\n")
-    except (OSError, ValueError) as error:
-        raise ShakegptError(f"{merges} cannot be read as merges: {error}") from error
-    pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-    merged = ["".join(pair) for pair in pairs]
-    known = [vocab.get(token, -1) for token in merged]
-    if any(len(pair) != 2 for pair in pairs) or -1 in known or known != sorted(known):
-        raise ShakegptError(f"{merges} does not fit the vocab.json beside it: take both from one")
-    single = [token for token in vocab if len(token) == 1 and token in _BYTES]
-    ranks = {_as_bytes(token, merges): vocab[token] for token in [*single, *merged]}
-    ordinary = {*single, *merged}
-    special = {token: id for token, id in vocab.items() if token not in ordinary}
-    return ranks, special

@@ -1,7 +1,7 @@
-"""What a launcher of several processes says: who this one is, and which job it belongs to.
+"""The launcher's environment variables: which process this is, and of which job. No torch.
 
-torchrun (or whoever sets its environment variables) starts the same command in each process. A job
-that torchrun restarts finds the run it had begun by the job's name in the log's header. No torch.
+torchrun (or whatever sets the same variables) starts the same command in each process. A job that
+torchrun restarts recognizes its run directory by the job's name in the log's header.
 """
 
 from __future__ import annotations
@@ -44,29 +44,29 @@ def launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ or processes() > 1
 
 
-def require_suited(config: FinetuneConfig, dtype: str) -> None:
-    """Raise ShakegptError for --shard without a launcher, or beside what it does not go with."""
+def require_shardable(config: FinetuneConfig, dtype: str) -> None:
+    """Raise ShakegptError for --shard without a launcher, or with an option it does not support."""
     if not config.shard:
         return
-    odd = {
-        "--lora-rank, which leaves little to divide": config.lora_rank is not None,
+    unsupported = {
+        "--lora-rank, which leaves little to shard": config.lora_rank is not None,
         "--optimizer muon, which updates whole matrices": config.optimizer == "muon",
         "--compile on": config.compile == "on",
         "float16, whose loss is scaled (give --dtype bfloat16 or float32)": dtype == "float16",
         "--device mps": config.device == "mps",
     }
-    for what, there in odd.items():
-        if there:
-            raise ShakegptError(f"--shard does not go with {what}: leave one of them out")
+    for option, present in unsupported.items():
+        if present:
+            raise ShakegptError(f"--shard cannot be combined with {option}")
     if not launched():
         raise ShakegptError(
-            "--shard divides a model among several processes: start them by `torchrun "
+            "--shard divides a model among several processes: start them with `torchrun "
             "--nproc-per-node 2 -m shakegpt finetune ... --shard --no-tui`"
         )
 
 
 def job() -> str | None:
-    """The same for each attempt of one torchrun: its --rdzv-id, else the launcher's own process.
+    """Identifies a torchrun job over its restarts: its --rdzv-id, else the launcher's process.
 
     None without torchrun.
     """
@@ -77,22 +77,22 @@ def job() -> str | None:
     return f"{socket.gethostname()}:{launcher.pid}:{launcher.create_time():.2f}"
 
 
-def begun(out_dir: str | None) -> Path | None:
-    """The run that this job has begun and may go on with; None when it is the first attempt.
+def earlier_attempt(out_dir: str | None) -> Path | None:
+    """The run directory that this job created before a restart; None in the first attempt.
 
-    A finished one counts only in a restart: the same name may be given to a new job later.
+    A finished run counts only in a restart: a new job may have the same name later.
     """
     name = job()
     if name is None:
         return None
     folders = [Path(out_dir)] if out_dir is not None else sorted(RUNS.glob("*"), reverse=True)
     headers = ((run, header(run / LOG_NAME)) for run in folders)
-    found = next((r for r, h in headers if h and h.world and h.world.job == name), None)
+    run = next((r for r, h in headers if h and h.world and h.world.job == name), None)
     restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
-    return found if found is None or restarted or not finished(found) else None
+    return run if run is None or restarted or not finished(run) else None
 
 
 def finished(run: Path) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run reached its last iteration."""
     end = history.load(run)[0].end
     return end is not None and end.status == "finished"

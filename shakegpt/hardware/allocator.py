@@ -1,9 +1,11 @@
-"""Where the tensors of a training on a CPU lie: kept between steps, in large pages where Linux can.
+"""Tuning of glibc's allocator for a process that trains on a CPU: no trimming, huge pages.
 
-A step makes and frees gigabytes of tensors. Given back each time, they come as fresh pages, a fault
-and 4 kB of zeros each: half a million faults a step of 124M, a fifth of the processor's time. And
-products read matrices across thousands of pages, which pages of 2 MB make a few. Neither changes a
-number. What a heap keeps is lost to tensors of other sizes, so it costs memory (plan.PROCESS).
+A step allocates and frees gigabytes of tensors. Returned to the kernel each time, they come back as
+fresh pages, a fault and 4 kB of zeros each: half a million faults per step of 124M, a fifth of the
+processor's time. And products read matrices across thousands of pages, which huge pages of 2 MB
+make a few. Neither changes a number. Freed memory that the heap keeps is lost to tensors of other
+sizes, so it costs memory (`memory.PROCESS`). It applies to the whole process and cannot be undone,
+so only the command line does it, never a library call.
 """
 
 from __future__ import annotations
@@ -12,55 +14,59 @@ import ctypes
 import mmap
 import sys
 
+from torch import nn
+
+from shakegpt.hardware import fast_paths
 from shakegpt.hardware.memory import available_memory
-from shakegpt.model import GPT
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of glibc's malloc.h: free memory at the end of the heap, and the size of a request, above
-which memory goes back to, or comes from, the kernel."""
-_NONE = -1
-"""No such size: nothing goes back."""
+"""Parameters of mallopt in glibc's malloc.h: free memory at the end of the heap, and size of a
+request, above which memory is returned to, or mapped from, the kernel."""
+_NEVER = -1
 _HUGE_PAGE = 14
 """MADV_HUGEPAGE of Linux's mman.h."""
 SMALL = 1 << 20
-"""Where nothing is kept, requests from this size on go back to the kernel when they are freed."""
+"""With little memory, requests of at least so many bytes are returned to the kernel when freed."""
 
 
-def settle_allocator(needed: int, keep: bool = True) -> bool:
-    """Have the C library `keep` freed memory for a run that needs so many bytes, if that fits.
+def keep_freed_memory(needed: int, keep: bool = True) -> bool:
+    """Let the C library `keep` freed memory, for a run that needs so many bytes, if there is room.
 
-    Returns whether it does; else, memory is given back at once, as a run with little of it wants.
-    Nothing where there is no glibc.
+    Returns whether it does. Otherwise memory is returned to the kernel at once, for a run with
+    little of it. Does nothing without glibc, where glibc refuses, and with SHAKEGPT_PLAIN=1.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is None or not hasattr(libc, "mallopt"):
+    if sys.platform != "linux" or not fast_paths.enabled():
         return False
-    kept = keep and 2 * needed < available_memory()
-    libc.mallopt(_MMAP_THRESHOLD, _NONE if kept else SMALL)
-    libc.mallopt(_TRIM_THRESHOLD, _NONE if kept else SMALL)
-    if kept:
-        _ask_for_large_pages(libc, needed + needed // 4)
-    return kept
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "gnu_get_libc_version"):
+        return False
+    keep = keep and 2 * needed < available_memory()
+    threshold = _NEVER if keep else SMALL
+    # mallopt returns 1 if it accepts the value
+    accepted = [libc.mallopt(which, threshold) for which in (_MMAP_THRESHOLD, _TRIM_THRESHOLD)]
+    if not keep or accepted != [1, 1]:
+        return False
+    _request_huge_pages(libc, needed + needed // 4)
+    return True
 
 
-def _ask_for_large_pages(libc: ctypes.CDLL, size: int) -> None:
-    """Grow the heap by `size` bytes, none of which is touched, and name what they are for.
+def _request_huge_pages(libc: ctypes.CDLL, size: int) -> None:
+    """Grow the heap by `size` untouched bytes, and request huge pages for them.
 
-    The heap does not shrink again, so that later tensors lie there.
+    The heap does not shrink again, so later tensors are allocated there.
     """
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.argtypes = [ctypes.c_void_p]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     begin = libc.malloc(size)
-    if begin is None:  # a limit on the address space: small pages do as well
+    if begin is None:  # a limit on the address space: ordinary pages then
         return
     first = begin + -begin % mmap.PAGESIZE
     libc.madvise(first, (begin + size - first) // mmap.PAGESIZE * mmap.PAGESIZE, _HUGE_PAGE)
     libc.free(begin)
 
 
-def take_in(model: GPT) -> GPT:
-    """Copy weights that are mapped from a file, in small pages, to the heap; the same numbers."""
+def materialize_weights(model: nn.Module) -> None:
+    """Copy weights that are mapped from a file, in ordinary pages, to the heap."""
     for p in model.parameters():
         p.data = p.data.clone()
-    return model

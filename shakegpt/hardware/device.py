@@ -1,4 +1,4 @@
-"""One decision, where and in what arithmetic to compute, with the reason that the log states."""
+"""The choice of device and dtype, each with the reason that the log records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import torch
 
 from shakegpt.config import Device, Dtype
 from shakegpt.errors import ShakegptError
-from shakegpt.hardware.allocator import settle_allocator as settle_allocator
 from shakegpt.hardware.memory import Row, available_memory
 
 PROBE_SECONDS = 0.05
@@ -23,16 +22,16 @@ _TORCH = {
 
 @dataclass(frozen=True)
 class Place:
-    """A device and the dtype of its matrix products, each with the reason for it."""
+    """A device, the dtype of its matrix products, and how memory and compilation are used."""
 
     device: str
     device_reason: str
     dtype: str
     dtype_reason: str
     memory: Row = "normal"
-    """How much is kept at hand: the row of the memory ladder."""
+    """The setting of --memory, with auto resolved."""
     keeps: bool = False
-    """Whether freed memory is kept for the next tensor."""
+    """Whether the allocator keeps freed memory for the next tensor."""
     compiled: bool = False
     compile_reason: str = ""
 
@@ -43,76 +42,74 @@ class Place:
             self.device,
             _TORCH[self.dtype] if enabled else None,
             enabled=enabled,
-            cache_enabled=self.memory == "normal",  # else a second copy of all weights stays
+            cache_enabled=self.memory == "normal",  # the cache holds a second copy of all weights
         )
 
     @property
     def scales_loss(self) -> bool:
-        """Whether gradients would vanish in float16 without loss scaling."""
+        """Whether the loss is scaled, without which gradients underflow in float16."""
         return self.dtype == "float16"
 
 
 def choose(device: Device, dtype: Dtype) -> Place:
-    """Where to compute. Raises ShakegptError for a device that this machine does not have."""
-    found, device_reason = _device(device)
-    chosen, dtype_reason = _dtype(found, dtype)
-    return Place(found, device_reason, chosen, dtype_reason)
+    """The device and dtype to use. Raises ShakegptError for a device that is not available."""
+    name, device_reason = _device(device)
+    chosen, dtype_reason = _dtype(name, dtype)
+    return Place(name, device_reason, chosen, dtype_reason)
 
 
-def _device(asked: Device) -> tuple[str, str]:
+def _device(requested: Device) -> tuple[str, str]:
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if asked == "auto":
-        for name, there in available.items():
-            if there:
-                return name, f"{name} is available"
-        return "cpu", "no GPU was found"
-    if not available.get(asked, True):
-        raise ShakegptError(f"--device {asked} is not available on this machine: leave it at auto")
-    return asked, "asked for"
+    if requested == "auto":
+        name = next((name for name, usable in available.items() if usable), None)
+        return (name, f"{name} is available") if name else ("cpu", "no GPU is available")
+    if not available.get(requested, True):
+        raise ShakegptError(f"--device {requested} is not available on this machine; use auto")
+    return requested, "requested"
 
 
-def _dtype(device: str, asked: Dtype) -> tuple[str, str]:
-    if asked != "auto":
-        return asked, "asked for"
+def _dtype(device: str, requested: Dtype) -> tuple[str, str]:
+    if requested != "auto":
+        return requested, "requested"
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bfloat16", "this GPU computes in it"
+            return "bfloat16", "supported by this GPU"
         return "float16", "this GPU has no bfloat16: the loss is scaled"
     if device == "mps":
-        return "bfloat16", "Apple GPUs compute in it"
+        return "bfloat16", "supported by Apple GPUs"
     if _cpu_has_bfloat16():
         return "bfloat16", "this CPU has instructions for it; --dtype float32 is exact"
-    return "float32", "a CPU without bfloat16 instructions"
+    return "float32", "this CPU has no bfloat16 instructions"
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether products of bfloat16 are faster than of float32 here: AVX-512 BF16 or AMX."""
-    told = torch.cpu.get_capabilities()
-    return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
+    """Whether bfloat16 products are faster than float32 ones here: AVX-512 BF16 or AMX."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @cache
 def speed(device: str, dtype: str) -> float:
-    """Floating-point operations a second of a matrix product of middling size, measured once."""
+    """Floating-point operations per second of a matrix product of medium size, measured once."""
     size = 1024 if device == "cpu" else 4096
     a = torch.randn(size, size, device=device, dtype=_TORCH[dtype])
     rounds, seconds = 0, 0.0
-    (a @ a).sum().item()  # the first one sets things up
+    (a @ a).sum().item()  # the first one includes set-up
     while seconds < PROBE_SECONDS:
-        began = time.perf_counter()
+        started = time.perf_counter()
         (a @ a).sum().item()
-        seconds += time.perf_counter() - began
+        seconds += time.perf_counter() - started
         rounds += 1
     return rounds * 2.0 * size**3 / seconds
 
 
 def free_memory(place: Place) -> int:
-    """Bytes that tensors may take there."""
+    """Bytes that can still be allocated on the device of `place`."""
     return torch.cuda.mem_get_info()[0] if place.device == "cuda" else available_memory()
 
 
 def gpu_memory(device: str) -> int | None:
-    """Most memory allocated on the accelerator so far, bytes; None on a CPU."""
+    """Peak memory allocated on the accelerator so far, bytes; None on a CPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return torch.mps.driver_allocated_memory() if device == "mps" else None

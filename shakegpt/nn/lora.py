@@ -1,9 +1,9 @@
-"""LoRA: learn a small change beside some matrices of each block, and leave the model as it is.
+"""LoRA: train low-rank adapters of some matrices of each block, with the model itself frozen.
 
-A matrix W (in, out) is frozen, and x W becomes x W + x A B * alpha / rank with A (in, rank) drawn
-at random and B (rank, out) zero, so that training begins at the model itself. Gradients, moments
-and saved states are those of A and B alone: of GPT-2 Large's 774 million numbers, 1.5 million at
-rank 8. Merged, W + A B * alpha / rank, it is an ordinary checkpoint.
+A matrix W (in, out) is frozen, and x W becomes x W + x A B * alpha / rank with random A (in, rank)
+and zero B (rank, out), so that training starts at the model itself. Gradients, moments and saved
+states are those of A and B alone: of GPT-2 Large's 774 million parameters, 1.5 million at rank 8.
+Merged, W + A B * alpha / rank, it is an ordinary checkpoint.
 
 Reference: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
 """
@@ -22,51 +22,53 @@ from torch.nn import functional as F
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT, Conv1D
+from shakegpt.nn.matmul import linear
 
 
 class Adapted(Conv1D):
-    """A frozen matrix and the change that is learned beside it, `lora_a` times `lora_b`."""
+    """A frozen matrix and its trained change, `lora_a` times `lora_b`."""
 
-    def __init__(self, matrix: Conv1D, config: FinetuneConfig, draw: Generator) -> None:
-        """Takes the weights of `matrix`. A as `nn.Linear` begins, within 1 / sqrt(in); B zero."""
+    def __init__(self, matrix: Conv1D, config: FinetuneConfig, generator: Generator) -> None:
+        """Shares the weights of `matrix`. A is uniform within 1 / sqrt(in), as in `nn.Linear`."""
         nn.Module.__init__(self)
         self.weight, self.bias = matrix.weight, matrix.bias
         (n_in, n_out), rank = matrix.weight.shape, config.lora_rank or 0
-        most = 1 / math.sqrt(n_in)
-        self.lora_a = nn.Parameter(torch.empty(n_in, rank).uniform_(-most, most, generator=draw))
+        bound = 1 / math.sqrt(n_in)
+        a = torch.empty(n_in, rank).uniform_(-bound, bound, generator=generator)
+        self.lora_a = nn.Parameter(a)
         self.lora_b = nn.Parameter(torch.zeros(rank, n_out))
         self.scale, self.dropout = config.lora_alpha / rank, config.lora_dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out); the change goes by way of `rank` numbers a token."""
+        """(..., in) -> (..., out)."""
         low = F.dropout(x, self.dropout, self.training) @ self.lora_a
-        return super().forward(x) + low @ (self.lora_b * self.scale)
+        return linear(x, self.weight, self.bias) + low @ (self.lora_b * self.scale)
 
     @torch.no_grad()
     def merged(self) -> Tensor:
-        """The one matrix (in, out) that does the same."""
+        """The one matrix (in, out) that computes the same."""
         return torch.addmm(self.weight, self.lora_a, self.lora_b, alpha=self.scale)
 
 
 def adapt(model: GPT, config: FinetuneConfig) -> GPT:
-    """Freeze `model` and begin a change beside each matrix that --lora-targets names."""
+    """Freeze `model` and add an adapter to each matrix in --lora-targets; returns `model`."""
     model.requires_grad_(False)
-    draw = Generator().manual_seed(config.seed)
+    generator = Generator().manual_seed(config.seed)
     for block in model.h:
         for target in config.lora_targets:
             owner, _, leaf = target.partition(".")
-            room = block.get_submodule(owner)
-            setattr(room, leaf, Adapted(getattr(room, leaf), config, draw))
+            parent = block.get_submodule(owner)
+            setattr(parent, leaf, Adapted(getattr(parent, leaf), config, generator))
     return model
 
 
-def trained(model: GPT) -> dict[str, nn.Parameter]:
-    """Name -> parameter, of those that training changes: all, or those of the changes alone."""
+def trainable(model: GPT) -> dict[str, nn.Parameter]:
+    """Trainable parameters by name: all, or those of the adapters alone."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def merged(model: GPT) -> Iterator[tuple[str, Tensor]]:
-    """The weights of the checkpoint that `model` amounts to, by name; `model` stays adapted."""
+    """The weights of the equivalent checkpoint, by name; `model` itself stays adapted."""
     for name, p in model.named_parameters():
         owner, _, leaf = name.rpartition(".")
         layer = model.get_submodule(owner)
@@ -76,16 +78,16 @@ def merged(model: GPT) -> Iterator[tuple[str, Tensor]]:
             yield name, p.detach()
 
 
-def take(model: GPT, weights: dict[str, Tensor], base: str | None) -> None:
-    """Put saved changes into `model`, when it is the one that they were learned beside.
+def restore(model: GPT, weights: dict[str, Tensor], base: str | None) -> None:
+    """Restore saved adapters of `model`.
 
-    Raises ShakegptError when `base`, its `fingerprint` then, is not its fingerprint now.
+    Raises ShakegptError unless `base`, the `fingerprint` of their model, is that of `model`.
     """
-    ours = trained(model)
+    ours = trainable(model)
     if base != fingerprint(model) or ours.keys() != weights.keys():
         raise ShakegptError(
-            "the model that this run began with is not what --init-from leads to now, and LoRA's "
-            "state is a change of it: put it back, or start a new run"
+            "cannot resume: the model at --init-from has changed, and LoRA's saved state is an "
+            "adapter of the old one; restore that model, or start a new run"
         )
     with torch.no_grad():
         for name, p in ours.items():
@@ -96,9 +98,9 @@ _FINGERPRINTS: WeakKeyDictionary[GPT, str] = WeakKeyDictionary()
 
 
 def fingerprint(model: GPT) -> str | None:
-    """A sha256 of the frozen weights, which no state of the run holds; None when all are learned.
+    """A sha256 of the frozen weights, which no state of the run contains; None if none are frozen.
 
-    Taken once, a second or so a gigabyte: they do not change.
+    Computed once, about a second per gigabyte: they do not change.
     """
     frozen = [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
     if frozen and model not in _FINGERPRINTS:

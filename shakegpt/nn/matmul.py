@@ -1,68 +1,93 @@
-"""The matrix products of training, by the library that computes them fastest.
+"""Matrix products of float32 on a CPU by oneDNN, installed on a finished model.
 
-PyTorch gives products of float32 on a CPU to MKL. oneDNN, which it brings along for narrower
-numbers, reads a matrix in either order and is faster by a tenth to a half for the products forward
-and to the inputs; for the gradient of a weight the two are alike (docs/lab-log.md; AMD Zen 4, the
-one processor where this was measured).
+PyTorch gives them to MKL. oneDNN, which PyTorch ships for narrower dtypes, reads a matrix in either
+order and is faster by a tenth to a half for the products forward and to the inputs; for the
+gradient of a weight the two are alike (docs/lab-log.md; AMD Zen 4, the one processor measured). The
+operator is not part of PyTorch's public interface, so a self-test decides whether it is used.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from shakegpt.hardware.fast_paths import self_test
+from shakegpt.model import Conv1D
 
 
-def has_onednn() -> bool:
-    """Whether this PyTorch has oneDNN's products, which TorchInductor uses too."""
-    return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def install(model: nn.Module) -> None:
+    """Let every `Conv1D` of `model` compute by `linear`; names and weights stay as they are."""
+    for module in model.modules():
+        if type(module) is Conv1D:
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]
 
 
-ONEDNN = has_onednn()
+def _forward(layer: Conv1D, x: Tensor) -> Tensor:
+    return linear(x, layer.weight, layer.bias)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (N, in) by weight (in, out), plus bias (out): (N, out)."""
-    if not suits(x, weight) or torch.compiler.is_compiling():
-        return torch.addmm(bias, x, weight)
-    if torch.is_grad_enabled():
-        y: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return y
-    return by_rows(x, weight.t(), bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (..., in) by weight (in, out), plus bias (out): (..., out); by oneDNN where it can."""
+    rows = x.view(-1, x.size(-1))
+    if torch.compiler.is_compiling() or not can_use_onednn(rows, weight):
+        y = torch.addmm(bias, rows, weight)
+    elif torch.is_grad_enabled():
+        y = OneDNNLinear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+    else:
+        y = matmul_nt(rows, weight.t(), bias)
+    return y.view(*x.shape[:-1], -1)
 
 
-def suits(x: Tensor, weight: Tensor) -> bool:
+def can_use_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN computes this product: plain float32 on a CPU, without autocast."""
     return (
-        ONEDNN
-        and x.dtype == weight.dtype == torch.float32
+        x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
+        and onednn_works()
     )
 
 
-def by_rows(x: Tensor, rows: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (N, in) by each of `rows` (out, in), plus bias: (N, out), by oneDNN; no gradients."""
+def matmul_nt(x: Tensor, rows: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (N, in) by each of `rows` (out, in), plus bias (out): (N, out), by oneDNN; no gradients."""
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, rows, bias, "none", [], "")
     return y
 
 
-class _Affine(torch.autograd.Function):
-    """`affine` by oneDNN, and its gradients."""
+@self_test
+def onednn_works() -> bool:
+    """Self-test: rows in either memory order give what `torch.addmm` gives."""
+    x, weight = torch.linspace(-1, 1, 15).view(5, 3), torch.linspace(-2, 1, 12).view(3, 4)
+    bias = torch.linspace(0, 1, 4)
+    plain = torch.addmm(bias, x, weight)
+    by_columns = matmul_nt(x, weight.t(), bias)
+    by_rows = matmul_nt(x, weight.t().contiguous(), bias)
+    return torch.allclose(by_columns, plain, atol=1e-5) and torch.allclose(
+        by_rows, plain, atol=1e-5
+    )
+
+
+class OneDNNLinear(torch.autograd.Function):
+    """x (N, in) by weight (in, out), plus bias (out), and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        learned = ctx.needs_input_grad[1]
-        ctx.save_for_backward(x if learned else None, weight)  # frozen, it needs no x
-        return by_rows(x, weight.t(), bias)
+        """Returns (N, out)."""
+        needs_weight = ctx.needs_input_grad[1]
+        ctx.save_for_backward(x if needs_weight else None, weight)  # a frozen weight needs no x
+        return matmul_nt(x, weight.t(), bias)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *dys: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """From dy (N, out): dx (N, in), dweight (in, out), dbias (out), each where needed."""
         (dy,), (x, weight) = dys, ctx.saved_tensors
-        to_x, to_weight, to_bias = ctx.needs_input_grad
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         return (
-            by_rows(dy, weight) if to_x else None,
-            x.t() @ dy if to_weight else None,
-            dy.sum(0) if to_bias else None,
+            matmul_nt(dy, weight) if needs_x else None,
+            x.t() @ dy if needs_weight else None,
+            dy.sum(0) if needs_bias else None,
         )

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from shakegpt.bounds import check
+from shakegpt.bounds import Choice, Several, Switch, Text, check, integer, real, setting
 from shakegpt.cli import main as command_line
 from shakegpt.config import Compile
 from shakegpt.errors import ShakegptError
@@ -35,33 +35,54 @@ FINAL_EVAL_TOKENS = 100_000
 class Settings:
     """Pretrain a GPT-2 from scratch on texts: a stable phase, then a decay of the rate to zero."""
 
-    state: str = "runs/pocket-pretraining"
-    """Directory of the run: state, log, the decayed models. The same one resumes it."""
-    tokens: int = 110_000_000
-    """Tokens of the stable phase, at least; the decay follows. 0: branch off the newest state."""
-    decay_tokens: int = 40_000_000
-    """Tokens of the decay, in which the rate falls to zero. 0: end after the stable phase."""
-    n_layer: int = 4
-    """Blocks."""
-    n_head: int = 4
-    """Attention heads of a block."""
-    n_embd: int = 256
-    """Width of the model."""
-    block_size: int = 256
-    """Sequence length of the model, a divisor of 2,048; training begins with shorter ones."""
-    learn_vocabulary: bool = False
-    """Learn a new vocabulary from the text instead of taking the pocket's."""
-    seed: int = 1
-    """Decides the initial weights and the order of the text."""
-    threads: int | None = None
-    """Processor threads. None: as PyTorch chooses."""
-    compile: Compile = "auto"
-    """Compile the training pass: auto goes on without where that fails, on does not, off never
-    tries."""
-    save_minutes: float = 5.0
-    """Minutes between states on disk; a kill loses no more."""
-    eval_every: int = 1_000_000
-    """Tokens between evaluations."""
+    texts: tuple[str, ...] = setting(
+        cast("Any", MISSING),
+        Several(Text("TEXT", path=True)),
+        "Texts to pretrain on, as of `shakegpt finetune --dataset`.",
+        positional=True,
+    )
+    state: str = setting(
+        "runs/pocket-pretraining",
+        Text("DIR", path=True),
+        "Directory of the run: state, log, the decayed models. The same one resumes it.",
+    )
+    tokens: int = setting(
+        110_000_000,
+        integer(0, unit="tokens"),
+        "Tokens of the stable phase, at least; the decay follows. 0: branch off the newest state.",
+    )
+    decay_tokens: int = setting(
+        40_000_000,
+        integer(0, unit="tokens"),
+        "Tokens of the decay, in which the rate falls to zero. 0: end after the stable phase.",
+    )
+    n_layer: int = setting(4, integer(1, 1000, "blocks"), "Transformer blocks.")
+    n_head: int = setting(4, integer(1, 1000, "heads"), "Attention heads per block.")
+    n_embd: int = setting(256, integer(1, 100_000, "width"), "Embedding width.")
+    block_size: int = setting(
+        256,
+        integer(2, unit="tokens"),
+        "Sequence length of the model, a divisor of 2,048; training begins with shorter ones.",
+    )
+    learn_vocabulary: bool = setting(
+        False, Switch(), "Learn a new vocabulary from the text instead of taking the pocket's."
+    )
+    seed: int = setting(
+        1, integer(0, 2**63 - 1, "seed"), "Decides the initial weights and the order of the text."
+    )
+    threads: int | None = setting(
+        None, integer(1, 4096, "threads"), "CPU threads.", none="PyTorch's choice"
+    )
+    compile: Compile = setting(
+        "auto",
+        Choice(*get_args(Compile)),
+        "Compile the training pass: auto continues without where that fails, on does not, off "
+        "never tries.",
+    )
+    save_minutes: float = setting(
+        5.0, real(0, 10_000, "minutes"), "Minutes between states on disk; a kill loses no more."
+    )
+    eval_every: int = setting(1_000_000, integer(1, unit="tokens"), "Tokens between evaluations.")
 
     def __post_init__(self) -> None:
         """Raise ShakegptError for a value that cannot work."""
@@ -76,15 +97,10 @@ def main(arguments: list[str]) -> int:
     """Train, or go on with training. Returns the exit code, 130 after SIGINT or SIGTERM."""
     from shakegpt.cli.arguments import parse
 
-    texts, words = command_line.split_words(arguments)
-    usage = "python -m shakegpt.pocket TEXT"
-    settings = parse(Settings, usage, words, None, Settings.__doc__ or "")
-    if not texts:
-        raise ShakegptError("no text given; for example: python -m shakegpt.pocket prose.txt")
-    return pretrain(texts, settings)
+    return pretrain(parse(Settings, "python -m shakegpt.pocket", arguments, Settings.__doc__ or ""))
 
 
-def pretrain(texts: list[str], settings: Settings) -> int:
+def pretrain(settings: Settings) -> int:
     """The stable phase as far as it is missing, then the decay. Returns the exit code."""
     import torch
 
@@ -96,7 +112,7 @@ def pretrain(texts: list[str], settings: Settings) -> int:
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    state, recipe, text = Path(settings.state), recipe_of(settings), load_text(texts)
+    state, recipe, text = Path(settings.state), recipe_of(settings), load_text(settings.texts)
     vocabulary = state / "vocabulary" if settings.learn_vocabulary else POCKET
     if not (vocabulary / "merges.txt").exists():
         learn_vocabulary(text.content, vocabulary)

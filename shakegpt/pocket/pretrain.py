@@ -8,8 +8,8 @@ state is saved every few minutes and on SIGTERM or SIGINT, so a resumed run goes
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import flush_to_disk
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.runlog import lock
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.train.muon import Muon, split_parameters
 
@@ -322,14 +323,13 @@ def stoppable(folder: Path) -> Iterator[Stop]:
     """Hold the directory for one run alone; a SIGTERM or SIGINT sets what this yields."""
     folder.mkdir(parents=True, exist_ok=True)
     stop = Stop()
-    with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ShakegptError(f"another process is training in {folder}") from None
-        before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield stop
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    held = lock.acquire(folder / "lock")
+    if held is None:
+        raise ShakegptError(f"another process is training in {folder}")
+    before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(held)

@@ -1,15 +1,16 @@
 """Commands to a running trainer: appended to control.jsonl of its run, answered in the run log.
 
 Only the trainer's own user (and root) may drive a run: a control file that belongs to another, that
-others may write, or that is a link or no file at all is not read. No verb runs anything but what it
-names. The trainer starts at the end of the file as it finds it, so that commands of
-an earlier life are not obeyed again; a line that is no command is skipped.
+its group or others may write, or that is not a regular file is refused, and `Inbox.refusal` says
+so. No verb runs anything but what it names. The trainer starts at the end of the file, so commands
+to an earlier process are not carried out again; a line that is no command is skipped.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 import time as clock
 import uuid
 from pathlib import Path
@@ -20,6 +21,9 @@ import msgspec
 CONTROL_NAME = "control.jsonl"
 LONGEST = 1 << 20
 """Bytes of one command line that are looked at; a longer one is no command."""
+
+_CAUTIOUS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Follow no link and wait for no pipe."""
 
 Verb = Literal["pause", "resume", "sample", "evaluate", "save", "max_iters", "stop"]
 
@@ -50,7 +54,7 @@ def send(run: Path, request: Request) -> Request:
 
     Raises OSError when the directory cannot be written: then the run is not yours to drive.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _CAUTIOUS
     fd = os.open(run / CONTROL_NAME, flags, 0o600)
     try:
         os.write(fd, msgspec.json.encode(request) + b"\n")
@@ -63,36 +67,52 @@ class Inbox:
     """The trainer's end: `poll` returns the commands that came since the last call."""
 
     def __init__(self, run: Path) -> None:
-        """To be opened before a first record says that there is a trainer to be told things."""
+        """To be created before a first record says that there is a trainer to take commands."""
         self._path = run / CONTROL_NAME
         self._position = self._path.stat().st_size if self._path.exists() else 0
         self._rest = b""
+        self.refusal = ""
+        """Why the control file is not read, in a sentence; "" when it is, or there is none."""
 
     def poll(self) -> list[Request]:
         """New commands, oldest first; [] when there are none."""
         try:
-            size = self._path.lstat().st_size
-            if size == self._position:
+            status = self._path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                data = self._refuse("is not a regular file")
+            elif status.st_size == self._position:
                 return []
-            if size < self._position:  # somebody began the file anew
-                self._position, self._rest = 0, b""
-            data = _read_own(self._path, self._position)
+            else:
+                if status.st_size < self._position:  # the file was replaced
+                    self._position, self._rest = 0, b""
+                data = self._read()
         except OSError:
             return []
         self._position += len(data)
         *lines, self._rest = (self._rest[:LONGEST] + data).split(b"\n")
         return [request for line in lines if (request := _parse(line)) is not None]
 
+    def _read(self) -> bytes:
+        """What the file holds from the position on; b"" when it is refused."""
+        fd = os.open(self._path, os.O_RDONLY | _CAUTIOUS)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return self._refuse("is not a regular file")
+            if sys.platform != "win32":
+                if status.st_uid not in (os.geteuid(), 0):
+                    return self._refuse("belongs to another user")
+                if status.st_mode & 0o022:
+                    return self._refuse("may be written by its group or others: `chmod go-w` it")
+            self.refusal = ""
+            os.lseek(fd, self._position, os.SEEK_SET)
+            return os.read(fd, LONGEST)
+        finally:
+            os.close(fd)
 
-def _read_own(path: Path, position: int) -> bytes:
-    """What the file holds from `position`; b"" for one that somebody else may have written."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        status = os.fstat(fd)
-        own = status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
-        return os.pread(fd, LONGEST, position) if own and stat.S_ISREG(status.st_mode) else b""
-    finally:
-        os.close(fd)
+    def _refuse(self, why: str) -> bytes:
+        self.refusal = f"commands are ignored: {self._path} {why}"
+        return b""
 
 
 def _parse(line: bytes) -> Request | None:

@@ -1,4 +1,4 @@
-"""Which run is read when a person names none: the newest that serves, else the one that ships."""
+"""The run that is read by default: the newest finished one, else the recorded one that ships."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.log import LOG_NAME
-from shakegpt.runlog.runs import RUNS, RunSummary, find_runs
+from shakegpt.runlog.runs import RUNS, find_runs
+from shakegpt.runlog.status import RunState
 
 
 def recorded() -> Path:
-    """A recorded run that ships beside the figures: all works before anyone has trained."""
+    """The recorded run that ships with the figures, for those who have trained nothing yet."""
     spec = find_spec("shakegpt_figures")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).with_name("recorded")
@@ -25,9 +26,7 @@ def named(name: str) -> Path:
     path = Path(name)
     path = path.parent if path.name == LOG_NAME else path
     if not (path / LOG_NAME).is_file():
-        raise ShakegptError(
-            f"{path} holds no run log ({LOG_NAME}): give one of those that `shakegpt runs` lists"
-        )
+        raise ShakegptError(f"{path} holds no run log ({LOG_NAME}); `shakegpt runs` lists the runs")
     return path
 
 
@@ -35,11 +34,7 @@ def newest(live: bool = False, base: Path = RUNS) -> Path:
     """The newest finished run in `base`, or with `live` the newest that trains; the recorded run
     when there is neither.
     """
-    found = find_runs(base)
-    fit = [run for run in found if live and _serves(run, live)]
-    fit = fit or [run for run in found if _serves(run, False)]
-    return fit[0].path if fit else recorded()
-
-
-def _serves(run: RunSummary, live: bool) -> bool:
-    return not run.problem and (run.state.at_work if live else run.state == "finished")
+    readable = [run for run in find_runs(base) if not run.problem]
+    at_work = [run for run in readable if live and run.state.at_work]
+    runs = at_work or [run for run in readable if run.state is RunState.FINISHED]
+    return runs[0].path if runs else recorded()

@@ -1,7 +1,7 @@
-"""How far a run is and how much longer it takes, by the seconds that its log tells of work.
+"""How far a run is and how much longer it takes, from the durations in its records.
 
-The clock between records is not asked: a pause, or the hours until a resume, are nobody's work and
-change nothing here. Evaluations are counted where they are due, each with its sample and saves.
+The times of the records are not used: a pause, or the hours until a resume, change nothing.
+Evaluations are counted where they are due, each with its sample and checkpoints.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from statistics import median
 from shakegpt.runlog.history import History
 
 RECENT = 8
-"""Iterations whose median tells how long the next one takes: one slow one does not move it."""
+"""Iterations whose median predicts the next one: a slow one does not change it."""
 NEVER = 1 << 31
-"""An interval that no run reaches, for a header that names none."""
+"""An interval that no run reaches, for a header without one."""
 
 
 def reached(history: History) -> int:
-    """Updates made, those of an earlier life included."""
+    """Updates made, those before a resume included."""
     return max(history.iteration, history.resumes[-1].iteration if history.resumes else 0)
 
 
 def micro_step(history: History) -> tuple[int, int]:
-    """(k, n) of the micro-steps of the iteration at work; k is 0 between two, n before any."""
+    """(k, n): micro-step k of n in the current iteration; k is 0 between two, n before any."""
     if not history.progress:
         return 0, 0
     latest = history.progress[next(reversed(history.progress))]
@@ -32,7 +32,7 @@ def micro_step(history: History) -> tuple[int, int]:
 
 
 def finished(history: History) -> float:
-    """Iterations done, the running one by its micro-steps."""
+    """Iterations done, the current one by its micro-steps."""
     k, n = micro_step(history)
     return reached(history) + (k / n if n else 0.0)
 
@@ -47,7 +47,7 @@ def time_left(history: History) -> float | None:
 
 
 def _visits_left(history: History) -> int:
-    """At each multiple of the interval and at the last iteration; one not told yet is to come."""
+    """Evaluations still due: at each multiple of the interval and at the last iteration."""
     k, last, interval = reached(history), history.max_iters, _interval(history)
     whole = last // interval - k // interval
     now = k > 0 and (k % interval == 0 or k == last) and k not in history.evals
@@ -60,7 +60,7 @@ def _interval(history: History) -> int:
 
 
 def _visit_seconds(history: History) -> float:
-    """An evaluation, its sample and its saves, as long as the latest of each took."""
+    """Seconds of an evaluation, its sample and its checkpoints: what the latest of each took."""
     evaluation = history.evals[max(history.evals)].seconds if history.evals else 0.0
     ends = (s.end for s in reversed(history.samples) if not s.start.asked and s.end)
     sample = next((end.seconds for end in ends), 0.0)

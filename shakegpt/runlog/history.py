@@ -1,7 +1,7 @@
-"""A run as its log tells it: events folded into what readers show. No widgets, no drawing.
+"""A run as its log records it: events folded into what readers show. No widgets, no drawing.
 
 `History.add` takes events in the order of the log, live or from a finished file; a resumed run
-overwrites its own tail. Console, terminal UI, figures and claims all read this one picture.
+overwrites its own tail. Console, terminal UI, figures and claims all read this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shakegpt.runlog.log import LOG_NAME, Follower, Problem
 
 @dataclass
 class SampleView:
-    """One sample: how it began, its tokens so far, how it ended."""
+    """One sample: its start, its tokens so far, its end."""
 
     start: ev.Sample
     tokens: list[ev.Token] = field(default_factory=list)
@@ -32,13 +32,13 @@ class SampleView:
 
     @property
     def complete(self) -> bool:
-        """Whether its end was reached."""
+        """Whether it was sampled to its end."""
         return self.end is not None and self.end.complete
 
 
 @dataclass
 class History:
-    """Everything a log says, keyed by iteration. `add` keeps it up to date."""
+    """Everything in a log, keyed by iteration; `add` updates it."""
 
     run: ev.Run | None = None
     resumes: list[ev.Resume] = field(default_factory=list)
@@ -49,7 +49,7 @@ class History:
     samples: list[SampleView] = field(default_factory=list)
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     commands: dict[str, ev.Command] = field(default_factory=dict)
-    """id -> the latest word on that command."""
+    """id -> the latest record of that command."""
     warnings: list[ev.Warning] = field(default_factory=list)
     heartbeat: ev.Heartbeat | None = None
     end: ev.End | None = None
@@ -122,7 +122,7 @@ class History:
 
     @property
     def max_iters(self) -> int:
-        """The limit, as the latest word has it."""
+        """The limit, as last changed."""
         if self.heartbeat is not None:
             return self.heartbeat.max_iters
         limit = self.latest.config.get("max_iters") if self.latest is not None else None

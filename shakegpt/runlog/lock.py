@@ -30,7 +30,7 @@ def lock_file(log: Path) -> Path:
 
 def acquire(path: Path) -> int | None:
     """Lock the file `path`, which is created if missing; the lock lasts until the returned
-    descriptor is closed. None when another process holds it.
+    descriptor, which appends to the file, is closed. None when another process holds it.
 
     Raises OSError when the file cannot be opened, NoLocks when its file system has none;
     then what was created for this, and a directory with nothing else in it, is removed.
@@ -38,7 +38,7 @@ def acquire(path: Path) -> int | None:
     from filelock import lock_descriptor
 
     new = not path.exists()
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | NONBLOCK, 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NONBLOCK, 0o644)
     try:
         for patience in (0.02, 0.05, 0.1, 0.0):  # `is_held` has the lock for an instant
             if lock_descriptor(fd, blocking=False):

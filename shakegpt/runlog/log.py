@@ -26,7 +26,7 @@ from shakegpt.runlog.schema import SCHEMA, Checkpoint, End, Event, Run
 
 LOG_NAME = "log.jsonl"
 CHUNK = 1 << 18
-"""Bytes a reader takes in at once: big enough to open 200,000 records fast."""
+"""Bytes read at once: large enough to open 200,000 records fast."""
 
 LONGEST_HEADER = 1 << 20
 """Bytes at the start of a log among which its header is."""
@@ -70,9 +70,10 @@ class RunLog:
                 f"{path.parent} is being trained by another process: stop that one first, or watch "
                 f"it with `shakegpt-tui {path.parent}`"
             )
-        self._lock = held
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        self._fd = os.open(path, flags, 0o644)
+        self._lock = self._fd = held
+        if lock.lock_file(path) != path:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            self._fd = os.open(path, flags, 0o644)
         self._mutex = threading.Lock()
         self._cut_torn_line()
 
@@ -95,19 +96,19 @@ class RunLog:
             try:
                 whole = os.write(self._fd, line) == len(line)
                 if whole and isinstance(event, Checkpoint | End):
-                    os.fsync(self._fd)  # what is behind a state on disk is there, too
+                    os.fsync(self._fd)  # no checkpoint on disk without its record
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
             if not whole:
                 os.ftruncate(self._fd, before)
-                raise OSError(errno.ENOSPC, "no room to append", str(self.path))
+                raise OSError(errno.ENOSPC, "no space left to append", str(self.path))
 
     def close(self) -> None:
         """Release the lock and the file."""
         with self._mutex:
             if self._fd >= 0:
-                os.close(self._fd)
-                os.close(self._lock)
+                for fd in {self._fd, self._lock}:
+                    os.close(fd)
             self._fd = -1
 
     def __enter__(self) -> RunLog:
@@ -135,12 +136,12 @@ class Follower:
         self.problems: list[Problem] = []
         """Lines that are no records, of those that were decoded."""
         self.restarted = False
-        """True after a poll that found another file in the log's place and began again."""
+        """True after a poll that read another file in the log's place, from its start."""
         self._kinds: tuple[Any, ...] = tuple(kinds) or get_args(Event)
         self._passed_over = tuple(_START + t for k, t in TAGS.items() if k not in self._kinds)
         self._position, self._line, self._inode = 0, 0, -1
         self._rest: list[bytes] = []
-        """The line that is not whole yet, as it came: joined once, for one may be long."""
+        """Pieces of the incomplete last line: joined once, for it may be long."""
         self._time, self._undecoded = 0.0, b""
 
     def poll(self, limit: int = 1 << 62) -> list[Event]:
@@ -179,7 +180,7 @@ class Follower:
             self._position, self._line, self._rest = 0, 0, []
             self._time, self._undecoded = 0.0, b""
             self.problems.clear()
-        elif status.st_size < self._position:  # the writer cut a torn line that we had begun
+        elif status.st_size < self._position:  # the writer cut a torn line that was read
             self._position, self._rest = self._position - torn, []
         self._inode = status.st_ino
 
@@ -221,12 +222,12 @@ class Follower:
 
 
 def opened(path: Path) -> BinaryIO:
-    """A log as its readers open it: what is no file is refused, a pipe is not waited for."""
+    """Open a log for reading. Raises OSError unless it is a regular file; waits for no pipe."""
     fd = os.open(path, os.O_RDONLY | lock.NONBLOCK | getattr(os, "O_BINARY", 0))
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
     os.close(fd)
-    raise OSError(errno.EINVAL, "this is no file", str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read(path: Path) -> tuple[list[Event], list[Problem]]:

@@ -165,8 +165,7 @@ def shown_sample(history: History) -> SampleView | None:
     """
     drawn = [sample for sample in history.samples if sample.tokens]
     complete = [s for s in drawn if s.end is not None and s.end.complete]
-    shown = complete or drawn
-    return shown[-1] if shown else None
+    return next(reversed(complete or drawn), None)
 
 
 def wall_seconds(history: History) -> float:

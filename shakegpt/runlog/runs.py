@@ -1,4 +1,4 @@
-"""The directory of runs: name a new run, list the runs there are, delete one.
+"""The directory of runs: name a new run, list the runs there are, delete and restore one.
 
 A list needs a few numbers of each run, so logs are not decoded whole, and a `RunIndex` that is
 refreshed reads only what was appended since. Whatever a log contains, listing does not raise.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time as clock
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,8 +23,10 @@ from shakegpt.runlog.log import LOG_NAME, Follower, looks_like_log, opened
 from shakegpt.runlog.status import RunState, run_state, trainer_alive
 
 RUNS = Path("runs")
-"""Where runs live unless told otherwise, relative to the working directory."""
+"""Where runs are by default, relative to the working directory."""
 TRAINER_LOG = "trainer.log"
+TRASH = ".trash"
+"""Directory, beside the runs, that deleted runs are moved to."""
 KINDS = (ev.Run, ev.Resume, ev.Step, ev.Eval, ev.Heartbeat, ev.End)
 """The kinds of records that a summary needs."""
 
@@ -57,16 +58,12 @@ class RunSummary:
 
 
 def new_run_dir(model: str, base: Path = RUNS) -> Path:
-    """A name for a new run of `model` that nothing bears yet; the directory is not created.
+    """A name for a new run of `model` that is not taken; the directory is not created.
 
     >>> new_run_dir("gpt2-large")  # doctest: +SKIP
     PosixPath('runs/2026-11-22T15-50-03-gpt2-large')
     """
-    stem = f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{_slug(model)}"
-    path, number = base / stem, 2
-    while os.path.lexists(path):
-        path, number = base / f"{stem}-{number}", number + 1
-    return path
+    return _unused(base, f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{_slug(model)}")
 
 
 def _slug(model: str) -> str:
@@ -78,24 +75,24 @@ def _slug(model: str) -> str:
 def require_unused(path: Path) -> None:
     """Raise ShakegptError when `path` cannot be the directory of a new run.
 
-    A start that was killed before its first record was whole leaves none: it may be begun again.
+    A start that was killed before its first record was complete may be repeated.
     """
-    unborn = _was_never_begun(path)
+    killed = _has_no_record(path)
     try:
-        begun = (path / LOG_NAME).exists()
+        exists = (path / LOG_NAME).exists()
     except OSError as error:
-        raise ShakegptError(f"--out-dir {path} cannot be made: {error.strerror}") from error
-    if begun and not unborn:
+        raise ShakegptError(f"cannot create --out-dir {path}: {error.strerror}") from error
+    if exists and not killed:
         raise ShakegptError(
-            f"--out-dir {path} holds a run already: go on with `shakegpt finetune --resume "
+            f"--out-dir {path} holds a run already: continue it with `shakegpt finetune --resume "
             f"{path}`, or choose another directory"
         )
-    theirs = ("model/" + WEIGHTS, "state") if unborn else ("model", "state")
-    if taken := next((name for name in theirs if (path / name).exists()), None):
+    results = ("model/" + WEIGHTS, "state") if killed else ("model", "state")
+    if taken := next((name for name in results if (path / name).exists()), None):
         raise ShakegptError(f"--out-dir {path} holds a {taken} already: choose another directory")
 
 
-def _was_never_begun(path: Path) -> bool:
+def _has_no_record(path: Path) -> bool:
     try:
         with opened(path / LOG_NAME) as log:
             return not log.readline().endswith(b"\n")
@@ -121,12 +118,12 @@ def find_runs(base: Path = RUNS) -> list[RunSummary]:
 
 
 def summarize(run: Path) -> RunSummary:
-    """What a list would show of the run directory `run`."""
+    """The summary of the run directory `run`."""
     return _Reader(run).summary(clock.time())
 
 
 class RunIndex:
-    """The runs of a directory, kept up to date: each `refresh` reads only what is new."""
+    """The runs of a directory; each `refresh` reads only what was appended since."""
 
     def __init__(self, base: Path = RUNS) -> None:
         self.base = base
@@ -149,7 +146,7 @@ def _children(base: Path) -> list[Path]:
 
 
 class _Reader:
-    """Folds the few records that a summary needs; `summary` first takes in what was appended."""
+    """Folds the few records that a summary needs; `summary` first reads what was appended."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -204,17 +201,51 @@ class _Reader:
         )
 
 
-def delete_run(path: Path) -> None:
-    """Delete a run directory with all that is in it; links in it are removed, not followed.
+def delete_run(path: Path) -> Path:
+    """Move a run directory to the trash beside it, from which `restore_run` takes it back.
 
-    Raises ShakegptError for what is no run directory and for a run that is being trained.
+    Returns where it is now: `.trash/NAME`, with a number where that name is taken. Raises
+    ShakegptError for what is no run directory, for a run that is being trained and when it cannot
+    be moved.
     """
     if path.is_symlink():
         raise ShakegptError(f"{path} is a link: delete the directory that it points to instead")
     if not is_run(path):
         raise ShakegptError(f"{path} is no run directory, so it is left alone")
-    with _no_trainer(path):
-        shutil.rmtree(path)
+    trash = path.parent / TRASH
+    with _no_trainer(path), _moving(path):
+        trash.mkdir(exist_ok=True)
+        deleted = path.rename(_unused(trash, path.name))
+        os.utime(deleted)  # says which was deleted last
+    return deleted
+
+
+def restore_run(base: Path = RUNS) -> Path:
+    """Move the run that was deleted last from the trash back into `base`; returns where it is now.
+
+    Raises ShakegptError when the trash is empty or the run cannot be moved.
+    """
+    deleted = [path for path in _children(base / TRASH) if is_run(path)]
+    if not deleted:
+        raise ShakegptError(f"there is no deleted run in {base / TRASH}")
+    last = max(deleted, key=lambda path: path.stat().st_mtime_ns)
+    with _moving(last):
+        return last.rename(_unused(base, last.name))
+
+
+def _unused(directory: Path, name: str) -> Path:
+    path, number = directory / name, 2
+    while os.path.lexists(path):
+        path, number = directory / f"{name}-{number}", number + 1
+    return path
+
+
+@contextmanager
+def _moving(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ShakegptError(f"cannot move {path}: {error.strerror}", exit_code=1) from error
 
 
 @contextmanager

@@ -42,6 +42,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int
     vocab_size: int
     n_params: int
+    sha256: str | None = None
+    """Of the weights it starts from: of their file, or of the lines of the shards' sha256s."""
+    revision: str | None = None
+    """Their commit on the hub."""
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,9 @@ from shakegpt.runlog.log import LOG_NAME
 
 STALE_AFTER = 20.0
 """Seconds without a record after which a trainer is no longer at work; heartbeats come every 4."""
+STARTUP = 60.0
+"""Seconds that a trainer may take to its first record: importing torch, reading GPT-2 XL from a
+cold disk."""
 
 
 class RunState(StrEnum):
@@ -54,7 +57,7 @@ def run_state(history: History, now: float, alive: bool | None = None) -> RunSta
     if alive is False:
         return RunState.CRASHED
     age = now - history.last_time
-    if age > STALE_AFTER:
+    if age > (STARTUP if history.latest is None else STALE_AFTER):
         return RunState.STALLED if alive or _process_exists(history) else RunState.CRASHED
     if -age > STALE_AFTER and is_local(history) and not (alive or _process_exists(history)):
         return RunState.CRASHED  # the clock was set back

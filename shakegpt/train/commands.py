@@ -1,38 +1,65 @@
-"""What a trainer does for each command of control.jsonl that is more than pause, resume or stop."""
+"""What the training loop does for each command of control.jsonl but pause, resume and stop."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from shakegpt.config import FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Request
 from shakegpt.runlog.schema import Settings
-
-if TYPE_CHECKING:
-    from shakegpt.finetune import Finetuning
+from shakegpt.train.supervisor import Supervisor
 
 
-def carry_out(job: Finetuning, request: Request) -> None:
-    """Do what `request` asks of `job`. Raises ShakegptError for one that makes no sense."""
+class Trainer(Protocol):
+    """What commands need of a running training."""
+
+    config: FinetuneConfig
+    supervisor: Supervisor
+
+    def save_state(self) -> None: ...  # noqa: D102
+    def evaluate(self) -> None: ...  # noqa: D102
+    def sample(self, prompt: str, how: Settings, asked: bool = False) -> None: ...  # noqa: D102
+    def set_max_iters(self, max_iters: int) -> None: ...  # noqa: D102
+
+
+def handle_commands(trainer: Trainer) -> bool:
+    """Carry out the commands that arrived and log their outcomes; whether there were any."""
+    handled = False
+    for request in trainer.supervisor.requests():
+        handled = True
+        try:
+            carry_out(trainer, request)
+        except ShakegptError as error:
+            trainer.supervisor.answer(request, "refused", str(error))
+        else:
+            trainer.supervisor.answer(request, "done")
+    return handled
+
+
+def carry_out(trainer: Trainer, request: Request) -> None:
+    """Do what `request` asks for. Raises ShakegptError for an invalid value."""
     match request.verb:
         case "save":
-            job.save_state()
+            trainer.save_state()
         case "evaluate":
-            job.evaluate()
+            trainer.evaluate()
         case "sample":
-            prompt = job.config.prompt if request.prompt is None else request.prompt
-            job.sample(prompt, settings(job.config, request), asked=True)
+            prompt = trainer.config.prompt if request.prompt is None else request.prompt
+            trainer.sample(prompt, settings(trainer.config, request), asked=True)
         case "max_iters":
             if request.max_iters is None or request.max_iters < 0:
-                raise ShakegptError(f"max_iters {request.max_iters} is no number of iterations")
-            job.limit(request.max_iters)
+                raise ShakegptError(f"max_iters must be an integer >= 0, got {request.max_iters}")
+            trainer.set_max_iters(request.max_iters)
 
 
 def settings(config: FinetuneConfig, request: Request | None = None) -> Settings:
-    """How a sample is drawn: as the configuration says, but for what a request names."""
-    usual = {name: getattr(config, name) for name in Settings.__struct_fields__}
-    asked = {name: getattr(request, name, None) for name in usual}
-    chosen = usual | {name: value for name, value in asked.items() if value is not None}
-    SampleConfig(**chosen)  # refuses what makes no sense
+    """The sampling settings of the configuration, overridden by those that `request` gives.
+
+    Raises ShakegptError for a value out of range.
+    """
+    defaults = {name: getattr(config, name) for name in Settings.__struct_fields__}
+    given = {name: getattr(request, name, None) for name in defaults}
+    chosen = defaults | {name: value for name, value in given.items() if value is not None}
+    SampleConfig(**chosen)  # checks the ranges
     return Settings(**chosen)

@@ -1,8 +1,8 @@
-"""The driver of a process that trains with others: all pause, obey and leave at the same point.
+"""The supervisor of a process that trains with others: all pause and leave at the same point.
 
-Commands are read by the first process and passed on. A stop is told through the store of the
-process group, which each process looks into while it computes: each knows of it within a moment,
-however long its computation, and they leave together at the next point where all of them meet.
+Rank 0 polls the commands and broadcasts them. A stop is published in the store of the process
+group, which each process polls while it computes: each learns of it within a moment, however long
+its computation, and they leave together at the next point where all of them meet.
 """
 
 from __future__ import annotations
@@ -19,124 +19,127 @@ from shakegpt.distributed import group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.runlog.control import Inbox, Request
-from shakegpt.train.supervisor import Driver, Log
+from shakegpt.train.supervisor import Log, Supervisor
 
-_STOP, _TOLD = "stop", "told"
-PATIENCE = 1.0
-"""Seconds that the first process gets to say what happened before another one does."""
+_STOP, _REPORTED = "stop", "reported"
+RANK0_HEAD_START = 1.0
+"""Seconds that rank 0 has to report a lost process before another one does."""
 
 
-class LockstepDriver(Driver):
-    """A driver whose `check` and `requests` are points where all processes meet."""
+class GroupSupervisor(Supervisor):
+    """A supervisor whose `check` and `requests` are points where all processes meet."""
 
     def __init__(self, log: Log, inbox: Inbox, team: Team, *, signals: bool = True) -> None:
-        """As `Driver`; only the first process of `team` listens to control.jsonl."""
+        """As `Supervisor`; only rank 0 of `team` polls control.jsonl."""
         super().__init__(log, inbox, signals=signals)
-        self._team, self._told = team, False
-        self._stops: list[Request] = []
-        self._bereaved = False
+        self._team, self._stop_published = team, False
+        self._stop_requests: list[Request] = []
+        self._peer_lost = False
         self._store = PrefixStore(f"shakegpt/{team.token}", group.store())
 
     def __exit__(self, *what: object) -> None:
         super().__exit__(*what)
-        if self._bereaved and self._signals:  # the launcher's SIGTERM must not cut the sentence off
+        if self._peer_lost and self._signals:  # the launcher's SIGTERM must not cut the report off
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    def check(self, meanwhile: Callable[[], object] | None = None) -> None:
-        """As `Driver.check`, for all: they wait together, and raise Stopped together."""
+    def check(self, handle_commands: Callable[[], object] | None = None) -> None:
+        """As `Supervisor.check`, for all: they wait together, and raise Stopped together."""
         while True:
-            waiting = self._team.first and bool(self._requests)
-            paused = self._team.first and self._paused and not self._obeying
-            stop, pause, obey = self._team.flags(self._stop is not None, paused, waiting)
+            requested = self._team.first and bool(self._requests)
+            paused = self._team.first and self._paused and not self._handling
+            stopping = self._stop is not None
+            stop, pause, requested = self._team.any_rank(stopping, paused, requested)
             if stop:
-                self._overhear()
+                self._poll_store()
                 self._save_together()
                 raise self._stop or Stopped("stopped", 0)
-            if not pause or (obey and meanwhile is None):
+            if self._listener_error is not None:
+                raise self._listener_error
+            if not pause or (requested and handle_commands is None):
                 return
-            if obey and meanwhile is not None:
-                meanwhile()
+            if requested and handle_commands is not None:
+                handle_commands()
             else:
-                self._rest()
+                self._wait()
 
-    def check_alone(self) -> None:
-        """As `Driver.check_alone`; a model in shares is sampled by all of them."""
-        self.check() if self._team.in_shares else super().check_alone()
+    def check_local(self) -> None:
+        """As `Supervisor.check_local`; with sharded weights all processes sample together."""
+        self.check() if self._team.sharded else super().check_local()
 
     def requests(self) -> Iterator[Request]:
-        """The commands that the first process heard, in all of them, oldest first."""
+        """The commands that rank 0 received, in all processes, oldest first."""
         mine = [self._requests.popleft() for _ in range(len(self._requests))]
-        for request in msgspec.convert(self._team.told(msgspec.to_builtins(mine)), list[Request]):
-            with self._obey():
+        shared = self._team.broadcast(msgspec.to_builtins(mine))
+        for request in msgspec.convert(shared, list[Request]):
+            with self._handling_request():
                 yield request
 
-    def bereaved(self, run: Path) -> Exception:
-        """What to raise when another process is no more: a sentence, from one process only."""
-        self._bereaved = True
-        leaving = self._stop
-        if leaving is not None and leaving.exit_code == 128 + signal.SIGTERM:
-            leaving = None  # from a launcher that has seen it, too: that says less
+    def peer_lost_error(self, run: Path) -> Exception:
+        """Error to raise after a peer process died: a report, from one process only."""
+        self._peer_lost = True
+        stopped = self._stop
+        if stopped is not None and stopped.exit_code == 128 + signal.SIGTERM:
+            stopped = None  # from a launcher that noticed, too: that says less
         if not self._team.first:
-            time.sleep(PATIENCE)
-        if leaving is not None or not self._first_to_tell():
-            return leaving or Stopped("another process tells", 1)
-        last = self._team.first and not self._team.in_shares
-        kept = f"state of iteration {self.iteration}" if last else "last saved state"
+            time.sleep(RANK0_HEAD_START)
+        if stopped is not None or not self._first_to_report():
+            return stopped or Stopped("another process reports it", 1)
+        current = self._team.first and not self._team.sharded
+        state = f"state of iteration {self.iteration}" if current else "last saved state"
         return ShakegptError(
-            f"another process of this training was lost: the {kept} is kept; go on with `shakegpt "
-            f"finetune --resume {run}`, with any number of processes",
+            f"another process of this training was lost; the {state} is kept. Continue with "
+            f"`shakegpt finetune --resume {run}`, with any number of processes",
             exit_code=1,
         )
 
     def _save_together(self) -> None:
-        """At the safe point: with shares, the state is saved here, where all are."""
-        if self._team.in_shares and self.save is not None:
+        """At the safe point: sharded weights are saved here, where all processes are."""
+        if self._team.sharded and self.save is not None:
             self.save()
-            for request in self._stops:
+            for request in self._stop_requests:
                 self.answer(request, "done")
 
     def finish_saving(self) -> None:
-        """As `Driver`; with shares, that has happened, or cannot be without those who are gone."""
-        if not self._team.in_shares:
+        """As `Supervisor`; with sharded weights it is done already, or impossible without peers."""
+        if not self._team.sharded:
             super().finish_saving()
 
-    def _save_then_tell(self, request: Request | None) -> None:
-        if not self._team.in_shares:
-            super()._save_then_tell(request)
+    def _save_and_answer(self, request: Request | None) -> None:
+        if not self._team.sharded:
+            super()._save_and_answer(request)
         elif request is not None:
-            self._stops.append(request)
+            self._stop_requests.append(request)
 
-    def _leave_behind(self, stopped: Stopped) -> None:
-        """With shares nobody is: the state needs them all."""
-        if not self._team.in_shares:
-            super()._leave_behind(stopped)
+    def _end_after_grace(self, stopped: Stopped) -> None:
+        """Not with sharded weights: saving needs all processes."""
+        if not self._team.sharded:
+            super()._end_after_grace(stopped)
 
-    def _first_to_tell(self) -> bool:
+    def _first_to_report(self) -> bool:
         try:
-            return self._store.add(_TOLD, 1) == 1
+            return self._store.add(_REPORTED, 1) == 1
         except RuntimeError:
             return True
 
-    def _heard(self) -> list[Request]:
-        """Also look whether another process was told to stop: called all the time."""
+    def _poll(self) -> list[Request]:
+        """Also look whether another process was stopped: called all the time."""
         if self._stop is None:
-            self._overhear()
-        return super()._heard() if self._team.first else []
+            self._poll_store()
+        return super()._poll() if self._team.first else []
 
-    def _overhear(self) -> None:
+    def _poll_store(self) -> None:
         try:
             if self._stop is None and self._store.check([_STOP]):
                 reason, code = msgspec.json.decode(self._store.get(_STOP), type=tuple[str, int])
-                self._told = True
-                self._stop_for(Stopped(reason, code))
-        except RuntimeError:  # the store is no more: so is the team, as the next meeting will show
+                self._stop_published = True
+                self._request_stop(Stopped(reason, code))
+        except RuntimeError:  # the store is gone: so is the team, as the next meeting will show
             return
 
-    def _stop_for(self, stopped: Stopped, request: Request | None = None) -> None:
-        """Tell the others, then as `Driver`: the first process saves at once."""
-        if not self._told:
-            self._told = True
-            self._store.set(
-                _STOP, msgspec.json.encode((stopped.reason, stopped.exit_code)).decode()
-            )
-        super()._stop_for(stopped, request)
+    def _request_stop(self, stopped: Stopped, request: Request | None = None) -> None:
+        """Publish the stop, then as `Supervisor`: rank 0 saves at once."""
+        if not self._stop_published:
+            self._stop_published = True
+            content = msgspec.json.encode((stopped.reason, stopped.exit_code)).decode()
+            self._store.set(_STOP, content)
+        super()._request_stop(stopped, request)

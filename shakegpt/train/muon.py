@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim._muon import muon
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.train.optimizer import MOMENTS, AdamW, Group, read, taken
+from shakegpt.train.optimizer import MOMENTS, AdamW, Group, moment_of, read
 
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -90,11 +90,15 @@ class MuonAdamW(AdamW):
     The rates of all groups are set alike, to AdamW's; Muon's is in a fixed ratio to it.
     """
 
-    def __init__(self, named: Mapping[str, Tensor], config: FinetuneConfig) -> None:
-        """For the parameters `named` of a whole model."""
+    def __init__(
+        self, named: Mapping[str, Tensor], groups: list[Group], config: FinetuneConfig
+    ) -> None:
+        """For the parameters `named` of a whole model, with AdamW's `groups` of all of them."""
         matrices, self._others = split_parameters(named)
-        super().__init__(self._others, config)
-        self.named, self._muon = named, Muon(matrices, config.weight_decay)
+        others = set(self._others.values())
+        rest = [g | {"params": [p for p in g["params"] if p in others]} for g in groups]
+        super().__init__(named, rest)
+        self._muon = Muon(matrices, config.weight_decay)
         self._ratio = config.muon_learning_rate / config.learning_rate
         self._matrices: Group = {"params": list(matrices.values()), "lr": config.learning_rate}
         self.param_groups.append(self._matrices)
@@ -108,19 +112,19 @@ class MuonAdamW(AdamW):
 
     def moments(self) -> dict[str, Tensor]:
         """AdamW's moments, and Muon's `momentum`, by name."""
-        kept = {name: self._kept(p) for name, p in self._others.items()}
-        found = {f"{key}.{name}": some[key] for name, some in kept.items() for key in MOMENTS}
-        return found | {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
+        states = {name: self._state_of(p) for name, p in self._others.items()}
+        adamw = {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
+        return adamw | {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
 
     @torch.no_grad()
     def load(self, path: Path, steps: int) -> None:
-        """Take up the moments that `save` wrote after `steps` updates.
+        """Restore the moments that `save` wrote after `steps` updates.
 
-        Raises ShakegptError for a file that is torn or not of these parameters.
+        Raises ShakegptError for a file that is damaged or not of these parameters.
         """
-        saved = read(path)
+        moments = read(path)
         for name, p in self._others.items():
-            kept = {key: taken(saved, f"{key}.{name}", p, path) for key in MOMENTS}
-            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
+            saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
         for name, buffer in self._muon.momentum.items():
-            buffer.copy_(taken(saved, f"momentum.{name}", buffer, path))
+            buffer.copy_(moment_of(buffer, f"momentum.{name}", moments, path))

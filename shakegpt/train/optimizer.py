@@ -1,8 +1,12 @@
-"""AdamW as GPT-2 is finetuned with, and the rate it goes at."""
+"""Fused AdamW, equal to torch.optim.AdamW to the bit, and how its state is saved.
+
+It calls PyTorch's kernel without PyTorch's class: constructing one imports the compiler, which
+takes half as long as `import torch` and 70 MB that no step needs. Where the fused kernel fails its
+self-test, PyTorch's plain loop over the parameters computes the update.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,33 +18,23 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from shakegpt.checkpoint import tensorfile
-from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.hardware.fast_paths import self_test
 
 T = TypeVar("T")
 Group = dict[str, Any]
 """Parameters that are updated alike: `params`, `weight_decay`, `lr`, `betas`."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""AdamW's decaying means of the gradient and of its square, under PyTorch's names for them."""
+"""Decaying means of the gradient and of its square, under PyTorch's names for them."""
 
 
 class AdamW:
-    """Fused AdamW. `param_groups` and `state` are laid out as those of torch.optim.AdamW.
+    """Fused AdamW. `param_groups` and `state` are laid out as those of torch.optim.AdamW."""
 
-    Its kernel without its class: making one of those imports PyTorch's compiler, which takes as
-    long as half of `import torch` and 70 MB that no step has any use for.
-    """
-
-    def __init__(self, named: Mapping[str, Tensor], config: FinetuneConfig) -> None:
-        """For the parameters `named`; weight decay on matrices only, not biases and LayerNorms."""
-        self.named, self.state = named, dict[Tensor, dict[str, Tensor]]()
-        matrices = [p for p in named.values() if p.dim() >= 2]
-        rest = [p for p in named.values() if p.dim() < 2]
-        how = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2)}
-        self.param_groups: list[Group] = [
-            {"params": matrices, "weight_decay": config.weight_decay, **how},
-            {"params": rest, "weight_decay": 0.0, **how},
-        ]
+    def __init__(self, named: Mapping[str, Tensor], groups: list[Group]) -> None:
+        """For the parameters `named`, all of which are in one of `groups`."""
+        self.named, self.param_groups = named, groups
+        self.state = dict[Tensor, dict[str, Tensor]]()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -50,20 +44,20 @@ class AdamW:
 
     def step_group(self, group: Group) -> None:
         """Update the parameters of `group` that have a gradient."""
-        moved = [p for p in group["params"] if p.grad is not None]
-        kept = [self._kept(p) for p in moved]
-        means, squares, steps = ([some[key] for some in kept] for key in (*MOMENTS, "step"))
-        update(group, moved, [p.grad for p in moved], means, squares, steps)
+        params = [p for p in group["params"] if p.grad is not None]
+        states = [self._state_of(p) for p in params]
+        means, squares, steps = ([state[k] for state in states] for k in (*MOMENTS, "step"))
+        update(group, params, [p.grad for p in params], means, squares, steps)
 
-    def _kept(self, p: Tensor) -> dict[str, Tensor]:
-        """The moments of `p` and how many steps they have seen, zeros before the first."""
+    def _state_of(self, p: Tensor) -> dict[str, Tensor]:
+        """The moments of `p` and the number of updates in them; zeros before the first."""
         if p not in self.state:
             self.state[p] = {"step": torch.zeros((), device=p.device)}
             self.state[p] |= {key: torch.zeros_like(p) for key in MOMENTS}
         return self.state[p]
 
     def zero_grad(self) -> None:
-        """Begin the gradients again, in the same memory: what else is freed stays in one piece."""
+        """Zero the gradients in place: freeing them would fragment the heap."""
         for p in self.named.values():
             if p.grad is not None:
                 p.grad.zero_()
@@ -75,11 +69,11 @@ class AdamW:
 
     def moments(self) -> dict[str, Tensor]:
         """All that a state needs besides the weights and the number of updates, by name."""
-        kept = {name: self._kept(p) for name, p in self.named.items()}
-        return {f"{key}.{name}": some[key] for name, some in kept.items() for key in MOMENTS}
+        states = {name: self._state_of(p) for name, p in self.named.items()}
+        return {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
 
-    def lent(self, job: Callable[[], T]) -> T | None:
-        """What `job`, which calls `write`, returns; where others have shares, the first one's."""
+    def run_on_writer(self, job: Callable[[], T]) -> T | None:
+        """Call `job`, which calls `write`; its result, or None in all ranks but the writing one."""
         return job()
 
     def write(
@@ -89,14 +83,14 @@ class AdamW:
         tensorfile.write(tensors, path, metadata)
 
     def load(self, path: Path, steps: int) -> None:
-        """Take up the moments that `save` wrote after `steps` updates, mapped from the file.
+        """Restore the moments that `save` wrote after `steps` updates, mapped from the file.
 
-        Raises ShakegptError for a file that is torn or not of these parameters.
+        Raises ShakegptError for a file that is damaged or not of these parameters.
         """
         moments = read(path)
         for name, p in self.named.items():
-            kept = {key: taken(moments, f"{key}.{name}", p, path) for key in MOMENTS}
-            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **kept}
+            saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
+            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -104,15 +98,15 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ShakegptError(f"{path} cannot be read: {error}", exit_code=1) from error
+        raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
 
 
-def taken(moments: Mapping[str, Tensor], name: str, p: Tensor, path: Path) -> Tensor:
+def moment_of(p: Tensor, name: str, moments: Mapping[str, Tensor], path: Path) -> Tensor:
     """The moment `name` of the parameter `p`, on its device. Raises ShakegptError."""
-    found = moments.get(name)
-    if found is None or found.shape != p.shape:
-        raise ShakegptError(f"{path} holds no {name} of this model's shape", exit_code=1)
-    return found.to(p.device)
+    moment = moments.get(name)
+    if moment is None or moment.shape != p.shape:
+        raise ShakegptError(f"{path} has no {name} of this model's shape", exit_code=1)
+    return moment.to(p.device)
 
 
 def update(
@@ -122,8 +116,9 @@ def update(
     means: list[Tensor],
     squares: list[Tensor],
     steps: list[Tensor],
+    fused: bool | None = None,
 ) -> None:
-    """One step of AdamW in one kernel: everything but the gradients is updated in place."""
+    """One AdamW update in place of everything but the gradients; `fused` None: where it works."""
     adamw(
         weights,
         gradients,
@@ -136,21 +131,21 @@ def update(
         beta2=group["betas"][1],
         weight_decay=group["weight_decay"],
         eps=1e-8,
-        fused=True,
+        foreach=False,
+        fused=fused_works(weights[0].device.type) if fused is None and weights else bool(fused),
         amsgrad=False,
         maximize=False,
     )
 
 
-def learning_rate(config: FinetuneConfig, iteration: int) -> float:
-    """Rate of the update that makes iteration - 1 into `iteration`: constant, or with --decay-lr
-    a linear warm-up and a cosine down to `min_lr`.
-    """
-    if not config.decay_lr:
-        return config.learning_rate
-    if iteration <= config.warmup_iters:
-        return config.learning_rate * iteration / (config.warmup_iters + 1)
-    end = config.lr_decay_iters or config.max_iters
-    share = min(1.0, (iteration - config.warmup_iters) / max(1, end - config.warmup_iters))
-    height = 0.5 * (1 + math.cos(math.pi * share))
-    return config.min_lr + height * (config.learning_rate - config.min_lr)
+@self_test
+def fused_works(device: str) -> bool:
+    """Self-test: the fused kernel and the plain loop make the same update."""
+    results = []
+    for fused in (True, False):
+        p, m, v = (torch.linspace(0.1, 1, 7, device=device) for _ in range(3))
+        group = {"lr": 0.1, "betas": (0.9, 0.95), "weight_decay": 0.1}
+        gradient, step = torch.linspace(-1, 1, 7, device=device), torch.zeros((), device=device)
+        update(group, [p], [gradient], [m], [v], [step], fused)
+        results.append(torch.stack([p, m, v]))
+    return torch.allclose(results[0], results[1], rtol=1e-4, atol=1e-6)

@@ -1,25 +1,36 @@
-"""What a run is made of, found and checked before anything is written: model, text, device."""
+"""Model, text, device and optimizer of a run: checked before anything is written, then built."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, block_size_fault
 from shakegpt.data.dataset import VAL_FRACTION, Dataset
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
-from shakegpt.data.sources import END_OF_TEXT, Text, load_text
+from shakegpt.data.sources import Text, load_text
+from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.distributed import env
+from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import allocator, memory
-from shakegpt.hardware.device import Place, choose, free_memory, settle_allocator, speed
+from shakegpt.hardware.device import Place, choose, free_memory, speed
 from shakegpt.model import GPT, GPTConfig
-from shakegpt.nn import lora
+from shakegpt.nn import lora, matmul
+from shakegpt.nn.chunked_loss import ChunkedCrossEntropy, chunked_loss_works
 from shakegpt.train import compilation, state
+from shakegpt.train.mapped_adamw import MappedAdamW
+from shakegpt.train.muon import MuonAdamW
+from shakegpt.train.optimizer import AdamW, Group
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
 """Share of a plain matrix product's speed that training reaches. Measured on CPUs: 0.6 to 0.85 in
@@ -30,26 +41,28 @@ SCRATCH_BLOCK_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSetup:
     """All that training needs besides the weights."""
 
     config: FinetuneConfig
     name: str
-    """What the model is called in the log."""
+    """The model's name in the log."""
     shape: GPTConfig
     tokenizer: Tokenizer
     dataset: Dataset
     place: Place
 
 
-def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> Parts:
-    """Find and check everything; a `run` that has begun brings its own shape and vocabulary.
+def prepare(
+    config: FinetuneConfig, scratch: Path, run: Path | None = None, *, own_process: bool = False
+) -> TrainingSetup:
+    """Check and load everything; when resuming, `run` has the model's shape and vocabulary.
 
-    Raises ShakegptError for what cannot work; writes nothing but a character vocabulary, to
-    `scratch`.
+    With `own_process`, the allocator of this process is tuned. Writes nothing but a character
+    vocabulary, to `scratch`. Raises ShakegptError for a configuration that cannot work.
     """
     place = choose(config.device, config.dtype)
-    env.require_suited(config, place.dtype)
+    env.require_shardable(config, place.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     texts = None
@@ -63,27 +76,25 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         name, folder = source.name, source.folder
     fresh = name == "scratch" and run is None
     if not fresh:
-        checkpoint.read_config(folder)  # says first of all whether it is a checkpoint
+        checkpoint.read_config(folder)  # the first error to report: that it is no checkpoint
     tokenizer = Tokenizer(folder)
     if config.max_new_tokens > 0:
-        tokenizer.encode(config.prompt)  # refuses what the vocabulary cannot spell
+        tokenizer.encode(config.prompt, f"--prompt {config.prompt!r}")
     shape = _shape(config, folder, tokenizer, fresh)
     block_size = config.block_size or shape.block_size
-    if block_size > shape.block_size:
-        raise ShakegptError(
-            f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
-        )
+    if fault := block_size_fault(block_size, shape, name):
+        raise ShakegptError(fault)
     processes = env.processes()
     free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
-    row = memory.choose(shape, config, free, processes)
+    row = memory.choose(shape, config, free, processes, place.device)
     narrow = place.dtype != "float32" and processes > 1
     if config.shard and narrow and config.memory == "auto":
-        row = "low"  # else a narrow copy of all weights waits for the backward pass in each process
-    needed = memory.estimate(shape, config, row, processes).total
-    kept = place.device == "cpu" and settle_allocator(
-        needed, keep=row == "normal" and not config.shard
-    )
-    place = replace(place, memory=row, keeps=kept)
+        row = "low"  # else each process keeps a copy of all weights in that dtype until backward
+    keeps = False
+    if own_process and place.device == "cpu":
+        needed = memory.estimate(shape, config, row, processes, place.device).total
+        keeps = allocator.keep_freed_memory(needed, keep=row == "normal" and not config.shard)
+    place = replace(place, memory=row, keeps=keeps)
     text, *val_text = texts or _texts(config)
     dataset = Dataset(
         text,
@@ -93,33 +104,33 @@ def prepare(config: FinetuneConfig, scratch: Path, run: Path | None = None) -> P
         val_text=val_text[0] if val_text else None,
         val_fraction=config.val_fraction or VAL_FRACTION,
     )
-    parts = Parts(config, name, shape, tokenizer, dataset, place)
-    how = compilation.choose(config.compile, place, _work(parts), processes)
-    return replace(parts, place=replace(place, compiled=how[0], compile_reason=how[1]))
+    setup = TrainingSetup(config, name, shape, tokenizer, dataset, place)
+    compiled, reason = compilation.choose(config.compile, place, _flops(setup), processes)
+    return replace(setup, place=replace(place, compiled=compiled, compile_reason=reason))
 
 
-def expected_seconds(parts: Parts) -> float:
-    """What the run will take in one process, by its shape and a product's speed here."""
-    place = parts.place
-    return _work(parts) / (EFFICIENCY[place.dtype] * speed(place.device, place.dtype))
+def expected_seconds(setup: TrainingSetup) -> float:
+    """Estimated duration of the run in one process, from a matrix product's measured speed."""
+    place = setup.place
+    return _flops(setup) / (EFFICIENCY[place.dtype] * speed(place.device, place.dtype))
 
 
-def _work(parts: Parts) -> float:
+def _flops(setup: TrainingSetup) -> float:
     """Floating-point operations of the whole run."""
-    shape, dataset = parts.shape, parts.dataset
-    evaluated = dataset.record(parts.config.eval_tokens).eval_tokens
+    shape, dataset = setup.shape, setup.dataset
+    evaluated = dataset.record(setup.config.eval_tokens).eval_tokens
     sizes = (shape.n_layer, shape.n_embd, shape.n_params, dataset.block_size)
-    return memory.flops(*sizes, evaluated, parts.config)
+    return memory.flops(*sizes, evaluated, setup.config)
 
 
 def _texts(config: FinetuneConfig) -> list[Text]:
-    """The text to train on, and that to validate on where one is given."""
+    """The training text, and the validation text if there is one of its own."""
     names = [config.dataset, *([config.val_dataset] if config.val_dataset else [])]
     return [load_text(each, config.text_field, config.separate_documents) for each in names]
 
 
 def _vocabulary(name: str, texts: list[Text], scratch: Path) -> Path:
-    """The directory with the vocabulary that --tokenizer names."""
+    """The directory of the vocabulary for --tokenizer."""
     contents = (text.content for text in texts)
     if name == "char":
         write_char_vocabulary((text.replace(END_OF_TEXT, "") for text in contents), scratch)
@@ -131,16 +142,12 @@ def _vocabulary(name: str, texts: list[Text], scratch: Path) -> Path:
 
 
 def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bool) -> GPTConfig:
-    """From the configuration when the model is made from scratch, else from the checkpoint."""
+    """From the configuration for a new model from scratch, else from the checkpoint."""
     if not fresh:
         shape = checkpoint.read_config(folder)
         if tokenizer.n_vocab > shape.vocab_size:
             raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
         return shape
-    if config.n_embd % config.n_head:
-        raise ShakegptError(
-            f"--n-embd {config.n_embd} is no multiple of --n-head {config.n_head}: heads are equal"
-        )
     shape = GPTConfig(
         n_layer=config.n_layer,
         n_head=config.n_head,
@@ -152,30 +159,72 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
     return shape
 
 
-def initial_model(parts: Parts) -> GPT:
-    """The weights of iteration 0: those of the checkpoint, or fresh ones from the seed."""
-    if parts.config.init_from != "scratch":
-        source = checkpoint.find(parts.config.init_from)
-        model = checkpoint.load(source.folder, parts.config.dropout)
+def initial_model(setup: TrainingSetup) -> GPT:
+    """The model of iteration 0: that of the checkpoint, or random weights from the seed."""
+    if setup.config.init_from != "scratch":
+        source = checkpoint.find(setup.config.init_from)
+        model = checkpoint.load(source.folder, setup.config.dropout)
     else:
-        model = _empty(parts)
+        model = _empty_model(setup)
         model.to_empty(device="cpu")
-        model.initialize(torch.Generator().manual_seed(parts.config.seed))
-    model = allocator.take_in(model) if parts.place.keeps else model
-    return lora.adapt(model, parts.config) if parts.config.lora_rank else model
+        model.initialize(torch.Generator().manual_seed(setup.config.seed))
+    return _finish(model, setup)
 
 
-def saved_model(parts: Parts, found: Path) -> GPT:
-    """The weights of a saved state, mapped from its file."""
-    if parts.config.lora_rank:
-        model = initial_model(parts)
-        state.take_adapters(found, model)
+def saved_model(setup: TrainingSetup, saved: Path) -> GPT:
+    """The model of the state at `saved`, its weights mapped from the file."""
+    if setup.config.lora_rank:
+        model = initial_model(setup)
+        state.take_adapters(saved, model)
         return model
-    model = _empty(parts)
-    state.assign_weights(found, model)
-    return allocator.take_in(model) if parts.place.keeps else model
+    model = _empty_model(setup)
+    state.assign_weights(saved, model)
+    return _finish(model, setup)
 
 
-def _empty(parts: Parts) -> GPT:
+def _empty_model(setup: TrainingSetup) -> GPT:
     with torch.device("meta"):
-        return GPT(replace(parts.shape, dropout=parts.config.dropout))
+        return GPT(replace(setup.shape, dropout=setup.config.dropout))
+
+
+def _finish(model: GPT, setup: TrainingSetup) -> GPT:
+    """Install on the loaded model what makes it faster, and LoRA."""
+    if setup.place.keeps:
+        allocator.materialize_weights(model)
+    matmul.install(model)
+    return lora.adapt(model, setup.config) if setup.config.lora_rank else model
+
+
+def training_loss(model: GPT, micro_steps: int, team: Team, place: Place) -> Loss:
+    """Inputs and targets (B, T) to the mean loss, one of `micro_steps` in each iteration.
+
+    The chunked loss, which computes the head's gradients itself, where it passes its self-test and
+    neither DDP nor float16's loss scaling needs them; else `model(x, y)`, whose loss is the same.
+    """
+    alone = team.size == 1 or team.sharded
+    if alone and not place.scales_loss and chunked_loss_works(place.device):
+        return ChunkedCrossEntropy(model, 1 / micro_steps)
+    return cast("Loss", team.replicate(model))
+
+
+def make_optimizer(
+    config: FinetuneConfig,
+    named: Mapping[str, Tensor],
+    groups: list[Group],
+    place: Place,
+    folder: Path,
+    team: Team,
+) -> AdamW:
+    """The optimizer of --optimizer for the parameters `named`, which are in AdamW's `groups`.
+
+    AdamW's moments are sharded as the weights are; with low memory, on the disk of `folder`.
+    """
+    if config.optimizer == "muon":
+        return MuonAdamW(named, groups, config)
+    if team.sharded:
+        from shakegpt.train.sharded_adamw import ShardedAdamW  # only where it is needed
+
+        return ShardedAdamW(named, groups, team)
+    if place.memory == "low" and place.device == "cpu":
+        return MappedAdamW(named, groups, folder)
+    return AdamW(named, groups)

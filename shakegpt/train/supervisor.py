@@ -1,8 +1,8 @@
-"""What reaches a trainer while it works: signals, commands, and the heartbeat it gives in return.
+"""Handles signals, commands and heartbeats while training runs.
 
-A thread listens, so that a signal or command is heard even while a long backward pass holds the
-main thread. Weights do not change inside an iteration: the state of the last finished one is saved
-at once, beside the computation, and the trainer leaves at its next safe point, or is left behind
+A listener thread receives signals and commands even while a long backward pass occupies the main
+thread. Weights do not change within an iteration: on a stop the state of the last finished one is
+saved at once, beside the computation, and the trainer leaves at its next safe point, or is ended
 after `GRACE` seconds. Safe points, where it calls `check`, are between micro-steps, windows and
 tokens.
 """
@@ -29,7 +29,7 @@ from shakegpt.runlog.control import Inbox, Request
 HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.1
 GRACE = 3.0
-"""Seconds that a trainer whose state is saved gets to reach a safe point before it is left."""
+"""Seconds from a saved state until a trainer that reaches no safe point is ended."""
 
 
 class Log(Protocol):
@@ -39,137 +39,148 @@ class Log(Protocol):
         """Take one record."""
 
 
-class Driver:
-    """The trainer's ears and pulse. Enter it for as long as the trainer runs."""
+class Supervisor:
+    """Enter it for as long as the trainer runs."""
 
     def __init__(self, log: Log, inbox: Inbox, *, signals: bool = True) -> None:
-        """Listen to `inbox`, and to signals if this is the program's own thread."""
+        """Poll `inbox`; with `signals`, which needs the main thread, also handle SIGINT, SIGTERM
+        and SIGHUP.
+        """
         self._log, self._inbox, self._signals = log, inbox, signals
         self._process = psutil.Process()
         self._stop: Stopped | None = None
         self._paused = False
-        self._obeying = False
-        self._aside = 0.0
+        self._handling = False
+        self._excluded_seconds = 0.0
         self._requests: deque[Request] = deque()
-        self._safe, self._left = threading.Event(), threading.Event()
-        self._ears, self._mouth = socket.socketpair()
-        self._thread = threading.Thread(target=self._listen, name="driver", daemon=True)
+        self._refusal = ""
+        self._at_safe_point, self._closing = threading.Event(), threading.Event()
+        self._wakeup_read, self._wakeup_write = socket.socketpair()
+        self._listener = threading.Thread(target=self._listen, name="supervisor", daemon=True)
+        self._listener_error: Exception | None = None
         self._saver: threading.Thread | None = None
-        self._unsaved: Exception | None = None
+        self._save_error: Exception | None = None
         self._phase: schema.Phase = "starting"
-        self._beaten = 0.0
-        self._speaking, self._silent = threading.Lock(), False
+        self._last_heartbeat = 0.0
+        self._log_lock, self._ended = threading.Lock(), False
         self.iteration = 0
+        """Finished iterations; changes while `weights_lock` is held."""
         self.max_iters = 0
-        self.weights = threading.RLock()
+        self.weights_lock = threading.RLock()
         """Held while weights or moments change, and while they are written."""
         self.save: Callable[[], None] | None = None
-        """Puts the state of the last finished iteration on disk; set once there is one."""
-        self.abandon: Callable[[Stopped], None] = lambda stopped: None
-        """Last words of a process that is left behind in the middle of a computation."""
+        """Writes the state of the last finished iteration; None until there is one."""
+        self.on_abandon: Callable[[Stopped], None] = lambda stopped: None
+        """Closes the log of a process that is ended in the middle of a computation."""
 
-    def __enter__(self) -> Driver:
-        self._old = {}
+    def __enter__(self) -> Supervisor:
+        self._old_handlers = {}
         if self._signals:
-            self._mouth.setblocking(False)
-            self._old_fd = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+            self._wakeup_write.setblocking(False)
+            fd = self._wakeup_write.fileno()
+            self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, lambda *_: None)
-            self._old[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._thread.start()
+                self._old_handlers[number] = signal.signal(number, lambda *_: None)
+            self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._listener.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._safe.set()
-        self._left.set()
-        self._thread.join()
+        self._at_safe_point.set()
+        self._closing.set()
+        self._listener.join()
         if self._signals:
             signal.set_wakeup_fd(self._old_fd)
-            for number, handler in self._old.items():
+            for number, handler in self._old_handlers.items():
                 signal.signal(number, handler)
-        self._ears.close()
-        self._mouth.close()
+        self._wakeup_read.close()
+        self._wakeup_write.close()
 
     def memory(self) -> int:
         """Resident memory of this process, bytes."""
         return int(self._process.memory_info().rss)
 
     def clock(self) -> float:
-        """Seconds of work: stands still in a pause; a command's are taken off once it is done."""
-        return time.monotonic() - self._aside
+        """Seconds of training: pauses and the handling of commands are not counted."""
+        return time.monotonic() - self._excluded_seconds
 
     @contextmanager
     def phase(self, phase: schema.Phase) -> Iterator[None]:
-        """Say what the trainer is about to do, and what it goes back to afterwards."""
+        """Report `phase` in heartbeats, and the previous one again afterwards."""
         before, self._phase = self._phase, phase
-        self.beat()
+        self.heartbeat()
         try:
             yield
         finally:
             self._phase = before
-            self.beat()
+            self.heartbeat()
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Write a heartbeat now."""
-        self._beaten = time.monotonic()
-        beat = schema.Heartbeat(
+        self._last_heartbeat = time.monotonic()
+        record = schema.Heartbeat(
             phase="paused" if self._paused else self._phase,
             iteration=self.iteration,
             max_iters=self.max_iters,
             memory=self.memory(),
         )
-        with self._speaking:
-            if not self._silent:
-                self._log.write(beat)
+        with self._log_lock:
+            if not self._ended:
+                self._log.write(record)
 
-    def last_word(self, end: schema.End) -> None:
+    def write_end(self, end: schema.End) -> None:
         """Write how the run ended; no heartbeat comes after it."""
-        with self._speaking:
-            self._silent = True
+        with self._log_lock:
+            self._ended = True
             self._log.write(end)
 
-    def check(self, meanwhile: Callable[[], object] | None = None) -> None:
-        """A safe point: waits while paused; raises Stopped when asked to stop.
+    def check(self, handle_commands: Callable[[], object] | None = None) -> None:
+        """A safe point: waits while paused. Raises Stopped after a stop, and any error of the
+        listener thread.
 
-        `meanwhile` carries out the commands that come during a pause. A safe point without it, in
-        the middle of an evaluation or a sample, goes on instead: then the next one has its turn.
+        `handle_commands` is called for commands that arrive during a pause. Without it, in the
+        middle of an evaluation or a sample, the pause is left to the next safe point that has one.
         """
-        while self._paused and not self._obeying and self._stop is None:
+        while self._paused and not self._handling and self._stop is None:
+            if self._listener_error is not None:
+                break
             if not self._requests:
-                self._rest()
-            elif meanwhile is None:
+                self._wait()
+            elif handle_commands is None:
                 break
             else:
-                meanwhile()
+                handle_commands()
         if self._stop is not None:
             raise self._stop
+        if self._listener_error is not None:
+            raise self._listener_error
 
-    def _rest(self) -> None:
-        began = time.monotonic()
+    def _wait(self) -> None:
+        started = time.monotonic()
         time.sleep(POLL_SECONDS)
-        self._aside += time.monotonic() - began
+        self._excluded_seconds += time.monotonic() - started
 
-    def check_alone(self) -> None:
-        """As `check`, and a point of this process only: no other one is there, too."""
-        Driver.check(self)
+    def check_local(self) -> None:
+        """As `check`, where no other process of the team has reached a safe point."""
+        Supervisor.check(self)
 
     def requests(self) -> Iterator[Request]:
-        """Take the commands that the trainer itself must carry out, oldest first."""
+        """Take the commands that the training loop must carry out, oldest first."""
         while self._requests:
-            with self._obey():
+            with self._handling_request():
                 yield self._requests.popleft()
 
     @contextmanager
-    def _obey(self) -> Iterator[None]:
-        self._obeying, began = True, self.clock()  # what is asked for is done in spite of a pause
+    def _handling_request(self) -> Iterator[None]:
+        self._handling, started = True, self.clock()  # commands are carried out during a pause, too
         try:
             yield
         finally:
-            self._obeying = False
-            self._aside += self.clock() - began
+            self._handling = False
+            self._excluded_seconds += self.clock() - started
 
     def answer(self, request: Request, status: str, message: str = "") -> None:
-        """Say in the log what became of a command: accepted, done or refused."""
+        """Log what became of a command: accepted, done or refused."""
         self._log.write(
             schema.Command(
                 id=request.id,
@@ -181,71 +192,80 @@ class Driver:
         )
 
     def _listen(self) -> None:
-        while not self._left.is_set():
-            if select.select([self._ears], [], [], POLL_SECONDS)[0]:
-                for number in self._ears.recv(64):
-                    self._hear_signal(signal.Signals(number))
-            with suppress(OSError):  # a full disk: the trainer's own next record ends the run
-                for request in self._heard():
-                    self._hear(request)
-                if time.monotonic() - self._beaten > HEARTBEAT_SECONDS:
-                    self.beat()
+        """Until closed. Errors are raised at the next safe point; until then signals still work."""
+        while not self._closing.is_set():
+            try:
+                if select.select([self._wakeup_read], [], [], POLL_SECONDS)[0]:
+                    for number in self._wakeup_read.recv(64):
+                        self._on_signal(number)
+                with suppress(OSError):  # a full disk: the training loop's next record will fail
+                    for request in self._poll():
+                        self._on_request(request)
+                    if time.monotonic() - self._last_heartbeat > HEARTBEAT_SECONDS:
+                        self.heartbeat()
+            except Exception as error:  # of whoever receives the records, such as a console
+                self._listener_error = error
+                time.sleep(POLL_SECONDS)
 
-    def _heard(self) -> list[Request]:
-        return self._inbox.poll()
+    def _poll(self) -> list[Request]:
+        requests, refusal = self._inbox.poll(), self._inbox.refusal
+        if refusal and refusal != self._refusal:
+            self._log.write(schema.Warning(iteration=self.iteration, message=refusal))
+        self._refusal = refusal
+        return requests
 
-    def _hear_signal(self, number: signal.Signals) -> None:
+    def _on_signal(self, number: int) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
             return
         if self._stop is not None:  # the second one: leave at once
             os._exit(128 + number)
         name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
-        self._stop_for(Stopped(f"stopped by {name}", 128 + number))
+        self._request_stop(Stopped(f"stopped by {name}", 128 + number))
 
-    def _hear(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         if request.verb in ("pause", "resume"):
             self._paused = request.verb == "pause"
             self.answer(request, "done")
-            self.beat()
+            self.heartbeat()
         elif request.verb == "stop":
             self.answer(request, "accepted")
-            self._stop_for(Stopped("stopped by command", 0), request)
+            self._request_stop(Stopped("stopped by command", 0), request)
         else:
             self.answer(request, "accepted")
             self._requests.append(request)
 
-    def _stop_for(self, stopped: Stopped, request: Request | None = None) -> None:
-        """Save, then let the main thread leave at its next safe point, or leave it behind."""
-        self._saver = threading.Thread(target=self._save_then_tell, args=(request,), daemon=True)
+    def _request_stop(self, stopped: Stopped, request: Request | None = None) -> None:
+        """Save; the main thread leaves at its next safe point or is ended after `GRACE` seconds."""
+        self._saver = threading.Thread(target=self._save_and_answer, args=(request,), daemon=True)
         self._saver.start()
-        self._stop = stopped  # not before: whoever sees it waits for the saver
-        threading.Thread(target=self._leave_behind, args=(stopped,), daemon=True).start()
+        self._stop = stopped  # not before: whoever reads it waits for the saver
+        threading.Thread(target=self._end_after_grace, args=(stopped,), daemon=True).start()
 
     def finish_saving(self) -> None:
-        """At the safe point: wait until the state is on disk; raises what kept it from that.
+        """At the safe point: wait until the state is on disk. Raises what prevented that.
 
-        An update that was being made while that state was written is worth another one.
+        An iteration that finished while that state was written is saved as well.
         """
-        self._safe.set()
+        self._at_safe_point.set()
         if self._saver is not None:
             self._saver.join()
-        if self._unsaved is not None:
-            raise self._unsaved
+        if self._save_error is not None:
+            raise self._save_error
         if self.save is not None:
             self.save()
 
-    def _save_then_tell(self, request: Request | None) -> None:
+    def _save_and_answer(self, request: Request | None) -> None:
         try:
             if self.save is not None:
                 self.save()
             if request is not None:
                 self.answer(request, "done")
         except Exception as error:
-            self._unsaved = error
+            self._save_error = error
 
-    def _leave_behind(self, stopped: Stopped) -> None:
+    def _end_after_grace(self, stopped: Stopped) -> None:
         if self._saver is not None:
             self._saver.join()
-        if self._unsaved is None and not self._safe.wait(GRACE):
-            self.abandon(stopped)
+        if self._save_error is None and not self._at_safe_point.wait(GRACE):
+            self.on_abandon(stopped)
             os._exit(stopped.exit_code)

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware.device import Place
-from shakegpt.nn.chunked_loss import LeanPass
+from shakegpt.nn.chunked_loss import ChunkedCrossEntropy
 from shakegpt.train import compilation
-from shakegpt.train.optimizer import AdamW
 from tests.bench.peers import (
     copy_weights,
     load_nanogpt,
@@ -33,6 +32,7 @@ from tests.bench.peers import (
 )
 from tests.bench.report import Row
 from tests.bench.training import stepping
+from tests.tiny import adamw
 
 SHAPES = {"124M": GPTConfig(), "Large": GPTConfig(n_layer=36, n_head=20, n_embd=1280)}
 BATCHES = {"124M": 16, "Large": 8}
@@ -122,15 +122,15 @@ def our_step(shape: GPTConfig, device: str, _: Path | None) -> Callable[[Tensor,
     """Our step, as `Finetuning.update` takes it."""
     place = Place(device, "", "bfloat16", "")
     model = our_model(shape).to(device).train()
-    optimizer = AdamW(dict(model.named_parameters()), FinetuneConfig(learning_rate=3e-5))
-    forward = LeanPass(model, 1.0)
+    optimizer = adamw(dict(model.named_parameters()), FinetuneConfig(learning_rate=3e-5))
+    forward = ChunkedCrossEntropy(model, 1.0)
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         with place.autocast():
             return forward(x, y)
 
     x = torch.zeros(1, shape.block_size, dtype=torch.long, device=device)
-    failed = compilation.prepare(model, lambda: loss(x, x).backward())  # type: ignore[no-untyped-call]
+    failed = compilation.prepare(model, False, lambda: loss(x, x).backward())  # type: ignore[no-untyped-call]
     assert failed is None, failed
     return stepping(loss, model, optimizer)
 

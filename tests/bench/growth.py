@@ -33,6 +33,7 @@ from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware import memory
 from tests.bench.memory import SHAPES
+from tests.tiny import adamw
 from tests.tui import logs
 
 Case = dict[str, Any]
@@ -106,18 +107,20 @@ def train(sweep: str, case: Case) -> list[Point]:
     """A forward and backward pass of one window, then a step of AdamW where it fits."""
     import torch
 
-    from shakegpt.hardware.device import settle_allocator
+    from shakegpt.hardware.allocator import keep_freed_memory
     from shakegpt.model import GPT
-    from shakegpt.nn.chunked_loss import LeanPass
-    from shakegpt.train.optimizer import AdamW
+    from shakegpt.nn.chunked_loss import ChunkedCrossEntropy
 
     shape = _shape(case)
     config = FinetuneConfig(batch_size=1, block_size=case["block"])
     planned = memory.estimate(shape, config)
-    settle_allocator(planned.total)
+    keep_freed_memory(planned.total)
     model = GPT(shape)
     model.initialize(torch.Generator().manual_seed(1))
-    forward, optimizer = LeanPass(model, 1.0), AdamW(dict(model.named_parameters()), config)
+    forward, optimizer = (
+        ChunkedCrossEntropy(model, 1.0),
+        adamw(dict(model.named_parameters()), config),
+    )
     draw = torch.Generator().manual_seed(2)
     ids = torch.randint(shape.vocab_size, (1, case["block"] + 1), generator=draw)
     x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()

@@ -134,7 +134,7 @@ def _save_nothing() -> None:
 
     for name in ("save_state", "save_model"):
         setattr(finetune.Finetuning, name, lambda self: None)
-    memory.require_room = lambda *given, **named: None
+    memory.require_disk = lambda *given, **named: None
 
 
 if __name__ == "__main__":

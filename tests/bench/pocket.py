@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,12 +20,12 @@ from shakegpt.checkpoint.io import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.finetune import Finetuning
 from shakegpt.generate import recorded
-from shakegpt.nn.fast_decode import Window
+from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Settings
 from shakegpt.train.setup import initial_model, prepare
-from shakegpt.train.supervisor import Driver
+from shakegpt.train.supervisor import Supervisor
 from tests.bench.report import Row
 from tests.bench.turns import turns
 
@@ -43,20 +44,22 @@ def bench_pocket(asked: argparse.Namespace) -> list[Row]:
 
 
 def _iteration(run: Path, log: RunLog, rounds: int) -> Row:
-    parts = prepare(replace(FinetuneConfig(), max_iters=10_000, eval_interval=10_000), run)
-    with Driver(log, Inbox(run), signals=False) as driver:
-        data = (parts.tokenizer, parts.dataset, parts.place)
-        job = Finetuning(parts.config, initial_model(parts), *data, run, log, driver)
+    setup = prepare(
+        replace(FinetuneConfig(), max_iters=10_000, eval_interval=10_000), run, own_process=True
+    )
+    with Supervisor(log, Inbox(run), signals=False) as supervisor:
+        job = Finetuning(setup, initial_model(setup), run, log, supervisor)
         job.model.train()
-        batches = [job.batch(1, n) for n in range(1, 5)]
+        batches = list(job.batches(1))
 
         def bare() -> None:
             for x, y in batches:
+                loss: Any
                 with job.place.autocast():
                     loss = job.forward(x, y)
                 (loss / 4).backward()
             torch.nn.utils.clip_grad_norm_(job.model.parameters(), 1.0)
-            job.optimizer.step()
+            job.optimizer.inner.step()
             job.optimizer.zero_grad()
 
         jobs = {"whole": lambda: job.update(job.iteration + 1), "bare": bare}
@@ -74,7 +77,7 @@ def _token(log: RunLog, rounds: int) -> Row:
 
     @torch.inference_mode()
     def bare() -> None:
-        window, ids = Window(model, model.config.vocab_size), tokenizer.encode("ROMEO:")
+        window, ids = SlidingWindow(model, model.config.vocab_size), tokenizer.encode("ROMEO:")
         for _ in range(TOKENS):
             ids.append(int(window.predict(ids).argmax()))
 

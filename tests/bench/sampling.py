@@ -20,7 +20,7 @@ from shakegpt.data.sources import load_text
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.generate import generate
 from shakegpt.model import GPT
-from shakegpt.nn.quantize import Bits, losses, narrow
+from shakegpt.nn.quantize import Bits, losses, quantize
 from shakegpt.runlog.schema import Settings
 from tests.bench.peers import load_nanogpt, nanogpt_model, our_model, transformers_model
 from tests.bench.report import Row
@@ -93,7 +93,7 @@ def _losses_of_fewer_bits() -> Row:
 
 def narrowed(model: GPT, bits: Bits) -> GPT:
     """The same model with its weights in fewer bits."""
-    narrow(model, bits)
+    quantize(model, bits)
     return model
 
 

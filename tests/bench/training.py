@@ -22,10 +22,9 @@ from torch import Tensor
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.hardware import memory
-from shakegpt.hardware.device import settle_allocator
-from shakegpt.nn.chunked_loss import LeanPass
-from shakegpt.nn.matmul import ONEDNN, by_rows
-from shakegpt.train.optimizer import AdamW
+from shakegpt.hardware.allocator import keep_freed_memory
+from shakegpt.nn.chunked_loss import ChunkedCrossEntropy
+from shakegpt.nn.matmul import can_use_onednn, matmul_nt
 from tests.bench.peers import (
     SHAPE,
     copy_weights,
@@ -36,6 +35,7 @@ from tests.bench.peers import (
 )
 from tests.bench.report import Row
 from tests.bench.turns import OURS, Seconds, faster, rate, table, turns
+from tests.tiny import adamw
 
 TOKENS = 1024
 WHAT = "124M, float32, a micro-batch of 1,024"
@@ -118,9 +118,12 @@ def _work(make: Maker, nanogpt: Path | None, asked: Connection) -> None:
 
 def our_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     """Our training step on one micro-batch, as `Finetuning.update` takes it."""
-    settle_allocator(memory.estimate(SHAPE, config := _config()).total)
+    keep_freed_memory(memory.estimate(SHAPE, config := _config()).total)
     model = our_model().train()
-    optimizer, forward = AdamW(dict(model.named_parameters()), config), LeanPass(model, 1.0)
+    optimizer, forward = (
+        adamw(dict(model.named_parameters()), config),
+        ChunkedCrossEntropy(model, 1.0),
+    )
     return stepping(forward, model, optimizer)
 
 
@@ -152,7 +155,7 @@ def transformers_step(_: Path | None) -> Callable[[Tensor, Tensor], float]:
 
 def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
     """The matrix products of a step and nothing else: what no trainer can be faster than."""
-    settle_allocator(memory.estimate(SHAPE, _config()).total)
+    keep_freed_memory(memory.estimate(SHAPE, _config()).total)
     C, V = SHAPE.n_embd, SHAPE.vocab_size
     widths = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)] * SHAPE.n_layer + [(C, V)]
     layers = [
@@ -172,7 +175,7 @@ def products_alone(_: Path | None) -> Callable[[Tensor, Tensor], float]:
 
 def _by_rows(x: Tensor, rows: Tensor) -> Tensor:
     """The faster of the libraries, as a step takes it."""
-    return by_rows(x, rows) if ONEDNN else x @ rows.t()
+    return matmul_nt(x, rows) if can_use_onednn(x, rows) else x @ rows.t()
 
 
 def stepping(

@@ -240,7 +240,7 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
     screen.report_silence(source)
     screen.report_silence(source)
     said = capsys.readouterr().err
-    assert said.count("interrupted at iteration 2 of 2") == said.count("\n") == 1
+    assert said.count("crashed at iteration 2 of 2") == said.count("\n") == 1
     assert f"--resume {run}" in said
     (run / LOG_NAME).unlink()
     with pytest.raises(ShakegptError, match="was deleted"):

@@ -87,7 +87,7 @@ def opens(run: Path) -> None:
         return
     told, problems = load(run)
     assert not problems, problems
-    found, complaints = state.newest_whole(run / "state")
+    found, complaints = state.newest_intact(run / "state")
     assert not complaints, complaints
     saved = max((c.iteration for c in told.checkpoints if c.kind == "last"), default=0)
     assert (int(found.name) if found is not None else 0) >= saved, (found, saved)
@@ -97,7 +97,7 @@ def resumes(lab: Lab, run: Path, **changes: object) -> Ended | None:
     """Go on with the run to its end; nothing that was saved is done again."""
     if (end := load(run)[0].end) is not None and end.status == "finished":
         return None  # killed after its last word
-    found, _ = state.newest_whole(run / "state")
+    found, _ = state.newest_intact(run / "state")
     began = load(run)[0].run is not None
     ended = lab.begin(run, **changes)
     assert ended.code == 0, f"{ended.code}: {ended.err}"

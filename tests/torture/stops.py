@@ -57,7 +57,7 @@ def stops(lab: Lab, tally: Tally, rounds: int, seed: int = 0) -> None:
 
 def _keeps_the_last_iteration(run: Path) -> None:
     """A run that says it was stopped has the state of the iteration it says it came to."""
-    end, whole = load(run)[0].end, state.newest_whole(run / "state")[0]
+    end, whole = load(run)[0].end, state.newest_intact(run / "state")[0]
     if end is not None and end.status == "stopped":
         assert (0 if whole is None else int(whole.name)) == end.iteration, (whole, end)
 

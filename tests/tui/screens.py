@@ -6,16 +6,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from textual.app import App
 from textual.events import Key
 from textual.pilot import Pilot
 
+from shakegpt.hardware import memory
+from shakegpt.runlog import schema as ev
+from shakegpt_tui import machine, models
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.trainer import Trainer
+from shakegpt_tui.widgets import run_list
 from tests.tui import logs
 
 LARGE, USUAL, SMALL = (120, 40), (80, 24), (50, 15)
@@ -76,3 +82,24 @@ def run_screen(app: ShakegptApp) -> RunScreen:
     """The run screen, which may be under a dialog."""
     found = [screen for screen in app.screen_stack if isinstance(screen, RunScreen)]
     return found[-1]
+
+
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the start form and the list of runs show depends on no machine, cache or clock."""
+    here = machine.Machine(8 << 30, 12 << 30, "a GPU")
+    monkeypatch.setattr(machine, "machine", lambda: here)
+    monkeypatch.setattr(machine, "with_gpu", lambda: here)
+    monkeypatch.setattr(models, "look", lambda found: found)
+    monkeypatch.setattr(memory, "estimate", lambda shape, *_, **__: _needs(shape.n_layer))
+    monkeypatch.setattr(run_list, "clock", SimpleNamespace(time=lambda: logs.T0 + 4000))
+
+
+def _needs(gibibytes: int) -> ev.Memory:
+    return ev.Memory(
+        weights=gibibytes << 30,
+        gradients=0,
+        optimizer=0,
+        activations=0,
+        logits=0,
+        process=1 << 30,
+    )

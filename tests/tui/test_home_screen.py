@@ -196,7 +196,7 @@ def test_an_error_stands_beside_its_field_and_holds_the_start(base: Path) -> Non
             form = app.screen.query_one(StartForm)
             (row,) = app.screen.query("FormRow.wrong")
             error = row.query_one(".error", Static)
-            assert "at most 0.99" in str(error.content)
+            assert "<= 0.99" in str(error.content)
             assert error.region.height and form.has_class("-all")
             await pilot.press("f4", "f5")
             await pilot.pause()
@@ -295,10 +295,10 @@ def test_sort_and_filter(base: Path) -> None:
     run(test())
 
 
-def test_delete_asks_first(base: Path) -> None:
+def test_delete_asks_first_by_another_key_and_can_be_undone(base: Path) -> None:
     async def test() -> None:
         app = Host(base)
-        async with app.run_test(size=(80, 24)) as pilot:
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
             await app.settled(pilot)
             await pilot.press("f3")
             await pilot.pause()
@@ -308,10 +308,19 @@ def test_delete_asks_first(base: Path) -> None:
             await pilot.press("enter")
             await app.settled(pilot)
             assert (base / "new").exists()
-            await pilot.press("d", "d")
+            await pilot.press("d", "d", "d", "escape")
             await app.settled(pilot)
-            assert not (base / "new").exists()
-            assert app.names == ["old-[red]"]
+            assert (base / "new").exists()
+            for keys in (["d", "y"], ["d", "left", "enter"]):  # the second run as the first
+                await pilot.press(*keys)
+                await app.settled(pilot)
+            assert (app.names, len(list((base / ".trash").iterdir()))) == ([], 2)
+            await shows(pilot, "No runs yet")
+            for names in (["old-[red]"], ["new", "old-[red]"], ["new", "old-[red]"]):
+                await pilot.press("u")
+                await app.settled(pilot)
+                await until(pilot, lambda: app.names == names, 5)  # noqa: B023
+            await shows(pilot, "no deleted run")
 
     run(test())
 
@@ -432,7 +441,7 @@ def test_a_long_list_stays_where_it_is_scrolled_while_runs_change(tmp_path: Path
             await app.settled(pilot)
             assert listed._shown[0].cells["val loss"][0] == "4.000 → 2.500"
             assert (table.scroll_y, listed.chosen) == (3, base / "run-01")
-            await pilot.press("d", "d")
+            await pilot.press("d", "y")
             await app.settled(pilot)
             assert listed.chosen == base / "run-00"
             await pilot.press("s")  # by val loss

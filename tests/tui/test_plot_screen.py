@@ -17,7 +17,8 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_tui import run_curves
-from shakegpt_tui.plot.series import Series
+from shakegpt_tui.plot.frame import Frame
+from shakegpt_tui.plot.series import Series, smoothed
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
@@ -167,7 +168,7 @@ def test_fifty_columns_have_the_whole_footer_and_the_keys_of_the_drawing() -> No
         app = Host(history())
         async with app.run_test(size=(50, 15)):
             last = text(app).splitlines()[-2:]
-            assert "l linear  +- smoothed 0.6  b braille" in last[0]
+            assert "l linear  +- not smoothed  b braille" in last[0]
             assert last[1].rstrip().endswith("c Compare")
 
     run(test())
@@ -200,6 +201,7 @@ def test_the_cursor_reads_values_a_gap_and_the_time() -> None:
             assert "iteration 7" in said and "train –" in said and "val 3.250 at 5" in said
             app.plot.put_cursor(10)
             await pilot.pause()
+            await pilot.press("plus")
             _, val, train, when, smooth = app.said("#readout").split(" · ")
             assert (val, train) == ("val 3.000", "train 3.100")
             assert re.fullmatch(r"\d\d:\d\d:\d\d", when) and smooth.startswith("smooth ")
@@ -353,3 +355,47 @@ def test_the_sparkline_shows_both_losses_with_their_values(size: tuple[int, int]
             assert "train 2.000" in "\n".join(lines) and "val 2.500" in "\n".join(lines)
 
     run(test())
+
+
+@pytest.mark.parametrize("points", [20, 99, 100, 300])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_label_says_the_value_that_its_line_ends_at(points: int, size: tuple[int, int]) -> None:
+    """Raw losses in a short run; in a long one their moving average, named, and the raw ones."""
+    told = History()
+    for i in range(points + 1):
+        if i:
+            told.add(step(i, 3 + 100 / (i + 30) + (-1) ** i / 3))
+        if i % 5 == 0:
+            told.add(evaluation(i, 2.5))
+    train, _ = run_curves.of_history(told)
+
+    async def test() -> None:
+        app = Host(told)
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            frames = [app.plot.frame]
+            for height in (4, 10):
+                sparkline = LossSparkline()
+                sparkline.show([train])
+                frames.append(sparkline.draw_frame(size[0], height))
+            for frame in frames:
+                labels = {"train": rf"train {train.latest:.3f}"}
+                if points >= 100:
+                    mean = smoothed(train, 0.6).latest
+                    name = r"train \(EMA 0.6\)" if size[0] >= 70 else "EMA 0.6"
+                    labels = {"train": f"{name} {mean:.3f}", "raw": f"raw {train.latest:.3f}"}
+                for role, label in labels.items():
+                    assert re.search(label, words_of(frame, role))
+                assert points >= 100 or not words_of(frame, "raw")
+
+    run(test())
+
+
+def words_of(frame: Frame, role: str) -> str:
+    """What is written or drawn in the cells of that role."""
+    return "".join(
+        char
+        for chars, roles in zip(frame.chars, frame.roles, strict=True)
+        for char, is_role in zip(chars, roles, strict=True)
+        if is_role == role
+    )

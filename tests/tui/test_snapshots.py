@@ -11,22 +11,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from textual.pilot import Pilot
 
-from shakegpt.hardware import memory
-from shakegpt.runlog import schema as ev
-from shakegpt_tui import machine, models
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import Still
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run import RunScreen
-from shakegpt_tui.widgets import run_list
 from shakegpt_tui.widgets.run_list import RunList
 from tests.tui import logs
-from tests.tui.screens import text, until
+from tests.tui.screens import steady, text, until
 
 KEPT = Path(__file__).parent / "snapshots"
 RUN = {
@@ -80,18 +75,6 @@ async def settled(pilot: Pilot[str]) -> str:
     return "\n".join(line.rstrip() for line in shown.splitlines()) + "\n"
 
 
-def needs(gibibytes: int) -> ev.Memory:
-    """An estimate of that size: how it is made is no concern of a picture."""
-    return ev.Memory(
-        weights=gibibytes << 30,
-        gradients=0,
-        optimizer=0,
-        activations=0,
-        logits=0,
-        process=1 << 30,
-    )
-
-
 @pytest.fixture(autouse=True)
 def clock_of_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
@@ -114,12 +97,7 @@ def test_a_run_looks_as_it_did(tmp_path: Path, name: str) -> None:
 def test_home_looks_as_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    here = machine.Machine(8 << 30, 12 << 30, "a GPU")
-    monkeypatch.setattr(machine, "machine", lambda: here)
-    monkeypatch.setattr(machine, "with_gpu", lambda: here)
-    monkeypatch.setattr(models, "look", lambda found: found)
-    monkeypatch.setattr(memory, "estimate", lambda shape, *_, **__: needs(shape.n_layer))
-    monkeypatch.setattr(run_list, "clock", SimpleNamespace(time=lambda: logs.T0 + 4000))
+    steady(monkeypatch)
     monkeypatch.chdir(tmp_path)
     logs.write(Path("runs/first"), [*logs.story(20), logs.end(20, logs.T0 + 33)])
     logs.write(Path("runs/second"), [*logs.story(6), logs.end(6, logs.T0 + 9, "stopped")])

@@ -244,9 +244,9 @@ def test_how_curves_are_drawn_is_remembered(tmp_path: Path) -> None:
 
     async def find(pilot: Driver, app: ShakegptApp) -> None:
         await pilot.press("g")
-        await until(pilot, lambda: "l log  +- smoothed 0.8  b block" in text(app))
+        await until(pilot, lambda: "l log  +- not smoothed  b block" in text(app))
 
     play(run, change, size=USUAL, config=tmp_path)
     kept = load(tmp_path / "tui.json")
-    assert (kept.symbols, kept.smoothing, kept.log) == ("block", 0.8, True)
+    assert (kept.symbols, kept.smoothing, kept.log) == ("block", 0.3, True)
     play(run, find, size=USUAL, config=tmp_path)

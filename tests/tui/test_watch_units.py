@@ -229,26 +229,6 @@ def test_settings_that_cannot_be_written_are_let_go(tmp_path: Path) -> None:
     assert settings.load(tmp_path / "pipe") == settings.Settings()
 
 
-@pytest.mark.parametrize(
-    ("flags", "value"),
-    [
-        (["--out-dir", "a"], "a"),
-        (["talk", "--out_dir=b", "--seed", "1"], "b"),
-        (["--out-dir=a", "--out-dir=c"], "c"),
-        (["--out-dir"], None),
-        ([], None),
-    ],
-)
-def test_finding_a_flag(flags: list[str], value: str | None) -> None:
-    assert trainer.option(flags, "--out-dir") == value
-
-
-def test_the_model_that_flags_name() -> None:
-    assert trainer.model_of([]) == "pocket"
-    assert trainer.model_of(["talk"]) == "gpt2-large"
-    assert trainer.model_of(["talk", "--init-from", "gpt2"]) == "gpt2"
-
-
 def test_a_run_that_is_there_is_not_trained_over(tmp_path: Path) -> None:
     run = logs.write(tmp_path / "run", logs.story(1))
     with pytest.raises(ShakegptError, match="holds a run already"):

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from shakegpt_tui.screens.run_base import RunBase
     from shakegpt_tui.widgets.run_list import RunList
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
+"""Of a closed terminal; Windows has none."""
+SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
 
 BESIDE_COMMANDS = ("command_palette", "quit")
@@ -113,7 +115,7 @@ class ShakegptApp(App[str]):
     def _leave_a_dead_terminal(self) -> None:
         """A hang-up that was ignored (nohup) would leave the app spinning on a closed terminal."""
         if not os.isatty(0):
-            self.exit(return_code=128 + signal.SIGHUP)
+            self.exit(return_code=128 + HANGUP)
 
     def started(self, trainer: Trainer) -> Trainer:
         """Remember a trainer that was started here, to see how it ends."""

@@ -1,7 +1,7 @@
-"""The start form without its widgets: fields, what was typed in them, flags for the trainer.
+"""The start form without its widgets: fields, what was typed in them, arguments for the trainer.
 
-Names, defaults and help are `FinetuneConfig`'s own, help being the docstring line of each field, so
-the form cannot drift from the command line.
+Names, types, bounds, defaults and help are those of `FinetuneConfig`'s fields, and what is refused
+is what the command line refuses: the form cannot drift from it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from shakegpt.config import PRESETS, FinetuneConfig, help_lines
+from shakegpt import bounds
+from shakegpt.bounds import Choice, Setting, Several, Switch, Text, flag
+from shakegpt.cli import preflight
+from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
 from shakegpt.errors import ShakegptError
+from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, suited
 from shakegpt_tui.printable import one_line
 
 ESSENTIAL = (
@@ -29,26 +33,33 @@ ESSENTIAL = (
     "prompt",
 )
 """The settings that matter; the rest is a key away."""
-FIRST = next(iter(PRESETS))
 _NOTHING = ("", "none")
 _ESCAPES = {"n": "\n", "\\": "\\"}
 
 
 @dataclass(frozen=True)
 class Field:
-    """One setting: its name, type and help; `choices` for those that have few values."""
+    """One setting: its name, and what its bounds and help are."""
 
     name: str
-    kind: type
-    optional: bool
-    choices: tuple[str, ...]
-    help: str
+    about: Setting
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of one that has few; () for others."""
+        type = self.about.type.item if isinstance(self.about.type, Several) else self.about.type
+        return type.known if isinstance(type, Choice | Switch) else ()
+
+    @property
+    def help(self) -> str:
+        """What it is, and what it means to leave it empty."""
+        empty = f" Empty: {self.about.none}." if self.about.none else ""
+        return self.about.help + empty
 
     @property
     def without(self) -> str:
-        """What an empty field means, as its help says: `None: …` ends the help."""
-        _, found, meaning = self.help.partition("None: ")
-        return re.split(r"[;.]", meaning)[0] if self.optional and found else ""
+        """What an empty field means; "" for one that cannot be empty."""
+        return self.about.none or ""
 
     @property
     def label(self) -> str:
@@ -60,22 +71,9 @@ class Field:
 @cache
 def form_fields() -> dict[str, Field]:
     """All settings by name, the essential ones first."""
-    hints, helps = get_type_hints(FinetuneConfig), help_lines(FinetuneConfig)
-    names = [field.name for field in fields(FinetuneConfig)]
-    ordered = [*ESSENTIAL, *(name for name in names if name not in ESSENTIAL)]
-    return {name: _field(name, hints[name], helps.get(name, "")) for name in ordered}
-
-
-def _field(name: str, hint: Any, text: str) -> Field:
-    optional = get_origin(hint) in (UnionType, Union) and type(None) in get_args(hint)
-    if optional:
-        hint = next(part for part in get_args(hint) if part is not type(None))
-    if get_origin(hint) is Literal:
-        return Field(name, str, optional, get_args(hint), text)
-    if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
-        return Field(name, tuple, optional, get_args(get_args(hint)[0]), text)
-    choices = ("yes", "no") if hint is bool else ()
-    return Field(name, get_origin(hint) or hint, optional, choices, text)
+    settings = bounds.settings(FinetuneConfig)
+    names = dict.fromkeys([*ESSENTIAL, *settings])
+    return {name: Field(name, settings[name]) for name in names}
 
 
 def typed(value: Any) -> str:
@@ -93,67 +91,75 @@ def typed(value: Any) -> str:
 
 def parse(name: str, text: str) -> Any:
     """The value that `text` means in the field `name`. Raises ShakegptError with the way out."""
-    field, plain = form_fields()[name], text.strip()
-    if field.optional and plain.lower() in _NOTHING:
+    about, plain = form_fields()[name].about, text.strip()
+    if about.none is not None and plain.lower() in _NOTHING:
         return None
-    if field.kind is tuple:
-        return _names(plain, field.choices)
-    if field.choices and plain not in field.choices:
-        raise ShakegptError(f"{_shown(plain)}: give {', '.join(field.choices)}")
-    if field.kind is bool:
-        return plain == "yes"
-    if field.kind is str:
+    if isinstance(about.type, Several):
+        try:
+            value = about.parse(shlex.split(plain))
+        except ValueError as error:
+            raise ShakegptError(f"{one_line(text, 40)}: {str(error).lower()}") from None
+    elif isinstance(about.type, Text):
         raw = text if name == "prompt" else plain  # blanks at a prompt's end matter
-        return re.sub(r"\\([\\n])", lambda escape: _ESCAPES[escape[1]], raw)
-    try:
-        return field.kind(plain.replace("_", ""))
-    except ValueError:
-        kind = "a whole number" if field.kind is int else "a number"
-        raise ShakegptError(f"{_shown(plain)} is not {kind}") from None
-
-
-def _names(text: str, choices: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        names = tuple(shlex.split(text))
-    except ValueError as error:
-        raise ShakegptError(f"{_shown(text)}: {str(error).lower()}") from None
-    wrong = [name for name in names if choices and name not in choices]
-    if wrong or (choices and not names):
-        raise ShakegptError(f"{_shown(*wrong[:1])}: give some of {', '.join(choices)}")
-    if "-" in names:
-        raise ShakegptError("-: standard input is the keyboard here, so give a file")
-    if not names:
-        raise ShakegptError("names no text: give plays, tinyshakespeare or text files")
-    return names
-
-
-def _shown(text: str = "") -> str:
-    """What was typed, as an error quotes it."""
-    return one_line(text, 40) or "nothing"
+        value = about.parse(re.sub(r"\\([\\n])", lambda escape: _ESCAPES[escape[1]], raw))
+    else:
+        value = about.parse(plain)
+    if faults := bounds.faults(FinetuneConfig, {name: value}):
+        raise ShakegptError(faults[name])
+    if name in ("dataset", "val_dataset") and "-" in value:
+        raise ShakegptError("- would read the keyboard: use a file")
+    return value
 
 
 def check(texts: Mapping[str, str]) -> tuple[FinetuneConfig | None, dict[str, str]]:
-    """The configuration that the form says, or None, and by field what is wrong with it."""
-    values, errors = {}, {}
+    """The configuration that the form describes, or None, and all faults by field."""
+    values, errors = dict[str, Any](), dict[str, str]()
     for name, text in texts.items():
         try:
             values[name] = parse(name, text)
-            FinetuneConfig(**{name: values[name]})
         except ShakegptError as error:
-            errors[name] = str(error).removeprefix("--" + name.replace("_", "-") + " ")
-    if not texts.get("init_from", "x").strip():
-        errors["init_from"] = "no model named: pocket ships with shakegpt"
-    return (None, errors) if errors else (FinetuneConfig(**values), {})
+            errors[name] = str(error)
+    for names, fault in conflicts(vars(FinetuneConfig()) | values):
+        errors[names[0]] = fault
+        for name in names:
+            values.pop(name, None)
+    config = FinetuneConfig(**values)
+    errors = preflight.faults(config) | errors
+    errors = {name: fault.removeprefix(flag(name) + " ") for name, fault in errors.items()}
+    return (None if errors else config), errors
 
 
-def follow(texts: Mapping[str, str], before: str, after: str) -> dict[str, str]:
-    """`texts` with the settings of the preset `after` wherever they were those of `before`.
+def suggest(model: str, preset: str) -> tuple[str, FinetuneConfig]:
+    """The preset, and the settings to begin with, for the model named `model`.
+
+    Those of `preset` where it is for a model of the same size; else those that suit the size of the
+    model, as the command line chooses them.
+    """
+    config = PRESETS[preset].config
+    shape, usual = _shape(model), _shape(config.init_from)
+    if shape is None or (usual is not None and suited(shape) == suited(usual)):
+        return preset, config
+    config = suited(shape)
+    same = (n for n, p in PRESETS.items() if replace(p.config, init_from="pocket") == config)
+    return next(same, FIRST), config
+
+
+def _shape(model: str) -> GPTConfig | None:
+    """The shape of a model; a name on the hub is taken for GPT-2's smallest until it is here."""
+    with suppress(ShakegptError):
+        return preflight.local_shape(model) or (None if model == "scratch" else HUB_SHAPES["gpt2"])
+    return None
+
+
+def follow(
+    texts: Mapping[str, str], before: FinetuneConfig, after: FinetuneConfig
+) -> dict[str, str]:
+    """`texts` with the settings of `after` wherever they were those of `before`.
 
     So what a person has typed stays.
     """
-    old, new = (PRESETS[preset][1] for preset in (before, after))
     return {
-        name: typed(getattr(new, name)) if text == typed(getattr(old, name)) else text
+        name: typed(getattr(after, name)) if text == typed(getattr(before, name)) else text
         for name, text in texts.items()
     }
 
@@ -164,21 +170,21 @@ def flags(config: FinetuneConfig, preset: str = FIRST) -> list[str]:
     The first preset goes without saying, unless `config` names another model than it: the command
     line would begin with what suits that one.
     """
-    base = PRESETS[preset][1]
+    base = PRESETS[preset].config
     silent = preset == FIRST and config.init_from == base.init_from
     arguments = [] if silent else [preset]
     for field in fields(config):
         value = getattr(config, field.name)
         if value != getattr(base, field.name):
-            arguments += _flag(field.name.replace("_", "-"), value)
+            arguments += _flag(flag(field.name), value)
     return arguments
 
 
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
+        return [name if value else f"--no-{name[2:]}"]
     if isinstance(value, tuple):
-        return [f"--{name}", *value]
-    text = "None" if value is None else repr(value) if isinstance(value, float) else str(value)
-    # A value that begins with a dash would be taken for a flag.
-    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+        return [name, *value]
+    text = "none" if value is None else repr(value) if isinstance(value, float) else str(value)
+    # a value that begins with a dash would be taken for a flag
+    return [f"{name}={text}"] if text.startswith("-") else [name, text]

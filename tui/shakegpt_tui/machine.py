@@ -49,9 +49,11 @@ class Machine:
 
         Of the memory ladder, the row that the trainer will choose with what is free now.
         """
-        row = memory.choose(shape, config, self.free(config))
-        estimate = memory.estimate(shape, config, row)
-        outside = 0 if self.place(config) == "memory" else estimate.process
+        on_gpu = self.place(config) != "memory"
+        device = "cuda" if on_gpu else "mps" if config.device == "mps" else "cpu"
+        row = memory.choose(shape, config, self.free(config), device=device)
+        estimate = memory.estimate(shape, config, row, device=device)
+        outside = estimate.process if on_gpu else 0
         return Need(estimate.total - outside, row == "low" and config.memory == "auto")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,21 +19,28 @@ if TYPE_CHECKING:
     from shakegpt_tui.feed import Feed
     from shakegpt_tui.trainer import Trainer
 
-HELP = """shakegpt-tui: watch a GPT-2 learn Shakespeare, drive the run, leave it, come back.
+HELP = """usage: shakegpt-tui [PRESET | RUN | replay RUN | picture RUN] [flags]
+
+Watch a GPT-2 learn Shakespeare, control the run, leave it, come back.
 
   shakegpt-tui                       start a run, or pick one from the list
-  shakegpt-tui [PRESET] [--flags]    start a run with the flags of `shakegpt finetune`
+  shakegpt-tui [PRESET] [flags]      start a run with the flags of `shakegpt finetune`
   shakegpt-tui RUN                   attach to a live run, or open a finished one
-  shakegpt-tui replay RUN            play a run as if it were live; --speed 20 for 20 times as fast
-  shakegpt-tui picture RUN           the run screen as SVG; --size 120x40, --at ITERATION,
-                                     --press KEYS (as b,c), --theme NAME, --out FILE
-  shakegpt-tui --no-tui [...]        the headless run; chosen by itself without a terminal
+  shakegpt-tui replay RUN [flags]    play a run as if it were live
+  shakegpt-tui picture RUN [flags]   draw the run screen as SVG
+  shakegpt-tui --no-tui [...]        run without a screen, as where there is no terminal
 
 On the screen ? explains the keys. NO_COLOR is respected."""
+COMMANDS = ("replay", "picture")
+"""Each is a module beside this one, with its `main`."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the arguments ask; returns the exit code, 128 + n after signal n."""
+    if "_ARGCOMPLETE" in os.environ:
+        from shakegpt.cli.completion import complete
+
+        complete("shakegpt-tui", {name: f"shakegpt_tui.{name}" for name in COMMANDS})
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         return _dispatch(arguments)
@@ -50,106 +58,60 @@ def _dispatch(arguments: list[str]) -> int:
     if first in ("-V", "--version"):
         print(f"shakegpt-tui {__version__}")
         return 0
-    if first == "replay":
-        return _replay(arguments[1:])
-    if first == "picture":
-        from shakegpt_tui.picture import main as picture
-
-        return picture(arguments[1:])
-    if first and not first.startswith("-") and not _is_preset(first):
-        return open_run(Path(first), arguments[1:])
+    if first in COMMANDS:
+        code: int = import_module(f"shakegpt_tui.{first}").main(arguments[1:])
+        return code
     return watch(arguments) if arguments else _home()
 
 
-def _is_preset(word: str) -> bool:
-    from shakegpt.config import PRESETS
+def watch(words: list[str]) -> int:
+    """Start a trainer with the arguments of `shakegpt finetune` and show it, or show a run.
 
-    return word in PRESETS
+    Without a terminal, or with --no-tui, train without a screen, or print how the run stands.
+    """
+    from shakegpt.cli.finetune import parse
 
-
-def watch(finetune_argv: list[str]) -> int:
-    """Start a trainer with the flags of `shakegpt finetune` and show it; headless without a tty."""
-    if "--no-tui" in finetune_argv:
-        return _headless([word for word in finetune_argv if word != "--no-tui"])
-    if (why := terminal.missing()) is not None:
-        _say(f"{why}: running headless, as with --no-tui")
-        return _headless(finetune_argv)
-    if {"-h", "--help"} & set(finetune_argv):
-        return _headless(finetune_argv)
-    from shakegpt_tui import asked, trainer
-    from shakegpt_tui.feed import LiveFeed
-
-    asked.require(finetune_argv)
-    started = trainer.start(finetune_argv)
-    return _show(LiveFeed(started.run), started)
-
-
-def open_run(run: Path, rest: list[str] | None = None) -> int:
-    """Attach to a run directory; without a terminal, say once how the run stands."""
-    arguments = [word for word in rest or [] if word != "--no-tui"]
-    if arguments:
-        raise ShakegptError(f"{run} is opened as it is: it takes no {arguments[0]}")
-    if not is_run(run):
-        raise ShakegptError(_neither(run))
-    why = "--no-tui" if "--no-tui" in (rest or []) else terminal.missing()
+    request = parse(words, watches=True)
+    why = terminal.missing() if request.tui else "--no-tui"
+    if request.watch is not None:
+        return open_run(request.watch, why)
     if why is not None:
-        return _once(run, why)
+        if request.tui:
+            _say(f"{why}: running headless, as with --no-tui")
+        return _headless(words)
+    if request.resume is None:
+        from shakegpt.cli import preflight
+
+        config = request.config()
+        if "-" in (*config.dataset, *(config.val_dataset or ())):
+            raise ShakegptError("--dataset - would read the keyboard: use a file, or --no-tui")
+        preflight.require_no_faults(config)
+        if request.reads_pipe:
+            _say("a pipe can be read only once: running headless, as with --no-tui")
+            return _headless(words)
+    elif not is_run(request.resume):
+        raise ShakegptError(f"--resume {request.resume} is no run directory")
+    from shakegpt_tui import trainer
     from shakegpt_tui.feed import LiveFeed
 
-    return _show(LiveFeed(run))
+    started = trainer.start(words)
+    return show(LiveFeed(started.run), started)
 
 
-def _neither(word: Path) -> str:
-    import difflib
+def open_run(run: Path, why: str | None) -> int:
+    """Attach to a run directory; if `why` there is no screen, print how the run stands."""
+    if why is not None:
+        return print_status(run, why)
+    from shakegpt_tui.feed import LiveFeed
 
-    from shakegpt.config import PRESETS
-
-    close = difflib.get_close_matches(str(word), list(PRESETS), n=1)
-    if close and not word.exists():
-        return f"there is no preset {word}: did you mean {close[0]}?"
-    known = ", ".join(PRESETS)
-    return f"{word} is neither a run directory nor a preset: the presets are {known}"
-
-
-def _replay(arguments: list[str]) -> int:
-    options = _options(arguments, {"--speed": "1"}, "replay")
-    run = Path(options["RUN"])
-    try:
-        speed = float(options["--speed"])
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed <= 10_000:
-        raise ShakegptError(f"--speed {options['--speed']} makes no sense: give a number above 0")
-    if not is_run(run):
-        raise ShakegptError(f"{run} is no run directory")
-    if (why := terminal.missing()) is not None:
-        return _once(run, why)
-    from shakegpt_tui.feed import ReplayFeed
-
-    return _show(ReplayFeed(run, speed))
-
-
-def _options(arguments: list[str], known: dict[str, str], verb: str) -> dict[str, str]:
-    """One run directory and `--flag value` pairs; raises ShakegptError for anything else."""
-    found, rest = dict(known), iter(arguments)
-    for word in rest:
-        flag, equals, value = word.partition("=")
-        if flag in known:
-            found[flag] = value if equals else next(rest, "")
-        elif word.startswith("-") or "RUN" in found:
-            raise ShakegptError(f"{verb} does not know {word}: see shakegpt-tui --help")
-        else:
-            found["RUN"] = word
-    if "RUN" not in found:
-        raise ShakegptError(f"{verb} needs a run directory: shakegpt-tui {verb} RUN")
-    return found
+    return show(LiveFeed(run))
 
 
 def _home() -> int:
     if (why := terminal.missing()) is not None:
         _say(f"{why}: running headless, as with --no-tui")
         return _headless([])
-    return _show(None)
+    return show(None)
 
 
 def _headless(arguments: list[str]) -> int:
@@ -158,7 +120,7 @@ def _headless(arguments: list[str]) -> int:
     return command_line(["finetune", *arguments, "--no-tui"])
 
 
-def _once(run: Path, why: str) -> int:
+def print_status(run: Path, why: str) -> int:
     """The facts of a run in plain lines."""
     import time
 
@@ -175,7 +137,8 @@ def _once(run: Path, why: str) -> int:
     return 0
 
 
-def _show(feed: Feed | None, trainer: Trainer | None = None) -> int:
+def show(feed: Feed | None, trainer: Trainer | None = None) -> int:
+    """Show a run, or the first screen; returns the exit code."""
     terminal.tune()
     from shakegpt_tui.app import ShakegptApp
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 import shakegpt
-from shakegpt.config import PRESETS, FinetuneConfig
+from shakegpt.config import FinetuneConfig
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,3 @@ def scratch(config: FinetuneConfig) -> Known:
     )
     block = config.block_size or 256
     return Known("scratch", config.n_layer, config.n_head, config.n_embd, vocabulary, block, 0)
-
-
-def preset_for(name: str, preset: str) -> str:
-    """The preset whose settings suit the model `name`: as the command line, which begins with it.
-
-    `preset` itself, when that is for a model of the same kind or nothing is known of this one.
-    """
-    kind, now = _kind(name), _kind(PRESETS[preset][1].init_from)
-    return preset if kind in (now, "") else kind
-
-
-def _kind(name: str) -> str:
-    """By the name of the preset for such models; "" for others."""
-    return name if name == "pocket" else "gpt2" if name in HUB else ""

@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Any, cast
 
+from shakegpt.bounds import Text, integer, setting
+from shakegpt.cli.arguments import parse
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt_tui import terminal
 
-FLAGS = {"--size": "120x40", "--at": "", "--press": "", "--theme": "", "--out": "run-screen.svg"}
+ABOUT = "Draw the run screen as SVG: same run, same flags, same picture."
 
 
-def main(arguments: list[str]) -> int:
-    """Draw what the flags ask for into a file; same run, same flags, same picture."""
-    from shakegpt_tui.main import _options
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """All arguments of the command."""
 
-    options = _options(arguments, FLAGS, "picture")
-    run, out = Path(options["RUN"]), Path(options["--out"])
+    run: str = setting(
+        cast("Any", MISSING), Text("RUN", path=True), "Run directory.", positional=True
+    )
+    size: str = setting("120x40", Text("COLUMNSxROWS"), "Size of the screen.")
+    at: int | None = setting(
+        None, integer(0, unit="iteration"), "Show the run as it was then.", none="the end"
+    )
+    press: str = setting("", Text("KEYS", empty=True), "Keys to press first, as b,c.")
+    theme: str = setting("", Text("NAME", empty=True), "Theme, else the default one.")
+    out: str = setting("run-screen.svg", Text("FILE", path=True), "File to write.")
+
+
+def main(words: list[str]) -> int:
+    """Draw what the flags ask for into a file; returns the exit code."""
+    arguments = parse(Arguments, "shakegpt-tui picture", words, ABOUT)
+    run, out = Path(arguments.run), Path(arguments.out)
     if not is_run(run):
         raise ShakegptError(f"{run} is no run directory")
+    size = re.fullmatch(r"(\d{1,4})x(\d{1,4})", arguments.size, re.ASCII)
+    if size is None or not 20 <= int(size[1]) <= 400:
+        raise ShakegptError(
+            f"--size must be columns x rows with 20 to 400 columns, as 120x40, got {arguments.size}"
+        )
+    width, height = int(size[1]), max(5, min(200, int(size[2])))
     terminal.tune()
-    width, height = _size(options["--size"])
-    until = _iteration(options["--at"])
-    _require_theme(options["--theme"])
-    keys = [key for key in options["--press"].split(",") if key]
-    svg = asyncio.run(draw(run, width, height, until, keys, options["--theme"]))
+    from shakegpt_tui.themes import CYCLE, is_theme
+
+    if arguments.theme and not is_theme(arguments.theme):
+        raise ShakegptError(f"--theme must be one of {', '.join(CYCLE)}, got {arguments.theme}")
+    keys = [key for key in arguments.press.split(",") if key]
+    svg = asyncio.run(draw(run, width, height, arguments.at, keys, arguments.theme))
     try:
         out.write_text(svg, encoding="utf-8")
     except OSError as error:
         raise ShakegptError(f"cannot write {out}: {error.strerror}", exit_code=1) from None
     print(out)
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    columns, _, rows = text.partition("x")
-    if not (columns.isdecimal() and rows.isdecimal() and 20 <= int(columns) <= 400):
-        raise ShakegptError(f"--size {text} makes no sense: give columns x rows, as 120x40")
-    return int(columns), max(5, min(200, int(rows)))
-
-
-def _require_theme(name: str) -> None:
-    from shakegpt_tui.themes import CYCLE, is_theme
-
-    if name and not is_theme(name):
-        raise ShakegptError(f"--theme {name} makes no sense: give one of {', '.join(CYCLE)}")
-
-
-def _iteration(text: str) -> int | None:
-    if text and not text.isdecimal():
-        raise ShakegptError(f"--at {text} makes no sense: give an iteration")
-    return int(text) if text else None
 
 
 async def draw(

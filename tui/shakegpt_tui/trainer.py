@@ -18,11 +18,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import TRAINER_LOG, new_run_dir
-from shakegpt.runlog.status import is_local, trainer_alive
+from shakegpt.runlog.status import STARTUP, is_local, trainer_alive
 
-BIRTH = 60.0
-"""Seconds that a trainer may take to its first record: importing torch and reading a checkpoint
-of GPT-2 XL from a cold disk."""
 LAST_WORD = 0.8
 """Seconds after a trainer has let go of the log in which its end, once written, has been read."""
 _TAIL = 16_384
@@ -85,19 +82,23 @@ class Pulse:
         return now - self._free_since >= LAST_WORD
 
 
-def start(arguments: Sequence[str]) -> Trainer:
-    """Start a run with the flags of `shakegpt finetune`, in their directory or a new one."""
-    named = option(arguments, "--out-dir")
-    if option(arguments, "--resume") is not None:
-        return resume(Path(option(arguments, "--resume") or ""))
-    run = Path(named) if named else new_run_dir(model_of(arguments))
+def start(words: Sequence[str]) -> Trainer:
+    """Start or resume a run with the arguments of `shakegpt finetune`, by default in a new
+    directory.
+    """
+    from shakegpt.cli.finetune import parse
+
+    request = parse(list(words))
+    if request.resume is not None:
+        return Trainer(request.resume, words)
+    named = request.settings.get("out_dir")
+    run = Path(named) if named else new_run_dir(request.init_from)
     if (run / LOG_NAME).exists():
         raise ShakegptError(
-            f"{run} holds a run already: give another --out-dir, or open it with "
+            f"{run} holds a run already: use another --out-dir, or watch it with "
             f"`shakegpt-tui {run}`"
         )
-    rest = list(arguments) if named else [*arguments, "--out-dir", str(run)]
-    return Trainer(run, rest)
+    return Trainer(run, words if named else [*words, "--out-dir", str(run)])
 
 
 def resume(run: Path, *flags: str) -> Trainer:
@@ -105,34 +106,10 @@ def resume(run: Path, *flags: str) -> Trainer:
     return Trainer(run, ["--resume", str(run), *flags])
 
 
-def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of a flag, written with dashes or underscores, with a space or `=`; the last wins.
-
-    >>> option(["talk", "--out_dir=here"], "--out-dir")
-    'here'
-    """
-    value = None
-    for position, argument in enumerate(arguments):
-        flag, equals, attached = argument.partition("=")
-        if flag.replace("_", "-") == name:
-            following = arguments[position + 1] if position + 1 < len(arguments) else None
-            value = attached if equals else following
-    return value
-
-
-def model_of(arguments: Sequence[str]) -> str:
-    """The model that flags ask for, for the name of the run directory."""
-    from shakegpt.config import PRESETS, FinetuneConfig
-
-    named = option(arguments, "--init-from")
-    preset = PRESETS.get(arguments[0]) if arguments else None
-    return named or (preset[1] if preset else FinetuneConfig()).init_from
-
-
 def is_starting(run: Path) -> bool:
     """Whether a trainer of somebody else may be about to begin the log of `run`."""
     try:
-        return clock.time() - run.stat().st_mtime < BIRTH
+        return clock.time() - run.stat().st_mtime < STARTUP
     except OSError:
         return False
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shakegpt_tui import units
 from shakegpt_tui.plot import ticks
 from shakegpt_tui.plot.raster import BRAILLE, Dot, Symbols, cells, trace
 from shakegpt_tui.plot.series import SMALLEST, Extent, Point, Series, thin, x_extent, y_extent
@@ -20,6 +21,8 @@ CELLS_A_TICK_ACROSS = 12
 CELLS_A_TICK_DOWN = 3
 LABELS_FROM = 44
 """Width in cells from which labels stand beside the curves' ends."""
+LONG_LABELS_FROM = 70
+"""Width in cells from which the label of a moving average is written out."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,21 @@ class Curve:
     label: str = ""
     points: bool = False
     """Whether each point is marked, besides the line."""
+
+
+def train_curves(raw: Series, smooth: Series | None, weight: float, room: int) -> list[Curve]:
+    """Train loss as it is drawn, each line labelled with the value at its own end.
+
+    The raw losses alone (`smooth` None), else dim behind the moving average of that `weight`.
+    `room` is the width in cells of the whole picture: a narrow one has short labels.
+    """
+    if smooth is None:
+        return [Curve(raw, "train", f"train {units.loss(raw.latest)}")]
+    name = f"train (EMA {weight:g})" if room >= LONG_LABELS_FROM else f"EMA {weight:g}"
+    return [
+        Curve(raw, "raw", f"raw {units.loss(raw.latest)}"),
+        Curve(smooth, "train", f"{name} {units.loss(smooth.latest)}"),
+    ]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ OUTLIERS = 0.01
 flatten the rest; short curves (fewer than 1 / OUTLIERS points) are always shown whole."""
 
 
+SMOOTH_FROM = 100
+"""Points from which train loss is smoothed: fewer show their course themselves, and a moving
+average lags behind them."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One curve. `xs` ascend; `ys` may hold None, NaN and infinities.

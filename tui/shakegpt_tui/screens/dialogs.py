@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input
 
 from shakegpt_tui.printable import printable
+from shakegpt_tui.screens.base import Dialog
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
@@ -29,7 +29,7 @@ class Way:
     variant: str = "default"
 
 
-class Choice(ModalScreen[str]):
+class Choice(Dialog[str]):
     """A question with a few answers, by their keys, by arrows and enter, or by mouse.
 
     Escape returns "".
@@ -86,7 +86,7 @@ def _button(way: Way) -> Button:
     return button
 
 
-class AskNumber(ModalScreen[int | None]):
+class AskNumber(Dialog[int | None]):
     """Asks for one whole number; escape returns None."""
 
     CSS_PATH = "dialogs.tcss"

@@ -10,15 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from shakegpt_tui.keys import heading_of
+from shakegpt_tui.screens.base import Dialog
 from shakegpt_tui.widgets.quiet import Quiet
 
 KEY_WIDTH = 9
 
 
-class KeyHelp(ModalScreen[None]):
+class KeyHelp(Dialog[None]):
     """Shows what each key does; any of the usual keys closes it."""
 
     CSS_PATH = "dialogs.tcss"

@@ -6,15 +6,17 @@ form, whose inputs take longer to make than all the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
+from textual.events import DescendantFocus
 from textual.widgets import Static
 
+from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ WHERE = Path("runs")
 """Where runs live; `shakegpt.runlog.runs.RUNS`, which is imported after the first picture."""
 
 
-class HomeScreen(Screen[Result | None]):
+class HomeScreen(BaseScreen[Result | None]):
     """Returns ("start", arguments of `shakegpt finetune`), ("open", run directory) or None."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -63,11 +65,16 @@ class HomeScreen(Screen[Result | None]):
         &.-slim .pane { border: none; padding: 0; }
     }
     """
+    AUTO_FOCUS = "#start"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "pane('form')", "New run", tooltip="Go to the start form"),
         Binding("f3", "pane('runs')", "Runs", tooltip="Go to the list of runs"),
+        # With priority, as on a slow line what is typed after them must not be obeyed before.
+        Binding("f4", "further", "All settings", priority=True,
+                tooltip="Show all settings, or the few again"),
+        Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, base: Path = WHERE, order: str = "", pane: Pane = "form") -> None:
         """List the runs in `base` by `order`, one of `listing.ORDERS`; begin at `pane`."""
@@ -107,6 +114,8 @@ class HomeScreen(Screen[Result | None]):
             await self.query(".empty").remove()
             await self.query_one("#panes", Horizontal).mount(form, listed)
             await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
+        if self not in self.app.screen_stack:  # closed while it was filled
+            return
         self.filled = True
         self.action_pane(self.pane)
 
@@ -114,21 +123,42 @@ class HomeScreen(Screen[Result | None]):
         """The way to where one is already is not offered."""
         return action != "pane" or not self.has_class(f"-{parameters[0]}")
 
-    def action_pane(self, name: str) -> None:
-        """Show the form or the list, and put the keys there."""
-        if not self.filled:
-            return
+    def action_pane(self, name: Pane) -> None:
+        """Show the form or the list, and focus it; before they are there, when they are."""
+        self.pane = name
         self.set_class(name == "form", "-form")
         self.set_class(name == "runs", "-runs")
-        target = self.query_one("#start" if name == "form" else "#runs")
-        self.call_after_refresh(target.focus)
+        if self.filled:
+            from shakegpt_tui.widgets.run_list import RunList
+
+            self.set_focus(
+                self.query_one("#start") if name == "form" else self.query_one(RunList).front
+            )
         self.refresh_bindings()
 
-    def on_descendant_focus(self) -> None:
-        """Where the keys go, by mouse or tab too, is where one is."""
-        for kind, name in (("form", "-form"), ("list", "-runs")):
-            self.set_class(bool(self.query(f".{kind}:focus-within")), name)
-        self.refresh_bindings()
+    def action_further(self) -> None:
+        """Show all settings of the form, or the few again."""
+        self._with_form(lambda form: form.toggle_all())
+
+    def action_start(self) -> None:
+        """Start the run on the form, or show what is wrong there."""
+        self._with_form(lambda form: form.start())
+
+    def _with_form(self, do: Callable[[StartForm], None]) -> None:
+        from shakegpt_tui.widgets.start_form import StartForm
+
+        if self.filled:
+            if not self.has_class("-form"):
+                self.action_pane("form")
+            do(self.query_one(StartForm))
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Show the pane that has the focus, be it by mouse or tab."""
+        panes = {"form", "list"} & {c for node in event.widget.ancestors for c in node.classes}
+        if event.widget is self.focused and panes:
+            self.set_class("form" in panes, "-form")
+            self.set_class("list" in panes, "-runs")
+            self.refresh_bindings()
 
     def on_start_form_start(self, event: StartForm.Start) -> None:
         """Return what to start."""

@@ -13,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from shakegpt.runlog.history import History
@@ -22,13 +21,14 @@ from shakegpt_tui import run_curves
 from shakegpt_tui.plot.series import Series
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.readout import readout
+from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.loss_plot import LossPlot
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 
-class PlotScreen(Screen[None]):
+class PlotScreen(BaseScreen[None]):
     """Train and val loss of a run, large. Closing it returns nothing."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-too-narrow"), (NEEDED[0], "-slim")]  # noqa: RUF012
@@ -110,7 +110,7 @@ class PlotScreen(Screen[None]):
         self._remember(plot)
 
     def _remember(self, plot: LossPlot) -> None:
-        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.smoothing,
+        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.chosen_smoothing,
                  "log": plot.look.log}  # fmt: skip
         if drawn != {name: getattr(self.kept, name) for name in drawn}:
             self.kept = msgspec.structs.replace(self.kept, **drawn)

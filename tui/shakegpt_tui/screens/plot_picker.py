@@ -12,18 +12,18 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Footer, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from shakegpt.runlog import runs
 from shakegpt_tui import units
 from shakegpt_tui.printable import one_line
+from shakegpt_tui.screens.base import Dialog
 
 NAME_WIDTH = 34
 
 
-class PlotPicker(ModalScreen[list[Path] | None]):
+class PlotPicker(Dialog[list[Path] | None]):
     """Returns the runs that are ticked, or None when the choice is left as it was."""
 
     DEFAULT_CSS = """

@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
+from shakegpt_tui.screens.base import Dialog
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.field import Area, Field
 from shakegpt_tui.widgets.quiet import Quiet
@@ -26,7 +26,7 @@ FIELDS = (
 """(setting, label, what an empty field means)"""
 
 
-class PromptEditor(ModalScreen[tuple[Settings, bool] | None]):
+class PromptEditor(Dialog[tuple[Settings, bool] | None]):
     """Returns the settings and whether to sample at once; None when cancelled."""
 
     CSS_PATH = "dialogs.tcss"

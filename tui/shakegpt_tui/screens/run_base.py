@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.screen import Screen
-
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import Problem
@@ -16,13 +14,14 @@ from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts
 from shakegpt_tui.feed import Feed, LiveFeed, ReplayFeed
+from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.trainer import Pulse, Trainer, is_starting
 
 if TYPE_CHECKING:
     from shakegpt_tui.app import ShakegptApp
 
 
-class RunBase(Screen[None]):
+class RunBase(BaseScreen[None]):
     """State and the few words that driving and reading both need; `redraw` is the screen's."""
 
     def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:

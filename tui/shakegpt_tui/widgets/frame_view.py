@@ -49,7 +49,7 @@ class FrameView(Widget):
     DEFAULT_CSS = """
     FrameView {
         & > .frame--raw { color: $secondary 45%; }
-        & > .frame--train { color: $secondary; }
+        & > .frame--train { color: $secondary; text-style: bold; }
         & > .frame--val { color: $primary; text-style: bold; }
         & > .frame--axis { color: $foreground 45%; }
         & > .frame--tick { color: $foreground 75%; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -11,9 +12,18 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from shakegpt_tui import units
-from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label, waiting
+from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label, train_curves, waiting
 from shakegpt_tui.plot.raster import SYMBOLS
-from shakegpt_tui.plot.series import Extent, Reading, Series, nearest, read, smoothed, x_extent
+from shakegpt_tui.plot.series import (
+    SMOOTH_FROM,
+    Extent,
+    Reading,
+    Series,
+    nearest,
+    read,
+    smoothed,
+    x_extent,
+)
 from shakegpt_tui.plot.view import View
 from shakegpt_tui.printable import one_line
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
@@ -63,7 +73,7 @@ class LossPlot(FrameView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.look = Look()
         self.view = View()
-        self.smoothing = 0.6
+        self._weight, self._chosen = 0.6, False
         self.cursor: float | None = None
         """The x that is read out, None without a cursor."""
         self.others: Mapping[str, Sequence[Series]] = {}
@@ -75,8 +85,23 @@ class LossPlot(FrameView, can_focus=True):
     def draw_with(self, symbols: str, smoothing: float, log: bool) -> None:
         """Draw as one chose to the last time; a smoothing that + and - do not know is not taken."""
         self.look = Look(SYMBOLS[symbols], log)
-        self.smoothing = smoothing if smoothing in SMOOTHINGS else self.smoothing
+        self._weight = smoothing if smoothing in SMOOTHINGS else self._weight
         self._changed()
+
+    @property
+    def smoothing(self) -> float:
+        """Weight of the moving average of this run's train loss, 0 where it is drawn raw."""
+        train = next((series for series in self._series if series.kind == "train"), None)
+        return self._weight_of(train) if train is not None else self._weight
+
+    @property
+    def chosen_smoothing(self) -> float:
+        """The weight for runs that are long enough."""
+        return self._weight
+
+    def _weight_of(self, series: Series) -> float:
+        """A short run is drawn raw unless a key of this plot asked for smoothing."""
+        return self._weight if self._chosen or len(series.xs) >= SMOOTH_FROM else 0.0
 
     def show(self, series: Sequence[Series]) -> None:
         """Show these curves from now on; cheap to call for every new record."""
@@ -93,7 +118,7 @@ class LossPlot(FrameView, can_focus=True):
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves at the present view, without the cursor."""
-        alive = {(id(series), self.smoothing) for series in self._all()}
+        alive = {(id(series), self._weight_of(series)) for series in self._all()}
         self._smooth = {key: kept for key, kept in self._smooth.items() if key in alive}
         if any(len(series.xs) for series in self._all()):
             return draw(self._curves(), width, height, self.view, self.look)
@@ -109,13 +134,12 @@ class LossPlot(FrameView, can_focus=True):
         return curves + [curve for series in self._series for curve in self._own(series)]
 
     def _own(self, series: Series) -> list[Curve]:
-        label = self._label(series.name, series)
         if series.kind == "val":
-            return [Curve(series, "val", label, points=True)]
-        if not self.smoothing:
-            return [Curve(series, "train", label)]
-        smooth = self._smooth_of(series)
-        return [Curve(series, "raw"), Curve(smooth, "train", label)]
+            return [Curve(series, "val", self._label(series.name, series), points=True)]
+        weight = self._weight_of(series)
+        smooth = self._smooth_of(series) if weight else None
+        curves = train_curves(series, smooth, weight, self.size.width)
+        return [replace(curve, label=self._in_view(curve)) for curve in curves]
 
     def _other(self, name: str, own: Sequence[Series], role: str) -> list[Curve]:
         curves = []
@@ -129,15 +153,18 @@ class LossPlot(FrameView, can_focus=True):
 
     def _label(self, name: str, series: Series) -> str:
         """The name and the latest value; no value where the curve's end is out of view."""
-        last = series.xs[-1] if len(series.xs) else 0.0
-        out_of_view = last > self.view.window(self.extent)[1]
-        return name if out_of_view else f"{name} {units.loss(series.latest)}"
+        return self._in_view(Curve(series, "", f"{name} {units.loss(series.latest)}"))
+
+    def _in_view(self, curve: Curve) -> str:
+        xs = curve.series.xs
+        out_of_view = len(xs) > 0 and xs[-1] > self.view.window(self.extent)[1]
+        return curve.label.rpartition(" ")[0] if out_of_view else curve.label
 
     def _smooth_of(self, series: Series) -> Series:
         """Smoothed once for each data and weight: zooming and panning go through it often."""
-        key = id(series), self.smoothing
+        key = id(series), self._weight_of(series)
         if key not in self._smooth:  # the series is kept beside it, so its id stays its own
-            self._smooth[key] = series, smoothed(series, self.smoothing)
+            self._smooth[key] = series, smoothed(series, key[1])
         return self._smooth[key][1]
 
     def _all(self) -> Iterator[Series]:
@@ -163,8 +190,9 @@ class LossPlot(FrameView, can_focus=True):
             return []
         curves: list[Series] = []
         for series in self._series:
-            smooth = self._smooth.get((id(series), self.smoothing))
-            curves += (series, smooth[1]) if smooth is not None else (series,)
+            curves.append(series)
+            if series.kind == "train" and self._weight_of(series):
+                curves.append(self._smooth_of(series))
         return [r for s in curves if (r := read(s, self.at)) is not None]
 
     def other_readings(self) -> dict[str, Reading]:
@@ -288,7 +316,8 @@ class LossPlot(FrameView, can_focus=True):
     def action_smooth(self, by: int) -> None:
         """Smooth train loss more or less."""
         place = SMOOTHINGS.index(self.smoothing) + by
-        self.smoothing = SMOOTHINGS[min(max(place, 0), len(SMOOTHINGS) - 1)]
+        self._weight = SMOOTHINGS[min(max(place, 0), len(SMOOTHINGS) - 1)]
+        self._chosen = True
         self._changed()
 
     def action_symbols(self) -> None:

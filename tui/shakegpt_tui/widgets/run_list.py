@@ -6,7 +6,7 @@ import threading
 import time as clock
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -17,6 +17,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.coordinate import Coordinate
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
 from shakegpt.errors import ShakegptError
@@ -56,6 +57,10 @@ class RunTable(DataTable[Text]):
     ]
 
 
+class NoRuns(Static, can_focus=True):
+    """Stands in place of the table while there is no run to list, and has the focus for it."""
+
+
 class RunList(Vertical):
     """The runs of a directory, kept up to date."""
 
@@ -73,6 +78,7 @@ class RunList(Vertical):
         Binding("s", "sort", "Sort", tooltip="By age, val loss, model or state"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Only runs with these words"),
         Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Delete this run"),
+        Binding("u", "undelete", "Undo", False, tooltip="Bring back the run deleted last"),
         Binding("escape", "unfilter", "All runs", show=False),
     ]
 
@@ -113,7 +119,7 @@ class RunList(Vertical):
         """Filter, table, what to say without runs, the order."""
         yield Field(placeholder="words of name, model, text or state", id="filter", compact=True)
         yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
-        yield Static(id="none", markup=False)
+        yield NoRuns(id="none", markup=False)
         yield Quiet(id="order")
 
     def on_mount(self) -> None:
@@ -147,6 +153,12 @@ class RunList(Vertical):
         self._show()
 
     @property
+    def front(self) -> Widget:
+        """The table, or what stands in its place: where the keys go."""
+        table = self.query_one(RunTable)
+        return table if table.display else self.query_one(NoRuns)
+
+    @property
     def chosen(self) -> Path | None:
         """The run under the cursor."""
         row = self.query_one(RunTable).cursor_row
@@ -161,7 +173,7 @@ class RunList(Vertical):
         columns = columns_for(table.size.width or self.size.width)
         if (rows, columns) != (self._shown, tuple(self._widths)):
             self._take(rows, columns)
-            self.query_one("#none", Static).update(NO_SUCH if self.found else NONE_YET)
+            self.query_one(NoRuns).update(NO_SUCH if self.found else NONE_YET)
             self.set_class(not rows, "-none")
         if top:
             table.move_cursor(row=0)
@@ -233,7 +245,7 @@ class RunList(Vertical):
     @on(Input.Submitted, "#filter")
     def _to_list(self, event: Input.Submitted) -> None:
         event.stop()
-        self.query_one(RunTable).focus()
+        self.front.focus()
 
     @on(DataTable.RowSelected)
     def _open(self, event: DataTable.RowSelected) -> None:
@@ -260,7 +272,7 @@ class RunList(Vertical):
         """See all runs again."""
         self.query_one("#filter", Input).value = ""
         self.remove_class("-filter")
-        self.query_one(RunTable).focus()
+        self.front.focus()
 
     def action_delete(self) -> None:
         """Ask, then delete the run under the cursor."""
@@ -270,8 +282,8 @@ class RunList(Vertical):
         if run.state.at_work:
             self.app.notify(f"{one_line(run.name)} is being trained: stop it first", markup=False)
             return
-        what = f"{one_line(run.name)} with its model and its log will be gone for good."
-        ways = [Way("d", "delete", "delete", "error")]
+        what = f"{one_line(run.name)} moves to {one_line(str(run.path.parent / runs.TRASH))}."
+        ways = [Way("y", "delete", "delete", "error")]
         self.app.push_screen(Choice("Delete this run?", what, ways), self._deleter(run.path))
 
     def _deleter(self, path: Path) -> Callable[[str | None], None]:
@@ -283,11 +295,21 @@ class RunList(Vertical):
 
     @work(thread=True, group="delete", exit_on_error=False)
     def _delete(self, path: Path) -> None:
+        self._move(lambda: f"moved to {runs.delete_run(path)}; u brings it back")
+
+    @work(thread=True, group="delete", exit_on_error=False)
+    def action_undelete(self) -> None:
+        """Bring back the run that was deleted last."""
+        self._move(lambda: f"brought back: {runs.restore_run(self.index.base)}")
+
+    def _move(self, move: Callable[[], str]) -> None:
+        """Say what `move` did, or why it could not, and look at the runs again."""
+        severity: Literal["information", "error"] = "information"
         try:
-            runs.delete_run(path)
-        except (ShakegptError, OSError) as error:
-            message = one_line(str(error))
-            self.app.call_later(self.app.notify, message, severity="error", markup=False)
+            message = move()
+        except ShakegptError as error:
+            message, severity = str(error), "error"
+        self.app.call_later(self.app.notify, one_line(message), severity=severity, markup=False)
         self._tell_found()
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shakegpt_tui import units
-from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, waiting
+from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, train_curves, waiting
 from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
-from shakegpt_tui.plot.series import Series, smoothed
+from shakegpt_tui.plot.series import SMOOTH_FROM, Series, smoothed
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6
-"""Weight of the moving average of train loss; its raw values show dim behind it."""
+"""Weight of the moving average of train loss in a long run."""
 
 
 class LossSparkline(FrameView):
@@ -42,14 +42,15 @@ class LossSparkline(FrameView):
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves without axes: the labels carry the numbers."""
-        curves = [curve for series in self._series for curve in _curves(series, height)]
+        curves = [curve for series in self._series for curve in _curves(series, width, height)]
         if not any(len(curve.series.xs) for curve in curves):
             return waiting(width, height)
         return draw(curves, width, height, look=Look(self.symbols, axes=False))
 
 
-def _curves(series: Series, height: int) -> list[Curve]:
-    label = f"{series.name} {units.loss(series.latest)}"
+def _curves(series: Series, width: int, height: int) -> list[Curve]:
     if series.kind != "train":
+        label = f"{series.name} {units.loss(series.latest)}"
         return [Curve(series, series.kind, label, points=height > 3)]
-    return [Curve(series, "raw"), Curve(smoothed(series, SMOOTHING), "train", label)]
+    smooth = smoothed(series, SMOOTHING) if len(series.xs) >= SMOOTH_FROM else None
+    return train_curves(series, smooth, SMOOTHING, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on, work
@@ -15,10 +16,10 @@ from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Select, Static
 
-from shakegpt.config import PRESETS, FinetuneConfig
+from shakegpt.config import FinetuneConfig
+from shakegpt.presets import FIRST, PRESETS
 from shakegpt_tui import form, models
 from shakegpt_tui import machine as machines
-from shakegpt_tui.missing import missing
 from shakegpt_tui.printable import fitting, one_line
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
@@ -91,12 +92,9 @@ class StartForm(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         # With priority they are obeyed before what is typed after them: on a slow line much comes
         # at once, and it must not go to the setting before.
-        Binding("f4", "further", "All settings", priority=True,
-                tooltip="Show all settings, or the few again"),
-        Binding("f5", "start", "Start", tooltip="Start the run", priority=True),
         Binding("down,tab", "walk(1)", show=False, priority=True),
         Binding("up,shift+tab", "walk(-1)", show=False, priority=True),
-    ]  # fmt: skip
+    ]
 
     class Start(Message):
         """A run is to start with these arguments of `shakegpt finetune`."""
@@ -125,7 +123,9 @@ class StartForm(Vertical):
         self.config: FinetuneConfig | None = FinetuneConfig()
         self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
         """What is typed, by field, whether the field is on screen or not."""
-        self.preset = form.FIRST
+        self.preset = FIRST
+        self.base = PRESETS[FIRST].config
+        """What the preset and the model suggest, which was followed by all that was not typed."""
         self._judging = False
         self.machine = machines.machine()
 
@@ -187,9 +187,6 @@ class StartForm(Vertical):
         """Check the form as it stands: errors beside their fields, needs below."""
         self._judging = False
         self.config, errors = form.check(self.texts)
-        if self.config is not None:
-            errors = missing(self.config)
-            self.config = None if errors else self.config
         for row in self.query(FormRow):
             row.complain(errors.get(row.field.name, ""))
             if row.field.name in errors and row.has_class("further"):
@@ -206,7 +203,7 @@ class StartForm(Vertical):
     def _need(self) -> Content:
         """What the run takes, and whether this machine has it."""
         if self.config is None:
-            return Content.styled("Mend what is marked, then start.", "$error")
+            return Content.styled("Fix the highlighted fields first.", "$error")
         name = self.config.init_from
         scratch = models.scratch(self.config) if name == "scratch" else None
         model = scratch or models.of(name, self.models)
@@ -225,17 +222,19 @@ class StartForm(Vertical):
         if str(event.value) == self.preset:  # it was a model that brought it
             return
         self.preset = str(event.value)
-        config = PRESETS[self.preset][1]
-        self._fill({name: form.typed(getattr(config, name)) for name in self.texts})
+        self.base = PRESETS[self.preset].config
+        self._fill({name: form.typed(getattr(self.base, name)) for name in self.texts})
 
     def _suit(self, model: str) -> None:
         """Give what was not typed the values that suit `model`, as the command line does."""
-        before, after = self.preset, models.preset_for(model, self.preset)
-        if before != after:
-            self.preset = after
+        self.preset, base = form.suggest(model, self.preset)
+        if base != self.base:
             typed = {row.field.name: row.query_one(Input).value for row in self.query(FormRow)}
+            # the model itself is what was typed
+            before, after = (replace(config, init_from=model) for config in (self.base, base))
             self._fill(form.follow(self.texts | typed, before, after))
-            self.query_one("#preset", Select).value = after
+            self.base = base
+            self.query_one("#preset", Select).value = self.preset
 
     def _fill(self, texts: dict[str, str]) -> None:
         self.texts = texts
@@ -259,7 +258,9 @@ class StartForm(Vertical):
         line = self.query_one("#help", Static)
         focused = self.screen.focused
         field = form.form_fields().get((focused and focused.name) or "")
-        text = field.help if field is not None else f"{self._command()}\n{PRESETS[self.preset][0]}"
+        text = (
+            field.help if field is not None else f"{self._command()}\n{PRESETS[self.preset].about}"
+        )
         line.update(fitting(text, line.size.width, line.size.height))
 
     def _command(self) -> str:
@@ -280,9 +281,9 @@ class StartForm(Vertical):
     @on(Button.Pressed, "#start")
     def _pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        self.action_start()
+        self.start()
 
-    def action_start(self) -> None:
+    def start(self) -> None:
         """Ask for the run, or go to what is wrong."""
         self._judge()
         if self.config is not None:
@@ -301,7 +302,7 @@ class StartForm(Vertical):
         else:
             self.screen.focus_previous()
 
-    def action_further(self) -> None:
+    def toggle_all(self) -> None:
         """Show all settings, or only those that matter."""
         if not self.query("FormRow.further"):  # made on demand: they would double the start's time
             rest = [name for name in form.form_fields() if name not in form.ESSENTIAL]

@@ -1,0 +1,190 @@
+"""Find a GPT-2's weights in safetensors files, under whichever names they were saved.
+
+Training scripts wrap a model and save the wrapper's names: `_orig_mod.` of torch.compile, `module.`
+of DDP, `model.` and `transformer.` of classes around it. Every tensor in the files is accounted
+for: loaded, known to be without effect (causal masks), warned of (heads for other tasks), or
+refused by name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from shakegpt.errors import ShakegptError
+from shakegpt.model import GPT
+
+HEAD = "lm_head.weight"
+EMBEDDING = "wte.weight"
+_MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
+"""What old exports keep beside the weights of a block: the causal mask, which follows from none."""
+_WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+_FAMILIAR = {"", "transformer", "model"}
+_OTHER_HEADS = re.compile(
+    r"(multiple_choice_head|score|classifier|qa_outputs|v_head|value_head)\.(summary\.)?\w+"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A weight in a file: the model's name for it, and the file's."""
+
+    name: str
+    path: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the files of a checkpoint hold: the weights, the output head if any, and warnings."""
+
+    weights: tuple[Found, ...]
+    head: Found | None
+    warnings: tuple[str, ...]
+
+
+def plain_names(keys: Iterable[str]) -> dict[str, str]:
+    """key -> the name without wrappers' prefixes, as GPT2Model has it, or with `lm_head.`."""
+    bare = {key: ".".join(p for p in key.split(".") if p not in _WRAPPERS) for key in keys}
+    prefixes = {
+        name.removesuffix(end)
+        for name in bare.values()
+        for end in (EMBEDDING, "wpe.weight", "ln_f.weight")
+        if name.endswith(end) and name.removesuffix(end)[-1:] in ("", ".")
+    }
+    prefixes |= {prefix.removesuffix("transformer.") for prefix in prefixes} | {"transformer."}
+    ordered = sorted(prefixes, key=len, reverse=True)
+    return {
+        key: next((name[len(p) :] for p in ordered if name.startswith(p)), name)
+        for key, name in bare.items()
+    }
+
+
+def contents(folder: Path, files: Iterable[Path], wanted: Mapping[str, Tensor]) -> Contents:
+    """Where the `wanted` weights are, each once, shape and dtype checked. Raises ShakegptError."""
+    keys = {(path, key): info for path in files for key, info in _header(path).items()}
+    names = plain_names(key for _, key in keys)
+    weights, heads, warnings = dict[str, Found](), dict[str, Found](), list[str]()
+    for (path, key), (shape, dtype) in keys.items():
+        name = names[key]
+        if _MASK.fullmatch(name):
+            continue
+        if _OTHER_HEADS.fullmatch(name):
+            warnings.append(f"{path.name} has {key}, a head for another task: ignored")
+            continue
+        expected = wanted.get(EMBEDDING if name == HEAD else name)
+        if expected is None:
+            raise ShakegptError(_unexpected(path, key))
+        _require_kind(path, key, shape, dtype, tuple(expected.shape))
+        known = heads if name == HEAD else weights
+        if name in known:
+            raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
+        known[name] = Found(name, path, key)
+    if EMBEDDING not in weights and HEAD in heads:  # saved once, under the other of its names
+        head = heads.pop(HEAD)
+        weights[EMBEDDING] = Found(EMBEDDING, head.path, head.key)
+    if missing := wanted.keys() - weights.keys():
+        raise ShakegptError(
+            f"{folder} lacks the weight {min(missing)}: the download or copy is not complete"
+        )
+    prefixes = {key.removesuffix(name) for key, name in names.items() if key.endswith(name)}
+    if odd := [p for p in prefixes if not set(p.split(".")) <= _WRAPPERS | _FAMILIAR]:
+        warnings.append(f"the weights are named with the prefix {max(odd, key=len)!r}: removed")
+    return Contents(tuple(weights.values()), heads.get(HEAD), tuple(warnings))
+
+
+def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of each tensor in a file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            return {key: (tuple(s.get_shape()), s.get_dtype()) for key, s in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise _torn(path, error) from error
+
+
+def _torn(path: Path, error: Exception) -> ShakegptError:
+    return ShakegptError(
+        f"{path} is torn or no safetensors file ({error}): download or copy it again"
+    )
+
+
+def _unexpected(path: Path, key: str) -> str:
+    if "lora_" in key:
+        return (
+            f"{path} has {key}, of a PEFT adapter: merge the adapter into its model first, with "
+            "merge_and_unload() of peft"
+        )
+    return (
+        f"{path} has the unexpected weight {key}: either it is not a GPT-2, or weights and "
+        "config.json do not match"
+    )
+
+
+def _require_kind(
+    path: Path, key: str, shape: tuple[int, ...], dtype: str, expected: tuple[int, ...]
+) -> None:
+    if shape != expected:
+        turned = len(shape) == 2 and shape == expected[::-1]
+        hint = (
+            ": it is transposed, as nanoGPT saves it; `shakegpt convert SOURCE DIR` turns it"
+            if turned
+            else ": take both from one checkpoint"
+        )
+        raise ShakegptError(
+            f"{path} has {key} of shape {shape}, and config.json says {expected}{hint}"
+        )
+    if dtype not in ("F64", "F32", "F16", "BF16"):
+        raise ShakegptError(f"{path} has {key} in {dtype}: only floating-point weights load")
+
+
+def assign(model: GPT, folder: Path, files: list[Path], tied: bool = True) -> None:
+    """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once.
+
+    `tied` is what config.json says. Raises ShakegptError for a head that differs from the
+    embedding: GPT-2 has one matrix for both, and so has `model`.
+    """
+    found = contents(folder, files, dict(model.named_parameters()))
+    for path in files:
+        for weight, tensor in _tensors(path, found.weights):
+            _require_finite(path, weight.name, tensor)
+            owner, _, leaf = weight.name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor.float()))
+    head = found.head
+    if head is not None:
+        ((_, tensor),) = _tensors(head.path, (head,))
+        if not torch.equal(tensor.float(), model.wte.weight):
+            raise ShakegptError(
+                f"{head.path} has its own output head: {head.key} differs from the embedding "
+                "wte.weight; only models that share one matrix for both (tied, as GPT-2's own) "
+                "are supported"
+            )
+    if head is None and not tied:
+        raise ShakegptError(
+            f"{folder}/config.json has tie_word_embeddings false, but the weights have no "
+            f"{HEAD}: set it to true if the model shares its embedding with its head"
+        )
+
+
+def _tensors(path: Path, weights: Iterable[Found]) -> list[tuple[Found, Tensor]]:
+    """Those of `weights` that are in the file `path`, mapped."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return [(w, file.get_tensor(w.key)) for w in weights if w.path == path]
+    except (SafetensorError, OSError) as error:
+        raise _torn(path, error) from error
+
+
+def _require_finite(path: Path, name: str, tensor: Tensor) -> None:
+    """One pass with no copy: a NaN comes through `aminmax`, as minimum and as maximum."""
+    if not all(math.isfinite(end) for end in tensor.aminmax()):
+        raise ShakegptError(
+            f"{path} is damaged: {name} has a number that is not finite; take another checkpoint"
+        )

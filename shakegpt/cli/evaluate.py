@@ -1,0 +1,99 @@
+"""`shakegpt evaluate`: the val loss of a run's best model, a checkpoint, or a model of the hub."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import MISSING, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from shakegpt.bounds import Text, setting
+from shakegpt.cli import preflight
+from shakegpt.cli.arguments import parse
+from shakegpt.cli.imports import heavy_imports
+from shakegpt.config import WHAT, Dtype, EvaluateConfig, block_size_fault
+from shakegpt.errors import ShakegptError
+from shakegpt.format import bits
+from shakegpt.runlog import history
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.metrics import bits_per_character
+from shakegpt.runlog.schema import Run
+from shakegpt.sanitize import one_line
+
+ABOUT = "Val loss and perplexity of a model, over fixed sequences of a text."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(EvaluateConfig):
+    """All arguments of the command."""
+
+    model: str = setting(
+        cast("Any", MISSING),
+        Text("MODEL", path=True, known=("pocket",)),
+        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
+        WHAT,
+        positional=True,
+    )
+
+
+def main(words: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = parse(Arguments, "shakegpt evaluate", words, ABOUT)
+    preflight.evaluate(arguments.model, arguments)
+    with heavy_imports():
+        import torch
+
+        from shakegpt.checkpoint import io as checkpoint
+        from shakegpt.data.evaluation import evaluation
+        from shakegpt.hardware.device import choose
+        from shakegpt.nn import matmul
+        from shakegpt.train.evaluate import measure
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    source = checkpoint.find(arguments.model)
+    shape = checkpoint.read_config(source.folder)
+    run = _run_of(arguments.model)
+    config = _like_the_run(arguments, run)
+    if fault := block_size_fault(config.block_size, shape, arguments.model):
+        raise ShakegptError(fault)
+    place = choose(config.device, config.dtype)
+    vocabulary = checkpoint.vocabulary(source.folder)
+    measured = evaluation(arguments, run, vocabulary, config.block_size or shape.block_size)
+    dataset, text = measured.dataset, measured.dataset.text
+    for note in text.notes:
+        print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
+    model = checkpoint.load(source.folder).to(place.device).eval()
+    matmul.install(model)
+    result = measure(model, dataset, measured.eval_tokens, config.batch_size, place)
+    if not math.isfinite(result.loss):
+        raise ShakegptError(
+            f"the val loss of {source.name} is not finite: its weights are damaged, or its "
+            "learning rate was too high; use another checkpoint",
+            exit_code=1,
+        )
+    per_character = bits_per_character(result.loss, result.tokens, result.characters)
+    error = f" +- {result.standard_error:.4f}" if result.standard_error is not None else ""
+    print(
+        f"{source.name} on {text.name}, {measured.part}: val loss {result.loss:.4f}{error} nats a "
+        f"token, {bits(per_character)}, perplexity {math.exp(min(result.loss, 700)):.1f}, over "
+        f"{result.tokens:,} of {len(dataset.val):,} tokens, {place.device} {place.dtype}"
+    )
+    return 0
+
+
+def _like_the_run(arguments: EvaluateConfig, run: Run | None) -> EvaluateConfig:
+    """`arguments` with the sequence length and arithmetic of the run where they give none."""
+    if run is None:
+        return arguments
+    return replace(
+        arguments,
+        block_size=arguments.block_size or run.config.get("block_size"),
+        dtype=cast("Dtype", run.dtype) if arguments.dtype == "auto" else arguments.dtype,
+    )
+
+
+def _run_of(name: str) -> Run | None:
+    """The header of the run that `name` is; None when it is no run."""
+    return history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None

@@ -1,0 +1,27 @@
+"""Importing PyTorch and what needs it, which takes a second or several."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Import what is heavy. Ctrl-C meanwhile ends the process by the signal: some extension modules
+    crash when an exception comes in the middle of their import. All of it stays, so looking for
+    garbage among it would only take time, a tenth of the whole.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL) if is_main else None
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        if is_main:
+            signal.signal(signal.SIGINT, handler)

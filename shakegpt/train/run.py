@@ -1,0 +1,301 @@
+"""What surrounds the loop of `finetune.py`: log, commands, evaluations, samples, saved states."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.data.dataset import Window
+from shakegpt.distributed.group import Team
+from shakegpt.errors import ShakegptError
+from shakegpt.generate import recorded
+from shakegpt.hardware.device import gpu_memory
+from shakegpt.model import GPT
+from shakegpt.nn import blocks
+from shakegpt.nn.lora import trainable
+from shakegpt.runlog import schema
+from shakegpt.runlog.history import History
+from shakegpt.train import compilation, state
+from shakegpt.train.commands import handle_commands, settings
+from shakegpt.train.evaluate import measure
+from shakegpt.train.guarded_optimizer import GuardedOptimizer, Schedule
+from shakegpt.train.optimizer import Group
+from shakegpt.train.setup import TrainingSetup, make_optimizer, training_loss
+from shakegpt.train.supervisor import Log, Supervisor
+
+SAVE_SECONDS = 600.0
+"""A state is saved at least this often between evaluations: a kill costs no more than that."""
+
+
+class TrainingRun:
+    """A model in training, its run directory and its log; `finetune.Finetuning` is the loop."""
+
+    def __init__(
+        self,
+        setup: TrainingSetup,
+        model: GPT,
+        run: Path,
+        log: Log,
+        supervisor: Supervisor,
+        team: Team | None = None,
+    ) -> None:
+        """At iteration 0; the model moves to the device of `setup.place`."""
+        self.config, self.place = setup.config, setup.place
+        self.dataset, self.tokenizer = setup.dataset, setup.tokenizer
+        self.run, self.log, self.supervisor = run, log, supervisor
+        self.team = team or Team()
+        self.share = self.team.share(self.config)
+        self.model = self.team.to_device(model, self.config, self.place.device)
+        blocks.install(self.model, recompute=self.place.memory == "low")
+        self.forward = training_loss(self.model, self.share.rounds, self.team, self.place)
+        self.best: float | None = None
+        """Lowest val loss so far."""
+        self.samples, self.micro_step = 0, 0
+        self._losses, self._update_started = list[float](), 0.0
+        self._saved_iteration, self._saved_at = 0, time.monotonic()
+        self._evaluated_iteration = -1
+        self.trainable = trainable(self.model)
+        self.optimizer = self.build_optimizer()
+        supervisor.max_iters, supervisor.save = self.config.max_iters, self.save_state
+
+    def build_optimizer(self) -> GuardedOptimizer:
+        """The optimizer of all trainable parameters, made by `make_optimizer`."""
+        raise NotImplementedError
+
+    def make_optimizer(self, groups: list[Group], schedule: Schedule) -> GuardedOptimizer:
+        """The configured optimizer, with the trainable parameters in `groups`."""
+        inner = make_optimizer(self.config, self.trainable, groups, self.place, self.run, self.team)
+        return GuardedOptimizer(
+            inner,
+            schedule,
+            self.config.grad_clip,
+            self.share.rounds,
+            self.place,
+            self.team,
+            self.supervisor,
+            self.failure,
+        )
+
+    @property
+    def iteration(self) -> int:
+        """Finished iterations: those that the weights have learned from."""
+        return self.supervisor.iteration
+
+    def continue_from(self, past: History, saved: Path | None) -> None:
+        """Continue where `past` ends: moments from the state at `saved`, the rest from the log."""
+        if saved is not None:
+            position = state.load(saved, self.optimizer.inner)
+            self.supervisor.iteration = self._saved_iteration = position.iteration
+            self._saved_at = time.monotonic()
+            self.optimizer.restore(position.loss_scale)
+        self.samples = max((s.start.sample + 1 for s in past.samples), default=0)
+        k = self.iteration
+        if past.visited(k, self.config.max_new_tokens > 0):
+            self._evaluated_iteration = k
+        # without the evaluation that is about to be repeated, and those whose model was not saved
+        repeated = k if self.evaluation_due() and self._evaluated_iteration != k else -1
+        evals = (e for i, e in past.evals.items() if i != repeated and past.visited(i, False))
+        self.best = min((e.val_loss for e in evals if e.val_loss is not None), default=None)
+
+    def compile_blocks(self, rehearse: Callable[[], None]) -> None:
+        """Compile the blocks if that was chosen, by `rehearse`, a forward and backward pass.
+
+        If it fails in one process, none of the team computes with compiled blocks.
+        """
+        if not self.place.compiled:
+            return
+        recompute = self.place.memory == "low"
+        failed = compilation.prepare(self.model, recompute, rehearse)
+        if any(self.team.any_rank(failed is not None)):
+            blocks.install(self.model, recompute)
+            message = failed or "compiling failed in another process; training continues without it"
+            self.log.write(schema.Warning(iteration=self.iteration, message=message))
+
+    def evaluation_due(self) -> bool:
+        """Whether the weights are those of an iteration that is evaluated."""
+        k = self.iteration
+        return k % self.config.eval_interval == 0 or k == self.config.max_iters
+
+    def between_updates(self) -> None:
+        """Evaluate and save if due, then handle commands, which may end the run here."""
+        self.evaluate_if_due()
+        while handle_commands(self):
+            self.evaluate_if_due()
+
+    def evaluate_if_due(self) -> None:
+        """Save, evaluate and sample, each if this iteration is due for it and has not had it."""
+        due = self.evaluation_due()
+        if due or self.team.broadcast(time.monotonic() - self._saved_at > SAVE_SECONDS):
+            self.save_state()
+        if due and self.iteration != self._evaluated_iteration:
+            self.evaluate()
+            self.sample(self.config.prompt, settings(self.config))
+            self._evaluated_iteration = self.iteration
+
+    def start_update(self) -> None:
+        """Start the clock of an iteration."""
+        self._update_started, self._losses = self.supervisor.clock(), []
+
+    def windows(self, iteration: int, micro_step: int) -> list[Window]:
+        """The windows of the training text that are a micro-batch."""
+        c = self.config
+        steps = c.gradient_accumulation_steps
+        return self.dataset.batch(iteration, micro_step, steps, c.batch_size)
+
+    def progress(self, loss: Tensor) -> None:
+        """Log the losses of the micro-batches that the team just finished, and handle commands.
+
+        Raises ShakegptError before the update if a loss is not finite, and Stopped.
+        """
+        iteration, micro_steps = self.iteration + 1, self.config.gradient_accumulation_steps
+        values = self.team.losses(loss.item(), self.share)
+        self._losses += values
+        for micro_step, value in enumerate(values, self.micro_step - self.share.group):
+            done = (iteration - 1) * micro_steps + micro_step
+            self.log.write(
+                schema.Progress(
+                    iteration=iteration,
+                    micro_step=micro_step,
+                    micro_steps=micro_steps,
+                    loss=value,
+                    tokens=done * self.config.batch_size * self.dataset.block_size,
+                )
+            )
+            if not math.isfinite(value):
+                starts = ", ".join(str(w.start) for w in self.windows(iteration, micro_step))
+                raise self.failure(f"the loss is {value} at window {starts}", micro_step)
+        self.supervisor.check(lambda: handle_commands(self))
+        handle_commands(self)
+
+    def finish_update(self) -> None:
+        """Log the iteration, unless its step was skipped: then it is run again."""
+        losses, self._losses = self._losses, []
+        if self.optimizer.overflowed:
+            return
+        seconds = self.supervisor.clock() - self._update_started
+        tokens = len(losses) * self.config.batch_size * self.dataset.block_size
+        self.log.write(
+            schema.Step(
+                iteration=self.iteration,
+                loss=sum(losses) / len(losses),
+                learning_rate=self.optimizer.learning_rate,
+                grad_norm=self.optimizer.grad_norm,
+                seconds=seconds,
+                tokens_per_second=tokens / seconds,
+                memory=self.supervisor.memory(),
+                gpu_memory=gpu_memory(self.place.device),
+            )
+        )
+
+    def failure(self, what: str, micro_step: int | None = None) -> ShakegptError:
+        """The error for a training that cannot continue; its last good state is saved."""
+        self.save_state()
+        step = f", micro-step {micro_step}" if micro_step is not None else ""
+        return ShakegptError(
+            f"{what} in iteration {self.iteration + 1}{step}: the update was not made and the "
+            f"state of iteration {self.iteration} is kept; try a lower --learning-rate or "
+            "--dtype float32",
+            exit_code=1,
+        )
+
+    @contextmanager
+    def inference(self, phase: schema.Phase) -> Iterator[None]:
+        """A phase with the model in evaluation mode: nothing is learned or dropped."""
+        self.model.eval()
+        try:
+            with self.supervisor.phase(phase), self.team.unsharded(self.model):
+                yield
+        finally:
+            self.model.train()
+
+    def evaluate(self) -> None:
+        """Log the mean loss over the validation windows; save the model if it is the best."""
+        started, c = self.supervisor.clock(), self.config
+        with self.inference("evaluating"):
+            how = (c.eval_tokens, c.batch_size, self.place)
+            val = measure(self.model, self.dataset, *how, self.supervisor.check, self.team)
+        best = math.isfinite(val.loss) and (self.best is None or val.loss < self.best)
+        self.log.write(
+            schema.Eval(
+                iteration=self.iteration,
+                val_loss=val.loss,
+                tokens=val.tokens,
+                seconds=self.supervisor.clock() - started,
+                best=best,
+                standard_error=val.standard_error,
+                characters=val.characters,
+            )
+        )
+        if best:
+            self.best = val.loss
+            self.save_model()
+
+    def sample(self, prompt: str, how: schema.Settings, asked: bool = False) -> None:
+        """Generate a text and log it token by token; `asked`: because of a command.
+
+        Raises ShakegptError for a prompt that the vocabulary cannot encode, and Stopped.
+        """
+        if how.max_new_tokens == 0:
+            return
+        self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
+        key = (self.iteration, self.samples, asked)
+        self.samples += 1
+        if not self.team.participates:
+            return
+        check, clock = self.supervisor.check_local, self.supervisor.clock
+        with self.inference("sampling"):
+            for event in recorded(self.model, self.tokenizer, prompt, how, *key, check, clock):
+                self.log.write(event)
+
+    def set_max_iters(self, max_iters: int) -> None:
+        """Change the number of iterations; one that has started is finished."""
+        started = self.iteration + bool(self._losses)
+        self.config = replace(self.config, max_iters=max(max_iters, started))
+        self.supervisor.max_iters = self.config.max_iters
+
+    def save_state(self) -> None:
+        """Write all that resuming needs, unless it is on disk; called from any thread."""
+        with self.supervisor.weights_lock:
+            k = self.iteration
+            if k in (0, self._saved_iteration) or not self.team.participates:
+                return  # the state of iteration 0 is the initial checkpoint
+            started, optimizer = time.monotonic(), self.optimizer
+            position = state.Position(iteration=k, loss_scale=optimizer.loss_scale)
+            what = (self.run / "state", self.model, optimizer.inner, position)
+            path = optimizer.inner.run_on_writer(lambda: state.save(*what))
+            self._saved_iteration, self._saved_at = k, time.monotonic()
+        if path is not None:
+            self._log_saved(k, "last", path, state.size(path), started)
+
+    def save_model(self) -> None:
+        """Write model/, the best so far; not at iteration 0, where it is the initial checkpoint."""
+        if self.iteration == 0 or not self.team.participates:
+            return
+        started, path, writer = time.monotonic(), self.run / "model", self.optimizer.inner
+        what = (self.model, path, self.tokenizer, writer.write)
+        with self.supervisor.phase("saving"):
+            size = writer.run_on_writer(lambda: checkpoint.save(*what))
+        if size is not None:
+            self._log_saved(self.iteration, "best", path, size, started)
+
+    def _log_saved(
+        self, k: int, kind: Literal["best", "last"], path: Path, size: int, started: float
+    ) -> None:
+        """Log that `path`, of iteration `k`, is on disk; training may be further by now."""
+        self.log.write(
+            schema.Checkpoint(
+                iteration=k,
+                kind=kind,
+                path=str(path.relative_to(self.run)),
+                bytes=size,
+                seconds=time.monotonic() - started,
+            )
+        )

@@ -1,0 +1,97 @@
+"""AdamW over sharded weights: each process has its own part of them, and of the moments.
+
+States and models on disk are whole, as those of one process: rank 0 writes them, and the others
+take part in gathering one tensor after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from shakegpt.checkpoint.tensorfile import layout
+from shakegpt.distributed.group import Team
+from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.train.optimizer import MOMENTS, AdamW, Group
+
+T = TypeVar("T")
+
+
+class ShardedAdamW(AdamW):
+    """AdamW over the parameters of a model that `distributed.fsdp.shard` has sharded."""
+
+    def __init__(self, named: Mapping[str, Tensor], groups: list[Group], team: Team) -> None:
+        """As `AdamW`, with the team that the weights are sharded over."""
+        super().__init__(named, groups)
+        self._team = team
+
+    def run_on_writer(self, job: Callable[[], T]) -> T | None:
+        """In all processes: rank 0 calls `job`, and the others gather with it what it writes.
+
+        If the job fails, rank 0 raises its error, and the others Stopped.
+        """
+        if not self._team.first:
+            self._gather_for_writer()
+            return None
+        code = 1
+        try:
+            result = job()
+            code = 0
+            return result
+        except Exception as error:
+            code = getattr(error, "exit_code", code)
+            raise
+        finally:
+            self._team.broadcast(code)
+
+    def _gather_for_writer(self) -> None:
+        message: Any  # the name of a tensor, or at the end the exit code
+        while isinstance(message := self._team.broadcast(None), str):
+            self._full_tensor(message)
+        if message:
+            raise Stopped("process 0 failed", message)
+
+    @torch.no_grad()
+    def _full_tensor(self, name: str) -> Tensor:
+        """A weight or moment gathered on the CPU, in all processes at once."""
+        key, _, owner = name.partition(".")
+        shard: Any = self._state_of(self.named[owner])[key] if key in MOMENTS else self.named[name]
+        full: Tensor = shard.full_tensor()
+        return full.cpu()
+
+    def write(
+        self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+    ) -> None:
+        """As that of one process, within `run_on_writer`; one tensor is whole at a time."""
+        head, _ = layout({name: tensor.shape for name, tensor in tensors.items()}, metadata)
+        with open(path, "wb") as file:
+            file.write(head)
+            for name in sorted(tensors):
+                self._team.broadcast(name)
+                file.write(self._full_tensor(name).numpy().data.cast("B"))
+
+    @torch.no_grad()
+    def load(self, path: Path, steps: int) -> None:
+        """Restore this process's part of the moments of a state after `steps` updates.
+
+        Raises ShakegptError for a file that is damaged or not of these parameters.
+        """
+        try:
+            with safe_open(path, framework="pt") as saved:
+                for name, p in self.named.items():
+                    state: Any = self._state_of(p)
+                    state["step"].fill_(steps)
+                    # every process has equally many rows, but for the last ones
+                    rows_each = -(-len(p) // self._team.size)
+                    first = min(self._team.rank * rows_each, len(p))
+                    for key in MOMENTS:
+                        mine = state[key].to_local()
+                        rows = saved.get_slice(f"{key}.{name}")[first : first + len(mine)]
+                        mine.copy_(rows)
+        except (SafetensorError, OSError) as error:
+            raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error

@@ -1,0 +1,264 @@
+"""Walks through the app: every screen to every other and back; bursts of each dialog's keys."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.command import CommandPalette
+from textual.pilot import Pilot
+from textual.screen import ModalScreen, Screen
+
+from shakegpt.errors import ShakegptError
+from shakegpt.runlog.runs import delete_run, find_runs
+from shakegpt_tui import trainer
+from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.feed import LiveFeed
+from shakegpt_tui.screens.dialogs import AskNumber, Choice, Way
+from shakegpt_tui.screens.help import KeyHelp
+from shakegpt_tui.screens.home import HomeScreen
+from shakegpt_tui.screens.plot import PlotScreen
+from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.screens.prompt import PromptEditor
+from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.settings import Settings
+from shakegpt_tui.widgets.run_list import RunList
+from shakegpt_tui.widgets.start_form import StartForm
+from tests.tui import logs
+from tests.tui.screens import burst, live, steady, text, until
+from tests.tui.terminals import Terminal
+
+SIZES = [(50, 15), (80, 24), (120, 40), (200, 60)]
+FIRST, SECOND, LIVE = Path("runs/first"), Path("runs/second"), Path("live/run")
+DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
+    "question": lambda: Choice("Delete?", "All of it.", [Way("y", "delete", "yes", "error")]),
+    "number": lambda: AskNumber("Until when?", "As far as that.", 20, 1),
+    "prompt": lambda: PromptEditor(Settings(), "ROMEO:"),
+    "keys": lambda: KeyHelp([]),
+    "picker": lambda: PlotPicker([FIRST, SECOND], []),
+    "palette": CommandPalette,
+}
+"""Everything that can stand over a screen; escape takes each away."""
+COUNTS = (1, 2, 3, 10)
+PLACES = ("form", "runs", "run", "plot")
+TOUR = [PLACES[i] for i in (0, 1, 0, 2, 0, 3, 1, 2, 1, 3, 2, 3, 0)]
+"""From each of them to each other."""
+
+
+ROUTES = {
+    "delete": ("runs", "d", ("y", "enter")),
+    "leave": ("live", "q", ("l", "s", "enter")),
+    "kill": ("live", "xx", ("k", "enter")),
+    "limit": ("run", "i", ("1", "enter")),
+    "prompt": ("live", "e", ("1", "enter")),
+    "keys": ("run", "?", ""),
+    "picker": ("plot", "c", ""),
+    "palette": ("form", "^", ("a", "enter")),
+}
+"""The place of each dialog, the keys that open it there, and keys that it has no binding for."""
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShakegptApp:
+    """The app in a directory with two runs that have ended."""
+    steady(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    logs.write(FIRST, [*logs.story(20), logs.end(20, logs.T0 + 33)])
+    logs.write(SECOND, [*logs.story(6), logs.end(6, logs.T0 + 9, "stopped")])
+    return ShakegptApp(config=tmp_path / "tui.json")
+
+
+async def go(pilot: Pilot[Any], app: ShakegptApp, place: str) -> None:
+    """To one of `PLACES`, or to a run that trains, from any other."""
+    if place in ("form", "runs"):
+        app.open_home("form" if place == "form" else "runs")
+        await until(pilot, lambda: _is_filled(app.screen))
+        return
+    if isinstance(app.screen, PlotScreen):
+        await pilot.press("q")
+    run = LIVE if place == "live" else FIRST
+    if not isinstance(app.screen, RunScreen) or app.screen.run != run:
+        app.open_run(LiveFeed(run))
+    await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.caught_up)
+    if place == "plot":
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, PlotScreen))
+
+
+def _is_filled(screen: Screen[Any]) -> bool:
+    return (
+        isinstance(screen, HomeScreen) and screen.filled and bool(screen.query_one(RunList).found)
+    )
+
+
+async def settled(pilot: Pilot[Any]) -> str:
+    """What is on the screen, as soon as it stands still."""
+    before, shown = "", text(pilot.app)
+    while shown != before:
+        await pilot.pause(0.3)
+        before, shown = shown, text(pilot.app)
+    return shown
+
+
+def test_every_screen_is_after_every_other_as_it_was(app: ShakegptApp) -> None:
+    async def body() -> None:
+        async with app.run_test(size=SIZES[0]) as pilot:
+
+            async def is_as_before(size: tuple[int, int], place: str) -> None:
+                await until(pilot, lambda: text(app) == before[size, place])
+
+            before = {}
+            for place in PLACES:
+                await go(pilot, app, place)
+                for size in SIZES:
+                    await pilot.resize_terminal(*size)
+                    before[size, place] = await settled(pilot)
+            await pilot.resize_terminal(*SIZES[2])
+            for place in TOUR:
+                await go(pilot, app, place)
+                await is_as_before(SIZES[2], place)
+                for open_dialog in DIALOGS.values() if place in ("form", "run") else ():
+                    await app.push_screen(open_dialog())
+                    await pilot.press("escape")
+                    await is_as_before(SIZES[2], place)
+            for place in PLACES:
+                await go(pilot, app, place)
+                for size in SIZES:
+                    await pilot.resize_terminal(*size)
+                    await is_as_before(size, place)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("dialog", ROUTES)
+def test_no_burst_of_a_dialogs_keys_takes_more_than_the_dialog(
+    app: ShakegptApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialog: str
+) -> None:
+    """Never a blank screen, a traceback or a second run deleted."""
+    place, way, more = ROUTES[dialog]
+    live(tmp_path / "live")
+    exits = []  # what ends the app is noted only: another would have to be started
+    monkeypatch.setattr(ShakegptApp, "exit", lambda *_: exits.append(dialog))
+    for number in range(8):
+        logs.write(Path(f"runs/more-{number}"), [*logs.story(1), logs.end(1, logs.T0 + 9)])
+
+    async def opened(pilot: Pilot[Any], app: ShakegptApp) -> Screen[Any]:
+        def is_open() -> bool:
+            return isinstance(app.screen, ModalScreen)
+
+        if not is_open():
+            at = app.screen
+            if place in ("form", "runs") and isinstance(at, HomeScreen):
+                at.action_pane("form" if place == "form" else "runs")
+            else:
+                if isinstance(at, RunScreen) and at.leaving:
+                    app.open_home()
+                await go(pilot, app, place)
+            for key in way:
+                await pilot.press({"^": "ctrl+p", "?": "question_mark"}.get(key, key))
+            await until(pilot, is_open)
+        return app.screen
+
+    async def bursts() -> None:
+        app = ShakegptApp(config=tmp_path / "tui.json")
+        async with app.run_test(size=SIZES[0]) as pilot:
+            await until(pilot, lambda: _is_filled(app.screen))
+            shown = await opened(pilot, app)
+            own = {key for key, b in shown.active_bindings.items() if b.node is shown}
+            own -= {"tab", "shift+tab", "ctrl+c", "super+c"}  # of any screen
+            for key, count in product(sorted(own | {*more}), COUNTS):
+                logs.write(LIVE, [logs.beat("training", 7, time.time())])  # it lives on
+                await opened(pilot, app)
+                runs = len(find_runs())
+                burst(app, *[key] * count)
+                await pilot.pause()
+                while any(worker.group == "delete" for worker in app.workers):
+                    await pilot.pause(0.02)
+                assert runs - len(find_runs()) == (dialog == "delete" and key == "y")
+                assert isinstance(app.screen, HomeScreen | RunScreen | PlotScreen | ModalScreen)
+                await until(pilot, lambda: bool(text(app).strip()), 5)
+
+    asyncio.run(bursts())
+
+
+def test_a_burst_in_a_real_terminal_deletes_nothing_and_leaves_an_app_that_answers(
+    app: ShakegptApp, tmp_path: Path
+) -> None:
+    with Terminal([], tmp_path) as terminal:
+        terminal.until("GPT-2 Shakespeare")
+        terminal.press("\x1bOR")  # F3
+        terminal.until("2 runs")
+        for keys in ("d", "dd", "ddd", "d" * 10):
+            terminal.press(keys)
+            terminal.until("Delete this run?")
+        terminal.press("\x1b")
+        terminal.forget()
+        terminal.press("d")
+        terminal.until("Delete this run?")
+        terminal.press("yyy")
+        terminal.until("moved to runs/.trash/")
+        terminal.forget()
+        terminal.press("?")
+        terminal.until("Go to the start form")
+        assert len(find_runs()) == 1
+        terminal.press("qqq")
+        assert terminal.wait() == 0 and "Traceback" not in terminal.plain
+
+
+def test_no_screen_is_without_focus(app: ShakegptApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a terminal was too small, a click beside everything, and with no runs at all."""
+
+    started = []
+
+    def refuse(arguments: Sequence[str]) -> None:
+        started.append(list(arguments))
+        raise ShakegptError("not in a test")
+
+    monkeypatch.setattr(trainer, "start", refuse)
+
+    async def body() -> None:
+        async with app.run_test(size=SIZES[0]) as pilot:
+
+            async def is_focused() -> None:
+                await until(pilot, lambda: app.focused is not None or not app.screen.focus_chain)
+                if app.focused is not None:
+                    await until(pilot, lambda: app.focused in app.screen.focus_chain)
+
+            await until(pilot, lambda: _is_filled(app.screen))
+            for place, *dialogs in (
+                ("run", "number", "keys"),
+                ("plot", "picker"),
+                ("form", "prompt"),
+                ("runs", "question"),
+            ):
+                await go(pilot, app, place)
+                for name in (None, *dialogs):
+                    if name is not None:
+                        await app.push_screen(DIALOGS[name]())
+                        await pilot.pause()
+                    await is_focused()
+                    before = app.focused
+                    for size in (SIZES[3], (30, 10), SIZES[0], (80, 11), SIZES[2]):
+                        await pilot.resize_terminal(*size)
+                        await until(pilot, lambda: size not in SIZES or app.focused is before)  # noqa: B023
+                    await pilot.click(offset=(1, 0))
+                    await is_focused()
+                await pilot.press(*["escape"] * len(dialogs))
+            home = app.screen
+            assert home.has_class("-runs")
+            for path in (FIRST, SECOND):
+                delete_run(path)
+            home.query_one(RunList).look()
+            await until(pilot, lambda: "No runs yet" in text(app))
+            await is_focused()
+            await pilot.press("f2", "f3", "f4")
+            assert home.query_one(StartForm).has_class("-all") and home.has_class("-form")
+            await pilot.press("f3", "f5")
+            await until(pilot, lambda: started == [[]])
+
+    asyncio.run(body())
