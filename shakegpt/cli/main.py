@@ -19,7 +19,7 @@ LONGEST = 1000
 
 COMMANDS = (
     *("finetune", "sample", "evaluate", "runs", "figures", "claims"),
-    *("convert", "completion"),
+    *("deck", "convert", "completion"),
 )
 """Each is a module beside this one, with its `main`."""
 
@@ -33,8 +33,9 @@ commands:
   sample MODEL           draw text from a run, checkpoint or model
   evaluate MODEL         val loss and perplexity over fixed sequences
   runs [DIR]             list the runs and how they went
-  figures [RUN ...]      draw training, architecture and generation
+  figures [RUN ...]      draw training, architecture, generation and samples
   claims [RUN]           the talk's claims beside a run's numbers
+  deck [DIR]             lay out the talk's slides with a run's figures and numbers
   convert SOURCE DIR     make a safe checkpoint of ckpt.pt or pytorch_model.bin
   completion SHELL       shell completion for bash, zsh or fish
 

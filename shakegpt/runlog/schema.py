@@ -234,6 +234,9 @@ class Token(Record, frozen=True, kw_only=True, tag="token"):
     """Place among all tokens by the model's logits, from 1."""
     candidates: tuple[Candidate, ...]
     """The most likely few, best first; the drawn token may not be among them."""
+    u: float | None = None
+    """The random number in [0, 1) that chose it, among the choices in descending probability; None
+    where none was drawn, or in logs from before it was recorded."""
 
 
 class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
