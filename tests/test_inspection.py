@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 import torch
@@ -9,11 +11,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.resolve import POCKET
+from shakegpt.inspection.measures import looked_at, mean_decision, share_of_last
 from shakegpt.inspection.record import CONTEXT, MOST_WEIGHTS, POSITIONS, inspect
 from shakegpt.inspection.trace import lens, trace
 from shakegpt.model import GPT
-from shakegpt.runlog.schema import Event
-from tests.tiny import random_model
+from shakegpt.runlog.history import load
+from shakegpt.runlog.schema import Event, Inspection
+from shakegpt.session import finetune
+from tests.commands import Commands
+from tests.tiny import random_model, tiny_config
 
 SHAPES = [
     dict(n_layer=2, n_head=2, n_embd=48, block_size=32, vocab_size=97),
@@ -32,9 +38,10 @@ def theirs(model: GPT) -> GPT2LMHeadModel:
         vocab_size=c.vocab_size,
         bos_token_id=0,
         eos_token_id=0,
-        attn_implementation="eager",
+        attn_implementation="eager",  # type: ignore[call-arg]
     )
-    other = GPT2LMHeadModel(config).eval()
+    other: GPT2LMHeadModel = GPT2LMHeadModel(config)
+    other.eval()  # type: ignore[no-untyped-call]
     other.transformer.load_state_dict(model.state_dict(), strict=False)
     return other
 
@@ -112,3 +119,35 @@ def test_no_room_and_no_token_give_no_record() -> None:
     assert inspect(model, tokenizer, list(range(25)), [1]) is None
     full = inspect(model, tokenizer, list(range(23)), [1, 2, 3, 4])
     assert full is not None and len(full.drawn) == 2
+
+
+def test_a_run_records_its_first_and_last_sample(tmp_path: Path, text_file: Path) -> None:
+    run = tmp_path / "run"
+    config = tiny_config(text_file, run, max_iters=4, eval_interval=2)
+    finetune(config)
+    history, problems = load(run)
+    assert not problems
+    inspected = {s.start.iteration: s.inspection for s in history.samples}
+    assert sorted(inspected) == [0, 2, 4] and inspected[2] is None
+    first, last = inspected[0], inspected[4]
+    assert first is not None and last is not None
+    assert first.initial is None and last.initial is not None
+    tokens = history.samples[-1].tokens
+    assert [id for id, _ in last.drawn] == [token.id for token in tokens[: len(last.drawn)]]
+    for ladder, token in zip(last.ladder, tokens, strict=False):
+        assert ladder[-1].rank == token.rank
+        assert ladder[-1].probability == pytest.approx(token.raw, abs=2e-4)
+
+
+def test_the_command_answers_three_questions(shakegpt: Commands, tmp_path: Path) -> None:
+    done = shakegpt("inspect", "pocket", "--prompt", "ROMEO:", "--tokens", "4", cwd=tmp_path)
+    assert done.code == 0 and max(map(len, done.out.splitlines())) <= 90
+    assert sum(line.count("?") > 0 and line[0].isupper() for line in done.out.splitlines()) >= 3
+    asked = ("inspect", "pocket", "--tokens", "4", "--json")
+    record = msgspec.json.decode(shakegpt(*asked, cwd=tmp_path).out, type=Event)
+    assert isinstance(record, Inspection) and len(record.drawn) == 4
+    assert 0 <= mean_decision(record) <= 4
+    assert 0 < share_of_last(record, 0) <= 1.01
+    assert sum(share for _, share in looked_at(record, 0, 99)) == pytest.approx(1, abs=0.02)
+    for bad in (["--tokens", "17"], ["--tokens", "0"], ["--prompt", "long " * 400]):
+        assert shakegpt("inspect", "pocket", *bad, cwd=tmp_path).code == 2

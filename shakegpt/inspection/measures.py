@@ -43,7 +43,7 @@ def block_attention(record: Inspection, block: int) -> list[list[float]]:
 
 
 def share_of_last(record: Inspection, block: int, tokens: int = 5) -> float:
-    """Share of a block's attention that goes to the last `tokens` tokens, mean over drawn tokens."""
+    """Share of a block's attention that goes to the last `tokens` tokens, mean over the drawn."""
     return fmean(sum(row[-tokens:]) for row in block_attention(record, block))
 
 

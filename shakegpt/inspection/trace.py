@@ -36,7 +36,7 @@ class Trace:
 
 @torch.inference_mode()
 def trace(model: GPT, ids: list[int]) -> Trace:
-    """Run the T tokens `ids` (at most the model's block_size) through `model`, which is in eval mode."""
+    """Run the T tokens `ids`, at most the model's block_size, through `model` in eval mode."""
     idx = torch.tensor(ids, device=model.wpe.weight.device)
     x = model.wte(idx) + model.wpe.weight[: len(ids)]  # (T, C)
     causal = torch.ones(len(ids), len(ids), dtype=torch.bool, device=x.device).tril()
