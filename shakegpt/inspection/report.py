@@ -49,7 +49,7 @@ def report(record: Inspection, model: str) -> Iterator[str]:
         yield f"{clip(shown(text)):<{CELL}} " + ", ".join(parts)
     yield ""
     if record.initial is None:
-        yield "What did training change? Inspect a run to see it: this model has no iteration 0 at hand."
+        yield "What did training change? Inspect a run to see it: its iteration 0 is not at hand."
     else:
         yield "What did training change? Probability of each drawn token before, and now."
         for (_, text), ladder, before in zip(
