@@ -371,8 +371,8 @@ class FinetuneConfig:
                 names = (texts,) if isinstance(texts, str) else tuple(texts)
                 object.__setattr__(self, name, names)
         bounds.check(self)
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if found := conflicts(values):
+        # not vars(self): a configuration from an older log has class defaults for newer fields
+        if found := conflicts({field.name: getattr(self, field.name) for field in fields(self)}):
             raise ShakegptError("; ".join(sentence for _, sentence in found))
 
 
