@@ -149,6 +149,7 @@ USAGE = {
     "runs a b": "unexpected argument 'b'",
     "claims --strct": "did you mean '--strict'",
     "completion tcsh": "SHELL must be one of bash, zsh, fish, got 'tcsh'",
+    "--no-tui finetune": "shakegpt COMMAND --no-tui",
     "help fintune": "did you mean 'finetune'",
 }
 
@@ -162,7 +163,7 @@ def test_what_is_no_flag_is_told_in_a_sentence(shakegpt: Commands, here: Path, l
 
 def test_names_no_file_could_have(shakegpt: Commands, here: Path) -> None:
     long, words = "x" * 5000, [*TINY.split(), "--dataset"]
-    assert "cannot be made" in shakegpt(
+    assert "--out-dir xxx" in shakegpt(
         "finetune", *words, "good.txt", "--out-dir", long, cwd=here
     ).sentence  # fmt: skip
     assert "there is no model" in shakegpt("finetune", "--init-from", long, cwd=here).sentence
@@ -291,6 +292,14 @@ def test_a_hub_name_offline_is_answered_within_five_seconds(
     sentence = shakegpt("finetune", "--no-tui", "--init-from", name, cwd=here).sentence
     assert time.monotonic() - began < 5
     assert f"{name} is not in the cache" in sentence and "--init-from pocket" in sentence
+
+
+def test_a_mistyped_path_that_could_be_a_name_of_the_hub(
+    shakegpt: Commands, here: Path, run: Path
+) -> None:
+    for verb in ("finetune --no-tui --init-from", "sample", "evaluate"):
+        said = shakegpt(*verb.split(), f"{run.parent.name}/rum", cwd=run.parent.parent).sentence
+        assert f"did you mean '{run.parent.name}/run'?" in said
 
 
 def test_a_finished_run_cannot_go_on(shakegpt: Commands, run: Path, here: Path) -> None:

@@ -66,6 +66,8 @@ def _dispatch(arguments: list[str]) -> int:
     if command in ("-V", "--version"):
         print(f"shakegpt {__version__}")
         return 0
+    if command.startswith("-"):
+        raise ShakegptError(f"a command stands before its flags: shakegpt COMMAND {command}")
     if command not in COMMANDS:
         from shakegpt.cli.arguments import suggestion
 
