@@ -84,7 +84,7 @@ def test_the_state_is_saved_before_evaluating_and_sampling(records: list[schema.
 
 def test_samples_are_whole(records: list[schema.Event]) -> None:
     samples = kinds(records, Sample)
-    assert [(s.iteration, s.sample, s.asked) for s in samples] == [
+    assert [(s.iteration, s.sample, s.requested) for s in samples] == [
         (0, 0, False),
         (3, 1, False),
         (6, 2, False),

@@ -95,7 +95,7 @@ def on_terminal() -> bool:
 def _resume(run: Path, settings: dict[str, Any]) -> int:
     from shakegpt.runlog import history
 
-    past = history.begun(run)
+    past = history.load_started(run)
     with heavy_imports():
         from shakegpt import session
 
@@ -109,7 +109,8 @@ def _with_console(job: Callable[[Any], Path], past: History | None = None) -> in
     """Train under the console that suits, which knows the run's past; returns the exit code."""
     from shakegpt.cli.console import console
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
     with console(past) as log:
         try:
             job(log)

@@ -213,8 +213,8 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
     prompt: str
     prompt_tokens: tuple[tuple[int, str], ...]
     settings: Settings
-    asked: bool = False
-    """True when a person asked for it; False for the fixed sample of an evaluation."""
+    requested: bool = msgspec.field(default=False, name="asked")
+    """True for a sample by a command; False for the fixed sample of an evaluation."""
 
 
 class Token(Record, frozen=True, kw_only=True, tag="token"):

@@ -123,4 +123,5 @@ def _allocate(fd: int, begin: int, count: int) -> None:
         return
     zeros = bytes(4 * PIECE)  # macOS has no such call
     for offset in range(0, count, len(zeros)):
-        os.pwrite(fd, zeros[: count - offset], begin + offset)
+        os.lseek(fd, begin + offset, os.SEEK_SET)
+        os.write(fd, zeros[: count - offset])

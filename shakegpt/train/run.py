@@ -239,15 +239,15 @@ class TrainingRun:
             self.best = val.loss
             self.save_model()
 
-    def sample(self, prompt: str, how: schema.Settings, asked: bool = False) -> None:
-        """Generate a text and log it token by token; `asked`: because of a command.
+    def sample(self, prompt: str, how: schema.Settings, requested: bool = False) -> None:
+        """Generate a text and log it token by token; `requested`: because of a command.
 
         Raises ShakegptError for a prompt that the vocabulary cannot encode, and Stopped.
         """
         if how.max_new_tokens == 0:
             return
         self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
-        key = (self.iteration, self.samples, asked)
+        key = (self.iteration, self.samples, requested)
         self.samples += 1
         if not self.team.participates:
             return
@@ -258,7 +258,7 @@ class TrainingRun:
                 self.log.write(event)
                 if isinstance(event, schema.Token):
                     drawn.append(event.id)
-            if not asked and self.iteration in (0, self.config.max_iters):
+            if not requested and self.iteration in (0, self.config.max_iters):
                 self.inspect(prompt, drawn, key[1])
 
     def inspect(self, prompt: str, drawn: list[int], sample: int) -> None:

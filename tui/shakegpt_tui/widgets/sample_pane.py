@@ -86,8 +86,8 @@ class SamplePane(Following, can_focus=False):
 
 def title(view: SampleView, place: str) -> str:
     """Which sample it is, most telling first."""
-    asked = " · asked for" if view.start.asked else ""
-    return f"iteration {view.start.iteration} · sample {place}{asked}"
+    requested = " · requested" if view.start.requested else ""
+    return f"iteration {view.start.iteration} · sample {place}{requested}"
 
 
 def subtitle(view: SampleView) -> str:
