@@ -52,6 +52,13 @@ torture: $(VENV)/.installed-dev  ## try to lose a run: hours; LISTS=--short a mi
 slides: slides/node_modules/.package-lock.json  ## build the deck
 	cd slides && npm run build
 
+# With the Chromium or Chrome at hand: slides/deck.pdf, and slides/handout.pdf with the notes
+pdf: slides/node_modules/.package-lock.json
+	cd slides && npm run pdf
+
+handout: slides/node_modules/.package-lock.json
+	cd slides && npm run handout
+
 present: slides/node_modules/.package-lock.json  ## serve the deck
 	cd slides && npm run dev
 

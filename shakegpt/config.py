@@ -371,8 +371,8 @@ class FinetuneConfig:
                 names = (texts,) if isinstance(texts, str) else tuple(texts)
                 object.__setattr__(self, name, names)
         bounds.check(self)
-        # not vars(self): a configuration from an older log has class defaults for newer fields
-        if found := conflicts({field.name: getattr(self, field.name) for field in fields(self)}):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if found := conflicts(values):
             raise ShakegptError("; ".join(sentence for _, sentence in found))
 
 
@@ -559,7 +559,8 @@ def block_size_fault(block_size: int | None, shape: GPTConfig, name: str) -> str
     return f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
 
 
-Figure = Literal["training", "architecture", "generation"]
+Figure = Literal["training", "architecture", "generation", "samples"]
+Theme = Literal["dark", "light"]
 Format = Literal["svg", "png", "pdf"]
 
 
@@ -578,20 +579,47 @@ class FiguresConfig:
         None,
         Text("DIR", path=True),
         "Directory for the figures and run.json.",
-        none="the deck's, slides/public and slides/data",
+        none="the deck's; without a deck, and for png and pdf, figures/ in the run's directory",
     )
     only: tuple[Figure, ...] = setting(
-        ("training", "architecture", "generation"),
+        ("training", "architecture", "generation", "samples"),
         Several(Choice(*get_args(Figure))),
         "Figures to draw.",
     )
+    theme: Theme = setting(
+        "dark", Choice(*get_args(Theme)), "Colors: dark as the slides, light for paper."
+    )
+    transparent: bool = setting(False, Switch(), "Leave the background out.")
     format: tuple[Format, ...] = setting(
         ("svg",), Several(Choice(*get_args(Format))), "File formats to write; the deck shows svg."
     )
     watch: bool = setting(
         False,
         Switch(),
-        "Follow a live run, by default the newest, and redraw after each evaluation until it ends.",
+        "Follow a run, by default the newest that trains, and redraw until it ends; wait for one "
+        "that has not begun.",
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError, naming each field and value, for what can never work."""
+        bounds.check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeckConfig:
+    """Lay out the talk's slides, with the figures and numbers of a run."""
+
+    directory: str = setting(
+        "talk",
+        Text("DIR", path=True),
+        "Directory of the deck, created when absent.",
+        positional=True,
+    )
+    run: str | None = setting(
+        None,
+        Text("RUN", path=True),
+        "Run that the slides show.",
+        none="the newest finished run, or the recorded one that ships",
     )
 
     def __post_init__(self) -> None:
@@ -613,4 +641,10 @@ class ClaimsConfig:
     strict: bool = setting(
         False, Switch(), "Exit with 1 when a claim differs or could not be measured."
     )
+    deck: bool = setting(
+        False,
+        Switch(),
+        "Also check the deck in this directory: its numbers, sentences, figures and code.",
+    )
     json: bool = setting(False, Switch(), "Print the rows as JSON instead of a table.")
+    markdown: bool = setting(False, Switch(), "Print the rows as a Markdown table.")

@@ -1,9 +1,10 @@
-/** Before the deck is built or served: is everything there that it shows? A sentence, if not. */
+/** Before the deck is built or served: is everything there, and all of one run? A sentence, if not. */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readTalk } from './talk.mjs'
 
-const SCHEMA = 1 // of run.json: figures/shakegpt_figures/rundata.py names the same one
+const SCHEMA = 2 // of run.json: figures/shakegpt_figures/rundata.py names the same one
 const here = dirname(fileURLToPath(import.meta.url))
 const remedy = 'run `shakegpt figures` first'
 
@@ -22,13 +23,13 @@ function readRun() {
   }
 }
 
-function has(run, path) {
+function at(run, path) {
   let place = run
   for (const key of path.split('.')) {
-    if (typeof place !== 'object' || place === null || !Object.hasOwn(place, key)) return false
+    if (typeof place !== 'object' || place === null || !Object.hasOwn(place, key)) return undefined
     place = place[key]
   }
-  return true
+  return place
 }
 
 const run = readRun()
@@ -37,11 +38,22 @@ if (run?.schema !== SCHEMA) {
 }
 const deck = readFileSync(join(here, 'slides.md'), 'utf8')
 for (const [, path] of deck.matchAll(/(?:\sk="|^alt: )([\w.]+)/gm)) {
-  if (!has(run, path)) stop(`slides.md shows ${path}, which slides/data/run.json does not have; ${remedy}`)
+  const found = at(run, path)
+  if (found === undefined) stop(`slides.md shows ${path}, which slides/data/run.json does not have; ${remedy}`)
+  for (const [, key] of String(found).matchAll(/\{([\w.]+)\}/g)) {
+    if (path.startsWith('story.') && at(run, key) === undefined) {
+      stop(`${path} shows ${key}, which slides/data/run.json does not have; ${remedy}`)
+    }
+  }
 }
 for (const [, image] of deck.matchAll(/^image: \/(\S+)/gm)) {
   const path = join(here, 'public', image)
   if (!existsSync(path) || statSync(path).size === 0) {
     stop(`the figure slides/public/${image} is missing; ${remedy}`)
   }
+  const digest = readFileSync(path, 'utf8').match(/<dc:identifier>sha256:(\w+)/)?.[1]
+  if (digest !== run.run.log_sha256) {
+    stop(`slides/public/${image} is not of run ${run.run.id}, whose numbers the slides have; ${remedy}`)
+  }
 }
+await readTalk().catch((error) => stop(error.message))

@@ -11,15 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from shakegpt_figures.style import BODY, HEIGHT, LABEL, SMALL, WIDTH, font
+from shakegpt_figures.numbers import power_of_ten
+from shakegpt_figures.style import BODY, HEIGHT, LABEL, MARGIN, SMALL, WIDTH, font, write
 
 Point = tuple[float, float]
-LEFT, RIGHT, TOP, BOTTOM = 190, 1330, 296, 948
+LEFT, RIGHT, TOP, BOTTOM = 235, 1330, 330, 930
 """The plot's edges on the slide, px; the labels stand to its right."""
 LOG_FROM = 20
 """Largest over smallest loss from which the axis is logarithmic."""
 TICK_ROOM = 120
 """From one iteration's number on the axis to the next, px."""
+AHEAD, STEP = 0.8, 0.5
+"""Nats that a live run's axis reaches below the first loss, and in whole steps of which."""
 PAD = 0.06
 """Air above and below the curves, share of their height; beside them, share of the width."""
 
@@ -49,10 +52,17 @@ class Scale:
         return math.exp(max(-700.0, min(700.0, level))) if self.log else level  # as floats go
 
 
-def scale(points: Sequence[Point], iterations: int) -> Scale:
-    """A scale that shows all the points, with air around them; nothing is clipped."""
+def scale(points: Sequence[Point], iterations: int, live: bool = False) -> Scale:
+    """A scale that shows all the points, with air around them; nothing is clipped.
+
+    For a live run the range is one that its next points hardly leave: `AHEAD` below the first loss,
+    in steps of `STEP`, so that the curve moves and not the axis.
+    """
     losses = [y for _, y in points]
     low, high = min(losses), max(losses)
+    if live and high < 100:
+        low = math.floor(min(low, losses[0] - AHEAD) / STEP) * STEP
+        low, high = max(low, min(*losses, STEP)), math.ceil((high + STEP / 2) / STEP) * STEP
     log = low > 0 and high / low > LOG_FROM
     bare = Scale(0, max(1, iterations), low, high, log)
     air = max(PAD * (bare.level(high) - bare.level(low)), 1e-3 * max(1.0, abs(bare.level(high))))
@@ -64,29 +74,6 @@ def scale(points: Sequence[Point], iterations: int) -> Scale:
         low=bare.loss(bare.level(low) - air),
         high=bare.loss(bare.level(high) + air),
     )
-
-
-def clear_corner(
-    bare: Scale, points: Sequence[Point], wide: float, tall: float
-) -> tuple[Scale, Point]:
-    """Room for a note of `wide` x `tall` px in the corner where it costs least.
-
-    Returns the scale, stretched where the note would have covered a point, and the note's top left.
-    """
-    height = BOTTOM - TOP
-    low, high = bare.level(bare.low), bare.level(bare.high)
-    choices = []
-    for left in (True, False):
-        edge = LEFT + 20 if left else RIGHT - 20 - wide
-        near = [bare.level(y) for x, y in points if edge - 20 < bare.px(x, y)[0] < edge + wide + 20]
-        if not near:
-            near = [(low + high) / 2]
-        below = min(low, (min(near) * height - tall * high) / (height - tall))
-        above = max(high, (max(near) * height - tall * low) / (height - tall))
-        choices.append((low - below, replace(bare, low=bare.loss(below)), (edge, BOTTOM - tall)))
-        choices.append((above - high, replace(bare, high=bare.loss(above)), (edge, float(TOP))))
-    _, stretched, place = min(choices, key=lambda choice: choice[0])
-    return stretched, place
 
 
 def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
@@ -107,7 +94,7 @@ def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     places = 0 if at.log else _places(axes.yaxis.get_majorticklocs())
-    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.{places}f}" if places else f"{y:,.4g}")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.{places}f}" if places else loss_tick(y))
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
@@ -116,15 +103,20 @@ def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
     return axes
 
 
+def loss_tick(loss: float) -> str:
+    """A loss on a logarithmic axis: 0.01, 10, 10,000, 10⁸."""
+    if 1e-4 <= loss < 1e6:
+        return f"{loss:,.0f}" if loss >= 1 else f"{loss:.4f}".rstrip("0").rstrip(".")
+    return power_of_ten(loss).removeprefix("1.0 × ")
+
+
 def _places(ticks: Iterable[float]) -> int:
     """How many decimals the losses on an axis need, so that all have as many."""
     found = (f"{tick:.4g}" for tick in ticks)
     return max((len(text.partition(".")[2]) for text in found if "e" not in text), default=0)
 
 
-def name_losses(slide: Axes, at: Scale) -> None:
+def name_losses(slide: Axes, at: Scale, how: str = "loss (nats per token)") -> None:
     """What the loss axis measures, above it where it reads without turning the head."""
-    unit = "loss, nats a token" + (" (logarithmic)" if at.log else "")
-    slide.text(
-        LEFT - 110, TOP - 40, unit, color=LABEL, fontproperties=font("sans", SMALL), va="baseline"
-    )
+    unit = how.partition(" (")[0] + ", log scale" if at.log else how
+    write(slide, MARGIN, TOP - 54, unit, SMALL, LABEL)

@@ -21,6 +21,7 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import (
     Fall,
+    bits_per_character,
     fall,
     finite_evals,
     largest_rise,
@@ -50,6 +51,7 @@ from shakegpt_figures.rundata import (
     Code,
     Curves,
     DatasetInfo,
+    DrawInfo,
     ModelInfo,
     Number,
     RunData,
@@ -57,10 +59,15 @@ from shakegpt_figures.rundata import (
     SampleInfo,
     Settings,
 )
+from shakegpt_figures.story import Outcome, first_not_finite, outcome, story
 from shakegpt_figures.whole import replace
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 POINTS = 200
 """Of a curve, at most so many go to the deck."""
+MOST_SAMPLES, MOST_BARS = 9, 5
+"""Of samples to choose from, and of candidates of a draw."""
+END_OF_TEXT = "<|endoftext|>"
 
 
 def write(history: History, log: Path, path: Path) -> RunData:
@@ -88,8 +95,11 @@ def read(path: Path) -> RunData:
         ) from error
 
 
-def run_data(history: History, log: Path) -> RunData:
-    """Everything a slide shows of this run. Raises ShakegptError naming what the log lacks."""
+def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
+    """Everything a slide shows of this run; `digest` is the log's sha256, computed by default.
+
+    Raises ShakegptError naming what the log lacks.
+    """
     run = words.header(history)
     told = fall(history)
     if told is None:
@@ -99,16 +109,41 @@ def run_data(history: History, log: Path) -> RunData:
     sample = shown_sample(history)
     if sample is None:
         raise ShakegptError(_lacks(run, "sample", "train with --max-new-tokens above 0"))
+    settings, curves = _settings(history, run, sample), _curves(history, told)
+    shown = _sample(sample, run.dataset)
+    kind = outcome(history)
+    facts = {
+        "noise": curves.noise,
+        "rise": curves.largest_rise and curves.largest_rise.value,
+        "not_finite": curves.not_finite,
+    }
     return RunData(
-        run=_run(history, run, log),
+        run=_run(history, run, digest or sha256(log), kind),
         model=_model(run.model),
         dataset=_dataset(run.dataset),
-        settings=_settings(history, run, sample),
-        curves=_curves(history, told),
+        settings=settings,
+        curves=curves,
         code=_code(),
-        sample=_sample(sample, run.dataset),
+        sample=shown,
+        samples=_samples(history, sample, run.dataset),
+        draw=_draw(sample),
+        story=story(
+            kind,
+            pretrained=settings.pretrained,
+            facts=facts,
+            invented=bool(shown.invented),
+            play=bool(run.dataset.speakers and shown.known),
+        ),
         alt=_alt(history, run),
     )
+
+
+def sha256(log: Path) -> str:
+    """sha256 of a log's bytes, hex. Raises ShakegptError when it cannot be read."""
+    try:
+        return hashlib.sha256(log.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ShakegptError(f"{log} cannot be read: {error.strerror}") from error
 
 
 def _lacks(run: ev.Run, what: str, way_out: str) -> str:
@@ -139,11 +174,11 @@ def _choices(nats: float) -> Number:
     return Number(math.exp(min(nats, 700)), perplexity(nats))
 
 
-def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
-    try:
-        digest = hashlib.sha256(log.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ShakegptError(f"{log} cannot be read: {error.strerror}") from error
+def _noun(value: int, noun: str) -> Number:
+    return Number(value, words.count(value, noun))
+
+
+def _run(history: History, run: ev.Run, digest: str, kind: Outcome) -> RunInfo:
     latest = history.resumes[-1] if history.resumes else run
     wall = wall_seconds(history)
     tokens = max((p.tokens for p in history.progress.values()), default=0)
@@ -152,7 +187,9 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
         log_sha256=digest,
         log_short=digest[:8],
         status=standing(history),
+        outcome=kind,
         iterations=_whole(history.iteration),
+        iterations_noun=_noun(history.iteration, "iteration"),
         tokens=_whole(tokens),
         wall=Number(wall, duration(wall)),
         place=clean(place(latest.device, latest.threads)),
@@ -163,6 +200,8 @@ def _run(history: History, run: ev.Run, log: Path) -> RunInfo:
 def _model(model: ev.Model) -> ModelInfo:
     return ModelInfo(
         name=clean(words.model_name(model)),
+        about=", small enough for a CPU" if model.name == "pocket" else "",
+        on=" on English" if words.is_published(model) else "",
         n_params=Number(model.n_params, parameters(model.n_params)),
         n_params_exact=_whole(model.n_params),
         n_layer=_whole(model.n_layer),
@@ -177,6 +216,7 @@ def _dataset(dataset: ev.Dataset) -> DatasetInfo:
     known = {"plays": "Shakespeare’s plays, all of them", "tinyshakespeare": "Tiny Shakespeare"}
     return DatasetInfo(
         title=clean(known.get(dataset.name, dataset.name)),
+        short=clean(words.text_name(dataset)),
         characters=Number(dataset.characters, characters(dataset.characters)),
         train_tokens=_whole(dataset.train_tokens),
         val_tokens=_whole(dataset.val_tokens),
@@ -191,16 +231,14 @@ def _settings(history: History, run: ev.Run, sample: SampleView) -> Settings:
     steps = int(_told(config, "gradient_accumulation_steps", run))
     window = int(config.get("block_size") or run.model.block_size)
     learning_rate = float(_told(config, "learning_rate", run))
-    temperature = sample.start.settings.temperature
     return Settings(
         pretrained=config.get("init_from") != "scratch",
         constant=not config.get("decay_lr"),
         learning_rate=Number(learning_rate, rate(learning_rate)),
-        batch_size=_whole(batch),
-        accumulation=_whole(steps),
+        sequences=Number(batch * steps, f"{batch:,} × {steps:,}".replace(" ", NO_BREAK)),
         window=_whole(window),
-        tokens_per_update=_whole(batch * steps * window),
-        temperature=Number(temperature, f"{temperature:g}"),
+        tokens_per_iteration=_whole(batch * steps * window),
+        sampling=words.sampling(sample.start.settings),
     )
 
 
@@ -215,25 +253,34 @@ def _told(config: dict[str, Any], name: str, run: ev.Run) -> float:
 
 
 def _curves(history: History, told: Fall) -> Curves:
-    first, best = loss_of(told.start), loss_of(told.best)
+    first, best, last = (loss_of(e) for e in (told.start, told.best, told.last))
+    bad = first_not_finite(history)
+    by_character = [bits(history, nats) for nats in (first, best)]
     train, val = micro_losses(history), [loss_of(e) for e in finite_evals(history)]
     return Curves(
         first=_loss(first),
         best=_loss(best),
-        last=_loss(loss_of(told.last)),
+        last=_loss(last),
         drop=_percent(told.percent),
         improved=told.improved,
         best_iteration=_whole(told.best.iteration),
+        best_iteration_noun=_noun(told.best.iteration, "iteration"),
+        last_iteration_noun=_noun(told.last.iteration, "iteration"),
+        not_finite=None if bad is None else _whole(bad),
         evaluations=_whole(len(val)),
         first_perplexity=_choices(first),
         best_perplexity=_choices(best),
+        last_perplexity=_choices(last),
+        first_bits=_loss(by_character[0]),
+        best_bits=_loss(by_character[1]),
+        bits_change="; {} → {} bits per character".format(*map(loss, by_character)),
         noise=_difference_or_none(noise(train)),
         train_upward=_share_or_none(upward_share(train)),
         val_upward=_share_or_none(upward_share(val)),
         largest_rise=_difference_or_none(largest_rise(val)),
         val=_thinned([(e.iteration, loss_of(e)) for e in finite_evals(history)]),
         train=_thinned(
-            [(s.iteration, s.loss) for s in history.steps.values() if s.loss is not None]
+            [(s.iteration - 1, s.loss) for s in history.steps.values() if s.loss is not None]
         ),
     )
 
@@ -245,6 +292,16 @@ def _thinned(points: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ..
     return tuple((iteration, round(loss, 4)) for iteration, loss in kept)
 
 
+def bits(history: History, nats: float) -> float:
+    """A loss in nats per token as bits per character, by the tokens and characters of the text.
+
+    Unlike nats per token it compares across vocabularies, for one text.
+    """
+    dataset = words.header(history).dataset
+    tokens = dataset.train_tokens + dataset.val_tokens
+    return bits_per_character(nats, tokens, dataset.characters) or 0.0
+
+
 def _code() -> Code:
     return Code(model=_lines_of("model.py"), finetune=_lines_of("finetune.py"))
 
@@ -254,9 +311,13 @@ def _lines_of(name: str) -> Number:
     return _whole(len(source.splitlines()))
 
 
+def shown_text(sample: SampleView) -> str:
+    """Prompt and sample up to the end of the text, without the bytes of an unfinished character."""
+    return (sample.start.prompt + sample.text).partition(END_OF_TEXT)[0].rstrip("\ufffd")
+
+
 def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
-    text = sample.start.prompt + sample.text
-    lines, cut = excerpt(text)
+    lines, cut = excerpt(shown_text(sample))
     shown = speakers(lines)
     new = invented(shown, dataset.speakers) if dataset.speakers else []
     return SampleInfo(
@@ -267,8 +328,36 @@ def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
         tokens=_whole(len(sample.tokens)),
         speakers=_whole(len(shown)),
         invented=listing(new),
+        invented_names=tuple(new),
         invented_count=_whole(len(new)),
         known=listing([name for name in shown if name not in new]),
+    )
+
+
+def _samples(history: History, shown: SampleView, dataset: ev.Dataset) -> tuple[SampleInfo, ...]:
+    """The samples of the run's own prompt that can be set beside the shown one, by iteration."""
+    same = {
+        s.start.iteration: s
+        for s in history.samples
+        if s.tokens and s.start.prompt == shown.start.prompt and (s.complete or s is shown)
+    }
+    kept = sorted(same)
+    step = -(-len(kept) // MOST_SAMPLES) or 1
+    return tuple(_sample(same[iteration], dataset) for iteration in kept[::-step][::-1])
+
+
+def _draw(sample: SampleView) -> DrawInfo | None:
+    first = words.first_unsure(sample)
+    token = sample.tokens[first]
+    if not token.candidates:
+        return None
+    before = sample.start.prompt + "".join(t.text for t in sample.tokens[:first])
+    ids = [candidate.id for candidate in token.candidates[:MOST_BARS]]
+    return DrawInfo(
+        context=clean(before)[-40:],
+        candidates=tuple((words.visible(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
+        drawn=ids.index(token.id) if token.id in ids else None,
+        temperature=sample.start.settings.temperature,
     )
 
 
@@ -276,5 +365,6 @@ def _alt(history: History, run: ev.Run) -> Alt:
     return Alt(
         training=words.training_alt(history),
         architecture=words.architecture_alt(run.model),
-        generation=words.generation_alt(history, 0, 3),
+        generation=words.generation_alt(history),
+        samples=words.samples_alt(history),
     )

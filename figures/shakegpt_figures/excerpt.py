@@ -17,9 +17,9 @@ import msgspec
 from shakegpt.data.speakers import opening
 from shakegpt.sanitize import UNSAFE
 
-ROWS = 9
-"""Rows of a slide that the sample may fill."""
-COLUMNS = 64
+ROWS = 10
+"""Rows that a sample may fill beside another one on a slide."""
+COLUMNS = 38
 """Lower-case letters that fit into a row; a longer line takes several rows."""
 
 _SENTENCE_END = re.compile(r"""[.!?;:—-]['")\]]?$""")

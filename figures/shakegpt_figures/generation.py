@@ -1,7 +1,9 @@
-"""generation.svg: predict, sample, append, repeat, with the first tokens of a recorded sample.
+"""generation.svg: predict, sample, append, repeat, with consecutive tokens of a recorded sample.
 
 A column is one step: the context, the likeliest next tokens with the probabilities that the draw
-used, the token that was drawn. An arrow takes it to the next column's context, where it now stands.
+used, all of them on a line from 0 to 1 with a needle where the recorded random number fell, and the
+drawn token. An arrow takes it to its place in the next column's context. The first column is the
+first step at which the model was unsure.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
@@ -45,25 +47,23 @@ from shakegpt_figures.style import (
     write,
 )
 
-STEPS = 3
+STEPS = words.STEPS
 """Columns: enough to see the loop, few enough to read."""
 BARS = 5
 """Candidates a column shows."""
-VERBS = MARGIN + 168
+VERBS = MARGIN + 150
 """Where the columns begin, right of the loop's verbs, px."""
-GAP = 60
+GAP = 64
 """Between two columns, px."""
 COLUMN = (WIDTH - MARGIN - VERBS - (STEPS - 1) * GAP) / STEPS
 """Width of a column, px."""
-CONTEXT, PREDICT, SAMPLE, APPEND = 276, 372, 850, 960
-"""Heights of the rows: centre of the context, top of the bars, centre of the draw and of what
-follows, px."""
-BAR = 68
+OVER, CONTEXT, PREDICT, STRIP, SAMPLE, AFTER = 234, 304, 366, 784, 900, 984
+"""Heights, px: of the arrow over the contexts, the centre of the context, the top of the bars, the
+top of the strip, the centre of the drawn token, and of what follows."""
+BAR = 60
 """From one bar to the next, px."""
-LABELS = 166
-"""Room of a candidate's text left of its bar, px."""
-PERCENT = 136
-"""Room of its percent right of it, px."""
+RANK, LABELS, PERCENT = 50, 186, 92
+"""Room of a candidate's rank, of rank and text left of its bar, of its percent right of it, px."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Row:
 
 
 def draw(histories: Sequence[History]) -> Figure:
-    """The first steps of the sample that the deck shows, of the first run.
+    """Consecutive steps of the sample that the deck shows, of the first run.
 
     Raises ShakegptError when no sample, or none with its candidates, was recorded.
     """
@@ -89,30 +89,34 @@ def draw(histories: Sequence[History]) -> Figure:
             "generation.svg needs a recorded sample with its candidates, and this log has none: "
             "train with --max-new-tokens above 0"
         )
-    steps = sample.tokens[:STEPS]
+    first = words.first_unsure(sample)
+    steps = sample.tokens[first : first + STEPS]
     with talk():
         figure, page = slide()
         heading(page, words.generation_title(history), _settings(sample, model))
         _verbs(page)
         most = max(row.share for step in steps for row in rows(step, sample))
+        seen, right = drawn_text(sample.tokens[first - 1]) if first else "", 0.0
         for number, step in enumerate(steps):
+            place = _context(page, number, sample, first + number)
+            if number:
+                _append(page, number, right, place)
             right = _column(page, number, sample, step, most)
-            if number < len(steps) - 1:
-                _append(page, number, right)
-        _repeat(page, len(steps), sample)
+            seen += step.text + "".join(c.text for c in step.candidates[:BARS])
+        _foot(page, len(sample.tokens) - first - len(steps), seen)
     return figure
 
 
 def rows(step: ev.Token, sample: SampleView) -> list[Row]:
     """The bars of a step: its likeliest candidates, the drawn token if not among them, the rest."""
-    raw = sample.start.settings.temperature == 0
-    shown = []
-    for rank, candidate in enumerate(step.candidates[:BARS], 1):
-        share = candidate.raw if raw else candidate.probability
-        shown.append(Row(candidate.text, share, candidate.id == step.id, rank))
+    settings = sample.start.settings
+    shown = [
+        Row(candidate.text, words.share(candidate, settings), candidate.id == step.id, rank)
+        for rank, candidate in enumerate(step.candidates[:BARS], 1)
+    ]
     if not any(row.drawn for row in shown):
-        share = step.raw if raw else step.probability
-        shown = [*shown[: BARS - 1], Row(step.text, share, True, step.rank)]
+        drawn = Row(step.text, words.share(step, settings), True, step.rank)
+        shown = [*shown[: BARS - 1], drawn]
     rest = max(0.0, 1 - fsum(row.share for row in shown))
     return [*shown, Row(None, rest, False, 0)]
 
@@ -126,20 +130,19 @@ def share_text(share: float) -> str:
 
 def _settings(sample: SampleView, model: ev.Model) -> str:
     """How the tokens were drawn, so that the probabilities mean something."""
-    told = sample.start.settings
-    if told.temperature == 0:
-        how = "probabilities as the model gives them; temperature 0 always takes the likeliest"
+    settings = sample.start.settings
+    if settings.temperature == 0:
+        how = "the model’s own probabilities; temperature 0 takes the likeliest"
     else:
-        cut = f", top-k {told.top_k}" if told.top_k else ""
-        cut += f", top-p {told.top_p:g}" if told.top_p else ""
-        how = f"probabilities that the draw used: temperature {told.temperature:g}{cut}"
-    return f"{words.capital(words.model_name(model))} · {how}"
+        how = f"probabilities after {words.sampling(settings)}"
+    moment = words.when_done(sample.start.iteration)
+    return f"{words.capital(words.model_name(model))} {moment} · {how}"
 
 
 def _verbs(page: Axes) -> None:
-    """The loop's four verbs, each at its row."""
+    """The loop's verbs, each at its row."""
     middle = PREDICT + BAR * (BARS + 1) / 2
-    for y, verb in ((middle, "predict"), (SAMPLE, "sample"), (APPEND, "append")):
+    for y, verb in ((middle, "predict"), (STRIP + 30, "sample"), (SAMPLE, "append")):
         write(page, MARGIN, y, verb, BODY, LABEL, "bold")
     write(page, MARGIN, CONTEXT, "context", BODY, MUTED)
 
@@ -155,14 +158,15 @@ def _box(page: Axes, left: float, middle: float, wide: float, tall: float, **loo
 
 def _column(page: Axes, number: int, sample: SampleView, step: ev.Token, most: float) -> float:
     """One step; returns the right edge of its drawn token."""
-    left = _left(number)
-    _context(page, left, sample, number)
-    for place, row in enumerate(rows(step, sample)):
+    left, every = _left(number), rows(step, sample)
+    for place, row in enumerate(every):
         _bar(page, left, PREDICT + BAR * (place + 0.5), row, most)
-    text, face = token(drawn_text(step), COLUMN - 180, BODY + 4, bold=True)
+    target = _strip(page, left, every, step, sample.start.settings)
+    text, face = token(drawn_text(step), COLUMN - 60, BODY + 4, bold=True)
     wide = max(120, width(text, BODY + 4, face) + 56)
-    middle = left + COLUMN / 2
-    _box(page, middle - wide / 2, SAMPLE, wide, 74, fc=YELLOW, ec=YELLOW)
+    middle = min(max(target, left + wide / 2), left + COLUMN - wide / 2)
+    page.plot((target, middle), (STRIP + 60, SAMPLE - 36), color=YELLOW, lw=3)
+    _box(page, middle - wide / 2, SAMPLE, wide, 72, fc=YELLOW, ec=YELLOW)
     gid = f"drawn-{number}"
     write(page, middle, SAMPLE, text, BODY + 4, BACKGROUND, face, ha="center", gid=gid)
     return middle + wide / 2
@@ -179,32 +183,74 @@ def _bar(page: Axes, left: float, y: float, row: Row, most: float) -> None:
     begin = left + LABELS
     room = COLUMN - LABELS - PERCENT
     long = room * min(1.0, row.share / most) if most else 0.0
+    end = begin + max(3, long) + 14
     if row.text is None:
-        write(page, begin - 18, y, "all others", SMALL, MUTED, ha="right")
-        page.add_patch(Rectangle((begin, y - 20), max(3, long), 40, fc="none", ec=MUTED, lw=3))
-        write(page, begin + max(3, long) + 16, y, share_text(row.share), SMALL, MUTED)
+        write(page, begin - 14, y, "all others", SMALL, MUTED, ha="right")
+        page.add_patch(Rectangle((begin, y - 18), max(3, long), 36, fc="none", ec=MUTED, lw=3))
+        write(page, end, y, share_text(row.share), SMALL, MUTED)
         return
-    text, face = token(row.text, LABELS - 18, SMALL + 2, bold=row.drawn)
-    write(page, begin - 18, y, text, SMALL + 2, YELLOW if row.drawn else INK, face, ha="right")
-    page.add_patch(Rectangle((begin, y - 22), max(3, long), 44, fc=colour, ec=colour, lw=0))
-    says = share_text(row.share) + (" ◀" if row.drawn else "")
-    write(page, begin + max(3, long) + 16, y, says, SMALL, colour, "bold" if row.drawn else "sans")
+    if row.rank > BARS:  # ranks are left out above it
+        page.plot((left + 18,) * 3, (y - 38, y - 30, y - 22), "o", ms=4, color=MUTED)
+    rank = f"{row.rank:,}" if row.rank < 1000 else f"{row.rank / 1000:.0f}k"
+    write(page, left, y, rank, SMALL, MUTED)
+    room = LABELS - 14 - max(RANK - 14, width(rank, SMALL)) - 10
+    text, face = token(row.text, room, SMALL + 2, bold=row.drawn)
+    write(page, begin - 14, y, text, SMALL + 2, YELLOW if row.drawn else INK, face, ha="right")
+    page.add_patch(Rectangle((begin, y - 19), max(3, long), 38, fc=colour, ec=colour, lw=0))
+    write(page, end, y, share_text(row.share), SMALL, colour, "bold" if row.drawn else "sans")
 
 
-def _context(page: Axes, left: float, sample: SampleView, number: int) -> None:
-    """The end of what the model reads, the token drawn last marked."""
-    _box(page, left, CONTEXT, COLUMN, 80, fc=PANEL, ec=RULE)
-    pieces = [sample.start.prompt, *(drawn_text(t) for t in sample.tokens[:number])]
+def _strip(
+    page: Axes, left: float, every: list[Row], step: ev.Token, settings: ev.Settings
+) -> float:
+    """The probabilities side by side from 0 to 1, the drawn one marked; a needle where the recorded
+    random number fell. Returns where the drawn token lies, px.
+    """
+    ranked = sorted((row for row in every if row.text is not None), key=lambda row: row.rank)
+    begin, target, after = 0.0, None, 0.0
+    for row in [r for r in ranked if r.rank <= BARS]:
+        x, wide = left + begin * COLUMN, row.share * COLUMN
+        colour = YELLOW if row.drawn else CYAN
+        page.add_patch(Rectangle((x, STRIP), wide, 56, fc=colour, ec=BACKGROUND, lw=2))
+        target = x + wide / 2 if row.drawn else target
+        begin += row.share
+    write(page, left, STRIP - 22, "0", SMALL, MUTED)
+    write(page, left + COLUMN, STRIP - 22, "1", SMALL, MUTED, ha="right")
+    after = left + min(1.0, begin) * COLUMN
+    page.add_patch(Rectangle((after, STRIP), left + COLUMN - after, 56, fc=PANEL, ec=MUTED, lw=2))
+    ordered = settings.temperature > 0 and bool(settings.top_k or settings.top_p)
+    if step.u is not None and ordered:
+        x = left + step.u * COLUMN
+        page.plot((x, x), (STRIP - 16, STRIP + 60), color=INK, lw=4, gid="needle")
+        head = [(x - 13, STRIP - 26), (x + 13, STRIP - 26), (x, STRIP - 4)]
+        page.add_patch(Polygon(head, fc=INK, ec="none"))
+        return x
+    if target is None:  # somewhere among the others; where exactly was not recorded
+        target = (after + left + COLUMN) / 2
+        page.add_patch(
+            Rectangle((after, STRIP), left + COLUMN - after, 56, fc="none", ec=YELLOW, lw=4)
+        )
+    return target
+
+
+def _context(page: Axes, number: int, sample: SampleView, index: int) -> float:
+    """The end of what the model reads; returns the centre of its last token, px."""
+    left = _left(number)
+    _box(page, left, CONTEXT, COLUMN, 76, fc=PANEL, ec=RULE)
+    pieces = [sample.start.prompt, *(drawn_text(t) for t in sample.tokens[:index])]
     x, room = left + COLUMN - 24, COLUMN - 48
+    last = x
     for place in range(len(pieces) - 1, -1, -1):
-        new = place == number > 0
+        new = number > 0 and place == len(pieces) - 1
         text, face, wide = _tail(pieces[place], room, new)
         if not text:
             break
         if new:
-            _box(page, x - wide - 6, CONTEXT, wide + 12, 56, fc=YELLOW, ec=YELLOW, lw=0)
+            _box(page, x - wide - 6, CONTEXT, wide + 12, 54, fc=YELLOW, ec=YELLOW, lw=0)
+            last = x - wide / 2
         write(page, x, CONTEXT, text, SMALL + 2, BACKGROUND if new else INK, face, ha="right")
         x, room = x - wide - 14, room - wide - 14
+    return last
 
 
 def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
@@ -212,6 +258,8 @@ def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     face, size = face_for(piece, bold=new), SMALL + 2
     whole, piece = piece, piece[-1 - int(room / (size * NARROWEST)) :]  # no more of it can fit
     shown = drawable(piece if piece.strip(" ") else "␣" * len(piece), face)
+    if not piece.strip("\ufffd"):
+        shown = "(byte)"
     if len(piece) < len(whole) or width(shown, size, face) > room:
         fits = bisect(
             range(len(shown)), room, key=lambda n: width("…" + shown[len(shown) - n :], size, face)
@@ -220,20 +268,22 @@ def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     return shown, face, width(shown, size, face)
 
 
-def _append(page: Axes, number: int, begin: float) -> None:
-    """From the drawn token up to the next column's context."""
-    left = _left(number)
-    turn = left + COLUMN + GAP / 2
-    page.plot((begin + 8, turn, turn), (SAMPLE, SAMPLE, CONTEXT), color=GREEN, lw=5)
-    end = (left + COLUMN + GAP - 2, CONTEXT)
+def _append(page: Axes, number: int, begin: float, place: float) -> None:
+    """From the drawn token of the column before into its place in this column's context."""
+    turn = _left(number) - GAP / 2
+    x, y = (begin + 8, turn, turn, place), (SAMPLE, SAMPLE, OVER, OVER)
+    page.plot(x, y, color=GREEN, lw=5, solid_joinstyle="round")
     look: dict[str, Any] = {"arrowstyle": "-|>,head_length=14,head_width=9", "mutation_scale": 1}
-    arrow = FancyArrowPatch((turn, CONTEXT), end, color=GREEN, lw=5, shrinkA=0, shrinkB=0, **look)
+    end = (place, CONTEXT - 28)
+    arrow = FancyArrowPatch((place, OVER), end, color=GREEN, lw=5, shrinkA=0, shrinkB=0, **look)
     page.add_patch(arrow)
-    write(page, left + COLUMN / 2, APPEND, "it joins the context", SMALL, GREEN, ha="center")
 
 
-def _repeat(page: Axes, number: int, sample: SampleView) -> None:
-    """What happens after the last column."""
-    left = len(sample.tokens) - number
-    more = f"and again, {words.count(left, 'time')}" if left else "and the sample ends"
-    write(page, _left(number - 1) + COLUMN / 2, APPEND, more, SMALL, GREEN, ha="center")
+def _foot(page: Axes, left: int, seen: str) -> None:
+    """What happens after the last column, and what the visible blanks mean."""
+    more = f"repeat: {words.count(left, 'more token')}" if left else "and the sample ends"
+    write(page, MARGIN, AFTER + 26, more, SMALL, GREEN)
+    meanings = [("␣ space", " " in seen), ("↵ line break", "\n" in seen)]
+    legend = "     ".join(text for text, shown in meanings if shown)
+    if legend:
+        write(page, WIDTH - MARGIN, AFTER + 26, legend, SMALL, MUTED, ha="right")

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from matplotlib.ft2font import FT2Font
 
-from shakegpt_figures.style import Face, fitting, font_file
+from shakegpt_figures.style import STACKS, Face, fitting
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, formats, unassigned, separators
 _NAMED = {"\n": "↵", "\t": "\\t", "\r": "\\r"}
@@ -20,7 +20,7 @@ _NAMED = {"\n": "↵", "\t": "\\t", "\r": "\\r"}
 
 @lru_cache
 def _glyphs(face: Face) -> frozenset[int]:
-    return frozenset(FT2Font(str(font_file(face))).get_charmap())
+    return frozenset(code for file in STACKS[face] for code in FT2Font(str(file)).get_charmap())
 
 
 def _escape(char: str) -> str:
@@ -55,7 +55,7 @@ def face_for(text: str, bold: bool = False) -> Face:
 def token(text: str, room: float, size: float, bold: bool = False) -> tuple[str, Face]:
     """A token as a person can tell it from others, cut to `room` px, and the face to draw it in."""
     face = face_for(text, bold)
-    if not text:
-        return "(part of a character)", face
+    if not text.strip("\ufffd"):
+        return "(byte)", face  # of a character that several tokens make up
     shown = drawable(text.replace(" ", "␣"), face)
     return fitting(shown, room, size, face), face

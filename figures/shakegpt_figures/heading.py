@@ -14,9 +14,9 @@ LEAST = 40
 
 def heading(page: Axes, title: str, below: str) -> None:
     """Write both; names in them come from a log, so they are made safe to draw."""
-    title, below = drawable(title, "bold"), drawable(below)
+    title, below = drawable(title, "title"), drawable(below)
     while width(below, SMALL + 2) > ROOM and " · " in below:
         below = below.rpartition(" · ")[0]  # the least important is said last
-    size = shrunk(title, ROOM, TITLE, "bold", least=LEAST)
-    write(page, MARGIN, 92, fitting(title, ROOM, size, "bold"), size, face="bold", gid="title")
-    write(page, MARGIN, 164, fitting(below, ROOM, SMALL + 2), SMALL + 2, LABEL, gid="below")
+    size = shrunk(title, ROOM, TITLE, "title", least=LEAST)
+    write(page, MARGIN, 108, fitting(title, ROOM, size, "title"), size, face="title", gid="title")
+    write(page, MARGIN, 184, fitting(below, ROOM, SMALL + 2), SMALL + 2, LABEL, gid="below")

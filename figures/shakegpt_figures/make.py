@@ -1,6 +1,7 @@
-"""The verb `shakegpt figures`: read a log, draw what was asked for, write the deck's data.
+"""The command `shakegpt figures`: read a log, draw the figures, write the deck's data.
 
-matplotlib is imported when something is drawn, not before.
+Figures and data in one folder are always those of one run: what another run left there is drawn
+again. matplotlib is imported when something is drawn, not before.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.default_run import named, newest
+from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.history import History
+from shakegpt.runlog.metrics import finite_evals, loss_of
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import printable
 from shakegpt_figures import data, words
@@ -21,24 +24,35 @@ from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace
 
 Content = tuple[Path, bytes]
-"""A file to be: where, and what is in it."""
-FIGURES = ("training", "architecture", "generation")
-DECK = Path("slides")
-"""The deck, from the top of a checkout."""
+"""A file to write: its path and its bytes."""
+
+
+class Look(NamedTuple):
+    """How figures are painted."""
+
+    theme: Literal["dark", "light"] = "dark"
+    transparent: bool = False
+
+
+DECK_LOOK = Look()
+FIGURES = ("training", "architecture", "generation", "samples")
+DECKS = (Path("slides"), Path())
+"""Where a deck may be: in a checkout's folder, or in the one that `shakegpt deck` laid out."""
 
 
 def run(config: FiguresConfig) -> int:
     """Draw once, or with `watch` again after each evaluation and sample until the run ends."""
-    pictures, numbers = places(config.out)
-    runs = [named(name) for name in config.runs] or [newest(live=config.watch)]
-    sources = [Source(path) for path in runs]
     if config.watch:
         from shakegpt_figures.watch import watch
 
-        return watch(sources, config, pictures, numbers)
-    histories = [source.checked() for source in sources]
-    ready = rendered(config.only, histories, pictures, config.format)
-    written = put([*ready, *_numbers(config, sources[0], numbers)])
+        return watch(config)
+    runs = [named(name) for name in config.runs] or [newest()]
+    sources = [Source(path) for path in runs]
+    for source in sources:
+        source.checked()
+    sources = best_first(sources)
+    out, numbers = places(config, sources[0])
+    written = put(files(config, sources, out, numbers))
     for source in sources:
         now = standing_now(source.log.parent, source.history)
         print(printable(f"from {source.log.parent}" + (f" ({now})" if now else "")))
@@ -46,57 +60,105 @@ def run(config: FiguresConfig) -> int:
     return 0
 
 
-def _numbers(config: FiguresConfig, source: Source, path: Path) -> list[Content]:
-    """The deck's data; none beside some figures in a folder of their own, when the log lacks any.
+def files(
+    config: FiguresConfig, sources: Sequence[Source], out: Path, numbers: Path | None
+) -> list[Content]:
+    """All that is to be written, those figures included that another run left in `out`.
 
-    Raises ShakegptError where a deck would be left with the numbers of another run.
+    Raises ShakegptError when a log lacks what one of them needs.
     """
+    histories = [source.history for source in sources]
+    digests = [data.sha256(source.log) for source in sources]
+    look = Look(config.theme, config.transparent)
+    names = [name for name in config.only if name != "samples" or words.samples(histories[0])]
+    if set(config.only) != set(FIGURES):
+        names = list(config.only)  # named, so that what the log lacks is an error
+    ready = rendered(names, histories, out, config.format, digests, look)
+    if numbers is None:
+        return ready
+    drawn = {path for path, _ in ready}
+    stale = [name for name in stale_figures(out, digests[0]) if out / f"{name}.svg" not in drawn]
+    if "samples" in stale and words.samples(histories[0]) is None:
+        stale.remove("samples")
+        (out / "samples.svg").unlink()
+    if stale:
+        ready += rendered(stale, histories, out, ["svg"], digests)
+        print(printable(f"drawn again in {out}, from another log: {', '.join(stale)}"))
     try:
-        return [(path, data.encoded(data.run_data(source.history, source.log)))]
+        told = data.run_data(histories[0], sources[0].log, digests[0])
     except ShakegptError as error:
-        if config.out is None or set(config.only) == set(FIGURES):
+        complete = set(config.only) == set(FIGURES)
+        if complete or numbers.exists() or is_deck(numbers.parent.parent):
             raise
-        print(printable(f"without {path}: {error}"), file=sys.stderr)
-        return []
+        print(printable(f"without {numbers}: {error}"), file=sys.stderr)
+        return ready
+    return [*ready, (numbers, data.encoded(told))]
 
 
-def places(out: str | None) -> tuple[Path, Path]:
-    """Where the figures and the deck's data go.
+def stale_figures(out: Path, digest: str) -> list[str]:
+    """The figures in `out` that were not drawn from the log with this sha256."""
+    from shakegpt_figures.save import digests_of
 
-    Raises ShakegptError when neither `out` nor a deck says so.
+    there = [name for name in FIGURES if (out / f"{name}.svg").exists()]
+    return [name for name in there if digests_of(out / f"{name}.svg")[:1] != [digest]]
+
+
+def is_deck(folder: Path) -> bool:
+    """Whether a deck's slides are in `folder`."""
+    return (folder / "slides.md").is_file()
+
+
+def places(config: FiguresConfig, source: Source | None) -> tuple[Path, Path | None]:
+    """Where the figures and the deck's data go: --out, the deck, or beside the run.
+
+    What is not for the deck's slides, such as a PDF or light figures, never goes into a deck.
     """
-    if out is not None:
-        return Path(out), Path(out) / "run.json"
-    if not DECK.is_dir():
-        raise ShakegptError(
-            f"there is no deck in {Path.cwd()} (no {DECK}/): give a directory with --out, or work "
-            "from the top of a checkout"
-        )
-    return DECK / "public", DECK / "data" / "run.json"
+    if config.out is not None:
+        return Path(config.out), Path(config.out) / "run.json"
+    deck = next(filter(is_deck, DECKS), None)
+    fits = "svg" in config.format and Look(config.theme, config.transparent) == DECK_LOOK
+    if deck is not None and fits:
+        return deck / "public", deck / "data" / "run.json"
+    run = source.log.parent if source else recorded()
+    beside = (Path("runs") / "recorded" if run == recorded() else run) / "figures"
+    return beside, beside / "run.json"
 
 
-def draw(
-    names: Sequence[str], histories: Sequence[History], out: Path, formats: Sequence[str]
-) -> list[Path]:
-    """Draw all that was named, then write it: a log that lacks something leaves no file behind.
+def best_first(sources: Sequence[Source]) -> list[Source]:
+    """The run with the lowest val loss first: the deck tells of it.
 
-    Raises ShakegptError when a log lacks what a figure needs, or a file cannot be written.
+    Raises ShakegptError for runs that do not compare.
     """
-    return put(rendered(names, histories, out, formats))
+    if len(sources) > 1:
+        from shakegpt_figures.compare import unit
+
+        unit([source.history for source in sources])
+    return sorted(sources, key=lambda source: _lowest(source.history))
+
+
+def _lowest(history: History) -> float:
+    return min((data.bits(history, loss_of(e)) for e in finite_evals(history)), default=1e400)
 
 
 def rendered(
-    names: Sequence[str], histories: Sequence[History], out: Path, formats: Sequence[str]
+    names: Sequence[str],
+    histories: Sequence[History],
+    out: Path,
+    formats: Sequence[str],
+    digests: Sequence[str],
+    look: Look = DECK_LOOK,
 ) -> list[Content]:
     """The figures as files to be. Raises ShakegptError when a log lacks what one needs."""
     from shakegpt_figures.save import render
 
     ready = []
     for name in names:
-        figure = import_module(f"shakegpt_figures.{name}").draw(histories)
-        title, desc = said(name, histories)
+        title, desc = description(name, histories)
+        logs = digests if name == "training" else digests[:1]
         for format in formats:
-            ready.append((out / f"{name}.{format}", render(figure, format, title, desc)))
+            figure = import_module(f"shakegpt_figures.{name}").draw(histories)
+            content = render(figure, format, title, desc, logs, *look)
+            ready.append((out / f"{name}.{format}", content))
     return ready
 
 
@@ -107,17 +169,20 @@ def put(ready: Sequence[Content]) -> list[Path]:
     return [path for path, _ in ready]
 
 
-def said(name: str, histories: Sequence[History]) -> tuple[str, str]:
-    """Title and description of a figure."""
+def description(name: str, histories: Sequence[History]) -> tuple[str, str]:
+    """Title and description of a figure, in words."""
     first = histories[0]
     if name == "architecture":
         model = words.header(first).model
         return words.architecture_title(model), words.architecture_alt(model)
+    if name == "samples":
+        pair = words.samples(first)
+        return words.samples_title(pair) if pair else "Samples", words.samples_alt(first)
     if name == "generation":
-        return words.generation_title(first), words.generation_alt(first, 0, 3)
+        return words.generation_title(first), words.generation_alt(first)
     if len(histories) == 1:
         return words.training_title(first), words.training_alt(first)
-    from shakegpt_figures import comparison
+    from shakegpt_figures import compare
 
     runs = [f"{words.header(h).run_id}: {words.training_alt(h)}" for h in histories]
-    return comparison.title(histories), " ".join(runs)
+    return compare.title(histories), " ".join(runs)

@@ -24,8 +24,17 @@ def characters(number: int) -> str:
 
 
 def loss(nats: float) -> str:
-    """Two decimals: a third would be noise; one that has exploded in short."""
-    return format.loss(nats, 2)
+    """Two decimals: a third would be noise; one that has exploded in short: 9,000, 1.2 × 10⁸."""
+    if abs(nats) < 1000:
+        return format.loss(nats, 2)
+    return f"{nats:,.0f}" if abs(nats) < 1e6 else power_of_ten(nats)
+
+
+def power_of_ten(number: float) -> str:
+    """A very large number: 1.2 × 10⁸."""
+    mantissa, _, exponent = f"{number:.1e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{raised}"
 
 
 def difference(nats: float) -> str:
@@ -41,7 +50,11 @@ def percent(share: float) -> str:
 def perplexity(nats: float) -> str:
     """Among how many equally likely tokens a loss of `nats` leaves the choice."""
     tokens = math.exp(min(nats, 700))
-    return f"{tokens:.1f}" if tokens < 99.95 else f"{tokens:,.0f}" if tokens < 1e7 else "countless"
+    if tokens < 9.95:
+        return f"{tokens:.1f}"
+    return (
+        f"{tokens:,.0f}" if tokens < 1e6 else power_of_ten(tokens) if tokens < 1e12 else "countless"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -68,4 +81,4 @@ def place(device: str, threads: int) -> str:
 
 
 def _plural(number: int, unit: str) -> str:
-    return f"{number} {unit}" + ("s" if number != 1 else "")
+    return f"{number:,} {unit}" + ("s" if number != 1 else "")

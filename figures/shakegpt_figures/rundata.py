@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from shakegpt_figures.excerpt import Line
+from shakegpt_figures.story import Outcome, Story
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the shape of run.json; slides/composables/useRun.ts names the same one."""
 
 
@@ -26,11 +27,16 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     log_sha256: str
-    """Of the log's bytes when this was written."""
+    """Of the log's bytes when this was written; each figure carries the same one."""
     log_short: str
     status: str
     """ "" for a finished run, else how far it is."""
+    stale: str = ""
+    """Which run is being waited for, while this one's numbers and figures still stand."""
+    outcome: Outcome
     iterations: Number
+    iterations_noun: Number
+    """As in `20 iterations`."""
     tokens: Number
     """Tokens trained on, all micro-batches together."""
     wall: Number
@@ -43,6 +49,10 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The model, its size short (774M) and whole."""
 
     name: str
+    about: str
+    """What is special about it, as `, small enough for a CPU`; "" for most."""
+    on: str
+    """What a known checkpoint was trained on, as ` on English`; "" for others."""
     n_params: Number
     n_params_exact: Number
     n_layer: Number
@@ -56,6 +66,8 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The text."""
 
     title: str
+    short: str
+    """The text's name in a sentence, such as Shakespeare."""
     characters: Number
     train_tokens: Number
     val_tokens: Number
@@ -64,18 +76,20 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the trainer and the sampler were told."""
+    """The settings of trainer and sampler that a slide shows."""
 
     pretrained: bool
     """Whether the model had learned anything before."""
     learning_rate: Number
     constant: bool
     """Whether the learning rate stayed what it was."""
-    batch_size: Number
-    accumulation: Number
+    sequences: Number
+    """Sequences an iteration reads, as `32 × 4`: micro-batch size × micro-batches."""
     window: Number
-    tokens_per_update: Number
-    temperature: Number
+    """Tokens of a sequence."""
+    tokens_per_iteration: Number
+    sampling: str
+    """Such as `temperature 0.8 and top-k 200`."""
 
 
 class Curves(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,9 +102,20 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     """Percent that the best lies below the first; 0 when none does."""
     improved: bool
     best_iteration: Number
+    best_iteration_noun: Number
+    last_iteration_noun: Number
+    not_finite: Number | None
+    """The first iteration whose loss was not finite."""
     evaluations: Number
     first_perplexity: Number
+    """Among how many equally likely tokens the model was choosing."""
     best_perplexity: Number
+    last_perplexity: Number
+    first_bits: Number
+    """Bits per character: loss over ln 2, times tokens per character of the whole text."""
+    best_bits: Number
+    bits_change: str
+    """As `; 2.1 → 1.8 bits per character`."""
     noise: Number | None
     """Spread of a micro-batch's train loss around its trend."""
     train_upward: Number | None
@@ -101,7 +126,8 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     val: tuple[tuple[int, float], ...]
     """(iteration, val loss), for the line on the first slide."""
     train: tuple[tuple[int, float], ...]
-    """(iteration, mean train loss), evenly thinned out where they are many."""
+    """(iterations done, mean train loss of the next one), evenly thinned out where many: at the
+    weights that the losses belong to, as in training.svg."""
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +138,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The sample that the deck shows. All text in it is data."""
+    """A recorded sample. All text in it is data."""
 
     prompt: str
     lines: tuple[Line, ...]
@@ -124,9 +150,22 @@ class SampleInfo(msgspec.Struct, frozen=True, kw_only=True):
     speakers: Number
     invented: str
     """The speakers in `lines` that the text never names, as a sentence lists them; "" for none."""
+    invented_names: tuple[str, ...]
+    """The same, as they stand in `lines`."""
     invented_count: Number
     known: str
     """The speakers in `lines` that the text has, as a sentence lists them; "" for none."""
+
+
+class DrawInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded draw, for the slide's temperature."""
+
+    context: str
+    candidates: tuple[tuple[str, float], ...]
+    """(text, probability by the model's own softmax) of the likeliest tokens."""
+    drawn: int | None
+    """Which of them was drawn; None for another token."""
+    temperature: float
 
 
 class Alt(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +174,7 @@ class Alt(msgspec.Struct, frozen=True, kw_only=True):
     training: str
     architecture: str
     generation: str
+    samples: str
 
 
 class RunData(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,4 +188,9 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     curves: Curves
     code: Code
     sample: SampleInfo
+    """The one that the deck shows first: the last complete one."""
+    samples: tuple[SampleInfo, ...]
+    """All of the same prompt, by iteration."""
+    draw: DrawInfo | None
+    story: Story
     alt: Alt

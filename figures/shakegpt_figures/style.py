@@ -1,4 +1,4 @@
-"""How the figures look: one palette, a few sizes, the fonts, and a slide to draw on in pixels.
+"""How the figures look: the deck's palette, fonts and margins, and a slide to draw on in pixels.
 
 A figure is a 1920x1080 slide. It is 1920/72 inches wide at 72 dots an inch, so that a point is a
 pixel and a font size of 28 is 28 px on the slide. Nothing is smaller: at six picture heights from
@@ -19,15 +19,18 @@ from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontEntry, FontProperties, fontManager
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
 WIDTH, HEIGHT = 1920, 1080
 """The slide, px."""
-MARGIN = 80
-"""Left and right of everything, px."""
+MARGIN = 125
+"""Left and right of everything, px: that of the deck's slides."""
 
 BACKGROUND = "#1a1a2e"
 PANEL = "#24243f"
@@ -39,34 +42,64 @@ LABEL = "#cbd5e1"
 MUTED = "#9ca3af"
 RULE = "#6f7796"
 """Lines and arrows that are not text."""
+GRID = "#34344f"
 CYAN = "#22d3ee"
 YELLOW = "#facc15"
 GREEN = "#4ade80"
 ORANGE = "#fb923c"
 
+LIGHT = {
+    BACKGROUND: "#ffffff",
+    PANEL: "#eef2f7",
+    BEAM: "#e0f2fe",
+    INK: "#0f172a",
+    LABEL: "#334155",
+    MUTED: "#526075",
+    RULE: "#8592a6",
+    CYAN: "#0e7490",
+    YELLOW: "#a15c07",
+    GREEN: "#12753a",
+    ORANGE: "#b93d0a",
+    GRID: "#d5dbe3",
+}
+"""What each colour becomes on paper; text has at least 4.5:1 there, too."""
 NARROWEST = 0.2
 """Nothing of a face is narrower, part of its size; marks that stand on others apart."""
-SMALL, BODY, LARGE, TITLE, HERO = 28, 34, 44, 58, 92
+SMALL, BODY, LARGE, TITLE, HERO = 28, 34, 44, 66, 104
 """Font sizes, px."""
 
-Face = Literal["sans", "bold", "mono", "mono bold"]
-_FILES: dict[str, str] = {
-    "sans": "DejaVuSans.ttf",
-    "bold": "DejaVuSans-Bold.ttf",
-    "mono": "DejaVuSansMono.ttf",
-    "mono bold": "DejaVuSansMono-Bold.ttf",
+Face = Literal["sans", "bold", "title", "mono", "mono bold"]
+_FONTS = Path(__file__).with_name("fonts")
+_SHIPPED = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+STACKS: dict[Face, tuple[Path, Path]] = {
+    "sans": (_FONTS / "NunitoSans-Regular.ttf", _SHIPPED / "DejaVuSans.ttf"),
+    "bold": (_FONTS / "NunitoSans-Bold.ttf", _SHIPPED / "DejaVuSans-Bold.ttf"),
+    "title": (_FONTS / "Fraunces-SemiBold.ttf", _SHIPPED / "DejaVuSans-Bold.ttf"),
+    "mono": (_FONTS / "FiraCode-Regular.ttf", _SHIPPED / "DejaVuSansMono.ttf"),
+    "mono bold": (_FONTS / "FiraCode-SemiBold.ttf", _SHIPPED / "DejaVuSansMono-Bold.ttf"),
 }
+"""The deck's fonts, and for glyphs that they lack the fonts that matplotlib ships."""
 
 
-def font_file(face: Face) -> Path:
-    """The font that ships inside matplotlib; by path, since a system's own DejaVu may differ."""
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / _FILES[face]
+@lru_cache(maxsize=1)
+def _register() -> None:
+    """Name the fonts for matplotlib, by file: a system's own of the same name may differ."""
+    for face, stack in STACKS.items():
+        for place, file in enumerate(stack):
+            name = _family(face, place)
+            fontManager.ttflist.append(FontEntry(fname=str(file), name=name, weight=400))
+
+
+def _family(face: Face, place: int) -> str:
+    return f"shakegpt {face} {place}"
 
 
 @lru_cache
 def font(face: Face, size: float) -> FontProperties:
     """A face at a size in px."""
-    return FontProperties(fname=font_file(face), size=size)
+    _register()
+    family = [_family(face, place) for place in range(len(STACKS[face]))]
+    return FontProperties(family=family, weight=400, size=size)
 
 
 @contextmanager
@@ -125,3 +158,23 @@ def shrunk(text: str, room: float, size: float, face: Face = "sans", least: floa
     """The largest font size up to `size`, and at least `least`, at which `text` fits `room` px."""
     wide = width(text, size, face)
     return size if wide <= room else max(least, 0.98 * size * room / wide)
+
+
+def repaint(figure: Figure, colours: dict[str, str]) -> None:
+    """Give everything in the figure the colour that its own one is mapped to."""
+
+    def other(colour: Any) -> Any:
+        if isinstance(colour, str) and colour.lower() == "none":
+            return colour
+        rgba = to_rgba(colour)
+        return to_rgba(colours.get(to_hex(rgba), to_hex(rgba)), rgba[3])
+
+    for artist in figure.findobj():
+        if isinstance(artist, Text):
+            artist.set_color(other(artist.get_color()))
+        elif isinstance(artist, Line2D):
+            for what in ("color", "markerfacecolor", "markeredgecolor"):
+                getattr(artist, f"set_{what}")(other(getattr(artist, f"get_{what}")()))
+        elif isinstance(artist, Patch):
+            for what in ("facecolor", "edgecolor"):
+                getattr(artist, f"set_{what}")(other(getattr(artist, f"get_{what}")()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch
 
 from shakegpt_figures.curves import BOTTOM, RIGHT, TOP
 from shakegpt_figures.style import LABEL, MARGIN, RULE, SMALL, WIDTH, fitting, shrunk, write
@@ -15,7 +16,7 @@ GUTTER = RIGHT + 44
 """Where the lines from the curves end, px."""
 TEXT = GUTTER + 56
 """Where the numbers begin, px."""
-ROOM = WIDTH - MARGIN + 10 - TEXT
+ROOM = WIDTH - MARGIN + 60 - TEXT
 """How wide they may be, px."""
 
 
@@ -57,7 +58,7 @@ def arrow(page: Axes, begin: float, end: float, colour: str) -> None:
     if abs(end - begin) > 24:
         look = {"arrowstyle": "-|>,head_length=14,head_width=9", "color": colour, "lw": 5}
         look |= {"shrinkA": 0, "shrinkB": 2, "mutation_scale": 1}
-        page.annotate("", xy=(GUTTER, end), xytext=(GUTTER, begin), arrowprops=look)
+        page.add_patch(FancyArrowPatch((GUTTER, begin), (GUTTER, end), **look))  # type: ignore[arg-type]
 
 
 def spread(

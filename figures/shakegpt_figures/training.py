@@ -1,4 +1,4 @@
-"""training.svg: how the loss moved, with the story's numbers at the curves.
+"""training.svg: how the loss moved, and what it means as a number of equally likely tokens.
 
 Dots are single micro-batches, the noise as it is; through them runs their mean; the ringed line is
 val loss. Micro-batches of iteration k were predicted by weights that had seen k - 1 updates, so
@@ -29,26 +29,27 @@ from shakegpt_figures.style import (
     GREEN,
     HERO,
     LABEL,
+    MARGIN,
     ORANGE,
+    PANEL,
     RULE,
     SMALL,
-    TITLE,
     YELLOW,
     slide,
     talk,
     width,
     write,
 )
-from shakegpt_figures.tags import GUTTER, Tag, arrow, place
+from shakegpt_figures.tags import GUTTER, TEXT, Tag, arrow, place
 
 MOST_DOTS = 3000
 """A longer run shows every n-th micro-batch: more dots make a wall, and a file of megabytes."""
 MOST_MEANS = 120
 """A longer run shows means over several iterations, so that its line can be followed."""
-INKS = {"O": YELLOW, "": LABEL}
-"""Colours of notes that are not about train loss, by their mark."""
 FAINT = 0.5
 """Of a dot: behind the lines, yet 3:1 from the ground."""
+NOTES = MARGIN + 330
+"""Where the row of marks begins, px."""
 JITTER = 0.66
 """Share of an iteration's width over which its micro-batches are laid out."""
 
@@ -69,27 +70,25 @@ def _draw(history: History) -> Figure:
     dots, every = _dots(history)
     means, window = _means(history)
     vals = [(float(e.iteration), loss_of(e)) for e in finite_evals(history)]
-    points = [*dots, *(mean for mean in means if math.isfinite(mean[1])), *vals]
+    points = [*vals[:1], *dots, *(mean for mean in means if math.isfinite(mean[1])), *vals]
     if not points:
         raise ShakegptError(
             "training.svg needs a loss, and this log has no finite one: neither a micro-batch nor "
             "an evaluation was recorded"
         )
-    told, end = fall(history), planned(history)
-    at = curves.scale(points, end)
-    notes = _notes(every, window, (bool(vals), bool(dots), bool(means)), _gaps(history))
-    tall = 26 + 46 * len(notes)
-    wide = 70 + max((width(note, SMALL) for _, note in notes), default=0)
-    at, corner = curves.clear_corner(at, [*points, *_guides(told, at)], wide, tall)
-
+    end = planned(history)
+    at = curves.scale(points, end, live=history.end is None)
     figure, page = slide()
     heading(page, words.training_title(history), words.setting(history))
+    if history.end is None and history.iteration < end:  # what is still to come
+        left, right = at.px(history.iteration, at.low)[0], curves.RIGHT
+        tall = curves.BOTTOM - curves.TOP
+        page.add_patch(Rectangle((left, curves.TOP), right - left, tall, fc=PANEL, zorder=0.1))
     axes = curves.add_axes(figure, at, sorted({*history.evals, end}))
     curves.name_losses(page, at)
     _plot(axes, dots, means, vals, history)
-    _note(page, corner, notes)
-    if told is not None:
-        _tell(page, at, told)
+    _note(page, _notes(every, window, (bool(vals), bool(dots), bool(means)), _gaps(history)))
+    _label_ends(page, at, fall(history))
     return figure
 
 
@@ -136,23 +135,14 @@ def _notes(
     Val loss comes first: it is the one to look at.
     """
     some = f", 1 in {every} shown" if every > 1 else ""
-    span = f"{window} iterations" if window > 1 else "an iteration"
+    span = f"mean of {window} iterations" if window > 1 else "mean of an iteration"
     every_note = [
-        ("O", "val loss, on text kept aside"),
-        ("o", f"train loss of one micro-batch{some}"),
-        ("-", f"its mean over {span}"),
+        ("O", "val loss"),
+        ("o", f"train loss of a micro-batch{some}"),
+        ("-", span),
     ]
     notes = [note for note, drawn in zip(every_note, there, strict=True) if drawn]
     return notes + ([("", "gap: the loss was not finite")] if gaps else [])
-
-
-def _guides(told: Fall | None, at: Scale) -> list[Point]:
-    """Points of the dotted lines that lead from start and best to their numbers."""
-    if told is None:
-        return []
-    ends = (told.start, told.best, told.last)
-    steps = [at.first + (at.last - at.first) * k / 20 for k in range(21)]
-    return [(x, loss_of(end)) for end in ends for x in steps if x >= end.iteration]
 
 
 def _plot(
@@ -197,46 +187,49 @@ def _alone(means: list[Point]) -> list[Point]:
     ]
 
 
-def _note(page: Axes, corner: Point, notes: list[tuple[str, str]]) -> None:
-    """Each mark with what it is, in the corner that the curves leave free."""
-    x, y = corner
-    wide = 64 + max((width(text, SMALL) for _, text in notes), default=0)
-    page.add_patch(Rectangle((x - 8, y + 10), wide + 20, 46 * len(notes), color=BACKGROUND))
-    for row, (mark, text) in enumerate(notes):
-        level = y + 13 + 46 * (row + 0.5)
+def _note(page: Axes, notes: list[tuple[str, str]]) -> None:
+    """Each mark with what it is, in one row over the plot, where no curve comes."""
+    x, level = float(NOTES), curves.TOP - 54.0
+    for mark, text in notes:
         if mark == "o":
-            for offset, up in ((8, 7), (24, -8), (40, 3)):
+            for offset, up in ((4, 7), (20, -8), (36, 3)):
                 page.plot(x + offset, level + up, "o", color=CYAN, alpha=FAINT, ms=10, mew=0)
         elif mark == "-":
-            page.plot((x + 2, x + 46), (level, level), "-", color=CYAN, lw=5)
+            page.plot((x, x + 40), (level, level), "-", color=CYAN, lw=5)
         elif mark == "O":
-            page.plot((x + 2, x + 46), (level, level), "-", color=YELLOW, lw=7)
-            page.plot(x + 24, level, "o", color=YELLOW, mfc=BACKGROUND, ms=18, mew=5)
-        write(page, x + 64, level, text, SMALL, INKS.get(mark, CYAN))
+            page.plot((x, x + 40), (level, level), "-", color=YELLOW, lw=7)
+            page.plot(x + 20, level, "o", color=YELLOW, mfc=BACKGROUND, ms=18, mew=5)
+        if not mark:
+            write(page, curves.RIGHT, curves.BOTTOM + 100, text, SMALL, LABEL, ha="right")
+            continue
+        x += 54
+        write(page, x, level, text, SMALL, YELLOW if mark == "O" else CYAN)
+        x += width(text, SMALL) + 40
 
 
-def _tell(page: Axes, at: Scale, told: Fall) -> None:
-    """Right of the plot: start, change and end at their heights, led to by dotted lines."""
-    start, end = _tag(page, at, told.start, "val loss"), None
-    tags = [start]
+def _label_ends(page: Axes, at: Scale, told: Fall | None) -> None:
+    """Right of the plot, at the height of each: among how many tokens val loss leaves the choice at
+    the start, the best and the last evaluation.
+    """
+    if told is None:
+        return
+    write(page, TEXT, curves.TOP - 54, "equally likely tokens", SMALL, LABEL)
+    tags = [_tag(page, at, told.start, "")]
     if told.improved:
-        end = _tag(page, at, told.best, "best,")
-        tags.append(end)
+        tags.append(_tag(page, at, told.best, "best: "))
     if told.last.iteration not in (told.start.iteration, told.best.iteration * told.improved):
-        last = _tag(page, at, told.last, "last,")
-        end = end or last
-        tags.append(last)
-    if end is not None:
-        text, good = words.change(told)
-        colour = GREEN if good else ORANGE
-        tags.insert(1, Tag(text, "", (start.level + end.level) / 2, colour, HERO))
-        arrow(page, start.level, end.level, colour)
+        tags.append(_tag(page, at, told.last, "last: "))
+    if len(tags) > 1:
+        good = told.improved and len(tags) == 2
+        arrow(page, tags[0].level, tags[1].level, GREEN if good or told.improved else ORANGE)
     place(page, tags)
 
 
 def _tag(page: Axes, at: Scale, evaluation: Eval, lead: str) -> Tag:
-    x, y = at.px(evaluation.iteration, loss_of(evaluation))
+    loss = loss_of(evaluation)
+    when = f"at iteration {evaluation.iteration:,}" if evaluation.iteration else "at the start"
+    x, y = at.px(evaluation.iteration, loss)
     page.plot((x + 20, GUTTER), (y, y), ":", color=RULE, lw=3, zorder=1)
-    note = f"{lead} {words.when(evaluation)}"
-    note = note.replace("before the first update", "at the start")
-    return Tag(numbers.loss(loss_of(evaluation)), note, y, YELLOW, TITLE)
+    return Tag(
+        numbers.perplexity(loss), f"{lead}loss {numbers.loss(loss)} {when}", y, YELLOW, HERO - 16
+    )

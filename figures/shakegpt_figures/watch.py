@@ -1,6 +1,8 @@
-"""`shakegpt figures --watch`: follow a run and redraw what an evaluation or a sample changed.
+"""`shakegpt figures --watch`: wait for a run, follow it, and redraw what a record changed.
 
-A trainer that died is said so, and waited for: resuming it goes on with the same log.
+Figures and numbers change together, so that a deck never shows two runs. Until a new run has all
+that the deck shows, the deck keeps the run before and is marked as stale. A trainer that died is
+reported and waited for: resuming it continues the same log.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
+from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.metrics import shown_sample
+from shakegpt.runlog.runs import RUNS, find_runs
 from shakegpt.runlog.status import RunState, current_state, standing, standing_now
 from shakegpt_figures import data, words
-from shakegpt_figures.make import draw
+from shakegpt_figures.excerpt import clean
+from shakegpt_figures.make import Content, best_first, places, put, rendered
+from shakegpt_figures.save import stamp
 from shakegpt_figures.source import Source
 
 POLL = 0.1
 """Seconds between looks at the log: an evaluation is on the slide within one second."""
-CHANGES = ("training", "generation", "architecture")
+SEARCH = 1.0
+"""Seconds between looks for a run that has not begun."""
+CHANGES = ("training", "generation", "architecture", "samples")
 """Curves first: they are what a room waits for."""
 
 BETWEEN = 5.0
@@ -29,86 +39,162 @@ BETWEEN = 5.0
 
 
 class Screen:
-    """What is on the slides now, and what has been said about it."""
+    """What is on the slides now, and which messages were printed."""
 
-    def __init__(self, config: FiguresConfig, out: Path, numbers: Path) -> None:
+    def __init__(self, config: FiguresConfig, out: Path, numbers: Path | None) -> None:
         self._config, self._out, self._numbers = config, out, numbers
         self._shown: dict[str, object] = {}
+        self._ready: dict[str, list[Content]] = {}
         self._said: set[str] = set()
         self._when = -BETWEEN
 
     def show(self, sources: Sequence[Source]) -> None:
-        """Write the numbers, then draw each figure whose content is another than the one shown."""
+        """Draw each figure whose content differs from the one shown, and write all of one log."""
+        try:
+            sources = best_first(sources)
+        except ShakegptError as error:
+            self.say(f"not yet: {error}")
+            return
         histories = [source.history for source in sources]
-        states = {
-            name: self._state(name, histories) for name in CHANGES if name in self._config.only
-        }
-        stale = [name for name, state in states.items() if state != self._shown.get(name)]
-        if stale:  # numbers take milliseconds, a picture a fifth of a second
-            self._write(sources[0])
-        for name in stale:
+        states = {n: (histories[0].run, self._state(n, histories)) for n in self._names()}
+        changed = [name for name in states if states[name] != self._shown.get(name)]
+        digests = [data.sha256(source.log) for source in sources] if changed else []
+        for name in changed:
             self._shown[name] = states[name]
-            self._draw(name, histories)
+            try:
+                formats = self._config.format
+                self._ready[name] = rendered([name], histories, self._out, formats, digests)
+            except ShakegptError as error:
+                self.say(f"not yet: {error}")
+        if changed:
+            self._write(sources[0], digests)
+
+    def _names(self) -> list[str]:
+        """The figures to draw: those of the command, and those that the deck has."""
+        there = (name for name in CHANGES if (self._out / f"{name}.svg").exists())
+        wanted = {*self._config.only, *there}
+        return [name for name in CHANGES if name in wanted]
 
     def _state(self, name: str, histories: Sequence[History]) -> object:
         """What a figure depends on, as far as it is worth drawing again."""
         if name == "architecture":
             return [words.header(history).model for history in histories]
-        if name == "generation":
+        if name in ("generation", "samples"):
             sample = shown_sample(histories[0])
-            return sample and (sample.start.sample, len(sample.tokens[:3]), sample.end is not None)
+            return sample and (sample.start.sample, sample.end is not None)
         evals = [(sorted(h.evals), len(h.resumes), h.end is not None) for h in histories]
         now, steps = time.monotonic(), [history.iteration for history in histories]
         before = self._shown.get(name)
-        if isinstance(before, tuple) and before[0] == evals and now - self._when < BETWEEN:
-            return before
+        if isinstance(before, tuple) and before[0] == histories[0].run and before[1]:
+            seen = before[1]
+            if seen[0] == evals and now - self._when < BETWEEN:
+                return seen
         self._when = now
         return evals, steps
 
-    def _draw(self, name: str, histories: Sequence[History]) -> None:
+    def _write(self, source: Source, digests: Sequence[str]) -> None:
+        """Put figures and numbers in place, when together they leave nothing of another run."""
+        other = [n for n in self._names() if n not in self._ready]
+        if "samples" in other and words.samples(source.history) is None:
+            other.remove("samples")
+            (self._out / "samples.svg").unlink(missing_ok=True)
+        numbers: list[Content] = []
+        if self._numbers is not None:
+            try:
+                told = data.run_data(source.history, source.log, digests[0])
+                numbers = [(self._numbers, data.encoded(told))]
+            except ShakegptError as error:
+                self.say(f"not yet: {error}")
+                other += ["run.json"] if self._numbers.exists() else []
+        if any((self._out / f"{name}.svg").exists() for name in other) or "run.json" in other:
+            self.mark_stale(f"run {words.header(source.history).run_id} has too few records yet")
+            return
+        figures = [content for ready in self._ready.values() for content in ready]
+        stamped = [
+            (path, stamp(content, digests if path.stem == "training" else digests[:1]))
+            if path.suffix == ".svg"
+            else (path, content)
+            for path, content in figures
+        ]
+        put([*stamped, *numbers])
+        now = standing(source.history) or "finished"
+        print(f"{self._out} ({now})", flush=True)
+
+    def mark_stale(self, why: str) -> None:
+        """Have the deck say that what it shows is not the run being followed; "" takes it back."""
+        if self._numbers is None or not self._numbers.exists():
+            return
         try:
-            for path in draw([name], histories, self._out, self._config.format):
-                print(f"{path} ({standing(histories[0]) or 'finished'})", flush=True)
-        except ShakegptError as error:
-            self._say(f"not yet: {error}")
+            told = data.read(self._numbers)
+        except ShakegptError:
+            return
+        if told.run.stale != clean(why):
+            run = msgspec.structs.replace(told.run, stale=clean(why))
+            marked = msgspec.structs.replace(told, run=run)
+            put([(self._numbers, data.encoded(marked))])
 
-    def _write(self, source: Source) -> None:
-        try:
-            data.write(source.history, source.log, self._numbers)
-        except ShakegptError as error:
-            self._say(f"not yet: {error}")
+    def report_silence(self, source: Source) -> None:
+        """Print that nothing comes because the trainer is gone.
 
-    def tell_silence(self, source: Source) -> None:
-        """Say that nothing comes because the trainer is gone.
-
-        Raises ShakegptError when the run itself is: there is nothing left to follow.
+        Raises ShakegptError when the log itself is: there is nothing left to follow.
         """
         if not source.log.exists():
-            raise ShakegptError(f"{source.log} is gone: the figures stay as they were", exit_code=1)
+            raise ShakegptError(f"{source.log} was deleted: the figures stay", exit_code=1)
         run, history = source.log.parent, source.history
         if history.run is not None and current_state(run, history) is RunState.CRASHED:
             now = standing_now(run, history)
-            self._say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
+            self.say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
 
-    def _say(self, sentence: str) -> None:
-        """A sentence once: what a live log lacks now, it will have later."""
+    def say(self, sentence: str) -> None:
+        """Print a sentence once: what a live log lacks now, it will have later."""
         if sentence not in self._said:
             self._said.add(sentence)
             print(sentence, file=sys.stderr, flush=True)
 
 
-def watch(sources: Sequence[Source], config: FiguresConfig, out: Path, numbers: Path) -> int:
+def watch(config: FiguresConfig) -> int:
     """Redraw until all the runs have ended or a person stops it (Ctrl-C is a clean end)."""
-    screen = Screen(config, out, numbers)
+    screen = None
+    try:
+        runs = _wait(config)
+        sources = [Source(path) for path in runs]
+        screen = Screen(config, *places(config, sources[0]))
+        follow(screen, sources)
+    except KeyboardInterrupt:
+        if screen is not None:
+            screen.mark_stale("")
+    return 0
+
+
+def _wait(config: FiguresConfig) -> list[Path]:
+    """The runs to follow, when all have a log; by default the newest that trains."""
+    screen = Screen(config, *places(config, None))
+    paths = [Path(name) for name in config.runs]
+    paths = [path.parent if path.name == LOG_NAME else path for path in paths]
+    wanted = ", ".join(map(str, paths)) or f"a run in {RUNS}/"
     try:
         while True:
-            if all(source.history.run is not None for source in sources):
-                screen.show(sources)
-            if all(source.history.end is not None for source in sources):
-                return 0
-            while not any([source.refresh() for source in sources]):
-                for source in sources:
-                    screen.tell_silence(source)
-                time.sleep(POLL)
+            if paths and all((path / LOG_NAME).is_file() for path in paths):
+                return paths
+            live = [r.path for r in find_runs(RUNS) if not r.problem and r.state.at_work]
+            if not paths and live:
+                return live[:1]
+            screen.say(f"waiting for {wanted} to begin")
+            screen.mark_stale(f"waiting for {wanted} to begin")
+            time.sleep(SEARCH)
     except KeyboardInterrupt:
-        return 0
+        screen.mark_stale("")
+        raise
+
+
+def follow(screen: Screen, sources: Sequence[Source]) -> None:
+    """Show the runs until all have ended. Raises ShakegptError when a log was deleted."""
+    while True:
+        if all(source.history.run is not None for source in sources):
+            screen.show(sources)
+        if all(source.history.end is not None for source in sources):
+            return
+        while not any([source.refresh() for source in sources]):
+            for source in sources:
+                screen.report_silence(source)
+            time.sleep(POLL)

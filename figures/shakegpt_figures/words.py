@@ -5,14 +5,15 @@ Plain strings from a log, without matplotlib, so that the deck's data can carry 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from shakegpt.errors import ShakegptError
 from shakegpt.format import rate
 from shakegpt.runlog import schema as ev
-from shakegpt.runlog.history import History
+from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import (
-    Fall,
     fall,
     finite_evals,
     loss_of,
@@ -23,10 +24,11 @@ from shakegpt.runlog.metrics import (
 )
 from shakegpt.runlog.status import standing
 from shakegpt.sanitize import one_line
-from shakegpt_figures.numbers import loss, percent, place
+from shakegpt_figures.numbers import loss, perplexity, place
+from shakegpt_figures.story import first_not_finite, outcome
 
 LONGEST = 200
-"""Characters of a name that are told."""
+"""Characters of a name that are shown."""
 
 
 def count(number: int, noun: str) -> str:
@@ -34,17 +36,44 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+PUBLISHED = {
+    "pocket": "the pocket GPT-2",
+    "gpt2": "GPT-2 124M",
+    "gpt2-medium": "GPT-2 Medium",
+    "gpt2-large": "GPT-2 Large",
+    "gpt2-xl": "GPT-2 XL",
+    "distilgpt2": "DistilGPT-2",
+}
+"""Models that were trained on English text before."""
+
+
+def is_published(model: ev.Model) -> bool:
+    """Whether it is one of `PUBLISHED`."""
+    return model.name.rpartition("/")[2] in PUBLISHED
+
+
 def model_name(model: ev.Model) -> str:
     """A model's name as a person says it."""
-    known = {
-        "pocket": "the pocket GPT-2",
-        "gpt2": "GPT-2 124M",
-        "gpt2-medium": "GPT-2 Medium",
-        "gpt2-large": "GPT-2 Large",
-        "gpt2-xl": "GPT-2 XL",
-        "distilgpt2": "DistilGPT-2",
-    }
-    return known.get(model.name.rpartition("/")[2], one_line(model.name, LONGEST) or "a GPT-2")
+    if model.name == "scratch":
+        return "a GPT-2 from scratch"
+    name = one_line(model.name, LONGEST) or "a GPT-2"
+    return PUBLISHED.get(model.name.rpartition("/")[2], name)
+
+
+def text_name(dataset: ev.Dataset) -> str:
+    """A text's name in a sentence: Shakespeare, or its file's name without the suffix."""
+    if dataset.name in ("plays", "tinyshakespeare"):
+        return "Shakespeare"
+    stem = re.sub(r"\.\w{1,5}$", "", dataset.name.rpartition("/")[2])
+    return one_line(re.sub(r"[-_]+", " ", stem), 60) or "a text"
+
+
+def sampling(settings: ev.Settings) -> str:
+    """How tokens were drawn: temperature 0.8 and top-k 200."""
+    parts = [f"temperature {settings.temperature:g}"]
+    parts += [f"top-k {settings.top_k}"] if settings.top_k else []
+    parts += [f"top-p {settings.top_p:g}"] if settings.top_p else []
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 def capital(text: str) -> str:
@@ -75,7 +104,7 @@ def setting(history: History) -> str:
     batch, steps = told.get("batch_size"), told.get("gradient_accumulation_steps")
     window = told.get("block_size") or run.model.block_size
     if isinstance(batch, int) and isinstance(steps, int):
-        parts.append(f"{batch:,} × {steps:,} windows of {window:,} tokens an iteration")
+        parts.append(f"{batch:,} × {steps:,} sequences of {window:,} tokens per iteration")
     if isinstance(learning_rate := told.get("learning_rate"), int | float):
         parts.append(f"learning rate {rate(learning_rate)}")
     parts.append(place(one_line(run.device, 20), run.threads))
@@ -83,40 +112,34 @@ def setting(history: History) -> str:
 
 
 def training_title(history: History) -> str:
-    """The story of the curves."""
-    told = fall(history)
+    """What val loss did, as `shakegpt_figures.story.outcome` has it."""
+    told, kind = fall(history), outcome(history)
     if told is None:
         done = count(history.iteration, "iteration")
-        return f"Training, {done} in: not evaluated yet"
+        lost = "val loss is not finite" if history.evals else "not evaluated yet"
+        return f"Training, {done} in: {lost}"
     start, best, last = loss_of(told.start), loss_of(told.best), loss_of(told.last)
-    if told.improved:
+    after = count(told.last.iteration - told.start.iteration, "iteration")
+    if kind == "diverged":
+        bad = first_not_finite(history)
+        if bad is not None:
+            return f"Training diverges: the loss is not finite at iteration {bad:,}"
+        return f"Training diverges: val loss rises from {loss(start)} to {loss(last)}"
+    if kind == "unmeasured":
+        return f"Val loss is {loss(start)} {when(told.start)}"
+    if kind == "overfitted":
+        return f"Val loss falls from {loss(start)} to {loss(best)}, then rises to {loss(last)}"
+    if kind == "learned":
         after = count(told.best.iteration - told.start.iteration, "iteration")
         return f"Val loss falls from {loss(start)} to {loss(best)} in {after}"
-    if told.last.iteration == told.start.iteration:
-        return f"Val loss is {loss(start)} {when(told.start)}"
-    after = count(told.last.iteration - told.start.iteration, "iteration")
-    if loss(last) == loss(start):
+    if kind == "unchanged":
         return f"Val loss stays at {loss(start)} over {after}"
     return f"Val loss rises from {loss(start)} to {loss(last)} in {after}"
 
 
 def when(evaluation: ev.Eval) -> str:
     """At which point of the run an evaluation stands."""
-    if evaluation.iteration == 0:
-        return "before the first update"
-    return f"after {count(evaluation.iteration, 'iteration')}"
-
-
-def change(told: Fall) -> tuple[str, bool]:
-    """The percent from start to best, or to the last when none was better; is it good?"""
-    if told.improved:
-        return f"−{percent(told.percent)}", True
-    rise = 100 * (loss_of(told.last) - loss_of(told.start)) / loss_of(told.start)
-    if rise < 0.05:
-        return "±0%", False
-    if rise >= 1000:
-        return f"×{rise / 100 + 1:,.0f}" if rise < 1e7 else "diverged", False
-    return f"+{percent(rise)}", False
+    return when_done(evaluation.iteration)
 
 
 def training_alt(history: History) -> str:
@@ -124,9 +147,10 @@ def training_alt(history: History) -> str:
     parts = [f"{training_title(history)} ({setting(history)})."]
     if evals := finite_evals(history):
         listed = ", ".join(f"{e.iteration}: {loss_of(e):.4f}" for e in evals)
-        parts.append(f"Val loss by iteration, nats a token: {listed}.")
+        parts.append(f"Val loss by iteration, nats per token: {listed}.")
     if (told := fall(history)) is not None and told.improved:
-        parts.append(f"The best is {percent(told.percent)} below the start.")
+        start, best = (perplexity(loss_of(e)) for e in (told.start, told.best))
+        parts.append(f"As equally likely tokens: {start} at the start, {best} at the best.")
     if lost := len(history.evals) - len(evals):
         parts.append(f"{count(lost, 'evaluation')} gave no finite loss.")
     losses = [step.loss for step in history.steps.values() if step.loss is not None]
@@ -143,7 +167,7 @@ def training_alt(history: History) -> str:
 
 def architecture_title(model: ev.Model) -> str:
     """The size of the model."""
-    blocks = count(model.n_layer, "equal block")
+    blocks = count(model.n_layer, "identical block")
     return f"{capital(model_name(model))}: {model.n_params:,} parameters, {blocks}"
 
 
@@ -172,17 +196,78 @@ def generation_title(history: History) -> str:
     return "Predict → sample → append → repeat"
 
 
-def generation_alt(history: History, first: int, steps: int) -> str:
-    """The loop in words: `steps` tokens from index `first`, with the probabilities of each."""
+STEPS = 3
+"""Draws that the figure of generation shows."""
+UNSURE = 0.9
+"""The likeliest token's probability below which a step shows a choice."""
+
+
+def share(candidate: ev.Candidate | ev.Token, settings: ev.Settings) -> float:
+    """The probability that the draw used; at temperature 0 the model's own."""
+    return candidate.raw if settings.temperature == 0 else candidate.probability
+
+
+def first_unsure(sample: SampleView) -> int:
+    """Index of the first token at which the model was unsure and `STEPS` tokens with candidates
+    follow; 0 when there is none.
+    """
+    last = len(sample.tokens) - STEPS
+    for index in range(max(0, last) + 1):
+        few = sample.tokens[index : index + STEPS]
+        if not all(token.candidates and token.text for token in few):
+            continue
+        if share(few[0].candidates[0], sample.start.settings) < UNSURE:
+            return index
+    return 0
+
+
+def generation_alt(history: History) -> str:
+    """The loop in words: the tokens that the figure shows, with the probabilities of each."""
     sample = shown_sample(history)
     assert sample is not None
+    settings, first = sample.start.settings, first_unsure(sample)
     parts = [f"Predict, sample, append, repeat, with the prompt {visible(sample.start.prompt)}."]
-    for token in sample.tokens[first : first + steps]:
+    for token in sample.tokens[first : first + STEPS]:
         likely = ", ".join(
-            f"{visible(c.text)} {100 * c.probability:.1f}%" for c in token.candidates[:5]
+            f"{visible(c.text)} {100 * share(c, settings):.1f}%" for c in token.candidates[:5]
         )
         parts.append(
             f"Token {token.index + 1}: the likeliest are {likely}; drawn is "
-            f"{visible(token.text)} with {100 * token.probability:.1f}%, rank {token.rank}."
+            f"{visible(token.text)} with {100 * share(token, settings):.1f}%, rank {token.rank}."
         )
+    return " ".join(parts)
+
+
+def samples(history: History) -> tuple[SampleView, SampleView] | None:
+    """The first and the shown sample of the same prompt; None without two of them."""
+    shown = shown_sample(history)
+    if shown is None:
+        return None
+    prompt = shown.start.prompt
+    for sample in history.samples:
+        if sample.complete and sample.tokens and sample.start.prompt == prompt:
+            return (sample, shown) if sample is not shown else None
+    return None
+
+
+def samples_title(pair: Sequence[SampleView]) -> str:
+    """Which prompt, and after how many iterations."""
+    before, after = (sample.start.iteration for sample in pair)
+    return f"The same prompt, {when_done(before)} and after {count(after, 'iteration')}"
+
+
+def when_done(iteration: int) -> str:
+    """before training, after 20 iterations."""
+    return f"after {count(iteration, 'iteration')}" if iteration else "before training"
+
+
+def samples_alt(history: History) -> str:
+    """Both samples in words."""
+    pair = samples(history)
+    if pair is None:
+        return "Only one sample of this prompt is recorded."
+    parts = [f"{samples_title(pair)}, with the prompt {visible(pair[0].start.prompt)}."]
+    for sample in pair:
+        text = one_line(sample.text, 300)
+        parts.append(f"{capital(when_done(sample.start.iteration))}: {text}")
     return " ".join(parts)

@@ -3,9 +3,9 @@
 A verdict is one of four. `holds`: the run shows what the talk says. `differs`: a run with the
 talk's settings shows something else. `other settings`: so does this run, but with another model,
 text or configuration (the row names them), of which the talk says nothing. `not measured`: the
-log has no record to tell by, or not yet. Every row names the log lines that it rests on.
+log has no record of it, or not yet. Every row names the log lines that it rests on.
 
-The talk's run made 20 updates. A run that made more is looked at where it had made 20.
+The talk's run made 20 iterations. A run that made more is judged by its first 20.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from shakegpt.runlog.metrics import (
     wall_seconds,
 )
 
-UPDATES = 20
+ITERATIONS = 20
 """What the talk's run made."""
 ENOUGH = 10.0
-"""Percent that val loss must fall by for these updates to be `enough`: about half the talk's 22."""
+"""Percent that val loss must fall by for these to be `enough`: about half the talk's 22."""
 START, BEST, PERCENT = 3.66, 2.86, 22.0
 """Val loss of the talk's run at the start, at its best, and how far that lies below, percent."""
 LOSS_TOLERANCE, PERCENT_TOLERANCE = 0.05, 2.0
@@ -40,7 +40,7 @@ NOISY, SMOOTH = 0.25, 0.05
 """Part of a curve's movement that goes up: from NOISY on it is noise, up to SMOOTH it is smooth.
 Pure noise has one half, a curve that only falls none."""
 LINES, LINES_TOLERANCE = 300, 100
-"""What `about 300 lines` may mean: a file of 200 to 400."""
+"""What `about 300 lines` may mean: a file of at most 400."""
 HALF_HOUR = 30 * 60
 
 
@@ -48,8 +48,8 @@ def check(seen: Evidence) -> list[Row]:
     """Every claim of the talk beside the run, in the order of the slides."""
     return [
         _model(seen),
-        *_code(),
         _steps(seen),
+        *_code(),
         _text(seen),
         _learning_rate(seen),
         _batch_size(seen),
@@ -63,87 +63,97 @@ def check(seen: Evidence) -> list[Row]:
     ]
 
 
-def _row(claim: str, shows: str, records: str, holds: bool, others: list[str]) -> Row:
+def _row(slide: int, claim: str, shows: str, records: str, holds: bool, others: list[str]) -> Row:
     """A claim that was measured, in a run that has the talk's settings but for `others`."""
     if holds:
-        return Row(claim, shows, records, "holds")
+        return Row("holds", slide, claim, shows, records)
     verdict: Verdict = "other settings" if others else "differs"
-    return Row(claim, shows + (f" (other {', '.join(others)})" if others else ""), records, verdict)
+    return Row(verdict, slide, claim, shows, records, tuple(dict.fromkeys(others)))
 
 
-def _unmeasured(claim: str, why: str, records: str = "") -> Row:
-    return Row(claim, why, records, "not measured")
+def _unmeasured(slide: int, claim: str, why: str, records: str = "") -> Row:
+    return Row("not measured", slide, claim, why, records)
 
 
 def _model(seen: Evidence) -> Row:
     model = seen.run.model
     shows = f"{model.name}, {model.n_params:,} parameters"
     holds = model.n_params == N_PARAMS
-    return _row("GPT-2 Large, 774M parameters", shows, seen.at("run", 0), holds, ["model"])
+    return _row(2, "GPT-2 Large, 774M parameters", shows, seen.at("run", 0), holds, ["model"])
 
 
 def _code() -> Iterator[Row]:
     for what, name in (("model", "model.py"), ("training loop", "finetune.py")):
-        claim = f"The {what} is about {LINES} lines"
+        claim = f"The {what} is about {LINES} lines, or fewer"
         source = resources.files("shakegpt").joinpath(name)
         if not source.is_file():
-            yield _unmeasured(claim, f"shakegpt/{name} is not installed")
+            yield _unmeasured(4, claim, f"shakegpt/{name} is not installed")
             continue
         count = len(source.read_text("utf-8").splitlines())
-        holds = abs(count - LINES) <= LINES_TOLERANCE
+        holds = count <= LINES + LINES_TOLERANCE
         shows = f"{count} lines, comments and blank ones included"
-        yield _row(claim, shows, f"shakegpt/{name}", holds, [])
+        yield _row(4, claim, shows, f"shakegpt/{name}", holds, [])
 
 
 def _text(seen: Evidence) -> Row:
     text = seen.run.dataset
     shows = f"{text.name}, {text.characters / 1e6:.2f} million characters"
     others = seen.others("text")
-    return _row("About 1 MB of Shakespeare", shows, seen.at("run", 0), not others, others)
+    return _row(5, "About 1 MB of Shakespeare", shows, seen.at("run", 0), not others, others)
 
 
 def _learning_rate(seen: Evidence) -> Row:
     claim, told = "Learning rate 3e-5, constant", seen.config.get("learning_rate")
     if not isinstance(told, int | float):
-        return _unmeasured(claim, "not in the log", seen.at("run", 0))
+        return _unmeasured(5, claim, "not in the log", seen.at("run", 0))
     shows = rate(told) + (", decaying" if seen.config.get("decay_lr") else ", constant")
     others = seen.others("learning_rate", "decay_lr")
-    return _row(claim, shows, seen.at("run", 0), not others, others)
+    return _row(5, claim, shows, seen.at("run", 0), not others, others)
 
 
 def _batch_size(seen: Evidence) -> Row:
     claim, told = "Batch size 1", seen.config.get("batch_size")
     if not isinstance(told, int):
-        return _unmeasured(claim, "not in the log", seen.at("run", 0))
+        return _unmeasured(5, claim, "not in the log", seen.at("run", 0))
     steps = seen.config.get("gradient_accumulation_steps")
-    shows = f"{told:,}" + (f", {steps:,} times an update" if isinstance(steps, int) else "")
+    shows = f"{told:,}" + (
+        f", in {steps:,} micro-batches per iteration" if isinstance(steps, int) else ""
+    )
     others = seen.others("batch_size")
-    return _row(claim, shows, seen.at("run", 0), not others, others)
+    return _row(5, claim, shows, seen.at("run", 0), not others, others)
 
 
 def _steps(seen: Evidence) -> Row:
-    claim = f"{UPDATES} iterations are enough to learn"
+    claim = f"{ITERATIONS} iterations are enough to learn"
     told = _early(seen)
     if told is None:
-        return _unmeasured(claim, _why_not(seen))
+        return _unmeasured(2, claim, _why_not(seen))
     at = told.best.iteration
     shows = f"val loss {told.percent:.1f}% lower after {at:,} iterations"
     if not told.improved:
-        shows = f"val loss never below its start in {told.last.iteration:,} iterations"
+        shows = f"{_worse(told)} after {told.last.iteration:,} iterations"
     records = seen.at("eval", *dict.fromkeys((told.start.iteration, at)))
     holds = told.percent >= ENOUGH
-    if not holds and told.last.iteration < UPDATES:
-        return _unmeasured(claim, f"{shows}, so far", records)
+    if not holds and told.last.iteration < ITERATIONS:
+        return _unmeasured(2, claim, f"{shows}, so far", records)
     others = seen.others("learning_rate", "decay_lr", "batch_size", "gradient_accumulation_steps")
-    return _row(claim, shows, records, holds, others)
+    return _row(2, claim, shows, records, holds, others)
 
 
 def _early(seen: Evidence) -> Fall | None:
-    """From the untouched model to the evaluations of the first updates; None without both."""
-    evals = [e for e in finite_evals(seen.history) if e.iteration <= UPDATES]
+    """From the untouched model to the evaluations of the first iterations; None without both."""
+    evals = [e for e in finite_evals(seen.history) if e.iteration <= ITERATIONS]
     if len(evals) < 2 or evals[0].iteration != 0:
         return None
     return Fall(evals[0], min(evals, key=loss_of), evals[-1])
+
+
+def _worse(told: Fall) -> str:
+    """How far val loss lies above its start where no evaluation is below it."""
+    ratio = loss_of(told.last) / loss_of(told.start)
+    if ratio >= 10:
+        return f"val loss is {ratio:,.0f} times its start"
+    return f"val loss is {100 * (ratio - 1):.1f}% higher"
 
 
 def _why_not(seen: Evidence) -> str:
@@ -152,27 +162,30 @@ def _why_not(seen: Evidence) -> str:
         return "no finite evaluation"
     if evals[0].iteration != 0:
         return f"no finite evaluation of the untouched model, the first is {evals[0].iteration:,}"
-    return f"no finite evaluation after 1 to {UPDATES} iterations"
+    return f"no finite evaluation after 1 to {ITERATIONS} iterations"
 
 
 def _start(seen: Evidence) -> Row:
     claim, evals = f"Val loss starts at {START}", finite_evals(seen.history)
     if not evals or evals[0].iteration != 0:
-        return _unmeasured(claim, _why_not(seen))
+        return _unmeasured(7, claim, _why_not(seen))
     loss = loss_of(evals[0])
     others = seen.others("model", "text", "block_size")
     holds = abs(loss - START) <= LOSS_TOLERANCE and not others  # by chance is no evidence
-    return _row(claim, f"{loss:.4f}", seen.at("eval", 0), holds, others)
+    return _row(7, claim, f"{loss:.4f}", seen.at("eval", 0), holds, others)
 
 
 def _fall(seen: Evidence) -> Iterator[Row]:
     claims = (f"It drops to {BEST}", f"{PERCENT:.0f}% better")
     told = _early(seen)
     if told is None:
-        yield from (_unmeasured(claim, _why_not(seen)) for claim in claims)
+        yield from (_unmeasured(7, claim, _why_not(seen)) for claim in claims)
         return
     best, at = loss_of(told.best), told.best.iteration
-    shows = (f"{best:.4f} after {at:,} iterations", f"{told.percent:.1f}%")
+    shows = (
+        f"{best:.4f} after {at:,} iterations",
+        f"{told.percent:.1f}%" if told.improved else _worse(told),
+    )
     close = (
         abs(best - BEST) <= LOSS_TOLERANCE,
         abs(told.percent - PERCENT) <= PERCENT_TOLERANCE and told.improved,
@@ -181,20 +194,25 @@ def _fall(seen: Evidence) -> Iterator[Row]:
     others += seen.others("batch_size", "gradient_accumulation_steps")
     records = seen.at("eval", *dict.fromkeys((0, at)))
     for claim, what, near in zip(claims, shows, close, strict=True):
-        if not near and not others and told.last.iteration < UPDATES:
-            yield _unmeasured(claim, f"{what}, so far", records)
+        if not near and not others and told.last.iteration < ITERATIONS:
+            yield _unmeasured(7, claim, f"{what}, so far", records)
         else:
-            yield _row(claim, what, records, near and not others, others)
+            yield _row(7, claim, what, records, near and not others, others)
 
 
 def _noisy(seen: Evidence) -> Row:
     claim, losses = "Train loss is noisy", micro_losses(seen.history)
     share, spread = upward_share(losses), noise(losses)
     if share is None or spread is None:
-        return _unmeasured(claim, f"{len(losses)} micro-batches with a finite loss, of 3 at least")
-    shows = f"{100 * share:.0f}% of its movement is upward, one strays by {spread:.3f} nats"
-    records = f"{len(seen.history.progress):,} progress records"
-    return _row(claim, shows, records, share >= NOISY, seen.others("batch_size"))
+        return _unmeasured(7, claim, f"{len(losses)} micro-batches with a finite loss, needs 3")
+    shows = (
+        f"{100 * share:.0f}% of its movement is upward, a micro-batch is off by {spread:.3f} nats"
+    )
+    records = f"{len(losses):,} progress records"
+    lost = len(seen.history.progress) - len(losses)
+    shows += f"; {lost:,} losses are not finite" if lost else ""
+    holds = NOISY <= share <= 1 - NOISY and not lost  # what only rises is no noise either
+    return _row(7, claim, shows, records, holds, seen.others("batch_size"))
 
 
 def _smooth(seen: Evidence) -> Row:
@@ -202,7 +220,7 @@ def _smooth(seen: Evidence) -> Row:
     losses = [loss_of(e) for e in evals]
     share, rise = upward_share(losses), largest_rise(losses)
     if share is None or rise is None:
-        return _unmeasured(claim, f"{len(evals)} finite evaluations, of 3 at least")
+        return _unmeasured(7, claim, f"{len(evals)} finite evaluations, needs 3")
     shows = f"{100 * share:.0f}% of its movement is upward in {len(evals)} evaluations"
     shows += f", largest rise {rise:.3f} nats" if rise else ""
     if lost := len(seen.history.evals) - len(evals):
@@ -210,14 +228,14 @@ def _smooth(seen: Evidence) -> Row:
     records = seen.at("eval", *(e.iteration for e in evals)) if len(evals) < 6 else ""
     records = records or f"{len(evals):,} eval records"
     others = seen.others("model", "text", "learning_rate", "decay_lr", "batch_size")
-    return _row(claim, shows, records, share <= SMOOTH and not lost, others)
+    return _row(7, claim, shows, records, share <= SMOOTH and not lost, others)
 
 
 def _loop(seen: Evidence) -> Row:
     claim = "Generation: predict, sample, append, repeat"
     sample = shown_sample(seen.history)
     if sample is None or sample.end is None:
-        return _unmeasured(claim, "no complete sample")
+        return _unmeasured(10, claim, "no complete sample")
     tokens = sample.tokens
     failed = {
         "without candidates": not all(t.candidates for t in tokens),
@@ -229,33 +247,35 @@ def _loop(seen: Evidence) -> Row:
     shows = f"{len(tokens):,} tokens, each drawn from candidates, their texts join to the sample"
     if wrong:
         shows = f"{len(tokens):,} tokens, some {', '.join(wrong)}"
-    return _row(claim, shows, seen.at("sample", sample.start.sample), not wrong, [])
+    return _row(10, claim, shows, seen.at("sample", sample.start.sample), not wrong, [])
 
 
 def _invents(seen: Evidence) -> Row:
     claim, sample = "It invents speakers that no play has", shown_sample(seen.history)
     if sample is None:
-        return _unmeasured(claim, "no sample")
+        return _unmeasured(11, claim, "no sample")
     known = seen.run.dataset.speakers
     if not known:
-        return _unmeasured(claim, "the text names no speakers", seen.at("run", 0))
+        return _unmeasured(11, claim, "the text names no speakers", seen.at("run", 0))
     spoke = speakers(sample.start.prompt + sample.text)
     new = invented(spoke, known)
     shows = f"{len(new)} of {len(spoke)} speakers are not in the text"
     if new:
         shows += ": " + ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
     records = seen.at("sample", sample.start.sample)
-    return _row(claim, shows, records, bool(new), seen.others("model", "text"))
+    return _row(11, claim, shows, records, bool(new), seen.others("model", "text"))
 
 
 def _laptop(seen: Evidence) -> Row:
-    claim, end = "On a laptop, in 30 minutes", seen.history.end
-    spent = f"{wall_seconds(seen.history) / 60:.1f} minutes of training on {seen.run.device}"
+    claim, end = "In 30 minutes, on a laptop’s kind of device", seen.history.end
+    spent = f"{wall_seconds(seen.history) / 60:.1f} minutes on {seen.run.device}"
+    spent += f", {seen.run.threads} threads" if seen.run.device == "cpu" else ""
     if end is None:
-        return _unmeasured(claim, f"{spent}, without an end")
+        return _unmeasured(13, claim, f"{spent}, without an end")
     records = seen.at("end", 0)
     if end.status != "finished":
-        return _unmeasured(claim, f"{spent}, then {end.status}", records)
+        return _unmeasured(13, claim, f"{spent}, then {end.status}", records)
     others = seen.others("model", "device")
     holds = wall_seconds(seen.history) <= HALF_HOUR and not others
-    return _row(claim, spent, records, holds, others)
+    spent += "; the log does not say whether it is a laptop" if holds else ""
+    return _row(13, claim, spent, records, holds, others)

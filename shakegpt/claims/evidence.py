@@ -15,17 +15,21 @@ Verdict = Literal["holds", "differs", "not measured", "other settings"]
 N_PARAMS = 774_030_080
 """GPT-2 Large."""
 OWN = ("cpu", "mps")
-"""Devices that a laptop has for certain; a log cannot tell whether it was one."""
+"""Devices that a laptop has; a log does not say whether it was one."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One claim beside the run."""
 
+    verdict: Verdict
+    slide: int
+    """Of the talk, and of the deck, which has the same slides."""
     claim: str
     shows: str
     records: str
-    verdict: Verdict
+    others: tuple[str, ...] = ()
+    """The run's settings that are not the talk's, so that it cannot contradict the claim."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,6 @@ class Evidence:
             return self.run.dataset.sha256 == TINYSHAKESPEARE_SHA256
         if name == "device":
             return self.run.device in OWN
-        talk, told = getattr(PRESETS["talk"][1], name), self.config.get(name)
+        talk, value = getattr(PRESETS["talk"][1], name), self.config.get(name)
         # None: as long as the model allows, which is what the talk says of this field
-        return bool(told == talk or (name == "block_size" and told is None))
+        return bool(value == talk or (name == "block_size" and value is None))

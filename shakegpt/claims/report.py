@@ -1,11 +1,13 @@
-"""The verb `shakegpt claims`: check a run's log and print the rows, as a table or as JSON."""
+"""The command `shakegpt claims`: check a run's log and print the rows: text, Markdown or JSON."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -20,24 +22,45 @@ from shakegpt.runlog.schema import End, Eval, Event, Run, Sample
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import one_line
 
+
+class DeckCheck(Protocol):
+    """Checks the slides on screen (`shakegpt_figures.deck_check`)."""
+
+    def log(self) -> Path | None:
+        """The log that the slides were made from; None when it is not found."""
+
+    def rows(self, history: History, log: Path) -> list[tuple[int, str, str, str, bool]]:
+        """(slide, what it shows, what was found, where, whether it holds) of each check."""
+
+
 VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow"}
 """Colours of the verdicts; the words say it all without them."""
 
 
-def run(config: ClaimsConfig) -> int:
-    """Print what the talk says beside what the run shows; 1 with `strict` unless all is well.
+def run(config: ClaimsConfig, deck: DeckCheck | None = None) -> int:
+    """Print what the talk says beside what the run shows, and with `deck` what the slides say.
 
-    Raises ShakegptError for what is no run, or a log of a newer version.
+    Returns 1 with `strict` unless everything holds or has other settings. Raises ShakegptError for
+    what is no run, or a log of a newer version.
     """
-    log = (named(config.run) if config.run else newest()) / LOG_NAME
+    found = deck.log() if deck is not None and config.run is None else None
+    log = found or (named(config.run) if config.run else newest()) / LOG_NAME
     seen = evidence(log)
     rows = check(seen)
+    if deck is not None:
+        rows += [
+            Row("holds" if holds else "differs", slide, what, shows, records)
+            for slide, what, shows, records, holds in deck.rows(seen.history, log)
+        ]
+        rows.sort(key=lambda row: row.slide)
     if config.json:
         print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
+    elif config.markdown:
+        print(_markdown(rows, summary(rows, seen, log)))
     elif sys.stdout.isatty():
-        _table(rows, _sum(rows, seen, log))
+        _blocks(rows, summary(rows, seen, log))
     else:
-        _lines(rows, _sum(rows, seen, log))
+        _lines(rows, summary(rows, seen, log))
     failed = any(row.verdict in ("differs", "not measured") for row in rows)
     return int(config.strict and failed)
 
@@ -78,35 +101,64 @@ def _key(record: Event) -> tuple[str, int] | None:
     return None
 
 
-def _sum(rows: list[Row], seen: Evidence, log: Path) -> str:
-    """Which log this was, how often each verdict was given, and how far the run is."""
+def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
+    """Which log this was, how often each verdict was given, and which settings are others."""
     counts = Counter(row.verdict for row in rows)
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    verb = {1: "holds", 0: "hold"}.get(counts["holds"], "hold")
+    parts = [f"{counts['holds']} of {len(rows)} claims {verb}"]
+    if counts["differs"]:
+        parts.append(f"{counts['differs']} {'differs' if counts['differs'] == 1 else 'differ'}")
+    if counts["not measured"]:
+        parts.append(f"{counts['not measured']} not measured")
+    if counts["other settings"]:
+        parts.append(f"{counts['other settings']} not comparable")
     now = standing_now(log.parent, seen.history)
-    return one_line(f"{log}: {counted}" + (f"; {now}" if now else ""))
+    lines = [f"{log}: {', '.join(parts)}" + (f"; {now}" if now else "")]
+    if others := dict.fromkeys(other for row in rows for other in row.others):
+        lines.append(f"Not the talk’s settings in this run: {', '.join(others)}")
+    return [one_line(line) for line in lines]
 
 
-def _lines(rows: list[Row], summary: str) -> None:
+def _lines(rows: list[Row], summary: list[str]) -> None:
     """One line a row, with tabs between its fields: for pipes and for plain terminals."""
     for row in rows:
-        fields = (row.verdict, row.claim, row.shows, row.records)
+        fields = (row.verdict, str(row.slide), row.claim, row.shows, row.records)
         print("\t".join(one_line(field) for field in fields))
-    print(summary, file=sys.stderr)
+    print("\n".join(summary), file=sys.stderr)
 
 
-def _table(rows: list[Row], summary: str) -> None:
-    from rich.box import SIMPLE_HEAD
+def _markdown(rows: list[Row], summary: list[str]) -> str:
+    """A table for a README or a pull request."""
+
+    def cell(text: str) -> str:
+        return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", one_line(text))
+
+    lines = ["| verdict | slide | claim | this run shows | records |", "|---|---|---|---|---|"]
+    for row in rows:
+        verdict = f"**{row.verdict}**" if row.verdict == "differs" else row.verdict
+        cells = (cell(row.claim), cell(row.shows), cell(row.records))
+        lines.append(f"| {verdict} | {row.slide} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(cell(line) + "  " for line in summary)])
+
+
+def _blocks(rows: list[Row], summary: list[str]) -> None:
+    """For a terminal: the verdict, the claim, and under it what the run shows, at any width."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("the talk says", "this run shows", "verdict", "records"):
-        table.add_column(name)
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column()
     for row in rows:
+        text = Text.assemble(
+            (one_line(row.claim), "bold"),
+            f"\n{one_line(row.shows)}",
+            (f"\n{one_line(row.records)}" if row.records else "", "dim"),
+        )
         verdict = Text(row.verdict, VERDICTS.get(row.verdict, "dim"))
-        says, shows, where = (Text(one_line(t)) for t in (row.claim, row.shows, row.records))
-        table.add_row(says, shows, verdict, Text.assemble((where.plain, "dim")))
+        table.add_row(verdict, f"slide {row.slide}", text)
     console = Console()
     console.print(table)
-    console.print(Text(summary))
+    console.print(Text("\n" + "\n".join(summary)))

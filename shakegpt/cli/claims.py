@@ -14,4 +14,8 @@ def main(words: list[str]) -> int:
     arguments = parse(Arguments, "shakegpt claims", words, ABOUT)
     from shakegpt.claims.report import run
 
-    return run(arguments)
+    if not arguments.deck:
+        return run(arguments)
+    from shakegpt_figures.deck_check import Deck
+
+    return run(arguments, Deck.here())

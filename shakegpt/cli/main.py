@@ -18,8 +18,8 @@ LONGEST = 1000
 """Characters of an error message on stderr."""
 
 COMMANDS = (
-    *("finetune", "sample", "evaluate", "runs", "figures", "claims"),
-    *("convert", "completion"),
+    *("finetune", "sample", "evaluate", "inspect", "runs", "figures"),
+    *("claims", "deck", "convert", "completion"),
 )
 """Each is a module beside this one, with its `main`."""
 
@@ -32,9 +32,11 @@ commands:
   finetune --resume RUN  continue a run that was stopped or killed
   sample MODEL           draw text from a run, checkpoint or model
   evaluate MODEL         val loss and perplexity over fixed sequences
+  inspect MODEL          what happens inside a model while it writes
   runs [DIR]             list the runs and how they went
-  figures [RUN ...]      draw training, architecture and generation
+  figures [RUN ...]      draw training, architecture, generation and samples
   claims [RUN]           the talk's claims beside a run's numbers
+  deck [DIR]             lay out the talk's slides with a run's figures and numbers
   convert SOURCE DIR     make a safe checkpoint of ckpt.pt or pytorch_model.bin
   completion SHELL       shell completion for bash, zsh or fish
 

@@ -24,6 +24,8 @@ class SampleView:
     start: ev.Sample
     tokens: list[ev.Token] = field(default_factory=list)
     end: ev.SampleEnd | None = None
+    inspection: ev.Inspection | None = None
+    """What happened inside the model, for the samples of the first and the last evaluation."""
 
     @property
     def text(self) -> str:
@@ -77,6 +79,9 @@ class History:
             case ev.SampleEnd():
                 if (sample := self._sample(event.sample)) is not None:
                     sample.end = event
+            case ev.Inspection():
+                if (sample := self._sample(event.sample)) is not None:
+                    sample.inspection = event
             case ev.Checkpoint():
                 self.checkpoints.append(event)
             case ev.Command():

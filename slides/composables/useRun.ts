@@ -1,8 +1,9 @@
-/** The run that the deck tells of: data/run.json, replaced in place while a run trains. */
+/** The run that the deck shows: data/run.json, replaced in place while a run trains. */
 import { shallowRef } from 'vue'
 import recorded from '../data/run.json'
 
 export type Shown = { value: number; text: string }
+export type Piece = { text?: string; key?: string }
 
 export const run = shallowRef<typeof recorded>(recorded)
 
@@ -30,6 +31,14 @@ export function text(path: string): string {
   const shown = typeof found === 'string' ? found : (found as Shown | null)?.text
   if (typeof shown !== 'string') throw new Error(`${path} of data/run.json has no text to show`)
   return shown
+}
+
+/** A sentence cut at its {placeholders}: plain text, and keys of run.json to show in their place. */
+export function pieces(path: string): Piece[] {
+  return text(path)
+    .split(/(\{[\w.]+\})/)
+    .filter(Boolean)
+    .map((part) => (/^\{[\w.]+\}$/.test(part) ? { key: part.slice(1, -1) } : { text: part }))
 }
 
 /** Whether something is there: not null, not false, not "", not 0. */

@@ -81,9 +81,16 @@ def is_outside(url: str, base: str) -> bool:
 
 
 def value(run: dict[str, Any], key: str) -> str | None:
-    """The text that run.json has for a key; None for a key that it does not have."""
+    """The text that a slide shows for a key of run.json; None for a key that it does not have."""
     place: Any = run
     for name in key.split("."):
-        place = place.get(name) if isinstance(place, dict) else None
+        if isinstance(place, list):
+            place = place[int(name)] if name.isdigit() and int(name) < len(place) else None
+        else:
+            place = place.get(name) if isinstance(place, dict) else None
     text = place.get("text") if isinstance(place, dict) else place
-    return text if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    if key.startswith("story."):
+        return re.sub(r"\{([\w.]+)\}", lambda found: str(value(run, found[1])), text)
+    return text

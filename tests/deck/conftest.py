@@ -26,10 +26,15 @@ from tests.deck.made import Made
 
 SLIDES = ROOT / "slides"
 FIGURES = ("architecture", "training", "generation")
-STAND_IN = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1920 1080">'
-    '<rect width="1920" height="1080" fill="#1a1a2e"/></svg>'
-)
+
+
+def stand_in(log: Path, width: int = 1920) -> str:
+    """A figure of a log, as far as the deck looks into it."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 1080"><metadata>'
+        f"<!-- <dc:identifier>sha256:{data.sha256(log)}</dc:identifier> --></metadata>"
+        f'<rect width="1920" height="1080" fill="#1a1a2e"/></svg>'
+    )
 
 
 def need(what: str, there: bool) -> None:
@@ -95,7 +100,7 @@ def copy_deck(modules: Path, where: Path, run: Made) -> Path:
     config.write_text(config.read_text("utf-8").replace("{ plugins", f"{{ {allowed}"))
     data.write(run.history, run.log, deck / "data" / "run.json")
     for name in FIGURES:
-        (deck / "public" / f"{name}.svg").write_text(STAND_IN)
+        (deck / "public" / f"{name}.svg").write_text(stand_in(run.log))
     return deck
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from shakegpt_figures import data
 from tests.deck import made
-from tests.deck.conftest import FIGURES, SLIDES, STAND_IN, need
+from tests.deck.conftest import FIGURES, SLIDES, need, stand_in
 
 Break = Callable[[Path], object]
 
@@ -29,11 +29,11 @@ def deck(tmp_path: Path) -> Path:
     need("Node", bool(shutil.which("node")))
     deck = tmp_path / "slides"
     (deck / "public").mkdir(parents=True)
-    for name in ("check.mjs", "slides.md"):
+    for name in ("check.mjs", "talk.mjs", "slides.md"):
         shutil.copy(SLIDES / name, deck)
-    for name in FIGURES:
-        (deck / "public" / f"{name}.svg").write_text(STAND_IN)
     run = made.pocket(tmp_path / "run")
+    for name in FIGURES:
+        (deck / "public" / f"{name}.svg").write_text(stand_in(run.log))
     data.write(run.history, run.log, deck / "data" / "run.json")
     return deck
 
@@ -48,6 +48,10 @@ def _edit(change: Callable[[dict[str, dict[str, object]]], object]) -> Break:
     return edit
 
 
+def _of_another_run(deck: Path) -> None:
+    (deck / "public/training.svg").write_text(stand_in(made.large(deck / "other").log))
+
+
 def test_a_whole_deck_passes(deck: Path) -> None:
     done = check(deck)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -57,12 +61,17 @@ def test_a_whole_deck_passes(deck: Path) -> None:
     ("spoil", "said"),
     [
         (lambda d: (d / "data/run.json").unlink(), "slides/data/run.json is missing"),
-        (lambda d: (d / "data/run.json").write_text('{"schema": 1,'), "run.json is no JSON"),
+        (lambda d: (d / "data/run.json").write_text('{"schema": 2,'), "run.json is no JSON"),
         (lambda d: (d / "data/run.json").write_text("[]"), "has schema undefined"),
         (lambda d: (d / "data/run.json").write_text("null"), "has schema undefined"),
         (_edit(lambda run: run.update(schema={"next": 2})), "has schema"),
-        (_edit(lambda run: run["curves"].pop("best")), "slides.md shows curves.best"),
+        (_edit(lambda run: run["curves"].pop("best")), "shows curves.best"),
         (_edit(lambda run: run["alt"].pop("training")), "slides.md shows alt.training"),
+        (
+            _edit(lambda run: run["dataset"].pop("short")),
+            "which slides/data/run.json does not have",
+        ),
+        (_of_another_run, "slides/public/training.svg is not of run run-a"),
         (lambda d: (d / "public/training.svg").unlink(), "slides/public/training.svg is missing"),
         (lambda d: (d / "public/generation.svg").write_text(""), "generation.svg is missing"),
     ],

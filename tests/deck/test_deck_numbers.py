@@ -32,7 +32,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("nats", "text"),
-    [(0.0, "1.0"), (3.66, "38.9"), (2.86, "17.5"), (8.3, "4,024"), (900, "countless")],
+    [(0.0, "1.0"), (3.66, "39"), (2.2, "9.0"), (8.3, "4,024"), (900, "countless")],
 )
 def test_perplexity(nats: float, text: str) -> None:
     assert numbers.perplexity(nats) == text

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from shakegpt.runlog.log import LOG_NAME, RunLog
@@ -20,7 +22,7 @@ from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to
 from tests.deck.build import ROOT
 from tests.deck.chromium import Chromium
-from tests.deck.conftest import STAND_IN, copy_deck, presenting
+from tests.deck.conftest import FIGURES, copy_deck, presenting, stand_in
 from tests.figures import logs
 
 MAIN = "import sys; from shakegpt.cli.main import main; sys.exit(main())"
@@ -60,12 +62,14 @@ def test_another_run_takes_the_stage_without_a_reload(
     assert browser.seen.errors == []
 
 
-def test_a_figure_that_was_replaced_is_shown(browser: Chromium, stage: Stage) -> None:
+def test_a_figure_that_was_replaced_is_shown_and_marked_when_of_another_run(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
     show(browser, stage.base, 6)
     browser.ask("window.still = true")
     figure = stage.deck / "public" / "training.svg"
     part = figure.with_suffix(".part")
-    part.write_text(STAND_IN.replace("1920 1080", "1600 900"))
+    part.write_text(stand_in(made.pocket(tmp_path / "run").log))
     part.replace(figure)
     browser.wait(
         "document.querySelector('.slidev-page-6 img').complete && "
@@ -73,6 +77,29 @@ def test_a_figure_that_was_replaced_is_shown(browser: Chromium, stage: Stage) ->
     )
     assert browser.ask("window.still") is True
     assert any("training.svg?v=" in url for url in browser.seen.requests)
+    stage.tell(made.pocket(tmp_path / "run"))
+    page = "document.querySelector('.slidev-page-6 %s')"
+    browser.wait(f"{page % 'img'}.alt.includes('from 4.22') && !{page % '.other'}")
+    stage.tell(made.large(tmp_path / "other"))
+    browser.wait(f"!!{page % '.other'}")
+    for name in FIGURES:  # for the tests after this one
+        figure.with_stem(name).write_text(stand_in(tmp_path / "other" / LOG_NAME))
+
+
+def test_an_address_that_slidev_prints_leads_to_its_page(stage: Stage) -> None:
+    with urllib.request.urlopen(f"{stage.base}/export/", timeout=20) as answer:
+        assert answer.url == f"{stage.base}/#/export"
+
+
+def test_a_deck_that_waits_for_another_run_says_so(browser: Chromium, stage: Stage) -> None:
+    path = stage.deck / "data" / "run.json"
+    told = data.read(path)
+    waiting = msgspec.structs.replace(told.run, stale="waiting for runs/next to begin")
+    show(browser, stage.base, 7)
+    path.write_bytes(data.encoded(msgspec.structs.replace(told, run=waiting)))
+    browser.wait("document.querySelector('.stale')?.textContent.includes('runs/next')")
+    path.write_bytes(data.encoded(told))
+    browser.wait("!document.querySelector('.stale')")
 
 
 def test_an_unfinished_run_is_called_so(browser: Chromium, stage: Stage, tmp_path: Path) -> None:
@@ -108,8 +135,8 @@ def test_a_run_that_trains_is_followed_on_stage(
     run = made.begun(tmp_path / "run").run
     with watching(run, stage.deck.parent):
         show(browser, stage.base, 7)
-        first = "document.querySelector('[data-run=\"curves.%s\"]').textContent"
-        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best'} === '4.20'")
+        first = "document.querySelector('[data-run=\"curves.%s\"]')?.textContent"
+        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best_perplexity'} === '67'")
         turn_to(browser, 6)
         browser.ask("window.still = true")
         with RunLog(run / LOG_NAME) as log:

@@ -25,7 +25,8 @@ def typed_numbers(markdown: str) -> list[str]:
     """Lines with a digit that no log gave: outside code, attributes, addresses and matter."""
     text = re.sub(r"(?ms)^```.*?^```$|^<<<.*?$", "", markdown)
     text = re.sub(r"(?m)^(---\n)(?:[a-zA-Z]+:.*\n(?:  .*\n)*)+---$", "", text)
-    text = re.sub(r"\]\([^)]*\)", "]", text)
+    text = re.sub(r"\]\([^)]*\)|(?<=>)[^<]*</a>", "]", text)
+    text = re.sub(r"(?m)^\[\d+ min\] ", "", text)
     text = re.sub(r"<(?!!--)[^<>]*>", "", text)
     return [line for line in text.splitlines() if re.search(r"\d", ALLOWED.sub("", line))]
 
@@ -70,13 +71,31 @@ def test_what_is_no_number_passes(deck: str, fine: str) -> None:
     assert typed_numbers(f"{deck}\n---\n\n{fine}\n") == []
 
 
-def test_every_slide_has_notes(deck: str) -> None:
+def test_every_slide_has_notes_with_minutes_and_a_mark_per_click(deck: str) -> None:
     every = slides(deck)
     assert len(every) == SLIDES
+    minutes = 0
     for slide in every:
         notes = re.findall(r"(?s)<!--(.*?)-->\s*\Z", slide)
         assert notes, slide
         assert len(notes[0].split()) >= 10 or "Questions?" in slide
+        minutes += sum(map(int, re.findall(r"\[(\d+) min\]", notes[0])))
+        points = sum(
+            len(re.findall(r"(?m)^(?:- |\d\. )", part))
+            for part in re.findall(r"(?s)<v-clicks>(.*?)</v-clicks>", slide)
+        )
+        if "<<<" not in slide:  # code is stepped through line by line
+            assert notes[0].count("[click]") == points + len(re.findall("v-click ", slide)), slide
+    planned = re.search(r"(?m)^duration: (\d+)min$", deck)
+    assert planned is not None and minutes <= int(planned[1])
+
+
+def test_the_screen_stays_awake(deck: str) -> None:
+    assert "\nwakeLock: true\n" in deck
+
+
+def test_no_text_is_named_that_a_run_may_not_have(deck: str) -> None:
+    assert "Shakespeare" not in deck and "updates" not in deck
 
 
 def test_every_figure_has_a_slide_with_words_and_a_title(deck: str) -> None:

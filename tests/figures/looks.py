@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
 from shakegpt_figures import style
@@ -23,18 +24,22 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
-    """Every text that is really drawn, with the box that it fills in px from the bottom left."""
+    """Every text that is really drawn, with the box that its ink fills in px from bottom left."""
     renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    drawn: list[Text] = []
+    drawn: list[tuple[Text, Bbox]] = []
     original = renderer.draw_text
 
-    def draw_text(*arguments: Any, mtext: Text, **named: Any) -> None:
-        drawn.append(mtext)
-        original(*arguments, mtext=mtext, **named)
+    def draw_text(
+        gc: Any, x: float, y: float, said: str, prop: Any, *rest: Any, mtext: Text, **named: Any
+    ) -> None:
+        ink = TextPath((0, 0), said, prop=prop).get_extents()
+        if said.strip():
+            drawn.append((mtext, ink.translated(x, renderer.height - y)))
+        original(gc, x, y, said, prop, *rest, mtext=mtext, **named)
 
     with style.talk(), patch.object(renderer, "draw_text", draw_text):
         figure.draw(renderer)
-        return [(text, text.get_window_extent(renderer)) for text in drawn]
+    return drawn
 
 
 BLIND = {  # Machado, Oliveira and Fernandes 2009, severity 1, for linear RGB
@@ -115,7 +120,7 @@ def complaints(figure: Figure) -> list[str]:
     for (one, a), (other, b) in combinations(found, 2):
         wide = min(a.x1, b.x1) - max(a.x0, b.x0)
         tall = min(a.y1, b.y1) - max(a.y0, b.y0)
-        if wide > 1 and tall > 4:  # a line's box has air above and below its letters
+        if wide > 1 and tall > 1:
             wrong.append(f"{one.get_text()!r} and {other.get_text()!r} overlap by {wide}x{tall}")
     return wrong
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy
 import pytest
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import finite_evals, loss_of, parameters
-from shakegpt_figures import architecture, generation, make, save, training
+from shakegpt_figures import architecture, generation, make, samples, save, training, words
 from tests.figures import logs
 from tests.figures.looks import Svg
 
-FIGURES = {"training": training, "architecture": architecture, "generation": generation}
+FIGURES = {
+    "training": training,
+    "architecture": architecture,
+    "generation": generation,
+    "samples": samples,
+}
 
 
 def svg(name: str, *histories: History) -> Svg:
     figure = FIGURES[name].draw(histories)
-    return Svg(save.render(figure, "svg", *make.said(name, histories)))
+    return Svg(save.render(figure, "svg", *make.description(name, histories)))
 
 
 def run(**how: Any) -> History:
@@ -47,37 +53,38 @@ def test_each_dot_is_a_micro_batch_at_the_weights_that_it_met() -> None:
         assert y == pytest.approx(record.loss, abs=0.003)
 
 
-def test_start_best_and_percent_are_said() -> None:
+def test_start_and_best_are_losses_and_numbers_of_equally_likely_tokens() -> None:
     drawn = svg("training", run(name="gpt2-large"))
-    assert {"3.66", "2.86", "−22%"} <= set(drawn.words)
+    told = {"39", "loss 3.66 at the start", "17", "best: loss 2.86 at iteration 20"}
+    assert told <= set(drawn.words)
     assert "0: 3.6600" in drawn.desc and "20: 2.8600" in drawn.desc
 
 
 def test_a_run_that_gets_worse_says_so() -> None:
-    drawn = svg("training", run(start=4.0, goal=8.0))
-    assert "Val loss rises from 4.00 to 8.00 in 20 iterations" in drawn.words
-    assert "+100%" in drawn.words
+    drawn = svg("training", run(start=4.0, goal=4.8))
+    assert "Val loss rises from 4.00 to 4.80 in 20 iterations" in drawn.words
+    assert {"55", "122"} <= set(drawn.words)
 
 
 def test_a_best_before_the_end_is_told_from_the_last() -> None:
     vals: dict[int, float | None] = {0: 4.0, 5: 3.0, 10: 3.5}
     history = logs.history([logs.header(), *logs.curve([[3.5]] * 10, vals), logs.end(10)])
-    words = svg("training", history).words
-    assert {"4.00", "3.00", "−25%", "3.50", "last, after 10 iterations"} <= set(words)
-    assert "Val loss falls from 4.00 to 3.00 in 5 iterations" in words
+    drawn = svg("training", history).words
+    assert {"best: loss 3.00 at iteration 5", "last: loss 3.50 at iteration 10"} <= set(drawn)
+    assert "Val loss falls from 4.00 to 3.00, then rises to 3.50" in drawn
 
 
 def test_several_runs_are_named_by_what_differs() -> None:
     slow = run(goal=3.95, learning_rate=3e-4, run_id="b")
-    words = svg("training", run(), slow).words
-    assert {"lr 1e-3", "lr 3e-4", "3.71  −12%", "3.95  −6.4%"} <= set(words)
+    drawn = svg("training", run(), slow).words
+    assert {"lr 1e-3", "lr 3e-4", "3.71", "3.95"} <= set(drawn)
 
 
 @pytest.mark.parametrize("name", sorted(logs.SHAPES))
 def test_the_counts_of_the_parts_add_up(name: str) -> None:
     model = logs.model(name)
     drawn = svg("architecture", run(name=name))
-    counts = [int(w.replace(",", "")) for w in drawn.words if re.fullmatch(r"[\d,]+", w)]
+    counts = [int(w.replace(",", "")) for w in drawn.words if re.fullmatch(r"\d[\d,]*", w)]
     part = parameters(model)
     assert {part.wte, part.wpe, part.ln_f, part.blocks} <= set(counts)
     one_block = counts[counts.index(part.block) + 1 :]
@@ -108,12 +115,13 @@ def test_a_model_whose_counts_do_not_add_up_is_refused() -> None:
 def test_bars_show_the_recorded_probabilities() -> None:
     history = run()
     drawn = svg("generation", history)
-    steps = history.samples[-1].tokens[:3]
-    for step in steps:
+    sample = history.samples[-1]
+    first = words.first_unsure(sample)
+    for step in sample.tokens[first : first + 3]:
         for candidate in step.candidates[:5]:
             said = generation.share_text(candidate.probability)
-            assert said in drawn.words or f"{said} ◀" in drawn.words
-        assert f"{generation.share_text(step.probability)} ◀" in drawn.words
+            assert said in drawn.words
+        assert f"{step.rank}" in drawn.words
         assert f"{100 * step.probability:.1f}%" in drawn.desc
 
 
@@ -129,3 +137,46 @@ def test_a_step_has_its_drawn_token_and_all_the_others() -> None:
     assert [row.drawn for row in rows] == [False] * 4 + [True, False]
     assert sum(row.share for row in rows) == pytest.approx(1)
     assert generation.share_text(0.001) == "<1%"
+
+
+def test_a_step_begins_where_the_model_was_unsure_and_keeps_true_ranks() -> None:
+    import msgspec
+
+    history = run()
+    sample = history.samples[-1]
+    sure = [
+        msgspec.structs.replace(
+            token, candidates=(msgspec.structs.replace(token.candidates[0], probability=0.99),)
+        )
+        for token in sample.tokens[:4]
+    ]
+    far = msgspec.structs.replace(sample.tokens[4], id=4000, text="zounds", rank=71)
+    sample.tokens[:5] = [*sure, far]
+    assert words.first_unsure(sample) == 4
+    drawn = svg("generation", history)
+    assert {"71", "zounds"} <= set(drawn.words) and "5: the likeliest" in drawn.desc
+
+
+@pytest.mark.parametrize("u", [0.0, 0.37, 0.999])
+def test_the_needle_stands_where_the_random_number_fell(u: float) -> None:
+    import msgspec
+
+    history = run()
+    sample = history.samples[-1]
+    first = words.first_unsure(sample)
+    sample.tokens[first] = msgspec.structs.replace(sample.tokens[first], u=u)
+    figure = generation.draw([history])
+    (needle,) = [line for line in figure.axes[0].get_lines() if line.get_gid() == "needle"]
+    place = generation.VERBS + u * generation.COLUMN
+    assert numpy.asarray(needle.get_xdata())[0] == pytest.approx(place)
+
+
+def test_the_samples_before_and_after_stand_beside_each_other() -> None:
+    before = logs.sample([" prose"], prompt="ROMEO:", iteration=0, number=0)
+    after = logs.sample(["\nSoft!", "\n\nMARGOLIUS:\n", "Ay."], iteration=20, number=1)
+    history = logs.history([logs.header(), *before, *after, logs.end(20)])
+    drawn = svg("samples", history)
+    assert {"Before training", "After 20 iterations", "MARGOLIUS", "invented"} <= set(drawn.words)
+    assert drawn.words.count("invented") == 1
+    with pytest.raises(ShakegptError, match="two recorded samples"):
+        samples.draw([logs.history([logs.header(), *logs.sample()])])

@@ -68,7 +68,7 @@ def curves(draw: st.DrawFn) -> list[ev.Event]:
 def svg(draw: Callable[[Sequence[History]], Any], name: str, history: History) -> Svg:
     figure = draw([history])
     assert complaints(figure) == []
-    return Svg(save.render(figure, "svg", *make.said(name, [history])))
+    return Svg(save.render(figure, "svg", *make.description(name, [history])))
 
 
 @SLOW
@@ -100,7 +100,7 @@ def test_awkward_texts(texts: list[str]) -> None:
     history = logs.history([logs.header(), *logs.sample(texts, texts[0]), logs.end(20)])
     shown = [plain(word) for word in svg(generation.draw, "generation", history).words]
     for text in texts:
-        room, size = generation.LABELS - 18, style.SMALL + 2
+        room, size = generation.COLUMN - 60, style.BODY + 4
         assert plain(glyphs.token(text, room, size, bold=True)[0]) in shown
 
 
@@ -137,10 +137,10 @@ def test_thousands_of_steps_stay_a_small_file() -> None:
     history = logs.history(
         logs.talk_like(iterations=6000, micro_steps=2, eval_interval=100, goal=2.0)
     )
-    data = save.render(training.draw([history]), "svg", *make.said("training", [history]))
+    data = save.render(training.draw([history]), "svg", *make.description("training", [history]))
     drawn = Svg(data)
-    assert "train loss of one micro-batch, 1 in 4 shown" in drawn.words
-    assert "its mean over 50 iterations" in drawn.words
+    assert "train loss of a micro-batch, 1 in 4 shown" in drawn.words
+    assert "mean of 50 iterations" in drawn.words
     assert len(data) < 1_000_000
     assert complaints(training.draw([history])) == []
 
@@ -188,7 +188,9 @@ def test_a_log_cut_anywhere_is_a_figure_or_a_sentence(tmp_path: Any) -> None:
         run.mkdir()
         (run / "log.jsonl").write_bytes(data[: len(data) * number // 11])
         try:
-            make.draw(make.FIGURES[number % 3 :][:1], [Source(run).checked()], tmp_path, ["svg"])
+            make.rendered(
+                make.FIGURES[number % 3 :][:1], [Source(run).checked()], tmp_path, ["svg"], [""]
+            )
         except ShakegptError as error:
             assert "\n" not in str(error) and str(error)
     assert json.loads(data.splitlines()[0])["event"] == "run"

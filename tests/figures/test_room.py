@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
-from shakegpt_figures import architecture, comparison, generation, style, training
+from shakegpt_figures import architecture, comparison, generation, save, style, training
 from tests.figures import logs
 from tests.figures.looks import BLIND, apart, blended, complaints, contrast, texts
 
@@ -57,8 +59,10 @@ def test_the_palette_has_contrast() -> None:
         style.ORANGE,
     )
     for colour in text:
-        assert contrast(colour, style.BACKGROUND) >= 4.5
-        assert contrast(colour, style.PANEL) >= 4.5
+        for colours in ({}, style.LIGHT):
+            shown = colours.get(colour, colour)
+            for ground in (style.BACKGROUND, style.PANEL):
+                assert contrast(shown, colours.get(ground, ground)) >= 4.5, (colour, ground)
 
 
 @pytest.mark.parametrize("blindness", BLIND)
@@ -70,9 +74,7 @@ def test_train_and_val_loss_are_told_apart_by_every_eye(blindness: str) -> None:
 def test_dots_are_seen_and_runs_differ_by_more_than_colour() -> None:
     dots = blended(style.CYAN, training.FAINT, style.BACKGROUND)
     assert contrast(dots, style.BACKGROUND) >= 3  # of what is no text, by WCAG
-    colours, dashes, markers = zip(*comparison.LOOKS, strict=True)
-    assert len(set(dashes)) == len(set(markers)) == comparison.MOST
-    assert all(contrast(colour, style.BACKGROUND) >= 4.5 for colour in colours)
+    assert len(set(comparison.DASHES)) == len(set(comparison.MARKERS)) == comparison.MOST
 
 
 def test_the_best_of_several_runs_lies_on_top() -> None:
@@ -103,3 +105,23 @@ def test_complaints_are_heard() -> None:
     style.write(page, 1900, 500, "outside")
     found = "\n".join(complaints(figure))
     assert all(word in found for word in ("20", "overlap", "#444444", "leaves the slide"))
+
+
+def test_a_live_runs_axis_stays_while_its_curve_moves() -> None:
+    records = [r for r in logs.talk_like() if not isinstance(r, ev.End)]
+    limits = set()
+    for done in (5, 10, 15, 19):
+        seen = [r for r in records if getattr(r, "iteration", 0) <= done]
+        axes = training.draw([logs.history(seen)]).axes[1]
+        limits.add((axes.get_xlim(), axes.get_ylim()))
+    assert len(limits) == 1
+
+
+@pytest.mark.parametrize("name", ["training", "architecture", "generation", "samples"])
+def test_on_paper_nothing_of_the_slides_is_left(name: str) -> None:
+    both = [*logs.sample(number=8, iteration=0), *logs.sample(number=9)]
+    history = logs.history([*logs.talk_like()[:-1], *both, logs.end(20)])
+    figure = import_module(f"shakegpt_figures.{name}").draw([history])
+    svg = save.render(figure, "svg", "", "", theme="light", transparent=True).decode()
+    dark = set(style.LIGHT) & set(re.findall("#[0-9a-f]{6}", svg))
+    assert not dark and style.LIGHT[style.INK] in svg
