@@ -15,6 +15,7 @@ import lzma
 import re
 import zlib
 from collections import Counter
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 from shakegpt.data.formats import refuse_format
@@ -80,14 +81,13 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
                 "can choose"
             )
         return _decode_strictly(data, utf16, name), "UTF-16"
-    try:
-        return data.decode("utf-8"), UTF8
-    except UnicodeDecodeError as error:
-        sample = _sample(data)
-        bad = sum("\udc80" <= c <= "\udcff" for c in sample.decode("utf-8", "surrogateescape"))
-        good = sum(c > "\x7f" for c in sample.decode("utf-8", "ignore"))
-        if good >= max(1, bad):  # chance hardly makes valid UTF-8 of another encoding
-            raise _damaged(name, UTF8, error, data) from None
+    with suppress(UnicodeDecodeError):  # shorter while it is bytes: a character may take four
+        return data.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").decode("utf-8"), UTF8
+    sample = _sample(data)
+    bad = sum("\udc80" <= char <= "\udcff" for char in sample.decode("utf-8", "surrogateescape"))
+    good = sum(char > "\x7f" for char in sample.decode("utf-8", "ignore"))
+    if good >= max(1, bad):  # damaged: chance hardly makes valid UTF-8 of another encoding
+        return _decode_strictly(data, UTF8, name), UTF8
     encoding = _legacy_encoding(sample)
     shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
     return _decode_strictly(data, encoding, name, shown), shown

@@ -37,9 +37,10 @@ def text_files(folder: Path, records: bool = False) -> tuple[list[Path], str]:
     recorded = [file for file in texts if kind_of(file.name) in RECORDS]
     taken = (recorded or plain) if records else (plain or recorded)
     if not taken:
+        there = ", ".join(file.name for file in every[:3]) + (", …" if len(every) > 3 else "")
         raise ShakegptError(
-            f"{folder} has no text among its {len(every):,} files: name the files that are the "
-            f"text, or give theirs one of the endings {', '.join(PLAIN + RECORDS)}"
+            f"{folder} has no text among its {len(every):,} files{f' ({there})' if there else ''}: "
+            f"name the files that are the text, or let theirs end in {', '.join(PLAIN + RECORDS)}"
         )
     kinds = sorted(Counter(kind_of(file.name) for file in taken).items())
     note = f"{folder.name or folder}: " + ", ".join(f"{n:,} {kind}" for kind, n in kinds)

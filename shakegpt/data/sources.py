@@ -171,23 +171,24 @@ class _Reader:
                     f"{name} is the text that comes with shakegpt, not the file or directory "
                     f"of that name here: for this one type --dataset ./{name}"
                 )
-        elif name == STDIN:
-            self._add(read_text_bytes(sys.stdin.buffer), "standard input", STDIN)
         elif _exists(name) and Path(name).is_dir():
             files, note = text_files(Path(name), records=self._text_field is not None)
             self._notes.append(note)
             for file in files:
-                self._add(_read(file), str(file), file.name)
+                self._add(str(file))
         else:
-            self._add(_read(Path(name)), name, name)
+            self._add(name)
 
-    def _add(self, data: bytes, name: str, file_name: str) -> None:
-        data, kind, short = decompress(data, name), kind_of(file_name), Path(name).name
+    def _add(self, source: str) -> None:
+        """Add the documents of one file or pipe."""
+        name = "standard input" if source == STDIN else source
+        data = decompress(_read(source), name)
+        kind, short = kind_of(source), Path(name).name
         if kind == ".parquet" or data.startswith(b"PAR1"):
             self._add_records(data, ".parquet", short)
             return
         text, encoding = decode(data, name)
-        del data
+        del data  # as large as the text
         if encoding != UTF8:
             self._encodings[encoding] += 1
             self._first_with.setdefault(encoding, short)
@@ -215,16 +216,19 @@ class _Reader:
         self._notes.append(note)
 
 
-def _read(path: Path) -> bytes:
+def _read(source: str) -> bytes:
+    if source == STDIN:
+        return read_text_bytes(sys.stdin.buffer)
     try:
-        if path.is_file():
-            return path.read_bytes()
-        with path.open("rb") as stream:
+        if Path(source).is_file():
+            return Path(source).read_bytes()
+        with open(source, "rb") as stream:
             return read_text_bytes(stream)
     except FileNotFoundError:
         raise ShakegptError(
-            f"the text {path} does not exist: give plays, tinyshakespeare, a text file, a "
+            f"the text {source} does not exist: give plays, tinyshakespeare, a text file, a "
             "directory of texts, or -"
         ) from None
-    except OSError as error:
-        raise ShakegptError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ShakegptError(f"{source} cannot be read: {reason}") from error
