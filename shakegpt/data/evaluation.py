@@ -52,5 +52,5 @@ def evaluation(
     dataset = Dataset(text, tokenizer, block_size, seed=0, val_fraction=fraction)
     few = trained.get("eval_tokens") or FinetuneConfig.eval_tokens
     usual = len(dataset.val) if fraction == 1 and config.dataset is not None else few
-    part = "all of it" if fraction == 1 else f"its last {fraction:.3g} of the characters"
+    part = "all of it" if fraction == 1 else f"its last {100 * fraction:.3g} %"
     return Evaluation(dataset, config.eval_tokens or usual, part)
