@@ -19,7 +19,7 @@ LONGEST = 1000
 
 COMMANDS = (
     *("finetune", "sample", "evaluate", "inspect", "runs", "figures"),
-    *("claims", "deck", "convert", "completion"),
+    *("claims", "deck", "convert", "export", "completion"),
 )
 """Each is a module beside this one, with its `main`."""
 
@@ -38,6 +38,7 @@ commands:
   claims [RUN]           the talk's claims beside a run's numbers
   deck [DIR]             lay out the talk's slides with a run's figures and numbers
   convert SOURCE DIR     make a safe checkpoint of ckpt.pt or pytorch_model.bin
+  export RUN             the model as GGUF, the metrics as CSV
   completion SHELL       shell completion for bash, zsh or fish
 
 The presets are {presets}.
