@@ -19,7 +19,7 @@ MODULES = [
 HELP = [
     ["--help"], ["--version"], [], ["finetune", "--help"], ["sample", "--help"],
     ["evaluate", "--help"], ["runs", "--help"], ["figures", "--help"], ["claims", "--help"],
-    ["convert", "--help"],
+    ["convert", "--help"], ["export", "--help"],
 ]  # fmt: skip
 REPORT = f"""
 import sys

@@ -25,8 +25,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PAGE = b"<html><body><h1>Proxy Error</h1>Please log in.</body></html>"
 SOON = 20.0
 """Seconds within which a fault is told; the client alone would retry for half a minute."""
-HALF_WAY = 40.0
-"""The same for a hub that falls silent in the middle of a file: six tries to go on, 3 s each."""
+HALF_WAY = 90.0
+"""The same for a hub that falls silent in the middle of a file: six tries to go on, 10 s each."""
 FAULTS = (
     *("out of reach", "no such host", "silent", "proxy page", "proxy page, 200", "no", "locked"),
     *("broken", "busy", "cut half way", "wrong bytes", "slow", "wrong length", "silent half way"),
