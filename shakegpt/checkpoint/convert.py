@@ -70,7 +70,9 @@ def convert(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ShakegptError(f"{directory} is not empty: give a new directory")
     home, files = _files(source)
-    with tempfile.TemporaryDirectory() as scratch:
+    # on the disk that the result is for: /tmp may be memory, and too small for large weights
+    beside = directory.absolute().parent if directory.absolute().parent.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix=".convert-", dir=beside) as scratch:
         weights, arguments = _weights(files, Path(scratch), unpickle)
         staged = Path(scratch) / "checkpoint"
         staged.mkdir()
