@@ -85,7 +85,7 @@ def test_the_command(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     files = tmp_path / "model.gguf", tmp_path / "metrics.csv"
     words = ["export", str(tiny_run), "--gguf", str(files[0]), "--csv", str(files[1])]
     assert main(words) == 0
-    past = history.begun(tiny_run)
+    past = history.load_started(tiny_run)
     with files[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["iteration"]) for row in rows] == list(range(7))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import threading
@@ -151,6 +152,7 @@ def test_a_pickle_on_the_hub_is_fetched_and_converted(served: network.Hub, tmp_p
 FAULTS = {
     "disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "No space left"),
     "fault in a library": (TypeError("oops"), 1, "TypeError"),
+    "a proxy's page": (json.JSONDecodeError("Expecting value", "<html>", 0), 2, "out of reach"),
     "connection": (ConnectionResetError(104, "reset"), 2, "out of reach"),
 }
 

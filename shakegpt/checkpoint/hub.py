@@ -153,7 +153,8 @@ def _refused(name: str, error: Exception) -> ShakegptError:
         )
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         return _out_of_reach(name, f"status {error.response.status_code}")
-    if isinstance(error, HfHubHTTPError.__bases__):  # of its HTTP client, or an OSError
+    # of its HTTP client, an OSError, or a page that is not the hub's answer
+    if isinstance(error, (*HfHubHTTPError.__bases__, ValueError)):
         return _out_of_reach(name, reason)
     return ShakegptError(
         f"cannot fetch {name}: {type(error).__name__}: {reason}; use --init-from pocket or a "

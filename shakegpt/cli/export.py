@@ -68,7 +68,7 @@ def main(words: list[str]) -> int:
 
 
 def _write_metrics(run: Path, path: Path) -> None:
-    past = history.begun(run)
+    past = history.load_started(run)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
