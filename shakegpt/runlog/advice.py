@@ -1,0 +1,113 @@
+"""One sentence on how a run is going, from its numbers alone: learning, levelled off, memorizing,
+diverging. Console, terminal UI, log and `--patience` use the same rules.
+
+The rules look at evaluations, which always measure the same windows, and at the mean train loss of
+the iterations between two of them. They are tried from top to bottom; the first that holds speaks.
+
+1. diverging: the latest val loss is not finite, or more than `DIVERGED` above the first one.
+2. memorizing: val loss has risen by more than `RISE` since its best evaluation, while train loss
+   fell. rising: the same without a falling train loss.
+3. gap: train loss is more than `GAP` below val loss.
+4. learning: val loss fell by more than `LEVEL` of its whole fall, and by more than `RISE`, between
+   the latest two evaluations. level: it did not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from shakegpt.runlog.history import History
+from shakegpt.runlog.schema import Eval
+
+Rule = Literal["diverging", "memorizing", "rising", "gap", "learning", "level"]
+
+DIVERGED = 0.1
+"""Nats above the first val loss."""
+RISE = 0.005
+"""Nats between two evaluations that count as a change; the windows are the same, so the noise of
+sampling them cancels."""
+GAP = 0.5
+"""Nats of train loss below val loss."""
+LEVEL = 0.02
+"""Share of the whole fall, within one interval between evaluations."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The rule that holds, the iteration of the evaluation that it looked at, and the sentence."""
+
+    rule: Rule
+    iteration: int
+    sentence: str
+
+
+def advice(history: History) -> Advice | None:
+    """What the evaluations so far say; None before there are two."""
+    evals = [history.evals[k] for k in sorted(history.evals)]
+    if len(evals) < 2:
+        return None
+    first, last = evals[0], evals[-1]
+    if (diverging := _diverging(first, last)) is not None:
+        return Advice("diverging", last.iteration, diverging)
+    finite = [(e.iteration, e.val_loss) for e in evals if e.val_loss is not None]
+    best_at, best = min(finite, key=lambda point: (point[1], point[0]))
+    k, loss = finite[-1]
+    since = sum(iteration > best_at for iteration, _ in finite)
+    train = _train_loss(history, k)
+    if since and loss - best > RISE:
+        then = _train_loss(history, best_at)
+        fell = train is not None and then is not None and train < then
+        rise = (
+            f"best was iteration {best_at:,} ({best:.2f}); val loss is {loss - best:.2f} higher now"
+        )
+        if fell:
+            return Advice("memorizing", k, f"{rise} while train loss fell: it memorizes the text")
+        return Advice("rising", k, f"{rise}: a lower learning rate may help")
+    if train is not None and loss - train > GAP:
+        gap = f"train loss is {loss - train:.1f} below val loss: more iterations will memorize"
+        return Advice("gap", k, gap)
+    before_at, before = finite[-2]
+    fell_by, whole = before - loss, finite[0][1] - best
+    if fell_by > RISE and fell_by > LEVEL * whole:
+        step = fell_by / (k - before_at)
+        return Advice("learning", k, f"still learning: val loss falls by {step:.2g} an iteration")
+    return Advice(
+        "level", k, f"levelled off: val loss moved by {abs(fell_by):.3f} since {before_at:,}"
+    )
+
+
+def evaluations_since_best(history: History) -> int:
+    """How many evaluations in a row have not been better than the best by more than `RISE`: what
+    `--patience` counts. A val loss that is not finite is not better.
+    """
+    best, count = math.inf, 0
+    for iteration in sorted(history.evals):
+        loss = history.evals[iteration].val_loss
+        if loss is not None and loss < best - RISE:
+            best, count = loss, 0
+        else:
+            count += 1
+    return count
+
+
+def _diverging(first: Eval, last: Eval) -> str | None:
+    if last.val_loss is None or not math.isfinite(last.val_loss):
+        return "val loss is not finite: this rate diverges; try a third of it"
+    if first.val_loss is not None and last.val_loss - first.val_loss > DIVERGED:
+        rise = last.val_loss - first.val_loss
+        return f"val loss is {rise:.2g} above its start: this rate diverges; try a third of it"
+    return None
+
+
+def _train_loss(history: History, iteration: int) -> float | None:
+    """Mean train loss of the iterations up to `iteration` since the evaluation before it."""
+    before = max((k for k in history.evals if k < iteration), default=0)
+    losses = [
+        step.loss
+        for k, step in history.steps.items()
+        if before < k <= iteration and step.loss is not None and math.isfinite(step.loss)
+    ]
+    return fmean(losses) if losses else None

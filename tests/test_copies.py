@@ -1,0 +1,66 @@
+"""Copied or invented: passages of a sample that stand in the text."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shakegpt.data.copies import SHORTEST, Copy, CopyFinder, longest
+
+TEXT = "ROMEO:\nBut soft, what light through yonder window breaks?\nIt is the east, and Juliet is"
+
+
+def passages(sample: str, text: str = TEXT) -> list[str]:
+    return [" ".join(sample[c.begin : c.end].split()) for c in CopyFinder(text).copies(sample)]
+
+
+def test_passages_are_found_across_line_breaks_and_named_where_they_stand() -> None:
+    sample = "He said: what light\nthrough yonder window was it; the east, and Juliet was"
+    assert passages(sample) == ["what light through yonder window", "the east, and Juliet"]
+    first = CopyFinder(TEXT).copies(sample)[0]
+    assert first.words == 5 and TEXT[first.source :].startswith("what light through")
+    assert sample[first.begin : first.end] == "what light\nthrough yonder window"
+
+
+def test_whole_words_only_and_short_passages_do_not_count() -> None:
+    assert passages("hat light through yonder win") == []
+    assert passages("what light through") == []
+    assert passages("") == [] and passages("anything at all here", "") == []
+    assert CopyFinder(TEXT).copies(TEXT)[0].words == len(TEXT.split())
+    assert longest([]) is None
+    assert longest([Copy(0, 9, 4, 0), Copy(9, 30, 6, 5)]) == Copy(9, 30, 6, 5)
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=40)
+
+
+@given(WORDS, WORDS)
+def test_equal_to_the_slow_definition(text: list[str], sample: list[str]) -> None:
+    """Every maximal run of words that stands in the text, by trying all of them."""
+    runs = {tuple(text[i:j]) for i in range(len(text)) for j in range(i + SHORTEST, len(text) + 1)}
+    spans = [
+        (i, j)
+        for i in range(len(sample))
+        for j in range(i + SHORTEST, len(sample) + 1)
+        if tuple(sample[i:j]) in runs
+    ]
+    maximal = [
+        (i, j)
+        for i, j in spans
+        if not any(a <= i and j <= b and (a, b) != (i, j) for a, b in spans)
+    ]
+    joined = " ".join(sample)
+    expected = [" ".join(sample[i:j]) for i, j in sorted(maximal)]
+    assert passages(joined, "\n".join(text)) == expected
+
+
+def test_a_long_text() -> None:
+    draw = random.Random(1)
+    words = [f"w{draw.randrange(20_000)}" for _ in range(300_000)]
+    sample = [*words[200_000:200_012], "new", *words[5:12]]
+    found = CopyFinder(" ".join(words)).copies(" ".join(sample))
+    assert [copy.words for copy in found] == [12, 7]
+    assert re.match(r"\S+", " ".join(words)[found[0].source :])[0] == words[200_000]  # type: ignore[index]
