@@ -39,7 +39,7 @@ class CopyFinder:
         self._starts = starts[:-1]
 
     def copies(self, sample: str) -> list[Copy]:
-        """The longest passages of `sample` that stand in the text, in order, none inside another."""
+        """The longest passages of `sample` in the text, in order, none inside another."""
         words = list(_WORD.finditer(sample))
         found, end = list[Copy](), 0
         for begin in range(len(words)):

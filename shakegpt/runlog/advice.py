@@ -75,7 +75,9 @@ def advice(history: History) -> Advice | None:
         step = fell_by / (k - before_at)
         return Advice("learning", k, f"still learning: val loss falls by {step:.2g} an iteration")
     return Advice(
-        "level", k, f"levelled off: val loss moved by {abs(fell_by):.3f} since {before_at:,}"
+        "level",
+        k,
+        f"levelled off: val loss moved by {abs(fell_by):.3f} since iteration {before_at:,}",
     )
 
 
