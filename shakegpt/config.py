@@ -111,6 +111,20 @@ class FinetuneConfig:
         "see more, raise it for long runs.",
         TRAINING,
     )
+    patience: int | None = setting(
+        None,
+        integer(1, unit="evaluations"),
+        "Stop after this many evaluations in a row without a lower val loss.",
+        TRAINING,
+        none="train to --max-iters",
+    )
+    max_minutes: float | None = setting(
+        None,
+        real(0, unit="minutes", above=True),
+        "Stop after the iteration in which this much training time has passed.",
+        TRAINING,
+        none="no limit",
+    )
     eval_tokens: int = setting(
         40_000,
         integer(1, unit="tokens"),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from shakegpt.runlog.advice import advice, evaluations_since_best
-from shakegpt.runlog.history import History
+from shakegpt.runlog.history import History, load
 from shakegpt.runlog.schema import Eval, Step
+from shakegpt.session import finetune
+from tests.tiny import tiny_config
 
 
 def run(val: Sequence[float | None], train: Sequence[float], every: int = 5) -> History:
@@ -66,3 +71,32 @@ def test_patience_counts_evaluations_without_a_real_gain() -> None:
     assert evaluations_since_best(run([4.6, 4.2, 4.0], [4.4, 4.1])) == 0
     assert evaluations_since_best(run([4.6, 4.2, 4.199, 4.3, None], [4.0] * 4)) == 3
     assert evaluations_since_best(History()) == 0
+
+
+def test_a_run_logs_advice_and_copies_and_stops_by_patience(
+    tmp_path: Path, text_file: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    config = tiny_config(text_file, run_dir, max_iters=40, eval_interval=2, learning_rate=1e-7)
+    finetune(replace(config, patience=2, max_new_tokens=6))
+    history, problems = load(run_dir)
+    assert not problems and history.end is not None and history.end.status == "finished"
+    assert sorted(history.evals) == [0, 2, 4]  # nothing got better after the first
+    assert history.advice is not None and history.advice == advice_of(history)
+    assert all(sample.copies is not None for sample in history.samples)
+
+
+def test_max_minutes_ends_the_run_as_finished(tmp_path: Path, text_file: Path) -> None:
+    config = tiny_config(text_file, tmp_path / "run", max_iters=10_000, eval_interval=10_000)
+    finetune(replace(config, max_minutes=0.01, max_new_tokens=0))
+    history, _ = load(tmp_path / "run")
+    assert history.end is not None and history.end.status == "finished"
+    assert 0 < history.iteration < 10_000
+    assert max(history.evals) == history.iteration  # the last weights are measured
+
+
+def advice_of(history: History) -> object:
+    """The advice that the log's own evaluations give, at the time of the record."""
+    found = advice(history)
+    assert found is not None and history.advice is not None
+    return msgspec.structs.replace(found, time=history.advice.time)

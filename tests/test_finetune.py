@@ -115,7 +115,7 @@ def test_every_kind_of_record_is_written(records: list[schema.Event]) -> None:
     written = {type(e) for e in records}
     assert written == {
         schema.Run, Progress, Step, Eval, Sample, Token, schema.SampleEnd, Checkpoint,
-        schema.Inspection, Heartbeat, End,
+        schema.Inspection, schema.Copies, schema.Advice, Heartbeat, End,
     }  # fmt: skip
 
 

@@ -79,6 +79,10 @@ class PlainConsole:
                 return [eval_line(self.history, event)]
             case ev.SampleEnd() if event.complete:
                 return sample_lines(self.history, event)
+            case ev.Copies() if event.longest:
+                return [f"  the longest copy from the text is {event.longest} words"]
+            case ev.Advice():
+                return [f"  {event.sentence}"]
             case ev.Warning():
                 return [f"warning: {printable(event.message)}"]
             case ev.Command() if event.status != "accepted":

@@ -48,7 +48,8 @@ class Dataset:
     """The training and validation tokens of a text, and windows of `block_size` tokens over them.
 
     `train` and `val` are 1-D arrays of token ids; `train_characters` and `val_characters` count the
-    characters that they spell, without end-of-text tokens, for losses in bits per character.
+    characters that they spell, without end-of-text tokens, for losses in bits per character. The
+    training part is the first `train_end` characters of the text.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Dataset:
         end = len(text.content)
         split = end if val_text else _split(text, val_fraction)
         held_out = (val_text, 0, len(val_text.content)) if val_text else (text, split, end)
+        self.train_end = split
         self.train = _tokens(text, 0, split, tokenizer)
         self.val = _tokens(*held_out, tokenizer)
         self.train_characters = _characters(text, 0, split)

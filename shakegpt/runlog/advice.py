@@ -15,12 +15,12 @@ the iterations between two of them. They are tried from top to bottom; the first
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Literal
 
 from shakegpt.runlog.history import History
-from shakegpt.runlog.schema import Eval
+from shakegpt.runlog.schema import Advice, Eval
 
 Rule = Literal["diverging", "memorizing", "rising", "gap", "learning", "level"]
 
@@ -35,50 +35,36 @@ LEVEL = 0.02
 """Share of the whole fall, within one interval between evaluations."""
 
 
-@dataclass(frozen=True)
-class Advice:
-    """The rule that holds, the iteration of the evaluation that it looked at, and the sentence."""
-
-    rule: Rule
-    iteration: int
-    sentence: str
-
-
 def advice(history: History) -> Advice | None:
     """What the evaluations so far say; None before there are two."""
     evals = [history.evals[k] for k in sorted(history.evals)]
     if len(evals) < 2:
         return None
-    first, last = evals[0], evals[-1]
-    if (diverging := _diverging(first, last)) is not None:
-        return Advice("diverging", last.iteration, diverging)
-    finite = [(e.iteration, e.val_loss) for e in evals if e.val_loss is not None]
-    best_at, best = min(finite, key=lambda point: (point[1], point[0]))
-    k, loss = finite[-1]
-    since = sum(iteration > best_at for iteration, _ in finite)
-    train = _train_loss(history, k)
-    if since and loss - best > RISE:
-        then = _train_loss(history, best_at)
-        fell = train is not None and then is not None and train < then
-        rise = (
-            f"best was iteration {best_at:,} ({best:.2f}); val loss is {loss - best:.2f} higher now"
-        )
-        if fell:
-            return Advice("memorizing", k, f"{rise} while train loss fell: it memorizes the text")
-        return Advice("rising", k, f"{rise}: a lower learning rate may help")
-    if train is not None and loss - train > GAP:
-        gap = f"train loss is {loss - train:.1f} below val loss: more iterations will memorize"
-        return Advice("gap", k, gap)
-    before_at, before = finite[-2]
-    fell_by, whole = before - loss, finite[0][1] - best
-    if fell_by > RISE and fell_by > LEVEL * whole:
-        step = fell_by / (k - before_at)
-        return Advice("learning", k, f"still learning: val loss falls by {step:.2g} an iteration")
-    return Advice(
-        "level",
-        k,
-        f"levelled off: val loss moved by {abs(fell_by):.3f} since iteration {before_at:,}",
-    )
+    rule, sentence = _verdict(history, evals)
+    return Advice(rule=rule, iteration=evals[-1].iteration, sentence=sentence)
+
+
+def _verdict(history: History, evals: Sequence[Eval]) -> tuple[Rule, str]:
+    """The rule that holds, and its sentence."""
+    if (diverging := _diverging(evals[0], evals[-1])) is not None:
+        return "diverging", diverging
+    points = [(e.iteration, e.val_loss) for e in evals if e.val_loss is not None]
+    best_at, best = min(points, key=lambda point: point[1])
+    (before_at, before), (last_at, last) = points[-2:]
+    train = _train_loss(history, last_at)
+    if last - best > RISE:
+        rise = f"best was iteration {best_at:,} ({best:.2f}); val loss rose by {last - best:.2f}"
+        train_then = _train_loss(history, best_at)
+        if train is not None and train_then is not None and train < train_then:
+            return "memorizing", f"{rise} while train loss fell: it memorizes the text"
+        return "rising", f"{rise} since: a lower learning rate may help"
+    if train is not None and last - train > GAP:
+        return "gap", f"train loss is {last - train:.1f} below val loss: it begins to memorize"
+    fall = before - last
+    if fall > RISE and fall > LEVEL * (points[0][1] - best):
+        step = fall / (last_at - before_at)
+        return "learning", f"still learning: val loss falls by {step:.2g} an iteration"
+    return "level", f"levelled off: val loss moved by {abs(fall):.3f} since iteration {before_at:,}"
 
 
 def evaluations_since_best(history: History) -> int:

@@ -24,6 +24,8 @@ class SampleView:
     start: ev.Sample
     tokens: list[ev.Token] = field(default_factory=list)
     end: ev.SampleEnd | None = None
+    copies: ev.Copies | None = None
+    """What it copied from the text; None in old logs and for very long texts."""
     inspection: ev.Inspection | None = None
     """What happened inside the model, for the samples of the first and the last evaluation."""
 
@@ -53,6 +55,8 @@ class History:
     commands: dict[str, ev.Command] = field(default_factory=dict)
     """id -> the latest record of that command."""
     warnings: list[ev.Warning] = field(default_factory=list)
+    advice: ev.Advice | None = None
+    """The latest judgement of how the run is going."""
     heartbeat: ev.Heartbeat | None = None
     end: ev.End | None = None
     """The last `end`, None again after a resume."""
@@ -82,6 +86,11 @@ class History:
             case ev.Inspection():
                 if (sample := self._sample(event.sample)) is not None:
                     sample.inspection = event
+            case ev.Copies():
+                if (sample := self._sample(event.sample)) is not None:
+                    sample.copies = event
+            case ev.Advice():
+                self.advice = event
             case ev.Checkpoint():
                 self.checkpoints.append(event)
             case ev.Command():

@@ -301,6 +301,33 @@ class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
     complete: bool
 
 
+class Copies(Record, frozen=True, kw_only=True, tag="copies"):
+    """What a sample copied word for word from the training part of the text.
+
+    Passages of at least 4 words, white space aside, none inside another. Written after each
+    complete sample where the text has at most 20 million characters.
+    """
+
+    iteration: int
+    sample: int
+    passages: tuple[tuple[int, int, int, int], ...]
+    """(begin, end, words, source): where each stands in the sample's text without its prompt, how
+    many words it has, and where it first stands in the training part; offsets in characters."""
+
+    @property
+    def longest(self) -> int:
+        """Words of the longest passage; 0 when there is none."""
+        return max((words for _, _, words, _ in self.passages), default=0)
+
+
+class Advice(Record, frozen=True, kw_only=True, tag="advice"):
+    """How the run is going, judged after an evaluation by the rules of `runlog.advice`."""
+
+    iteration: int
+    rule: Literal["diverging", "memorizing", "rising", "gap", "learning", "level"]
+    sentence: str
+
+
 class Checkpoint(Record, frozen=True, kw_only=True, tag="checkpoint"):
     """Weights, or all that resuming needs, are safely on disk. `path` is relative to the run."""
 
@@ -380,6 +407,8 @@ Event = (
     | Token
     | SampleEnd
     | Inspection
+    | Copies
+    | Advice
     | Checkpoint
     | Command
     | Heartbeat

@@ -13,6 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.data.copies import CopyFinder
 from shakegpt.data.dataset import Window
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
@@ -22,7 +23,7 @@ from shakegpt.inspection.record import inspect
 from shakegpt.model import GPT
 from shakegpt.nn import blocks
 from shakegpt.nn.lora import trainable
-from shakegpt.runlog import schema
+from shakegpt.runlog import advice, schema
 from shakegpt.runlog.history import History
 from shakegpt.train import compilation, state
 from shakegpt.train.commands import handle_commands, settings
@@ -32,6 +33,8 @@ from shakegpt.train.optimizer import Group
 from shakegpt.train.setup import TrainingSetup, initial_model, make_optimizer, training_loss
 from shakegpt.train.supervisor import Log, Supervisor
 
+COPIES_LIMIT = 20_000_000
+"""Characters of the longest training text in which copies are looked for."""
 SAVE_SECONDS = 600.0
 """A state is saved at least this often between evaluations: a kill costs no more than that."""
 
@@ -61,8 +64,12 @@ class TrainingRun:
         """Lowest val loss so far."""
         self.samples, self.micro_step = 0, 0
         self._losses, self._update_started = list[float](), 0.0
+        self._training_started = supervisor.clock()
         self._saved_iteration, self._saved_at = 0, time.monotonic()
         self._evaluated_iteration = -1
+        self._finder: CopyFinder | None = None
+        self.curve = History()
+        """Evaluations and steps so far, which advice is judged by."""
         self.trainable = trainable(self.model)
         self.optimizer = self.build_optimizer()
         supervisor.max_iters, supervisor.save = self.config.max_iters, self.save_state
@@ -101,6 +108,7 @@ class TrainingRun:
         k = self.iteration
         if past.visited(k, self.config.max_new_tokens > 0):
             self._evaluated_iteration = k
+        self.curve.evals, self.curve.steps = dict(past.evals), dict(past.steps)
         # without the evaluation that is about to be repeated, and those whose model was not saved
         repeated = k if self.evaluation_due() and self._evaluated_iteration != k else -1
         evals = (e for i, e in past.evals.items() if i != repeated and past.visited(i, False))
@@ -126,7 +134,11 @@ class TrainingRun:
         return k % self.config.eval_interval == 0 or k == self.config.max_iters
 
     def between_updates(self) -> None:
-        """Evaluate and save if due, then handle commands, which may end the run here."""
+        """Evaluate and save if due, then handle commands. These and --max-minutes can end it."""
+        limit = self.config.max_minutes
+        minutes = (self.supervisor.clock() - self._training_started) / 60
+        if limit is not None and self.team.broadcast(minutes >= limit):
+            self.set_max_iters(self.iteration)
         self.evaluate_if_due()
         while handle_commands(self):
             self.evaluate_if_due()
@@ -183,18 +195,18 @@ class TrainingRun:
             return
         seconds = self.supervisor.clock() - self._update_started
         tokens = len(losses) * self.config.batch_size * self.dataset.block_size
-        self.log.write(
-            schema.Step(
-                iteration=self.iteration,
-                loss=sum(losses) / len(losses),
-                learning_rate=self.optimizer.learning_rate,
-                grad_norm=self.optimizer.grad_norm,
-                seconds=seconds,
-                tokens_per_second=tokens / seconds,
-                memory=self.supervisor.memory(),
-                gpu_memory=gpu_memory(self.place.device),
-            )
+        step = schema.Step(
+            iteration=self.iteration,
+            loss=sum(losses) / len(losses),
+            learning_rate=self.optimizer.learning_rate,
+            grad_norm=self.optimizer.grad_norm,
+            seconds=seconds,
+            tokens_per_second=tokens / seconds,
+            memory=self.supervisor.memory(),
+            gpu_memory=gpu_memory(self.place.device),
         )
+        self.log.write(step)
+        self.curve.add(step)
 
     def failure(self, what: str, micro_step: int | None = None) -> ShakegptError:
         """The error for a training that cannot continue; its last good state is saved."""
@@ -224,20 +236,29 @@ class TrainingRun:
             how = (c.eval_tokens, c.batch_size, self.place)
             val = measure(self.model, self.dataset, *how, self.supervisor.check, self.team)
         best = math.isfinite(val.loss) and (self.best is None or val.loss < self.best)
-        self.log.write(
-            schema.Eval(
-                iteration=self.iteration,
-                val_loss=val.loss,
-                tokens=val.tokens,
-                seconds=self.supervisor.clock() - started,
-                best=best,
-                standard_error=val.standard_error,
-                characters=val.characters,
-            )
+        evaluation = schema.Eval(
+            iteration=self.iteration,
+            val_loss=val.loss,
+            tokens=val.tokens,
+            seconds=self.supervisor.clock() - started,
+            best=best,
+            standard_error=val.standard_error,
+            characters=val.characters,
         )
+        self.log.write(evaluation)
+        self.curve.add(evaluation)
         if best:
             self.best = val.loss
             self.save_model()
+        self.judge()
+
+    def judge(self) -> None:
+        """Log how the run is going; end it here if --patience is exhausted."""
+        if (verdict := advice.advice(self.curve)) is not None:
+            self.log.write(verdict)
+        patience = self.config.patience
+        if patience is not None and advice.evaluations_since_best(self.curve) >= patience:
+            self.set_max_iters(self.iteration)
 
     def sample(self, prompt: str, how: schema.Settings, requested: bool = False) -> None:
         """Generate a text and log it token by token; `requested`: because of a command.
@@ -258,8 +279,19 @@ class TrainingRun:
                 self.log.write(event)
                 if isinstance(event, schema.Token):
                     drawn.append(event.id)
+            if len(drawn) == how.max_new_tokens or drawn[-1:] == [self.tokenizer.eot]:
+                self.log_copies(self.tokenizer.decode(drawn), key[1])
             if not requested and self.iteration in (0, self.config.max_iters):
                 self.inspect(prompt, drawn, key[1])
+
+    def log_copies(self, text: str, sample: int) -> None:
+        """Log which passages of a sample stand in the training part of the text."""
+        if not self.team.first or self.dataset.train_end > COPIES_LIMIT:
+            return
+        if self._finder is None:
+            self._finder = CopyFinder(self.dataset.text.content[: self.dataset.train_end])
+        passages = tuple((c.begin, c.end, c.words, c.source) for c in self._finder.copies(text))
+        self.log.write(schema.Copies(iteration=self.iteration, sample=sample, passages=passages))
 
     def inspect(self, prompt: str, drawn: list[int], sample: int) -> None:
         """Log what happened inside the model, in evaluation mode, for the first tokens `drawn`.
