@@ -6,7 +6,7 @@ Names are nanoGPT's where nanoGPT has the field. Nothing here imports torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from shakegpt import bounds
@@ -371,7 +371,8 @@ class FinetuneConfig:
                 names = (texts,) if isinstance(texts, str) else tuple(texts)
                 object.__setattr__(self, name, names)
         bounds.check(self)
-        if found := conflicts(vars(self)):
+        # not vars(self): a configuration from an older log has class defaults for newer fields
+        if found := conflicts({field.name: getattr(self, field.name) for field in fields(self)}):
             raise ShakegptError("; ".join(sentence for _, sentence in found))
 
 

@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -60,6 +60,20 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
     flush_to_disk(path.parent)
 
 
+def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> str:
+    """Write `pieces` one after the other to the file `path`, onto the disk, and return the sha256
+    of them all. Raises OSError.
+    """
+    digest = hashlib.sha256()
+    with open(path, "wb") as file:
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+        file.flush()
+        _fsync(file.fileno())
+    return digest.hexdigest()
+
+
 def flush_to_disk(path: Path) -> None:
     """Return when a file, or the names in a directory, will survive a power cut."""
     if os.name == "nt" and path.is_dir():
@@ -92,7 +106,7 @@ def seal(folder: Path, sums: Mapping[str, list[str]]) -> None:
     known = _known(folder) or {}
     if known | dict(sums) != known:
         all_of_them = known | dict(sums)
-        content = {"sha256": all_of_them, "of_these": _sum_of(all_of_them)}
+        content = {"sha256": all_of_them, "of_these": checksum(all_of_them)}
         write_atomically(
             folder / SUMS, json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
         )
@@ -156,11 +170,12 @@ def _known(folder: Path) -> Sums | None:
     except (OSError, ValueError, RecursionError):
         return None
     sums = raw.get("sha256") if isinstance(raw, dict) else None
-    return sums if _is_sums(sums) and raw.get("of_these") == _sum_of(sums) else None
+    return sums if _is_sums(sums) and raw.get("of_these") == checksum(sums) else None
 
 
-def _sum_of(sums: Sums) -> str:
-    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+def checksum(content: Mapping[str, object]) -> str:
+    """sha256 of what will be a JSON object, hex, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_sums(sums: object) -> TypeGuard[Sums]:

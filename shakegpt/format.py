@@ -97,3 +97,17 @@ def ago(seconds: float | None) -> str:
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     unit, length = next((u for u in units if seconds >= u[1]), units[-1])
     return f"{int(seconds // length)} {unit} ago"
+
+
+def probability(share: float) -> str:
+    """A probability or share as a percentage of two digits that tell.
+
+    >>> probability(0.1234), probability(0.0034), probability(0.00001), probability(1.0)
+    ('12%', '0.34%', '<0.01%', '100%')
+    """
+    percent = 100 * share
+    if percent >= 9.5:
+        return f"{percent:.0f}%"
+    if percent >= 0.95:
+        return f"{percent:.1f}%"
+    return f"{percent:.2f}%" if percent >= 0.005 else "<0.01%"

@@ -148,7 +148,7 @@ def recorded(
     settings: Settings,
     iteration: int = 0,
     sample: int = 0,
-    asked: bool = False,
+    requested: bool = False,
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[schema.Sample | schema.Token | schema.SampleEnd]:
@@ -160,7 +160,9 @@ def recorded(
     ids = tokenizer.encode(prompt)
     tokens = tuple((id, tokenizer.decode([id])) for id in ids)
     key = {"iteration": iteration, "sample": sample}
-    yield schema.Sample(**key, prompt=prompt, prompt_tokens=tokens, settings=settings, asked=asked)
+    yield schema.Sample(
+        **key, prompt=prompt, prompt_tokens=tokens, settings=settings, requested=requested
+    )
     started, text, count, decoder = clock(), "", 0, Decoder(tokenizer)
 
     def end(complete: bool) -> schema.SampleEnd:

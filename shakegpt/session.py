@@ -204,7 +204,7 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
 
 def _saved_config(run: Path, max_iters: int | None) -> FinetuneConfig:
     """The configuration that a resumed run continues with."""
-    past = history.begun(run)
+    past = history.load_started(run)
     assert past.run is not None
     latest = past.resumes[-1].config if past.resumes else past.run.config
     try:

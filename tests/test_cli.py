@@ -175,7 +175,7 @@ def test_completion_code_for_each_shell(shakegpt: Commands, home: Path, shell: s
 
 
 @pytest.mark.parametrize(
-    "verb", ["finetune", "sample", "evaluate", "runs", "figures", "claims", "completion"]
+    "verb", ["finetune", "sample", "evaluate", "runs", "figures", "claims", "convert", "completion"]
 )
 def test_every_verb_has_help(shakegpt: Commands, home: Path, verb: str) -> None:
     done = shakegpt(verb, "--help", cwd=home)

@@ -66,7 +66,7 @@ def test_commands_are_carried_out_and_answered(tmp_path: Path, text_file: Path) 
         ("max_iters", "done"),
     ]
     assert [e.iteration for e in kinds(records, Eval)] == [0, 1, 3, 5]
-    asked = next(e for e in kinds(records, Sample) if e.asked)
+    asked = next(e for e in kinds(records, Sample) if e.requested)
     assert (asked.iteration, asked.prompt, asked.settings.temperature) == (2, "HAMLET:", 0)
     assert asked.settings.max_new_tokens == 3 and asked.settings.top_k == 200
     assert kinds(records, Step)[-1].iteration == 5 == kinds(records, End)[0].iteration

@@ -74,7 +74,7 @@ def test_a_kill_before_the_weights_are_renamed_leaves_a_model(folder: Path) -> N
 
 
 def test_a_kill_leaves_no_litter_for_ever(folder: Path) -> None:
-    (folder / ".tmpAbCdEf").write_bytes(b"what safetensors was writing")
+    (folder / f".{WEIGHTS}.part").write_bytes(b"half")
     checkpoint.save(checkpoint.load(folder), folder, Tokenizer(folder))
     assert not list(folder.glob(".*"))
 

@@ -271,10 +271,10 @@ def test_a_padded_embedding_draws_no_token_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_recorded_sample_is_whole(model: GPT) -> None:
-    records = list(recorded(model, TOKENIZER, "é🎭", told(), iteration=3, sample=2, asked=True))
+    records = list(recorded(model, TOKENIZER, "é🎭", told(), iteration=3, sample=2, requested=True))
     start, *tokens, end = records
     assert isinstance(start, schema.Sample) and isinstance(end, schema.SampleEnd)
-    assert start.asked and {(r.iteration, r.sample) for r in records} == {(3, 2)}
+    assert start.requested and {(r.iteration, r.sample) for r in records} == {(3, 2)}
     assert [id for id, _ in start.prompt_tokens] == TOKENIZER.encode("é🎭")
     joined = "".join(t.text for t in tokens if isinstance(t, schema.Token))
     assert end.complete and end.tokens == len(tokens) and end.text.startswith(joined)

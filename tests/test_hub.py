@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -10,14 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from shakegpt import timeouts
-from shakegpt.checkpoint import hub
+from shakegpt.checkpoint import hub, resolve, unpickle
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.convert import convert
+from shakegpt.checkpoint.io import POCKET
+from shakegpt.checkpoint.provenance import provenance
 from shakegpt.data import sources, tinyshakespeare
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.session import finetune, resume
-from tests.tiny import play, tiny_config
+from tests.tiny import copy_vocabulary, play, random_model, tiny_config
+from tests.torture import network
 
 
 @pytest.fixture
@@ -73,3 +83,104 @@ def test_what_is_a_pipe_and_what_is_not(tmp_path: Path) -> None:
     told = [sources.is_pipe(str(tmp_path / name)) for name in ("file", "pipe", ".", "gone")]
     assert told == [False, True, False, False] and sources.is_pipe("-")
     assert not sources.is_pipe("x" * 5000)
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[network.Hub]:
+    """A hub with the pocket's vocabulary and a tiny model; the cache is empty."""
+    model = copy_vocabulary(tmp_path / "served")
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 8}
+    checkpoint.save(random_model(**shape, vocab_size=4096), model, Tokenizer(model))
+    with network.hub(model) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        files = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
+
+
+def fetched(tmp_path: Path) -> set[str]:
+    return {path.name for path in tmp_path.glob("cache/*/snapshots/*/*")}
+
+
+def test_a_model_with_tokenizer_json_only_is_fetched(served: network.Hub, tmp_path: Path) -> None:
+    whole = AutoTokenizer.from_pretrained(tmp_path / "served")
+    whole.save_pretrained(tmp_path / "whole")
+    for name in ("vocab.json", "merges.txt"):
+        del served.files[name]
+    for path in (tmp_path / "whole").iterdir():
+        served.files[path.name] = path.read_bytes()
+    folder = hub.fetch(network.NAME)
+    assert Tokenizer(folder).encode("the king") == Tokenizer(POCKET).encode("the king")
+    assert provenance(folder, Tokenizer(folder)).revision == network.COMMIT
+    assert hub.in_cache(network.NAME) == folder
+
+
+REFUSED = {
+    "pytorch_model.bin": ("model.safetensors", "pytorch_model.bin", b"", "shakegpt convert"),
+    "WordPiece": ("vocab.json", "tokenizer.json", b'{"model": {"type": "WordPiece"}}', "WordPiece"),
+    "another model": ("config.json", "config.json", b'{"model_type": "llama"}', "'llama'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_weights_that_cannot_be_used_are_not_fetched(
+    served: network.Hub, tmp_path: Path, name: str
+) -> None:
+    gone, added, content, words = REFUSED[name]
+    del served.files[gone]
+    served.files[added] = content
+    with pytest.raises(ShakegptError) as refused:
+        hub.fetch(network.NAME)
+    assert words in str(refused.value)
+    assert not {"model.safetensors", "pytorch_model.bin"} & fetched(tmp_path)
+
+
+def test_a_pickle_on_the_hub_is_fetched_and_converted(served: network.Hub, tmp_path: Path) -> None:
+    torch.save(load_file(tmp_path / "served/model.safetensors"), tmp_path / "pytorch_model.bin")
+    del served.files["model.safetensors"]
+    served.files["pytorch_model.bin"] = (tmp_path / "pytorch_model.bin").read_bytes()
+    convert(network.NAME, tmp_path / "out", None, lambda files, out: unpickle.main(out, files))
+    one, other = checkpoint.load(tmp_path / "out"), checkpoint.load(tmp_path / "served")
+    assert torch.equal(one.wte.weight, other.wte.weight)
+
+
+FAULTS = {
+    "disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "No space left"),
+    "fault in a library": (TypeError("oops"), 1, "TypeError"),
+    "connection": (ConnectionResetError(104, "reset"), 2, "out of reach"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_a_download_raises_is_told_by_its_type(
+    served: network.Hub, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    error, code, words = FAULTS[name]
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    monkeypatch.setattr(hub, "in_cache", lambda _: None)
+    with pytest.raises(ShakegptError) as refused:
+        hub.fetch(network.NAME)
+    assert words in str(refused.value) and refused.value.exit_code == code
+    assert constants.HF_HUB_DOWNLOAD_TIMEOUT == constants.DEFAULT_DOWNLOAD_TIMEOUT
+
+
+def test_an_empty_directory_called_gpt2_is_not_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gpt2").mkdir()
+    with pytest.raises(ShakegptError, match="not in the cache"):
+        resolve.find("gpt2")
+    assert resolve.absolute("gpt2") == "gpt2"
+    copy_vocabulary(tmp_path / "gpt2")
+    (tmp_path / "gpt2" / "config.json").touch()
+    assert resolve.find("gpt2").folder == Path("gpt2")
+    assert resolve.absolute("gpt2") == str(tmp_path / "gpt2")

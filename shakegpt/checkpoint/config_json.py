@@ -25,7 +25,7 @@ def read_config(folder: Path) -> GPTConfig:
     path = folder / "config.json"
     kind = raw.get("model_type")
     if kind != "gpt2" and (kind is not None or not {"n_embd", "n_layer", "n_head"} <= raw.keys()):
-        raise ShakegptError(f"{folder} holds a {kind!r} model: only GPT-2 is supported")
+        raise ShakegptError(f"{folder} holds a {kind!r} model: give a GPT-2")
     for key, usual in _COMPUTED_AS.items():
         if raw.get(key, usual[0]) not in usual:
             raise ShakegptError(f"{path} has {key} {raw[key]!r}: only {usual[0]!r} is supported")

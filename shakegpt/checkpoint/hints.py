@@ -15,7 +15,7 @@ def no_config(folder: Path) -> str:
     """Why `folder`, which has no config.json, is not a checkpoint, and what to give instead."""
     names = _names(folder)
     if not names:
-        return f"{folder} is empty: give a directory with a checkpoint"
+        return f"{folder} is no checkpoint: it is empty; give a directory with one"
     inner = [name for name in names if (folder / name / "config.json").is_file()]
     if inner:
         return (

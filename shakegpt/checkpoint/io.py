@@ -32,7 +32,6 @@ from shakegpt.files import (
     PART,
     flush_to_disk,
     seal,
-    sha256,
     sums_of,
     verified_path,
     write_atomically,
@@ -87,8 +86,8 @@ def weight_files(folder: Path) -> list[Path]:
     return [verified_path(folder, name) for name in names]
 
 
-Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], None]
-"""Writes tensors and what is said of them to a safetensors file."""
+Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], str]
+"""Writes tensors and metadata to a safetensors file; returns its sha256."""
 
 
 def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfile.write) -> int:
@@ -100,23 +99,14 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfi
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
         part = folder / f".{WEIGHTS}{PART}"
-        for pattern in (".tmp*", f".*{PART}"):  # of a trainer or of safetensors, when killed
-            for left in folder.glob(pattern):
-                left.unlink()
-        write(weights, part, {"format": "pt"})  # of two keys the order would change
-        part.chmod((folder / "config.json").stat().st_mode & 0o777)  # safetensors makes it private
-        flush_to_disk(part)
-        _replace_weights(folder, part)
+        for left in folder.glob(f".*{PART}"):  # of a trainer that was killed
+            left.unlink()
+        new, known = write(weights, part, {"format": "pt"}), sums_of(folder, WEIGHTS)
+        seal(folder, {WEIGHTS: [*known, new]})  # whichever weights are there, their sum is known
+        part.replace(folder / WEIGHTS)
+        flush_to_disk(folder)
+        seal(folder, {WEIGHTS: [*known[-1:], new]})
         return (folder / WEIGHTS).stat().st_size
-
-
-def _replace_weights(folder: Path, part: Path) -> None:
-    """Rename `part`, its sum written down before: whichever weights are there, they are known."""
-    new, known = sha256(part), sums_of(folder, WEIGHTS)
-    seal(folder, {WEIGHTS: [*known, new]})
-    part.replace(folder / WEIGHTS)
-    flush_to_disk(folder)
-    seal(folder, {WEIGHTS: [*known[-1:], new]})
 
 
 def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:

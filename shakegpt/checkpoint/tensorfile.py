@@ -6,18 +6,24 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
+from shakegpt.files import write_pieces
 
-def write(
-    tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-) -> None:
-    """Write `tensors`, wherever they lie, to a file at `path`."""
-    save_file({name: tensor.detach().cpu() for name, tensor in tensors.items()}, path, metadata)
+
+def write(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> str:
+    """Write `tensors` as float32, wherever they are, to the file `path`; returns its sha256."""
+    head, _ = layout({name: tensor.shape for name, tensor in tensors.items()}, metadata)
+    return write_pieces(path, chain([head], (data(tensors[name]) for name in sorted(tensors))))
+
+
+def data(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor as float32, in C order."""
+    return tensor.detach().float().cpu().contiguous().numpy().data.cast("B")
 
 
 def layout(

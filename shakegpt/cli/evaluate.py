@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from shakegpt.bounds import Text, setting
-from shakegpt.cli import preflight
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, Dtype, EvaluateConfig, block_size_fault
@@ -40,6 +39,8 @@ class Arguments(EvaluateConfig):
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt evaluate", words, ABOUT)
+    from shakegpt.cli import preflight  # help needs none of this
+
     preflight.evaluate(arguments.model, arguments)
     with heavy_imports():
         import torch

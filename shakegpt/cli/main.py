@@ -18,8 +18,8 @@ LONGEST = 1000
 """Characters of an error message on stderr."""
 
 COMMANDS = (
-    *("finetune", "sample", "evaluate", "runs", "figures", "claims"),
-    *("deck", "convert", "completion"),
+    *("finetune", "sample", "evaluate", "inspect", "runs", "figures"),
+    *("claims", "deck", "convert", "completion"),
 )
 """Each is a module beside this one, with its `main`."""
 
@@ -32,6 +32,7 @@ commands:
   finetune --resume RUN  continue a run that was stopped or killed
   sample MODEL           draw text from a run, checkpoint or model
   evaluate MODEL         val loss and perplexity over fixed sequences
+  inspect MODEL          what happens inside a model while it writes
   runs [DIR]             list the runs and how they went
   figures [RUN ...]      draw training, architecture, generation and samples
   claims [RUN]           the talk's claims beside a run's numbers
@@ -65,6 +66,8 @@ def _dispatch(arguments: list[str]) -> int:
     if command in ("-V", "--version"):
         print(f"shakegpt {__version__}")
         return 0
+    if command.startswith("-"):
+        raise ShakegptError(f"a command stands before its flags: shakegpt COMMAND {command}")
     if command not in COMMANDS:
         from shakegpt.cli.arguments import suggestion
 

@@ -71,7 +71,14 @@ def model(name: str) -> GPTConfig:
 
     Raises ShakegptError when there is no such checkpoint.
     """
-    return read_config(find(name).folder)
+    try:
+        return read_config(find(name).folder)
+    except ShakegptError as error:
+        path = Path(name)
+        if not is_on_hub(name) or not path.parent.name or not path.parent.is_dir():
+            raise
+        close = arguments.suggestion(name, (str(near) for near in path.parent.iterdir()))
+        raise ShakegptError(f"{error}; there is no directory {name} either{close}") from None
 
 
 def local_shape(name: str) -> GPTConfig | None:

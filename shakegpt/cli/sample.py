@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from shakegpt.bounds import Text, setting
-from shakegpt.cli import preflight
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, SampleConfig
@@ -41,6 +40,8 @@ class Arguments(SampleConfig):
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt sample", words, ABOUT)
+    from shakegpt.cli import preflight  # help needs none of this
+
     preflight.model(arguments.model)
     with heavy_imports():
         import torch

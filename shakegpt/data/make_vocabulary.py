@@ -78,6 +78,7 @@ def learn_bpe(texts: Iterable[str], size: int, folder: Path) -> None:
             f"--tokenizer bpe:{size} needs a longer text: this one gives {learned:,} tokens; use "
             f"bpe:{learned} or fewer, or more text"
         )
+    folder.mkdir(parents=True, exist_ok=True)
     learner.save_model(str(folder))
     vocab = json.loads((folder / "vocab.json").read_text("utf-8")) | {END_OF_TEXT: size - 1}
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), "utf-8")

@@ -82,8 +82,8 @@ class Tokenizer:
         if missing := self._missing(text):
             shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
             raise ShakegptError(
-                f"{name} has {shown}, which the vocabulary lacks: it has the characters of the "
-                "text that it was made from, and no others"
+                f"{name} has {shown}, which the vocabulary lacks: use only characters of the "
+                "text that it was made from"
             )
         return self._ids_of(text)
 

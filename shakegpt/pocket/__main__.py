@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 VOCABULARY = 4096
 VOCABULARY_TEXT = 40_000_000
 """Characters from the start of the text that the merges are learned from."""
-END_OF_TEXT = "<|endoftext|>"
 FINAL_EVAL_TOKENS = 100_000
 
 
@@ -106,6 +105,7 @@ def pretrain(settings: Settings) -> int:
 
     from shakegpt.checkpoint.io import POCKET
     from shakegpt.data.dataset import Dataset
+    from shakegpt.data.make_vocabulary import learn_bpe
     from shakegpt.data.sources import load_text
     from shakegpt.data.tokenizer import Tokenizer
     from shakegpt.pocket.pretrain import Pretraining, newest, stoppable
@@ -115,7 +115,7 @@ def pretrain(settings: Settings) -> int:
     state, recipe, text = Path(settings.state), recipe_of(settings), load_text(settings.texts)
     vocabulary = state / "vocabulary" if settings.learn_vocabulary else POCKET
     if not (vocabulary / "merges.txt").exists():
-        learn_vocabulary(text.content, vocabulary)
+        learn_bpe([text.content[:VOCABULARY_TEXT]], VOCABULARY, vocabulary)
     tokenizer = Tokenizer(vocabulary)
     data = Dataset(text, tokenizer, recipe.block_size, recipe.seed)
 
@@ -171,22 +171,6 @@ def decay_folder(state: Path, decay_tokens: int) -> Path:
 
     unfinished = [f for f in state.glob(f"decay-*-{decay_tokens}") if not (f / "pocket").exists()]
     return unfinished[0] if unfinished else state / f"decay-{newest(state) or 0}-{decay_tokens}"
-
-
-def learn_vocabulary(text: str, folder: Path) -> None:
-    """Byte-level BPE of `VOCABULARY` tokens: bytes first, then merges, the end of a text last."""
-    from tokenizers import ByteLevelBPETokenizer
-
-    learner = ByteLevelBPETokenizer()
-    learner.train_from_iterator(
-        text[:VOCABULARY_TEXT].split(END_OF_TEXT), vocab_size=VOCABULARY - 1
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    learner.save_model(str(folder))
-    ids = json.loads((folder / "vocab.json").read_text("utf-8"))
-    (folder / "vocab.json").write_text(
-        json.dumps(ids | {END_OF_TEXT: len(ids)}, ensure_ascii=False), "utf-8"
-    )
 
 
 def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:

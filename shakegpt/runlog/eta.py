@@ -62,7 +62,7 @@ def _interval(history: History) -> int:
 def _visit_seconds(history: History) -> float:
     """Seconds of an evaluation, its sample and its checkpoints: what the latest of each took."""
     evaluation = history.evals[max(history.evals)].seconds if history.evals else 0.0
-    ends = (s.end for s in reversed(history.samples) if not s.start.asked and s.end)
+    ends = (s.end for s in reversed(history.samples) if not s.start.requested and s.end)
     sample = next((end.seconds for end in ends), 0.0)
     saves = {c.kind: c.seconds for c in history.checkpoints[-2:]}
     return evaluation + sample + sum(saves.values())

@@ -24,6 +24,8 @@ class SampleView:
     start: ev.Sample
     tokens: list[ev.Token] = field(default_factory=list)
     end: ev.SampleEnd | None = None
+    inspection: ev.Inspection | None = None
+    """What happened inside the model, for the samples of the first and the last evaluation."""
 
     @property
     def text(self) -> str:
@@ -77,6 +79,9 @@ class History:
             case ev.SampleEnd():
                 if (sample := self._sample(event.sample)) is not None:
                     sample.end = event
+            case ev.Inspection():
+                if (sample := self._sample(event.sample)) is not None:
+                    sample.inspection = event
             case ev.Checkpoint():
                 self.checkpoints.append(event)
             case ev.Command():
@@ -145,7 +150,9 @@ class History:
         """Whether the log holds all that belongs to the evaluation of `iteration`."""
         if iteration not in self.evals:
             return False
-        fixed = (s for s in self.samples if s.start.iteration == iteration and not s.start.asked)
+        fixed = (
+            s for s in self.samples if s.start.iteration == iteration and not s.start.requested
+        )
         saved = (c for c in self.checkpoints if c.iteration == iteration and c.kind == "best")
         model = iteration == 0 or not self.evals[iteration].best or any(saved)
         return model and (not samples or any(s.complete for s in fixed))
@@ -156,8 +163,8 @@ class History:
         return self.resumes[-1] if self.resumes else self.run
 
 
-def begun(run: Path) -> History:
-    """The history of a run directory that has begun. Raises ShakegptError for any other."""
+def load_started(run: Path) -> History:
+    """The history of a run directory with a header. Raises ShakegptError for any other."""
     history, _ = load(run)
     if history.run is None:
         raise ShakegptError(f"{run} is no run: it has no {LOG_NAME} with a header")

@@ -137,38 +137,39 @@ class Follower:
         """Lines that are no records, of those that were decoded."""
         self.restarted = False
         """True after a poll that read another file in the log's place, from its start."""
-        self._kinds: tuple[Any, ...] = tuple(kinds) or get_args(Event)
-        self._passed_over = tuple(_START + t for k, t in TAGS.items() if k not in self._kinds)
+        self._kinds: tuple[Any, ...] = tuple(kinds)
+        self._passed_over = tuple(_START + t for k, t in TAGS.items() if kinds and k not in kinds)
         self._position, self._line, self._inode = 0, 0, -1
         self._rest: list[bytes] = []
         """Pieces of the incomplete last line: joined once, for it may be long."""
-        self._time, self._undecoded = 0.0, b""
+        self._time, self._latest = 0.0, b""
 
     def poll(self, limit: int = 1 << 62) -> list[Event]:
         """Records that are whole by now, from at most about `limit` bytes; [] when none are.
 
         Raises ShakegptError for a log that a newer version wrote, OSError; never for damage.
         """
-        return [entry.record for entry in self.entries(limit)]
+        return [record for _, record in self._read(limit)]
 
-    def entries(self, limit: int = 1 << 62) -> list[Entry]:
+    def entries(self) -> list[Entry]:
         """As `poll`, each record with the number of its line."""
-        new: list[Entry] = []
+        return [Entry(line, record) for line, record in self._read(1 << 62)]
+
+    def _read(self, limit: int) -> Iterator[tuple[int, Event]]:
         self.restarted = False
         with suppress(FileNotFoundError, NotADirectoryError), opened(self.path) as file:
             self._restart_if_replaced(os.fstat(file.fileno()))
             file.seek(self._position)
             while data := file.read(min(limit, CHUNK)):
-                new += self._decode(data)
+                yield from self._decode(data)
                 limit -= len(data)
-        return new
 
     @property
     def time(self) -> float:
         """When the newest record was written, of whatever kind; 0.0 before there is one."""
         with suppress(*_DAMAGE):
-            self._time = _decode_stamp(self._undecoded).time
-        self._undecoded = b""
+            self._time = _decode_stamp(self._latest).time
+        self._latest = b""
         return self._time
 
     def _restart_if_replaced(self, status: os.stat_result) -> None:
@@ -178,23 +179,24 @@ class Follower:
         )
         if self.restarted:
             self._position, self._line, self._rest = 0, 0, []
-            self._time, self._undecoded = 0.0, b""
+            self._time, self._latest = 0.0, b""
             self.problems.clear()
         elif status.st_size < self._position:  # the writer cut a torn line that was read
             self._position, self._rest = self._position - torn, []
         self._inode = status.st_ino
 
-    def _decode(self, data: bytes) -> Iterator[Entry]:
+    def _decode(self, data: bytes) -> Iterator[tuple[int, Event]]:
         self._position += len(data)
         self._rest.append(data)
         if b"\n" not in data:
             return
+        kinds, passed_over = self._kinds, self._passed_over
         *lines, rest = b"".join(self._rest).split(b"\n")
         self._rest = [rest]
         for line in lines:
             self._line += 1
-            if line.startswith(self._passed_over):
-                self._undecoded = line
+            if passed_over and line.startswith(passed_over):
+                self._latest = line
                 continue
             try:
                 record = _decode(line)
@@ -204,9 +206,9 @@ class Follower:
                 continue
             if isinstance(record, Run) and record.schema > SCHEMA:
                 self._refuse_newer(line)
-            self._time, self._undecoded = record.time, b""
-            if isinstance(record, self._kinds):
-                yield Entry(self._line, record)
+            self._latest = line
+            if not kinds or isinstance(record, kinds):
+                yield self._line, record
 
     def _refuse_newer(self, line: bytes) -> None:
         try:

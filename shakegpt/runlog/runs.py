@@ -205,8 +205,8 @@ def delete_run(path: Path) -> Path:
     """Move a run directory to the trash beside it, from which `restore_run` takes it back.
 
     Returns where it is now: `.trash/NAME`, with a number where that name is taken. Raises
-    ShakegptError for what is no run directory, for a run that is being trained and when it cannot
-    be moved.
+    ShakegptError for a path that is no run directory, for a run that is being trained, and when it
+    cannot be moved.
     """
     if path.is_symlink():
         raise ShakegptError(f"{path} is a link: delete the directory that it points to instead")

@@ -213,8 +213,8 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
     prompt: str
     prompt_tokens: tuple[tuple[int, str], ...]
     settings: Settings
-    asked: bool = False
-    """True when a person asked for it; False for the fixed sample of an evaluation."""
+    requested: bool = msgspec.field(default=False, name="asked")
+    """True for a sample by a command; False for the fixed sample of an evaluation."""
 
 
 class Token(Record, frozen=True, kw_only=True, tag="token"):
@@ -237,6 +237,57 @@ class Token(Record, frozen=True, kw_only=True, tag="token"):
     u: float | None = None
     """The random number in [0, 1) that chose it, among the choices in descending probability; None
     where none was drawn, or in logs from before it was recorded."""
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What the head reads from the residual stream after one block, written as an array
+    [rank, probability, [[id, probability], ...]]; probabilities are rounded to 4 digits.
+    """
+
+    rank: int
+    """Place of the drawn token among all tokens, from 1."""
+    probability: float
+    """Of the drawn token, softmax of the logits without temperature."""
+    top: tuple[tuple[int, float], ...]
+    """The likeliest tokens, (id, probability), best first."""
+
+
+class AttentionMap(msgspec.Struct, frozen=True, kw_only=True):
+    """Attention of one head, or of a block's mean, in thousandths."""
+
+    block: int
+    """From 0."""
+    head: int | None
+    """From 0; None for the mean over the heads of the block."""
+    rows: tuple[tuple[int, ...], ...]
+    """A row for each drawn token: what the position that predicts it pays to each token of
+    `Inspection.context` up to itself. What is missing to 1000 went to tokens before the context."""
+
+
+class Inspection(Record, frozen=True, kw_only=True, tag="inspection"):
+    """Inside the model while the first tokens of a sample were predicted (`shakegpt.inspection`).
+
+    There are n drawn tokens, at most 16. Old logs have no such record.
+    """
+
+    iteration: int
+    sample: int
+    context: tuple[tuple[int, str], ...]
+    """(id, text) of the tokens that attention refers to: the end of the prompt, then the drawn
+    tokens but the last, which no prediction looks at."""
+    drawn: tuple[tuple[int, str], ...]
+    """(id, text) of the n drawn tokens."""
+    ladder: tuple[tuple[Rung, ...], ...]
+    """For each drawn token, n_layer + 1 rungs: before the first block, then after each block
+    (logit lens). The last rung is the model's own prediction."""
+    texts: dict[int, str]
+    """Text of every token id in `ladder`."""
+    attention: tuple[AttentionMap, ...]
+    """Every head of every block where that takes at most about 200 kB; else the mean of each block
+    and its two heads of lowest entropy."""
+    initial: tuple[float, ...] | None = None
+    """Probability of each drawn token under the model of iteration 0, 6 digits; None when that
+    model was not at hand."""
 
 
 class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
@@ -328,6 +379,7 @@ Event = (
     | Sample
     | Token
     | SampleEnd
+    | Inspection
     | Checkpoint
     | Command
     | Heartbeat

@@ -19,7 +19,7 @@ class Trainer(Protocol):
 
     def save_state(self) -> None: ...  # noqa: D102
     def evaluate(self) -> None: ...  # noqa: D102
-    def sample(self, prompt: str, how: Settings, asked: bool = False) -> None: ...  # noqa: D102
+    def sample(self, prompt: str, how: Settings, requested: bool = False) -> None: ...  # noqa: D102
     def set_max_iters(self, max_iters: int) -> None: ...  # noqa: D102
 
 
@@ -46,7 +46,7 @@ def carry_out(trainer: Trainer, request: Request) -> None:
             trainer.evaluate()
         case "sample":
             prompt = trainer.config.prompt if request.prompt is None else request.prompt
-            trainer.sample(prompt, settings(trainer.config, request), asked=True)
+            trainer.sample(prompt, settings(trainer.config, request), requested=True)
         case "max_iters":
             if request.max_iters is None or request.max_iters < 0:
                 raise ShakegptError(f"max_iters must be an integer >= 0, got {request.max_iters}")

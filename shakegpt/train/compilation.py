@@ -81,6 +81,10 @@ def prepare(model: GPT, recompute: bool, rehearse: Callable[[], None]) -> str | 
 
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings from a log; in logs of the first versions, --compile is a boolean."""
+    """Settings from a log as they are written now.
+
+    In logs of the first versions, --compile is a boolean and several texts are joined.
+    """
+    config = {"separate_documents": False} | config
     value = config.get("compile")
     return config | {"compile": "on" if value else "off"} if isinstance(value, bool) else config

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from shakegpt.checkpoint.tensorfile import layout
 from shakegpt.errors import ShakegptError
+from shakegpt.files import write_pieces
 from shakegpt.hardware.memory import PIECE
 from shakegpt.resource_errors import writing
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group, update
@@ -76,12 +77,14 @@ class MappedAdamW(AdamW):
         for p in self.named.values():
             p.grad = None
 
-    def save(self, path: Path) -> None:
-        """Write the moments of every parameter to a safetensors file."""
-        with open(path, "wb") as copy:
-            for begin in range(0, len(self._map), 4 * PIECE):
-                copy.write(memoryview(self._map)[begin : begin + 4 * PIECE])
-                self._evict(begin, min(4 * PIECE, len(self._map) - begin))
+    def save(self, path: Path) -> str:
+        """Write the moments of every parameter to a safetensors file; returns its sha256."""
+        return write_pieces(path, self._pieces())
+
+    def _pieces(self) -> Iterator[memoryview]:
+        for begin in range(0, len(self._map), 4 * PIECE):
+            yield memoryview(self._map)[begin : begin + 4 * PIECE]
+            self._evict(begin, min(4 * PIECE, len(self._map) - begin))
 
     @torch.no_grad()
     def load(self, path: Path, steps: int) -> None:
@@ -120,4 +123,5 @@ def _allocate(fd: int, begin: int, count: int) -> None:
         return
     zeros = bytes(4 * PIECE)  # macOS has no such call
     for offset in range(0, count, len(zeros)):
-        os.pwrite(fd, zeros[: count - offset], begin + offset)
+        os.lseek(fd, begin + offset, os.SEEK_SET)
+        os.write(fd, zeros[: count - offset])

@@ -63,9 +63,9 @@ class AdamW:
                 p.grad.zero_()
 
     @torch.no_grad()
-    def save(self, path: Path) -> None:
-        """Write the moments of every parameter to a safetensors file."""
-        self.write(self.moments(), path)
+    def save(self, path: Path) -> str:
+        """Write the moments of every parameter to a safetensors file; returns its sha256."""
+        return self.write(self.moments(), path)
 
     def moments(self) -> dict[str, Tensor]:
         """All that a state needs besides the weights and the number of updates, by name."""
@@ -78,9 +78,9 @@ class AdamW:
 
     def write(
         self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-    ) -> None:
-        """Write weights or moments under their names to a safetensors file."""
-        tensorfile.write(tensors, path, metadata)
+    ) -> str:
+        """Write weights or moments under their names to a safetensors file; returns its sha256."""
+        return tensorfile.write(tensors, path, metadata)
 
     def load(self, path: Path, steps: int) -> None:
         """Restore the moments that `save` wrote after `steps` updates, mapped from the file.

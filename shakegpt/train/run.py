@@ -18,6 +18,7 @@ from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
 from shakegpt.generate import recorded
 from shakegpt.hardware.device import gpu_memory
+from shakegpt.inspection.record import inspect
 from shakegpt.model import GPT
 from shakegpt.nn import blocks
 from shakegpt.nn.lora import trainable
@@ -28,7 +29,7 @@ from shakegpt.train.commands import handle_commands, settings
 from shakegpt.train.evaluate import measure
 from shakegpt.train.guarded_optimizer import GuardedOptimizer, Schedule
 from shakegpt.train.optimizer import Group
-from shakegpt.train.setup import TrainingSetup, make_optimizer, training_loss
+from shakegpt.train.setup import TrainingSetup, initial_model, make_optimizer, training_loss
 from shakegpt.train.supervisor import Log, Supervisor
 
 SAVE_SECONDS = 600.0
@@ -48,7 +49,7 @@ class TrainingRun:
         team: Team | None = None,
     ) -> None:
         """At iteration 0; the model moves to the device of `setup.place`."""
-        self.config, self.place = setup.config, setup.place
+        self.setup, self.config, self.place = setup, setup.config, setup.place
         self.dataset, self.tokenizer = setup.dataset, setup.tokenizer
         self.run, self.log, self.supervisor = run, log, supervisor
         self.team = team or Team()
@@ -238,22 +239,47 @@ class TrainingRun:
             self.best = val.loss
             self.save_model()
 
-    def sample(self, prompt: str, how: schema.Settings, asked: bool = False) -> None:
-        """Generate a text and log it token by token; `asked`: because of a command.
+    def sample(self, prompt: str, how: schema.Settings, requested: bool = False) -> None:
+        """Generate a text and log it token by token; `requested`: because of a command.
 
         Raises ShakegptError for a prompt that the vocabulary cannot encode, and Stopped.
         """
         if how.max_new_tokens == 0:
             return
         self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
-        key = (self.iteration, self.samples, asked)
+        key = (self.iteration, self.samples, requested)
         self.samples += 1
         if not self.team.participates:
             return
         check, clock = self.supervisor.check_local, self.supervisor.clock
         with self.inference("sampling"):
+            drawn = list[int]()
             for event in recorded(self.model, self.tokenizer, prompt, how, *key, check, clock):
                 self.log.write(event)
+                if isinstance(event, schema.Token):
+                    drawn.append(event.id)
+            if not requested and self.iteration in (0, self.config.max_iters):
+                self.inspect(prompt, drawn, key[1])
+
+    def inspect(self, prompt: str, drawn: list[int], sample: int) -> None:
+        """Log what happened inside the model, in evaluation mode, for the first tokens `drawn`.
+
+        Not for a model that is divided among processes.
+        """
+        if self.team.sharded:
+            return
+        initial = None if self.iteration == 0 else initial_model(self.setup).eval()
+        record = inspect(
+            self.model,
+            self.tokenizer,
+            self.tokenizer.encode(prompt),
+            drawn,
+            iteration=self.iteration,
+            sample=sample,
+            initial=initial,
+        )
+        if record is not None:
+            self.log.write(record)
 
     def set_max_iters(self, max_iters: int) -> None:
         """Change the number of iterations; one that has started is finished."""

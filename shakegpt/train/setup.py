@@ -145,8 +145,7 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
     """From the configuration for a new model from scratch, else from the checkpoint."""
     if not fresh:
         shape = checkpoint.read_config(folder)
-        if tokenizer.n_vocab > shape.vocab_size:
-            raise ShakegptError(f"{folder}: vocab.json has more tokens than the model's embedding")
+        checkpoint.require_rows(folder, tokenizer, shape.vocab_size)
         return shape
     shape = GPTConfig(
         n_layer=config.n_layer,

@@ -7,6 +7,7 @@ take part in gathering one tensor after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from shakegpt.checkpoint.tensorfile import layout
+from shakegpt.checkpoint.tensorfile import data, layout
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.files import write_pieces
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group
 
 T = TypeVar("T")
@@ -66,14 +68,14 @@ class ShardedAdamW(AdamW):
 
     def write(
         self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
-    ) -> None:
+    ) -> str:
         """As that of one process, within `run_on_writer`; one tensor is whole at a time."""
         head, _ = layout({name: tensor.shape for name, tensor in tensors.items()}, metadata)
-        with open(path, "wb") as file:
-            file.write(head)
-            for name in sorted(tensors):
-                self._team.broadcast(name)
-                file.write(self._full_tensor(name).numpy().data.cast("B"))
+        return write_pieces(path, chain([head], map(self._gathered, sorted(tensors))))
+
+    def _gathered(self, name: str) -> memoryview:
+        self._team.broadcast(name)
+        return data(self._full_tensor(name))
 
     @torch.no_grad()
     def load(self, path: Path, steps: int) -> None:

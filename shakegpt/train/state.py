@@ -11,16 +11,14 @@ iteration. A state whose checksums do not match is reported, and the one before 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.files import flush_to_disk, sha256, write_atomically
+from shakegpt.files import checksum, flush_to_disk, sha256, write_atomically
 from shakegpt.model import GPT
 from shakegpt.nn import lora
 from shakegpt.resource_errors import writing
@@ -57,15 +55,15 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     part = folder / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    optimizer.write(optimizer.named, part / _WEIGHTS)
-    optimizer.save(part / _OPTIMIZER)
-    sums = {name: sha256(part / name) for name in (_WEIGHTS, _OPTIMIZER)}
+    sums = {
+        _WEIGHTS: optimizer.write(optimizer.named, part / _WEIGHTS),
+        _OPTIMIZER: optimizer.save(part / _OPTIMIZER),
+    }
     position = replace(position, base=lora.fingerprint(model))
     content = {"position": asdict(position), "sha256": sums}
-    manifest = json.dumps(content | {"of_these": _checksum(content)}, indent=2)
+    manifest = json.dumps(content | {"of_these": checksum(content)}, indent=2)
     write_atomically(part / _MANIFEST, manifest.encode())
-    for path in (part / _WEIGHTS, part / _OPTIMIZER, part):
-        flush_to_disk(path)
+    flush_to_disk(part)
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     for directory in (folder, folder.parent):
@@ -134,15 +132,11 @@ def set_aside(folder: Path, intact: Path | None) -> None:
 def _problem(path: Path) -> str | None:
     try:
         manifest = json.loads((path / _MANIFEST).read_text("utf-8"))
-        bad = [_MANIFEST] if manifest.pop("of_these") != _checksum(manifest) else []
+        bad = [_MANIFEST] if manifest.pop("of_these") != checksum(manifest) else []
         bad += [n for n in (_WEIGHTS, _OPTIMIZER) if sha256(path / n) != manifest["sha256"][n]]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{path} is incomplete ({error}): skipped"
     return f"{path / bad[0]} does not match its sha256: skipped" if bad else None
-
-
-def _checksum(content: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def position(path: Path) -> Position:

@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -81,7 +82,8 @@ class Supervisor:
             self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._old_handlers[number] = signal.signal(number, lambda *_: None)
-            self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            if sys.platform != "win32":
+                self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._listener.start()
         return self
 

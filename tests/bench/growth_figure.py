@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from shakegpt.files import write_atomically
 from shakegpt_figures.heading import heading
-from shakegpt_figures.save import save
+from shakegpt_figures.save import render
 from shakegpt_figures.style import (
     BACKGROUND,
     BODY,
@@ -46,7 +47,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     costs, page = load(folder / "cost.json"), folder / "cost.md"
     with talk():
-        save(draw(costs), folder / "cost.svg", TITLE, describe(costs))
+        figure = draw(costs)
+    write_atomically(folder / "cost.svg", render(figure, "svg", TITLE, describe(costs)))
     page.write_text(put_in(page.read_text("utf-8"), costs), "utf-8")
 
 

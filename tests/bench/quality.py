@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shakegpt.checkpoint import io as checkpoint
+from shakegpt.data.dataset import VAL_FRACTION
 from shakegpt.data.sources import load_text
 from shakegpt.data.speakers import opening
 from shakegpt.generate import generate
@@ -115,8 +116,9 @@ def main() -> None:
         header = load(run)[0].run
         assert header is not None, f"{run} is no run"
         text = load_text(header.config["dataset"]).content
+        learned = text[: int(len(text) * (1 - VAL_FRACTION))]
         found = quality(
-            samples(run / "model", asked.samples, asked.tokens), corpus | vocabulary(text)
+            samples(run / "model", asked.samples, asked.tokens), corpus | vocabulary(learned)
         )
         for what, count, percent, aim in (
             ("known words", found.words, found.known_percent, KNOWN_AIM),

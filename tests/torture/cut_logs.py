@@ -97,11 +97,10 @@ def _feeds(run: Path) -> None:
 def draw(run: Path) -> None:
     """All figures, and the deck's data."""
     from shakegpt_figures import data
-    from shakegpt_figures.make import FIGURES
-    from shakegpt_figures.make import draw as figures
+    from shakegpt_figures.make import FIGURES, rendered
 
     told = history.load(run)[0]
-    figures(FIGURES, [told], run, ("svg",))
+    rendered(FIGURES, [told], run, ("svg",), ["0" * 64])
     data.write(told, run / LOG_NAME, run / "run.json")
 
 

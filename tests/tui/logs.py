@@ -76,7 +76,7 @@ def sample(
         prompt=prompt,
         prompt_tokens=((1, prompt),),
         settings=ev.Settings(max_new_tokens=28, temperature=0.8, top_k=200, top_p=None, seed=1),
-        asked=asked,
+        requested=asked,
     )
     for index, (text, probability) in enumerate(TEXT):
         yield token(number, iteration, index, text, probability, time + 0.05 * (index + 1))

@@ -155,7 +155,7 @@ def test_start_watch_pause_sample_detach_attach_stop(tmp_path: Path, play_text: 
         tmux.run("send-keys", "-l", " O [east]")
         tmux.run("send-keys", "C-s")
         tmux.see("✓ sample")
-        tmux.see("asked for")
+        tmux.see("requested")
         tmux.see("ROMEO: O [east]")
         tmux.run("send-keys", "q")
         tmux.see("leave it running")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from shakegpt import format
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
-from shakegpt_tui import browse, driver, facts, feed, printable, settings, trainer, units
+from shakegpt_tui import browse, driver, facts, feed, form, settings, trainer
 from tests.tui import logs
 
 
@@ -22,10 +23,10 @@ def history(upto: int = 12) -> History:
 
 
 def test_as_many_whole_sentences_as_fit() -> None:
-    assert printable.fitting("Seven letters. And more.", 40, 1) == "Seven letters. And more."
-    assert printable.fitting("Seven letters. And some more.", 20, 1) == "Seven letters."
-    assert printable.fitting("A command\nand what it does", 12, 2) == "A command\nand what it…"
-    assert printable.fitting("Seven letters", 6, 1) == "Seven…"
+    assert form.fitting("Seven letters. And more.", 40, 1) == "Seven letters. And more."
+    assert form.fitting("Seven letters. And some more.", 20, 1) == "Seven letters."
+    assert form.fitting("A command\nand what it does", 12, 2) == "A command\nand what it…"
+    assert form.fitting("Seven letters", 6, 1) == "Seven…"
 
 
 def test_facts_of_a_run_under_way() -> None:
@@ -80,7 +81,7 @@ def test_a_loss_that_is_no_number_is_said_so() -> None:
     told = History().extend([logs.header(), ev.Eval(iteration=0, val_loss=None, tokens=1,
                                                     seconds=1, best=False)])  # fmt: skip
     now = facts.facts(told, told.last_time)
-    assert units.loss(now.val_loss) == "–" and facts.trend(now) == ""
+    assert format.loss(now.val_loss, 3) == "–" and facts.trend(now) == ""
 
 
 def test_browsing_steps_through_samples_and_follows_at_the_end() -> None:

@@ -22,11 +22,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
+from shakegpt.sanitize import one_line
 from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
-from shakegpt_tui.printable import one_line, unsigned
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
@@ -166,7 +166,7 @@ class ShakegptApp(App[str]):
         elif now.state in ("failed", "crashed"):
             code = screen.trainer.exit_code if screen.trainer else None
             words = trainers.last_words(run, 1) or [f"the run {now.state}"]
-            self.exit(unsigned(words[-1]), code if code is not None and code > 0 else 1)
+            self.exit(words[-1], code if code is not None and code > 0 else 1)
         else:
             self.exit(f"{now.state} at iteration {now.iteration}: {run}")
 

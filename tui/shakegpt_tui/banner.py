@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from shakegpt import format
 from shakegpt.runlog.status import RunState, is_local
-from shakegpt_tui import units
+from shakegpt.sanitize import one_line
 from shakegpt_tui.facts import Facts
-from shakegpt_tui.printable import one_line, unsigned
 from shakegpt_tui.trainer import last_words
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _state(screen: RunScreen, now: Facts) -> Content:
             reason = one_line(screen.history.end.reason, 200) if screen.history.end else ""
             return Content.styled(f" failed: {reason}{way} ", TROUBLE)
         case RunState.STALLED:
-            quiet = units.duration(now.quiet)
+            quiet = format.duration(now.quiet)
             return Content.styled(
                 f" no log output for {quiet}; the process is still running ", WORD
             )
@@ -56,7 +56,7 @@ def _state(screen: RunScreen, now: Facts) -> Content:
 
 
 def _quiet(now: Facts) -> str:
-    return f"no log output for {units.duration(now.quiet)}"
+    return f"no log output for {format.duration(now.quiet)}"
 
 
 def _why_not(screen: RunScreen) -> str:
@@ -64,7 +64,7 @@ def _why_not(screen: RunScreen) -> str:
     code = screen.trainer.exit_code if screen.trainer else None
     exit_code = "" if code is None else f" (exit code {code})"
     words = last_words(screen.run, 1)
-    said = one_line(unsigned(words[0]), 200) if words else "it left no word"
+    said = one_line(words[0], 200) if words else "it left no word"
     return f"the trainer did not start{exit_code}: {said}"
 
 
@@ -73,7 +73,7 @@ def _how(screen: RunScreen, now: Facts) -> str:
     if code is None:
         here = is_local(screen.history)
         return (
-            ": its process is gone" if here else f": no log output for {units.duration(now.quiet)}"
+            ": its process is gone" if here else f": no log output for {format.duration(now.quiet)}"
         )
     if code < 0:
         return f": killed by {signal.Signals(-code).name}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Request, Verb, send
 from shakegpt.runlog.history import History
-from shakegpt_tui.printable import one_line
+from shakegpt.sanitize import one_line
 
 LATE = 30.0
 """Seconds without a word after which a command is shown as unanswered: one micro-batch of the

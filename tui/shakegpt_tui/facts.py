@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from shakegpt import format
 from shakegpt.runlog.eta import micro_step, reached, time_left
 from shakegpt.runlog.history import History
 from shakegpt.runlog.status import RunState, run_state
-from shakegpt_tui import units
-from shakegpt_tui.printable import one_line
+from shakegpt.sanitize import one_line
 
 T = TypeVar("T")
 
@@ -135,10 +135,10 @@ def headline(f: Facts) -> str:
 
 def loss_line(f: Facts) -> str:
     """The losses in one plain line."""
-    parts = [f"val loss {units.loss(f.val_loss)} {trend(f)}".rstrip()]
-    parts.append(f"train loss {units.loss(f.loss)}")
+    parts = [f"val loss {format.loss(f.val_loss, 3)} {trend(f)}".rstrip()]
+    parts.append(f"train loss {format.loss(f.loss, 3)}")
     if f.eta is not None:
-        parts.append(f"time left {units.duration(f.eta)}")
+        parts.append(f"time left {format.duration(f.eta)}")
     return "  ".join(parts)
 
 
@@ -147,14 +147,14 @@ def details(f: Facts) -> list[tuple[str, str]]:
 
     Short enough for 80 columns, but for a GPU's memory; a rate says by its unit what it is.
     """
-    saved = units.ago(f.saved_age) if f.saved_age is not None else None
-    best = f"{units.loss(f.best_val)} at {f.best_iteration}" if f.best_val is not None else None
+    saved = format.ago(f.saved_age) if f.saved_age is not None else None
+    best = f"{format.loss(f.best_val, 3)} at {f.best_iteration}" if f.best_val is not None else None
     rows = [
         ("best", best),
-        ("", units.throughput(f.tokens_per_second) if f.tokens_per_second is not None else None),
+        ("", format.throughput(f.tokens_per_second) if f.tokens_per_second is not None else None),
         ("saved", saved),
-        ("memory", units.size(f.memory) if f.memory else None),
-        ("rate", units.rate(f.learning_rate) if f.learning_rate is not None else None),
-        ("gpu", units.size(f.gpu_memory) if f.gpu_memory is not None else None),
+        ("memory", format.size(f.memory) if f.memory else None),
+        ("rate", format.rate(f.learning_rate) if f.learning_rate is not None else None),
+        ("gpu", format.size(f.gpu_memory) if f.gpu_memory is not None else None),
     ]
     return [(label, value) for label, value in rows if value is not None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -20,7 +21,7 @@ from shakegpt.cli import preflight
 from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
 from shakegpt.errors import ShakegptError
 from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, suited
-from shakegpt_tui.printable import one_line
+from shakegpt.sanitize import one_line
 
 ESSENTIAL = (
     "init_from",
@@ -188,3 +189,23 @@ def _flag(name: str, value: Any) -> list[str]:
     text = "none" if value is None else repr(value) if isinstance(value, float) else str(value)
     # a value that begins with a dash would be taken for a flag
     return [f"{name}={text}"] if text.startswith("-") else [name, text]
+
+
+def fitting(text: str, width: int, height: int) -> str:
+    r"""As many whole sentences of `text` as `width` x `height` characters hold.
+
+    Of a first one that is longer, as much as they hold.
+
+    >>> fitting("Seven letters. And some more.", 20, 1)
+    'Seven letters.'
+    >>> fitting("Seven letters", 6, 1)
+    'Seven…'
+    >>> fitting("A command\nand what it does", 12, 2)
+    'A command\nand what it…'
+    """
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, max(width, 1))]
+    if len(lines) <= height:
+        return text
+    kept = lines[: max(height, 1)]
+    whole = re.match(r".*\.(?=\s|$)", "\n".join(kept), re.DOTALL)
+    return whole[0] if whole else "\n".join([*kept[:-1], kept[-1][: max(width - 1, 0)] + "…"])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shakegpt import format
 from shakegpt.runlog.runs import RunSummary
 from shakegpt.runlog.status import RunState
-from shakegpt_tui import units
+from shakegpt.sanitize import one_line
 from shakegpt_tui.plot.bars import bars
-from shakegpt_tui.printable import one_line
 
 CURVE_WIDTH, SMALL_CURVE = 8, 6
 COLUMNS = {
@@ -69,7 +69,7 @@ def _said(run: RunSummary) -> str:
 def row_of(run: RunSummary, now: float) -> Row:
     """What the list says of `run` at `now`, seconds since 1970."""
     first, best = run.first_val, run.best_val
-    losses = "–" if best is None else f"{units.loss(first)} → {units.loss(best)}"
+    losses = "–" if best is None else f"{format.loss(first, 3)} → {format.loss(best, 3)}"
     mark, colour = STATES[run.state]
     done = f"{run.iteration}/{run.max_iters}" if run.max_iters else "–"
     cells: dict[str, Cell] = {
@@ -82,7 +82,7 @@ def row_of(run: RunSummary, now: float) -> Row:
         "val": ("–" if best is None else f"{_short(first)}→{_short(best)}", "primary"),
         "trend": (bars([y for _, y in run.val_curve], SMALL_CURVE), "primary"),
         "for": (_brief(now - run.started), "dim"),
-        "age": (units.ago(now - run.started).removesuffix(" ago"), "dim"),
+        "age": (format.ago(now - run.started).removesuffix(" ago"), "dim"),
     }
     if run.problem:
         cells["state"] = ("! unreadable", "error")
@@ -95,10 +95,10 @@ def columns_for(width: int) -> tuple[str, ...]:
 
 
 def _short(loss: float | None) -> str:
-    return "–" if loss is None else f"{loss:.2f}" if abs(loss) < 100 else units.loss(loss)
+    return "–" if loss is None else f"{loss:.2f}" if abs(loss) < 100 else format.loss(loss, 3)
 
 
 def _brief(seconds: float) -> str:
     """An age in a few characters: 7s, 50m, 3h, 12d."""
-    number, unit, *_ = units.ago(seconds).split()
+    number, unit, *_ = format.ago(seconds).split()
     return f"{number}{unit[0]}"

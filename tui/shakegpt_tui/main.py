@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from shakegpt import __version__
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
+from shakegpt.sanitize import one_line
 from shakegpt_tui import terminal
-from shakegpt_tui.printable import one_line
 
 if TYPE_CHECKING:
     from shakegpt_tui.feed import Feed

@@ -10,6 +10,7 @@ import msgspec
 
 import shakegpt
 from shakegpt.config import FinetuneConfig
+from shakegpt.presets import HUB_SHAPES
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,11 @@ class Known:
     """Whether it needs no network; None while nobody has looked."""
 
 
-# Shapes from each model's config.json, sizes of model.safetensors as the hub lists them.
-GPT2S = (
-    Known("gpt2", 12, 12, 768, 50257, 1024, 548_105_171),
-    Known("gpt2-medium", 24, 16, 1024, 50257, 1024, 1_519_984_962),
-    Known("gpt2-large", 36, 20, 1280, 50257, 1024, 3_247_159_078),
-    Known("gpt2-xl", 48, 25, 1600, 50257, 1024, 6_431_829_964),
-    Known("distilgpt2", 6, 12, 768, 50257, 1024, 352_824_413),
+_DISK = (548_105_171, 1_519_984_962, 3_247_159_078, 6_431_829_964, 352_824_413)
+"""Sizes of model.safetensors as the hub lists them, in the order of `HUB_SHAPES`."""
+GPT2S = tuple(
+    Known(name, s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, disk)
+    for (name, s), disk in zip(HUB_SHAPES.items(), _DISK, strict=True)
 )
 HUB = tuple(model.name for model in GPT2S)
 CHAR_VOCABULARY = 128

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from textual.content import Content
 
-from shakegpt_tui import units
+from shakegpt import format
 from shakegpt_tui.plot.series import Reading
 
 COLOURS = {"train": "$secondary", "smooth": "$secondary", "val": "$primary"}
@@ -45,7 +45,7 @@ def _loss(reading: Reading, at: float) -> Content:
 
 def _value(reading: Reading, at: float) -> str:
     place = "" if reading.x == at else f" at {reading.x:g}"
-    return units.loss(reading.y) + place
+    return format.loss(reading.y, 3) + place
 
 
 def _when(own: Sequence[Reading], at: float, started: float | None) -> str:
@@ -57,4 +57,4 @@ def _when(own: Sequence[Reading], at: float, started: float | None) -> str:
         moment = clock.strftime("%H:%M:%S", clock.localtime(min(times)))
     except (OverflowError, ValueError, OSError):  # a time that no calendar has, from a damaged log
         return ""
-    return moment if started is None else f"{units.duration(min(times) - started)} in, {moment}"
+    return moment if started is None else f"{format.duration(min(times) - started)} in, {moment}"

@@ -115,14 +115,15 @@ def is_starting(run: Path) -> bool:
 
 
 def last_words(run: Path, lines: int = 12) -> list[str]:
-    """The last lines that a trainer wrote to its stderr, as they are; [] when it wrote none."""
+    """The last lines that a trainer wrote to its stderr, without the program's name; [] if none."""
     try:
         with (run / TRAINER_LOG).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
             text = file.read(_TAIL).decode("utf-8", "replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+    written = (line.rstrip() for line in text.splitlines() if line.strip())
+    return [line.removeprefix("shakegpt: ") for line in written][-lines:]
 
 
 def kill_stranger(history: History, run: Path) -> bool:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shakegpt_tui import units
+from shakegpt import format
 from shakegpt_tui.plot import ticks
 from shakegpt_tui.plot.raster import BRAILLE, Dot, Symbols, cells, trace
 from shakegpt_tui.plot.series import SMALLEST, Extent, Point, Series, thin, x_extent, y_extent
@@ -43,11 +43,11 @@ def train_curves(raw: Series, smooth: Series | None, weight: float, room: int) -
     `room` is the width in cells of the whole picture: a narrow one has short labels.
     """
     if smooth is None:
-        return [Curve(raw, "train", f"train {units.loss(raw.latest)}")]
+        return [Curve(raw, "train", f"train {format.loss(raw.latest, 3)}")]
     name = f"train (EMA {weight:g})" if room >= LONG_LABELS_FROM else f"EMA {weight:g}"
     return [
-        Curve(raw, "raw", f"raw {units.loss(raw.latest)}"),
-        Curve(smooth, "train", f"{name} {units.loss(smooth.latest)}"),
+        Curve(raw, "raw", f"raw {format.loss(raw.latest, 3)}"),
+        Curve(smooth, "train", f"{name} {format.loss(smooth.latest, 3)}"),
     ]
 
 

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.events import Key
 from textual.widgets import Button, Input
 
-from shakegpt_tui.printable import printable
+from shakegpt.sanitize import printable
 from shakegpt_tui.screens.base import Dialog
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet

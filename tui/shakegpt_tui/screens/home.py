@@ -69,11 +69,11 @@ class HomeScreen(BaseScreen[Result | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "pane('form')", "New run", tooltip="Go to the start form"),
         Binding("f3", "pane('runs')", "Runs", tooltip="Go to the list of runs"),
+        Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
         # With priority, as on a slow line what is typed after them must not be obeyed before.
         Binding("f4", "further", "All settings", priority=True,
                 tooltip="Show all settings, or the few again"),
         Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
-        Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
     ]  # fmt: skip
 
     def __init__(self, base: Path = WHERE, order: str = "", pane: Pane = "form") -> None:

@@ -17,9 +17,9 @@ from textual.widgets import Footer, Static
 
 from shakegpt.runlog.history import History
 from shakegpt.runlog.runs import is_run
+from shakegpt.sanitize import one_line
 from shakegpt_tui import run_curves
 from shakegpt_tui.plot.series import Series
-from shakegpt_tui.printable import one_line
 from shakegpt_tui.readout import readout
 from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker

@@ -15,9 +15,9 @@ from textual.message import Message
 from textual.widgets import Footer, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
+from shakegpt import format
 from shakegpt.runlog import runs
-from shakegpt_tui import units
-from shakegpt_tui.printable import one_line
+from shakegpt.sanitize import one_line
 from shakegpt_tui.screens.base import Dialog
 
 NAME_WIDTH = 34
@@ -111,6 +111,6 @@ class PlotPicker(Dialog[list[Path] | None]):
 
 def _line(run: runs.RunSummary) -> Content:
     """Attributes, no colours: the ground of the row under the cursor is a colour of the theme."""
-    losses = f"{units.loss(run.first_val):>6} → {units.loss(run.best_val):<6}"
+    losses = f"{format.loss(run.first_val, 3):>6} → {format.loss(run.best_val, 3):<6}"
     name = one_line(run.name, NAME_WIDTH).ljust(NAME_WIDTH)
     return Content.assemble(name, "  ", (losses, "bold"), "  ", (run.state, "dim"))

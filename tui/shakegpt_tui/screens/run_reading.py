@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual import on
 from textual.content import Content
 
+from shakegpt.sanitize import one_line, printable
 from shakegpt_tui.browse import full_text
-from shakegpt_tui.printable import one_line, printable
 from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.sample_pane import SamplePane

@@ -10,9 +10,9 @@ from textual.content import Content
 
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import Problem
+from shakegpt.sanitize import one_line
 from shakegpt_tui.driver import Line, Status
 from shakegpt_tui.facts import Facts
-from shakegpt_tui.printable import one_line
 from shakegpt_tui.widgets.following import Following
 
 COLOURS: dict[Status, str] = {

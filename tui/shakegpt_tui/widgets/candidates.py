@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from shakegpt.runlog.schema import Candidate, Token
-from shakegpt_tui.printable import one_line
+from shakegpt.sanitize import one_line
 from shakegpt_tui.widgets.quiet import Quiet
 
 NAME_WIDTH = 12

@@ -11,7 +11,8 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from shakegpt_tui import units
+from shakegpt import format
+from shakegpt.sanitize import one_line
 from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label, train_curves, waiting
 from shakegpt_tui.plot.raster import SYMBOLS
 from shakegpt_tui.plot.series import (
@@ -25,7 +26,6 @@ from shakegpt_tui.plot.series import (
     x_extent,
 )
 from shakegpt_tui.plot.view import View
-from shakegpt_tui.printable import one_line
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
 
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -153,7 +153,7 @@ class LossPlot(FrameView, can_focus=True):
 
     def _label(self, name: str, series: Series) -> str:
         """The name and the latest value; no value where the curve's end is out of view."""
-        return self._in_view(Curve(series, "", f"{name} {units.loss(series.latest)}"))
+        return self._in_view(Curve(series, "", f"{name} {format.loss(series.latest, 3)}"))
 
     def _in_view(self, curve: Curve) -> str:
         xs = curve.series.xs

@@ -6,10 +6,11 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from shakegpt import format
 from shakegpt.config import FinetuneConfig
+from shakegpt.sanitize import one_line
 from shakegpt_tui import machine as machines
-from shakegpt_tui import models, units
-from shakegpt_tui.printable import one_line
+from shakegpt_tui import models
 
 _HERE = {None: "…", True: "here", False: "fetch"}
 HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
@@ -61,9 +62,9 @@ def model_line(model: models.Known, config: FinetuneConfig, here: machines.Machi
     name = "bold $primary" if model.name == config.init_from else ""
     return Content.assemble(
         (f"{model.name:<12}", name),
-        f"{units.size(model.disk):>9}  ",
+        f"{format.size(model.disk):>9}  ",
         (f"{_HERE[model.here]:<6}", "" if model.here else "dim"),
-        f"{units.size(here.need(model, config).bytes):>9}  ",
+        f"{format.size(here.need(model, config).bytes):>9}  ",
         _verdict(here.need(model, config), here.free(config)),
     )
 
@@ -79,10 +80,10 @@ def takes(model: models.Known, config: FinetuneConfig, here: machines.Machine) -
     need, place, free = here.need(model, config), here.place(config), here.free(config)
     where = one_line(f" on {here.gpu_name}", 40) if place != "memory" else ""
     how = " (low: a third slower)" if need.lowered else ""
-    text = f"Takes about {units.size(need.bytes)} of {place}{how}; "
+    text = f"Takes about {format.size(need.bytes)} of {place}{how}; "
     if place != "memory" and here.gpu is None:
         return Content.styled(f"{text}no GPU was found: set device to auto.", "$warning")
-    text += f"{units.size(free)} are free{where}"
+    text += f"{format.size(free)} are free{where}"
     if need.bytes <= free:
         return Content.styled(f"{text}.", "$success")
     normal = config.memory == "normal"

@@ -22,8 +22,8 @@ from textual.widgets import DataTable, Input, Static
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
+from shakegpt.sanitize import one_line, printable
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
-from shakegpt_tui.printable import one_line, printable, unsigned
 from shakegpt_tui.screens.dialogs import Choice, Way
 from shakegpt_tui.trainer import last_words
 from shakegpt_tui.widgets.field import Field
@@ -316,7 +316,7 @@ class RunList(Vertical):
 def _about(run: runs.RunSummary) -> str:
     """Its name and text, and what is wrong; of one that never began, its trainer's last word."""
     words = [] if run.model or run.state.at_work else last_words(run.path, 1)
-    problem = run.problem or "".join(map(unsigned, words))
+    problem = run.problem or "".join(words)
     return f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{problem}"
 
 

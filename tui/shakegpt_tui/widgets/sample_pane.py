@@ -8,8 +8,8 @@ from textual.message import Message
 
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Settings
+from shakegpt.sanitize import one_line, printable
 from shakegpt_tui.browse import full_text
-from shakegpt_tui.printable import one_line, printable
 from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset
@@ -86,8 +86,8 @@ class SamplePane(Following, can_focus=False):
 
 def title(view: SampleView, place: str) -> str:
     """Which sample it is, most telling first."""
-    asked = " · asked for" if view.start.asked else ""
-    return f"iteration {view.start.iteration} · sample {place}{asked}"
+    requested = " · requested" if view.start.requested else ""
+    return f"iteration {view.start.iteration} · sample {place}{requested}"
 
 
 def subtitle(view: SampleView) -> str:

@@ -12,8 +12,8 @@ from textual.content import Content, Span
 from textual.style import Style
 
 from shakegpt.runlog.history import SampleView
+from shakegpt.sanitize import printable
 from shakegpt_tui.browse import full_text, occurrences
-from shakegpt_tui.printable import printable
 
 LEVELS: tuple[tuple[float, str, str], ...] = (
     (0.6, "≥60%", "$quiet"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shakegpt_tui import units
+from shakegpt import format
 from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, train_curves, waiting
 from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
 from shakegpt_tui.plot.series import SMOOTH_FROM, Series, smoothed
@@ -50,7 +50,7 @@ class LossSparkline(FrameView):
 
 def _curves(series: Series, width: int, height: int) -> list[Curve]:
     if series.kind != "train":
-        label = f"{series.name} {units.loss(series.latest)}"
+        label = f"{series.name} {format.loss(series.latest, 3)}"
         return [Curve(series, series.kind, label, points=height > 3)]
     smooth = smoothed(series, SMOOTHING) if len(series.xs) >= SMOOTH_FROM else None
     return train_curves(series, smooth, SMOOTHING, width)

@@ -18,9 +18,10 @@ from textual.widgets import Button, Input, Label, OptionList, Select, Static
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.presets import FIRST, PRESETS
+from shakegpt.sanitize import one_line
 from shakegpt_tui import form, models
 from shakegpt_tui import machine as machines
-from shakegpt_tui.printable import fitting, one_line
+from shakegpt_tui.form import fitting
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
 

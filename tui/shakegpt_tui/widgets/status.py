@@ -9,8 +9,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Digits
 
+from shakegpt import format
 from shakegpt.runlog.status import RunState
-from shakegpt_tui import units
 from shakegpt_tui.facts import Facts, details, headline, trend
 from shakegpt_tui.widgets.quiet import Quiet
 
@@ -45,7 +45,7 @@ class BigNumber(Vertical):
     def show(self, label: Content, value: str) -> None:
         """Show `value`; digits that stay the same are not painted again."""
         self.query_one(Quiet).say(label)
-        value = value.replace(units.NOTHING, "-")  # among the digits there is no other dash
+        value = value.replace(format.NOTHING, "-")  # among the digits there is no other dash
         if value != self._value:
             self._value = value
             self.query_one(Digits).update(value)
@@ -103,8 +103,8 @@ class Status(Vertical):
         val = Content.assemble(("● val loss ", "$primary"), (trend(facts), muted))
         numbers = {
             "iteration": (label(_iteration(facts), muted), facts.iteration),
-            "val": (val, units.loss(facts.val_loss)),
-            "train": (label("● train loss", "$secondary"), units.loss(facts.loss)),
+            "val": (val, format.loss(facts.val_loss, 3)),
+            "train": (label("● train loss", "$secondary"), format.loss(facts.loss, 3)),
             "left": _time(facts),
         }
         for name, (text, value) in numbers.items():
@@ -126,18 +126,18 @@ def _iteration(facts: Facts) -> str:
 def _time(facts: Facts) -> tuple[Content, str]:
     """The time that is left or, in the end, the time it took."""
     if facts.took is not None:
-        return Content.styled("time taken", "$quiet"), units.clock(facts.took)
-    return Content.styled("time left", "$quiet"), units.clock(facts.eta)
+        return Content.styled("time taken", "$quiet"), format.clock(facts.took)
+    return Content.styled("time left", "$quiet"), format.clock(facts.eta)
 
 
 def brief(facts: Facts) -> Content:
     """The big numbers in one line, for small terminals."""
-    pieces: list[tuple[str, str]] = [("val ", "$primary"), (units.loss(facts.val_loss), "bold")]
+    pieces: list[tuple[str, str]] = [("val ", "$primary"), (format.loss(facts.val_loss, 3), "bold")]
     if trend(facts):
         pieces.append((f" {trend(facts)}", "$quiet"))
-    pieces += [("  train ", "$secondary"), (units.loss(facts.loss), "bold")]
+    pieces += [("  train ", "$secondary"), (format.loss(facts.loss, 3), "bold")]
     if facts.eta is not None:
-        pieces += [("  left ", "$quiet"), (units.duration(facts.eta), "bold")]
+        pieces += [("  left ", "$quiet"), (format.duration(facts.eta), "bold")]
     return Content.assemble(*pieces)
 
 

@@ -1,0 +1,147 @@
+"""`shakegpt inspect`: what happens inside a model while it writes the first tokens of a text."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from shakegpt.bounds import Choice, Number, Switch, Text, setting
+from shakegpt.cli import preflight
+from shakegpt.cli.arguments import parse
+from shakegpt.cli.imports import heavy_imports
+from shakegpt.config import WHAT, Device, SampleConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.runlog import history
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.schema import Run, Settings
+from shakegpt.sanitize import printable
+
+if TYPE_CHECKING:
+    from shakegpt.model import GPT
+
+ABOUT = """See inside a model while it writes: the likeliest token after each block, what it looked
+at, and for a run what training changed."""
+MOST_TOKENS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """All arguments of the command."""
+
+    model: str = setting(
+        cast("Any", MISSING),
+        Text("MODEL", path=True, known=("pocket",)),
+        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
+        WHAT,
+        positional=True,
+    )
+    prompt: str = setting("ROMEO:", Text("TEXT"), "Text that the model continues.", WHAT)
+    tokens: int = setting(
+        12, Number(int, 1, MOST_TOKENS, "tokens"), "Tokens to write and inspect.", WHAT
+    )
+    temperature: float = setting(
+        SampleConfig.temperature,
+        Number(float, 0, 100, "number"),
+        "0 takes the likeliest token always.",
+    )
+    top_k: int | None = setting(
+        SampleConfig.top_k,
+        Number(int, 1, 2**31, "tokens"),
+        "Draw from the likeliest tokens only.",
+        none="from all",
+    )
+    seed: int = setting(
+        SampleConfig.seed, Number(int, 0, 2**63 - 1, "number"), "Same seed, same text."
+    )
+    json: bool = setting(False, Switch(), "Print the inspection record as JSON.")
+    device: Device = setting(
+        "auto", Choice(*get_args(Device)), "Where to compute; auto: a GPU if any."
+    )
+
+
+def main(words: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = parse(Arguments, "shakegpt inspect", words, ABOUT)
+    preflight.model(arguments.model)
+    with heavy_imports():
+        import msgspec
+
+        from shakegpt.checkpoint import io as checkpoint
+        from shakegpt.generate import generate
+        from shakegpt.hardware.device import choose
+        from shakegpt.inspection.record import inspect
+        from shakegpt.inspection.report import report
+
+    source = checkpoint.find(arguments.model)
+    tokenizer = checkpoint.vocabulary(source.folder)
+    ids = tokenizer.encode(arguments.prompt, "the prompt") or [tokenizer.eot or 0]
+    device = choose(arguments.device, "float32").device
+    model = checkpoint.load(source.folder).to(device).eval()
+    if len(ids) >= model.config.block_size:
+        raise ShakegptError(
+            f"--prompt has {len(ids)} tokens and leaves no room in the {model.config.block_size} "
+            "of the model: shorten it"
+        )
+    settings = Settings(
+        max_new_tokens=arguments.tokens,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=None,
+        seed=arguments.seed,
+    )
+    drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
+    run, iteration = _run_of(arguments.model)
+    initial = _initial_model(run, model) if run is not None else None
+    record = inspect(
+        model,
+        tokenizer,
+        ids,
+        drawn,
+        iteration=iteration,
+        initial=None if initial is None else initial.to(device).eval(),
+    )
+    assert record is not None  # a token was drawn and there is room
+    if arguments.json:
+        print(msgspec.json.encode(record).decode())
+    else:
+        show = printable if sys.stdout.isatty() else str
+        print(*map(show, report(record, source.name)), sep="\n")
+    return 0
+
+
+def _run_of(name: str) -> tuple[Run | None, int]:
+    """The header of the run that `name` is and the iteration of its best model; None and 0 when it
+    is no run.
+    """
+    if not (Path(name) / LOG_NAME).exists():
+        return None, 0
+    past = history.load(Path(name))[0]
+    best = past.best_eval
+    return past.run, 0 if best is None else best.iteration
+
+
+def _initial_model(run: Run, model: GPT) -> GPT | None:
+    """The model of iteration 0 of a run whose model is now `model`; None, with a sentence on
+    stderr, when it is not to be had.
+    """
+    import torch
+
+    from shakegpt.checkpoint import io as checkpoint
+    from shakegpt.model import GPT
+
+    name = str(run.config.get("init_from"))
+    if name == "scratch":
+        initial = GPT(model.config)
+        initial.initialize(torch.Generator().manual_seed(run.seed))
+        return initial
+    try:
+        initial = checkpoint.load(checkpoint.find(name).folder)
+    except ShakegptError as error:
+        print(f"shakegpt: the model before training is not at hand: {error}", file=sys.stderr)
+        return None
+    if initial.config != model.config:
+        print(f"shakegpt: {name} has changed since this run began: not compared", file=sys.stderr)
+        return None
+    return initial

@@ -1,0 +1,112 @@
+"""What a command line of `shakegpt finetune` asks for, and the configuration that comes of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shakegpt.bounds import flag
+from shakegpt.checkpoint.resolve import absolute
+from shakegpt.cli import preflight
+from shakegpt.config import FinetuneConfig, GPTConfig
+from shakegpt.data.sources import is_pipe, resolve
+from shakegpt.distributed import env
+from shakegpt.errors import ShakegptError
+from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, suited
+from shakegpt.runlog.runs import is_run
+
+RESUMABLE = ("max_iters", "shard")
+"""What may be given with --resume; a run keeps the rest."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for."""
+
+    preset: str | None
+    settings: dict[str, Any]
+    """The settings that it gives, by field."""
+    tui: bool = True
+    resume: Path | None = None
+    """A run to resume, instead of starting one."""
+    watch: Path | None = None
+    """A run to watch, where a preset may stand (`shakegpt-tui` only)."""
+
+    @property
+    def init_from(self) -> str:
+        """The name of the model to start from."""
+        base = PRESETS[self.preset or FIRST].config
+        return str(self.settings.get("init_from", base.init_from))
+
+    @property
+    def by_size(self) -> bool:
+        """Whether the size of the model decides the settings that are not given."""
+        return self.preset is None and self.init_from not in (FIRST, "scratch")
+
+    @property
+    def reads_pipe(self) -> bool:
+        """Whether a text can be read only once, which a trainer under a screen could not."""
+        config = PRESETS[self.preset or FIRST].config
+        names = self.settings.get("dataset", config.dataset)
+        return any(map(is_pipe, resolve([*names, *(self.settings.get("val_dataset") or ())])))
+
+    def config(self, shape: GPTConfig | None = None) -> FinetuneConfig:
+        """The configuration of a new run: of the preset, or what suits a model of `shape`.
+
+        Without `shape`, the one that is known on this machine.
+        """
+        base = PRESETS[self.preset or FIRST].config
+        if self.preset is None and self.init_from == "scratch":
+            base = replace(base, block_size=None)
+        if self.by_size:
+            with suppress(ShakegptError):  # of a name that `preflight.faults` refuses
+                shape = shape or preflight.local_shape(self.init_from)
+            base = suited(shape or HUB_SHAPES["gpt2"])
+        return replace(base, **self.settings)
+
+
+def requested(settings: dict[str, Any], *, watches: bool) -> Request:
+    """What the arguments that were given ask for, see `finetune.parse`. Raises ShakegptError."""
+    tui = settings.pop("tui", True)
+    word, resume = settings.pop("preset", None), settings.pop("resume", None)
+    if watches and word is not None and word not in PRESETS and is_run(Path(word)):
+        if settings or resume is not None:
+            raise ShakegptError(f"{word} is watched as it is: it takes no flags but --no-tui")
+        return Request(None, {}, tui, watch=Path(word))
+    if word is not None and word not in PRESETS:
+        noun = "run or preset" if watches else "preset"
+        raise ShakegptError(preflight.preset_fault(word, noun))
+    if resume is None:
+        return Request(word, settings, tui)
+    fixed = [flag(name) for name in settings if name not in RESUMABLE]
+    if word is not None or fixed:
+        raise ShakegptError(
+            f"{' and '.join(fixed) or 'a preset'} cannot be changed when resuming; start a new "
+            f"run with --init-from {resume}"
+        )
+    return Request(None, settings, tui, resume=Path(resume))
+
+
+def configure(request: Request) -> FinetuneConfig:
+    """The checked configuration of a new run, files by their full path: resumable from anywhere.
+
+    The shape of the model decides its settings, so a model of the hub is downloaded here. Raises
+    ShakegptError, naming all faults.
+    """
+    config = request.config()
+    if not env.launched():  # else all processes would print it
+        preflight.require_no_faults(config)
+    if request.by_size:
+        shape = preflight.model(config.init_from)
+        config = request.config(shape)
+        if env.rank() == 0:
+            print(describe(config, shape), flush=True)
+    if not env.launched():
+        preflight.finetune(config)
+    val = config.val_dataset
+    dataset = tuple(resolve(config.dataset))
+    val_dataset = None if val is None else tuple(resolve(val))
+    model = absolute(config.init_from)
+    return replace(config, dataset=dataset, val_dataset=val_dataset, init_from=model)

@@ -1,0 +1,72 @@
+"""An `inspection` record as plain text, at most 80 columns wide. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shakegpt.format import probability as percent
+from shakegpt.inspection.measures import decided_at, looked_at, mean_decision
+from shakegpt.runlog.schema import Inspection
+from shakegpt.sanitize import printable
+
+WIDTH = 80
+CELL = 9
+"""Columns of one guess."""
+MOST_RUNGS = 6
+"""Rungs of the ladder that fit beside each other: of a deep model, evenly spread ones."""
+
+
+def report(record: Inspection, model: str) -> Iterator[str]:
+    """Lines that answer, for each drawn token: when was it decided, what did it look at, and what
+    did training change.
+    """
+    last = len(record.ladder[0]) - 1
+    rungs = sorted({round(k * last / (MOST_RUNGS - 1)) for k in range(MOST_RUNGS)})
+    prompt = record.context[: len(record.context) - len(record.drawn) + 1]
+    yield f"{model}, iteration {record.iteration}, after {shown(''.join(t for _, t in prompt))}"
+    yield ""
+    yield "When did it decide? The likeliest token after each block; * marks the drawn one."
+    names = ("start" if k == 0 else f"block {k}" for k in rungs)
+    yield f"{'drawn':<{CELL}} chance  " + "".join(f"{name:<{CELL + 1}}" for name in names).rstrip()
+    for (id, text), ladder in zip(record.drawn, record.ladder, strict=True):
+        cells = (
+            f"{'*' if ladder[k].top[0][0] == id else ' '}"
+            f"{clip(shown(record.texts[ladder[k].top[0][0]])):<{CELL}}"
+            for k in rungs
+        )
+        chance = f"{clip(shown(text)):<{CELL}} {percent(ladder[-1].probability):>6} "
+        yield (chance + "".join(cells)).rstrip()
+    yield (
+        f"The final guess leads from block {mean_decision(record):.1f} of {last} on, on average"
+        f" (latest: block {max(map(decided_at, record.ladder))})."
+    )
+    yield ""
+    yield "What did it look at? Mean attention of the recorded heads."
+    for position, (_, text) in enumerate(record.drawn):
+        parts = (
+            f"{clip(shown(word))} {percent(share)}" for word, share in looked_at(record, position)
+        )
+        yield f"{clip(shown(text)):<{CELL}} " + ", ".join(parts)
+    yield ""
+    if record.initial is None:
+        yield "What did training change? Inspect a run to see it: its iteration 0 is not at hand."
+    else:
+        yield "What did training change? Probability of each drawn token before, and now."
+        for (_, text), ladder, before in zip(
+            record.drawn, record.ladder, record.initial, strict=True
+        ):
+            now = percent(ladder[-1].probability)
+            yield f"{clip(shown(text)):<{CELL}} {percent(before):>7} -> {now}"
+    yield ""
+    yield "Attention says where a head read, not why a token was chosen. Early guesses are"
+    yield "read with a head that was trained for the last block: noisy in small models."
+
+
+def shown(text: str) -> str:
+    """A token with its blanks made visible."""
+    return printable(text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣"))
+
+
+def clip(text: str) -> str:
+    """At most `CELL` - 1 characters."""
+    return text if len(text) < CELL else text[: CELL - 2] + "…"
