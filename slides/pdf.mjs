@@ -1,6 +1,6 @@
 /** The built deck as a vector PDF, by the Chromium at hand: `npm run pdf`. Slides, or with --notes a handout. */
 import { spawn, spawnSync } from 'node:child_process'
-import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, extname, join, normalize } from 'node:path'
@@ -26,24 +26,69 @@ if (!browser) stop('no Chromium or Chrome was found; install one, or name it in 
 if (!existsSync(join(dist, 'index.html'))) stop('the deck is not built; run `npm run build` first')
 
 const server = createServer((request, response) => {
-  const path = join(dist, normalize(decodeURIComponent(new URL(request.url, 'http://deck').pathname)))
+  const path = join(dist, normalize(decodeURIComponent(new URL(request.url, 'http://127.0.0.1').pathname)))
   const file = path.endsWith('/') ? join(path, 'index.html') : path
   if (!file.startsWith(dist) || !existsSync(file) || !statSync(file).isFile()) return response.writeHead(404).end()
   response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream' })
   createReadStream(file).pipe(response)
 })
-server.listen(0, '127.0.0.1', () => {
+/** The browser's DevTools over a pipe: send a command, get its result. */
+function devtools(process) {
+  const [, , , input, output] = process.stdio
+  const waiting = new Map()
+  let last = 0
+  let rest = ''
+  output.on('data', (chunk) => {
+    const messages = (rest + chunk).split('\0')
+    rest = messages.pop()
+    for (const { id, result, error } of messages.map((message) => JSON.parse(message))) {
+      if (!waiting.has(id)) continue
+      const [done, fail] = waiting.get(id)
+      if (error) fail(new Error(error.message))
+      else done(result)
+    }
+  })
+  return (method, params = {}, sessionId = undefined) =>
+    new Promise((done, fail) => {
+      waiting.set(++last, [done, fail])
+      input.write(`${JSON.stringify({ id: last, method, params, sessionId })}\0`)
+    })
+}
+
+async function print(call, address) {
+  const { targetId } = await call('Target.createTarget', { url: address })
+  const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true })
+  const slides = (readFileSync(join(here, 'slides.md'), 'utf8').match(/^# |^image: /gm) ?? []).length
+  const ready = `document.querySelectorAll('${page === 'export' ? '.print-slide-container' : '#page-root .break-inside-avoid-page'}')
+    .length >= ${page === 'export' ? slides : 2} && document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete)`
+  const limit = Date.now() + 120_000
+  for (;;) {
+    const { result } = await call('Runtime.evaluate', { expression: ready }, sessionId)
+    if (result.value) break
+    if (Date.now() > limit) throw new Error('the slides did not load within two minutes')
+    await new Promise((next) => setTimeout(next, 200))
+  }
+  await new Promise((next) => setTimeout(next, 1000))
+  const { data } = await call('Page.printToPDF', { preferCSSPageSize: true, printBackground: true }, sessionId)
+  writeFileSync(out, Buffer.from(data, 'base64'))
+}
+
+server.listen(0, '127.0.0.1', async () => {
   const profile = mkdtempSync(join(tmpdir(), 'deck-pdf-'))
-  const printing = spawn(browser, [
-    '--headless', '--no-sandbox', '--disable-gpu', `--user-data-dir=${profile}`, '--no-pdf-header-footer',
-    '--run-all-compositor-stages-before-draw', '--virtual-time-budget=30000', `--print-to-pdf=${out}`,
-    `http://127.0.0.1:${server.address().port}/index.html#/${page}`,
-  ], { stdio: 'ignore' })
-  printing.on('close', (code) => {
-    server.close()
+  const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--remote-debugging-pipe', `--user-data-dir=${profile}`]
+  const chromium = spawn(browser, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] })
+  let problem = ''
+  try {
+    await print(devtools(chromium), `http://127.0.0.1:${server.address().port}/index.html#/${page}`)
+  } catch (error) {
+    problem = error.message
+  }
+  chromium.on('close', () => {
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
-    if (code !== 0 || !existsSync(out)) stop(`${browser} ended with ${code}`)
+    if (problem) stop(problem)
     console.log(out)
     process.exit(0)
   })
+  chromium.kill()
+  server.close()
 })

@@ -18,8 +18,8 @@ export async function readTalk() {
   }
   for (const [key, value] of Object.entries(told)) {
     if (!KEYS.includes(key)) throw new Error(`slides/talk.toml has an unknown key ${key}; it may have ${KEYS.join(', ')}`)
-    told[key] = value instanceof Date ? value.toISOString().slice(0, 10) : String(value)
     if (typeof value === 'object' && !(value instanceof Date)) throw new Error(`slides/talk.toml: ${key} must be text`)
+    told[key] = value instanceof Date ? value.toISOString().slice(0, 10) : String(value)
   }
   return told
 }

@@ -43,4 +43,11 @@ const addresses: Plugin = {
   },
 }
 
-export default defineConfig({ plugins: [liveFigures, talk, addresses] })
+/** The page with slides and notes, which pdf.mjs prints as a handout, is in the built deck, too. */
+const handout: Plugin = {
+  name: 'shakegpt:handout',
+  enforce: 'post',
+  config: () => ({ define: { __SLIDEV_FEATURE_PRINT__: 'true' } }),
+}
+
+export default defineConfig({ plugins: [liveFigures, talk, addresses, handout] })

@@ -247,7 +247,10 @@ def _block(page: Axes, model: ev.Model, part: Parameters, sample: SampleView | N
     )
     for n, row in enumerate(attention):
         _row(page, top + n * 88, ROWS[0], right, row)
-    _triangle(page, ROWS[1] - triangle, top, triangle, sample)
+    if sample is not None and sample.inspection is not None and sample.inspection.attention:
+        _attention(page, ROWS[1] - triangle, top, triangle, sample.inspection)
+    else:
+        _triangle(page, ROWS[1] - triangle, top, triangle, sample)
     _branch(page, top + 38, top + 3 * 88 + 38, CYAN)
 
     top = PANEL_TOP + 466.0
@@ -281,6 +284,38 @@ def _texts(page: Axes, top: float, tall: float, left: float, right: float, part:
     write(page, left + 20, middle - 21, part.name, SMALL, INK, "bold")
     write(page, left + 20, middle + 13, part.shape, SMALL, LABEL)
     write(page, right - 18, middle - 21, f"{part.count:,}", SMALL, part.colour, ha="right")
+
+
+def _attention(page: Axes, left: float, top: float, size: float, record: ev.Inspection) -> None:
+    """What the recorded tokens looked at, in the middle block, the mean of its recorded heads.
+
+    A row is a position, a column one of the tokens up to it; beyond the diagonal stands the row's.
+    """
+    blocks = sorted({head.block for head in record.attention})
+    block = blocks[len(blocks) // 2]
+    heads = [head.rows for head in record.attention if head.block == block]
+    start = len(record.context) - len(record.drawn)  # the last token of the prompt
+    count = min(MASKED, len(record.drawn))
+    cell = size / (count + 1)
+    paid = [
+        [sum(rows[row][start + column] for rows in heads) for column in range(row + 1)]
+        for row in range(count)
+    ]
+    most = max(1, *(max(row) for row in paid))
+    for row, weights in enumerate(paid):
+        y = top + row * cell + 2
+        for column, weight in enumerate(weights):
+            place = (left + column * cell + 2, y)
+            page.add_patch(Rectangle(place, cell - 4, cell - 4, fc=BACKGROUND, ec="none"))
+            strength = 0.08 + 0.92 * weight / most
+            look = {"fc": CYAN, "ec": "none", "alpha": strength}
+            page.add_patch(Rectangle(place, cell - 4, cell - 4, gid="attention", **look))  # type: ignore[arg-type]
+        room = left + size - (left + (row + 1) * cell) - 4
+        shown, face = token(record.context[start + row][1], max(room, cell), SMALL)
+        write(page, left + (row + 1) * cell + 8, y + cell / 2, shown, SMALL, INK, face)
+    middle = left + size / 2
+    write(page, middle, top + size + 30, "what tokens looked", SMALL, LABEL, ha="center")
+    write(page, middle, top + size + 66, f"at in block {block + 1}", SMALL, LABEL, ha="center")
 
 
 def _triangle(page: Axes, left: float, top: float, size: float, sample: SampleView | None) -> None:

@@ -34,7 +34,7 @@ from shakegpt.runlog.metrics import (
 )
 from shakegpt.runlog.status import standing
 from shakegpt_figures import words
-from shakegpt_figures.excerpt import clean, excerpt, speakers
+from shakegpt_figures.excerpt import clean, columns, excerpt, speakers
 from shakegpt_figures.numbers import (
     characters,
     difference,
@@ -67,6 +67,7 @@ POINTS = 200
 """Of a curve, at most so many go to the deck."""
 MOST_SAMPLES, MOST_BARS = 9, 5
 """Of samples to choose from, and of candidates of a draw."""
+BAR_COLUMNS = 8
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -355,10 +356,16 @@ def _draw(sample: SampleView) -> DrawInfo | None:
     ids = [candidate.id for candidate in token.candidates[:MOST_BARS]]
     return DrawInfo(
         context=clean(before)[-40:],
-        candidates=tuple((words.visible(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
+        candidates=tuple((_short(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
         drawn=ids.index(token.id) if token.id in ids else None,
         temperature=sample.start.settings.temperature,
     )
+
+
+def _short(text: str) -> str:
+    """A token as fits before a bar of the slide: quoted, cut to `BAR_COLUMNS` letters' width."""
+    fits = [end for end in range(len(text) + 1) if columns(text[:end]) <= BAR_COLUMNS]
+    return words.visible(text if len(text) == fits[-1] else text[: fits[-1]] + "…")
 
 
 def _alt(history: History, run: ev.Run) -> Alt:

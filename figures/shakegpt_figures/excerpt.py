@@ -79,6 +79,11 @@ def _rows(line: Line, columns: int) -> float:
     return math.ceil(sum(map(_width, line.text)) / columns) or 0.5
 
 
+def columns(text: str) -> float:
+    """How many lower-case letters are as wide as a text."""
+    return sum(map(_width, text))
+
+
 def _width(character: str) -> float:
     """How many lower-case letters of the deck's font are as wide, on the safe side."""
     if unicodedata.east_asian_width(character) in "WF":

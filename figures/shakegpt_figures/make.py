@@ -153,10 +153,10 @@ def rendered(
 
     ready = []
     for name in names:
-        title, desc = description(name, histories)
         logs = digests if name == "training" else digests[:1]
         for format in formats:
             figure = import_module(f"shakegpt_figures.{name}").draw(histories)
+            title, desc = description(name, histories)
             content = render(figure, format, title, desc, logs, *look)
             ready.append((out / f"{name}.{format}", content))
     return ready

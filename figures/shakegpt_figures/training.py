@@ -134,11 +134,11 @@ def _notes(
 
     Val loss comes first: it is the one to look at.
     """
-    some = f", 1 in {every} shown" if every > 1 else ""
-    span = f"mean of {window} iterations" if window > 1 else "mean of an iteration"
+    some = f"1 micro-batch in {every:,}" if every > 1 else "a micro-batch"
+    span = f"mean of {window:,}" if window > 1 else "mean of an iteration"
     every_note = [
         ("O", "val loss"),
-        ("o", f"train loss of a micro-batch{some}"),
+        ("o", f"train loss of {some}"),
         ("-", span),
     ]
     notes = [note for note, drawn in zip(every_note, there, strict=True) if drawn]

@@ -133,13 +133,14 @@ class Screen:
             marked = msgspec.structs.replace(told, run=run)
             put([(self._numbers, data.encoded(marked))])
 
-    def report_silence(self, source: Source) -> None:
-        """Print that nothing comes because the trainer is gone.
-
-        Raises ShakegptError when the log itself is: there is nothing left to follow.
-        """
+    def require(self, source: Source) -> None:
+        """Raise ShakegptError when a log was deleted: there is nothing left to follow."""
         if not source.log.exists():
             raise ShakegptError(f"{source.log} was deleted: the figures stay", exit_code=1)
+
+    def report_silence(self, source: Source) -> None:
+        """Print that nothing comes because the trainer is gone."""
+        self.require(source)
         run, history = source.log.parent, source.history
         if history.run is not None and current_state(run, history) is RunState.CRASHED:
             now = standing_now(run, history)
@@ -190,6 +191,8 @@ def _wait(config: FiguresConfig) -> list[Path]:
 def follow(screen: Screen, sources: Sequence[Source]) -> None:
     """Show the runs until all have ended. Raises ShakegptError when a log was deleted."""
     while True:
+        for source in sources:
+            screen.require(source)
         if all(source.history.run is not None for source in sources):
             screen.show(sources)
         if all(source.history.end is not None for source in sources):

@@ -86,6 +86,23 @@ def test_what_is_missing_is_said(deck: Path, spoil: Break, said: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('name = "Ada"\nduration = "25min"\n', ""),
+        ('nmae = "Ada"\n', "unknown key nmae"),
+        ("name = Ada\n", "not valid TOML"),
+        ("[name]\n", "name must be text"),
+    ],
+)
+def test_the_speakers_file_is_checked(deck: Path, toml: str, said: str) -> None:
+    need("the deck's packages", (SLIDES / "node_modules" / "smol-toml").is_dir())
+    (deck / "node_modules").symlink_to(SLIDES / "node_modules")
+    (deck / "talk.toml").write_text(toml)
+    done = check(deck)
+    assert done.returncode == (1 if said else 0) and said in done.stderr
+
+
 def test_an_absent_tool_skips_with_a_word_but_never_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     need("Node", True)
     monkeypatch.delenv("CI", raising=False)

@@ -62,7 +62,7 @@ def test_the_talks_preset_is_there(shakegpt: Commands, tmp_path: Path) -> None:
     done = shakegpt("finetune", "talk", "--help", cwd=tmp_path)
     assert done.code == 0
     assert "gpt2-large" in done.out
-    assert shakegpt("finetune", "no-such-preset", "--help", cwd=tmp_path).code == 2
+    assert shakegpt("finetune", "no-such-preset", cwd=tmp_path).code == 2
 
 
 def test_the_commands_work_from_top_to_bottom(shakegpt: Commands, tmp_path: Path) -> None:

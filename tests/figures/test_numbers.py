@@ -9,11 +9,12 @@ import numpy
 import pytest
 
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import finite_evals, loss_of, parameters
 from shakegpt_figures import architecture, generation, make, samples, save, training, words
 from tests.figures import logs
-from tests.figures.looks import Svg
+from tests.figures.looks import Svg, complaints
 
 FIGURES = {
     "training": training,
@@ -180,3 +181,25 @@ def test_the_samples_before_and_after_stand_beside_each_other() -> None:
     assert drawn.words.count("invented") == 1
     with pytest.raises(ShakegptError, match="two recorded samples"):
         samples.draw([logs.history([logs.header(), *logs.sample()])])
+
+
+def test_recorded_attention_is_drawn_as_it_was_paid() -> None:
+    history = run()
+    sample = history.samples[-1]
+    drawn = tuple((token.id, token.text) for token in sample.tokens[:4])
+    rows = tuple(tuple([100] * (row + 1) + [600]) for row in range(4))  # the prompt has two tokens
+    sample.inspection = ev.Inspection(
+        iteration=20,
+        sample=sample.start.sample,
+        context=((1, "RO"), (2, "MEO:"), *drawn[:3]),
+        drawn=drawn,
+        ladder=(),
+        texts={},
+        attention=(ev.AttentionMap(block=0, head=None, rows=rows),),
+    )
+    figure = architecture.draw([history])
+    cells = [p for p in figure.axes[0].patches if p.get_gid() == "attention"]
+    assert len(cells) == 4 * 5 // 2  # no token looks ahead
+    strong = [cell for cell in cells if cell.get_alpha() == 1]
+    assert len(strong) == 4
+    assert complaints(figure) == []

@@ -139,8 +139,8 @@ def test_thousands_of_steps_stay_a_small_file() -> None:
     )
     data = save.render(training.draw([history]), "svg", *make.description("training", [history]))
     drawn = Svg(data)
-    assert "train loss of a micro-batch, 1 in 4 shown" in drawn.words
-    assert "mean of 50 iterations" in drawn.words
+    assert "train loss of 1 micro-batch in 4" in drawn.words
+    assert "mean of 50" in drawn.words
     assert len(data) < 1_000_000
     assert complaints(training.draw([history])) == []
 

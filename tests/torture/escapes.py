@@ -174,9 +174,10 @@ def on_screen(run: Path) -> str:
 def pictures(run: Path) -> None:
     """The figures: XML that is whole, without a script, a handler or a link to run."""
     from shakegpt.runlog.history import load
-    from shakegpt_figures.make import FIGURES, rendered
+    from shakegpt_figures.make import rendered
 
-    for path, content in rendered(FIGURES, [load(run)[0]], run, ("svg",), ["0" * 64]):
+    names = ("training", "architecture", "generation")
+    for path, content in rendered(names, [load(run)[0]], run, ("svg",), ["0" * 64]):
         text = content.decode("utf-8")
         harmless_output(text)
         for element in ET.fromstring(text).iter():
