@@ -26,6 +26,9 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group, moment_of, read
 
 MOMENTUM = 0.95
+"""What the momentum keeps of itself in an update, of thousands."""
+FINETUNE_MOMENTUM = 0.9
+"""The same of twenty updates, where a longer memory is of the first ones (docs/lab-log.md)."""
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 """Of the Newton-Schulz iteration: it brings singular values between about 0.7 and 1.2."""
@@ -47,14 +50,16 @@ class Muon:
     """Muon over GPT-2's weights (in, out), by their names.
 
     `momentum` is all of its state: a tensor for each weight, in its shape, to be saved and copied
-    back.
+    back. `decay` is the share of itself that it keeps in an update.
     """
 
-    def __init__(self, named: Mapping[str, Tensor], weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, named: Mapping[str, Tensor], weight_decay: float = 0.0, decay: float = MOMENTUM
+    ) -> None:
         """For the weights `named`. Weight decay is decoupled: each update first multiplies the
         weight by 1 - lr * weight_decay.
         """
-        self.named, self.weight_decay = dict(named), weight_decay
+        self.named, self.weight_decay, self.decay = dict(named), weight_decay, decay
         self.momentum = {name: torch.zeros_like(p) for name, p in self.named.items()}
 
     @torch.no_grad()
@@ -74,7 +79,7 @@ class Muon:
             buffers,
             lr=lr,
             weight_decay=self.weight_decay,
-            momentum=MOMENTUM,
+            momentum=self.decay,
             nesterov=True,
             ns_coefficients=COEFFICIENTS,
             ns_steps=STEPS,
@@ -98,7 +103,7 @@ class MuonAdamW(AdamW):
         others = set(self._others.values())
         rest = [g | {"params": [p for p in g["params"] if p in others]} for g in groups]
         super().__init__(named, rest)
-        self._muon = Muon(matrices, config.weight_decay)
+        self._muon = Muon(matrices, config.weight_decay, FINETUNE_MOMENTUM)
         self._ratio = config.muon_learning_rate / config.learning_rate
         self._matrices: Group = {"params": list(matrices.values()), "lr": config.learning_rate}
         self.param_groups.append(self._matrices)
