@@ -195,8 +195,9 @@ def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:
 def card(run: Pretraining, result: dict[str, float], size: int) -> str:
     """The model card: what text, how long, what recipe, what loss."""
     shape, text, recipe, done = run.model.config, run.data.text, run.recipe, run.progress
-    lengths = ", ".join(f"{length} from {start:,}" for start, length in recipe.lengths)
-    updates = ", ".join(f"{size:,} from {start:,}" for start, size in recipe.updates)
+    stable = done.tokens - done.decay_tokens  # a stage that begins after it was not reached
+    lengths = ", ".join(f"{n} from {at:,}" for at, n in recipe.lengths if at < max(1, stable))
+    updates = ", ".join(f"{n:,} from {at:,}" for at, n in recipe.updates if at < done.tokens)
     rows = {
         "text": f"{text.name}, {len(text.content):,} characters, sha256 `{text.sha256[:16]}…`",
         "split": f"{len(run.data.train):,} tokens to train on, {len(run.data.val):,} held out",
