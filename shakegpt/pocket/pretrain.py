@@ -8,6 +8,7 @@ state is saved every few minutes and on SIGTERM or SIGINT, so a resumed run goes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -261,10 +262,12 @@ class Pretraining:
         self.progress.decay_from, self.progress.decay_tokens = self.progress.tokens, decay_tokens
 
     def identity(self) -> dict[str, Any]:
-        """What a state belongs to: its text, vocabulary and recipe."""
+        """What a state belongs to: its text and how it is split, vocabulary and recipe."""
+        vocabulary = [self.tokenizer.folder / name for name in ("vocab.json", "merges.txt")]
         return {
             "text": self.data.text.sha256,
-            "vocabulary": self.tokenizer.fingerprint,
+            "split": len(self.data.train),
+            "vocabulary": hashlib.sha256(b"".join(map(Path.read_bytes, vocabulary))).hexdigest(),
             "recipe": asdict(self.recipe),
         }
 
@@ -295,7 +298,7 @@ class Pretraining:
             except (SafetensorError, OSError, ValueError, KeyError):
                 continue
             known = json.loads(json.dumps(self.identity()))
-            if other := [key for key in known if entry["identity"].get(key) != known[key]]:
+            if other := [k for k in known if entry["identity"].get(k, known[k]) != known[k]]:
                 raise ShakegptError(
                     f"{path} belongs to another {other[0]}: give that one, or another --state"
                 )
