@@ -1,4 +1,4 @@
-"""The built wheel in an environment of its own: its data files and commands, from another folder."""
+"""The built wheel in an environment of its own: its data files and its commands."""
 
 from __future__ import annotations
 
@@ -72,14 +72,37 @@ def test_a_run_its_figures_and_its_picture(bin_dir: Path, tmp_path: Path) -> Non
     text = tmp_path / "text.txt"
     text.write_text("ROMEO:\nBut soft, what light through yonder window breaks?\n\n" * 60)
     shakegpt = bin_dir / "shakegpt"
-    finetune = [shakegpt, "finetune", "--no-tui", "--dataset", text, "--out-dir", "run"]
-    small = ["--max-iters", "1", "--batch-size", "1", "--gradient-accumulation-steps", "1"]
+    finetune: list[str | Path] = [
+        shakegpt,
+        "finetune",
+        "--no-tui",
+        "--dataset",
+        text,
+        "--out-dir",
+        "run",
+    ]
+    small: list[str | Path] = [
+        "--max-iters",
+        "1",
+        "--batch-size",
+        "1",
+        "--gradient-accumulation-steps",
+        "1",
+    ]
     run([*finetune, *small, "--block-size", "16", "--max-new-tokens", "4"], tmp_path)
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     assert "ROMEO" in run([shakegpt, "sample", "run", "--max-new-tokens", "2"], tmp_path)
     run([shakegpt, "figures", tmp_path / "run", "--only", "architecture"], tmp_path)
     assert list((tmp_path / "run").rglob("architecture.svg"))
     run([shakegpt, "claims"], tmp_path)
-    picture = [bin_dir / "shakegpt-tui", "picture", "run", "--size", "80x24", "--out", "screen.svg"]
+    picture: list[str | Path] = [
+        bin_dir / "shakegpt-tui",
+        "picture",
+        "run",
+        "--size",
+        "80x24",
+        "--out",
+        "screen.svg",
+    ]
     run(picture, tmp_path)
     assert "<svg" in (tmp_path / "screen.svg").read_text("utf-8")[:200]
