@@ -76,14 +76,14 @@ def write(history: History, log: Path, path: Path) -> RunData:
 
     Raises ShakegptError when the log lacks what a slide needs, or `path` cannot be written.
     """
-    told = run_data(history, log)
-    replace(path, encoded(told))
-    return told
+    numbers = run_data(history, log)
+    replace(path, encoded(numbers))
+    return numbers
 
 
-def encoded(told: RunData) -> bytes:
+def encoded(numbers: RunData) -> bytes:
     """As it stands in run.json."""
-    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(numbers), indent=2) + b"\n"
 
 
 def read(path: Path) -> RunData:
@@ -102,15 +102,15 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
     Raises ShakegptError naming what the log lacks.
     """
     run = words.header(history)
-    told = fall(history)
-    if told is None:
+    change = fall(history)
+    if change is None:
         raise ShakegptError(
             _lacks(run, "evaluation with a finite val loss", "let it evaluate once")
         )
     sample = shown_sample(history)
     if sample is None:
         raise ShakegptError(_lacks(run, "sample", "train with --max-new-tokens above 0"))
-    settings, curves = _settings(history, run, sample), _curves(history, told)
+    settings, curves = _settings(history, run, sample), _curves(history, change)
     shown = _sample(sample, run.dataset)
     samples = _samples(history, sample, run.dataset)
     kind = outcome(history)
@@ -255,8 +255,8 @@ def _told(config: dict[str, Any], name: str, run: ev.Run) -> float:
     return value
 
 
-def _curves(history: History, told: Fall) -> Curves:
-    first, best, last = (loss_of(e) for e in (told.start, told.best, told.last))
+def _curves(history: History, change: Fall) -> Curves:
+    first, best, last = (loss_of(e) for e in (change.start, change.best, change.last))
     bad = first_not_finite(history)
     by_character = [bits(history, nats) for nats in (first, best)]
     train, val = micro_losses(history), [loss_of(e) for e in finite_evals(history)]
@@ -264,11 +264,11 @@ def _curves(history: History, told: Fall) -> Curves:
         first=_loss(first),
         best=_loss(best),
         last=_loss(last),
-        drop=_percent(told.percent),
-        improved=told.improved,
-        best_iteration=_whole(told.best.iteration),
-        best_iteration_noun=_noun(told.best.iteration, "iteration"),
-        last_iteration_noun=_noun(told.last.iteration, "iteration"),
+        drop=_percent(change.percent),
+        improved=change.improved,
+        best_iteration=_whole(change.best.iteration),
+        best_iteration_noun=_noun(change.best.iteration, "iteration"),
+        last_iteration_noun=_noun(change.last.iteration, "iteration"),
         not_finite=None if bad is None else _whole(bad),
         evaluations=_whole(len(val)),
         first_perplexity=_choices(first),

@@ -81,14 +81,14 @@ def files(
         ready += rendered(stale, histories, out, ["svg"], digests)
         print(printable(f"drawn again in {out}, from another log: {', '.join(stale)}"))
     try:
-        told = data.run_data(histories[0], sources[0].log, digests[0])
+        deck_data = data.run_data(histories[0], sources[0].log, digests[0])
     except ShakegptError as error:
         complete = set(config.only) == set(FIGURES)
         if complete or numbers.exists() or is_deck(numbers.parent.parent):
             raise
         print(printable(f"without {numbers}: {error}"), file=sys.stderr)
         return ready
-    return [*ready, (numbers, data.encoded(told))]
+    return [*ready, (numbers, data.encoded(deck_data))]
 
 
 def stale_figures(out: Path, digest: str) -> list[str]:

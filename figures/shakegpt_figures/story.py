@@ -29,13 +29,13 @@ def outcome(history: History) -> Outcome:
     diverged: a loss after the first evaluation is not finite, or the last one is `DIVERGED` above
     the start. overfitted: val loss fell, then rose by `OVERFIT` of the fall. worse: it only rose.
     """
-    told = fall(history)
-    if told is None:
+    change = fall(history)
+    if change is None:
         return "diverged" if history.evals else "unmeasured"
-    start, best, last = loss_of(told.start), loss_of(told.best), loss_of(told.last)
+    start, best, last = loss_of(change.start), loss_of(change.best), loss_of(change.last)
     if first_not_finite(history) is not None or last - start > DIVERGED:
         return "diverged"
-    if told.start is told.last:
+    if change.start is change.last:
         return "unmeasured"
     if start - best >= SEEN:
         back = last - best

@@ -207,21 +207,24 @@ def _note(page: Axes, notes: list[tuple[str, str]]) -> None:
         x += width(text, SMALL) + 40
 
 
-def _label_ends(page: Axes, at: Scale, told: Fall | None) -> None:
+def _label_ends(page: Axes, at: Scale, change: Fall | None) -> None:
     """Right of the plot, at the height of each: among how many tokens val loss leaves the choice at
     the start, the best and the last evaluation.
     """
-    if told is None:
+    if change is None:
         return
     write(page, TEXT, curves.TOP - 54, "equally likely tokens", SMALL, LABEL)
-    tags = [_tag(page, at, told.start, "")]
-    if told.improved:
-        tags.append(_tag(page, at, told.best, "best: "))
-    if told.last.iteration not in (told.start.iteration, told.best.iteration * told.improved):
-        tags.append(_tag(page, at, told.last, "last: "))
+    tags = [_tag(page, at, change.start, "")]
+    if change.improved:
+        tags.append(_tag(page, at, change.best, "best: "))
+    if change.last.iteration not in (
+        change.start.iteration,
+        change.best.iteration * change.improved,
+    ):
+        tags.append(_tag(page, at, change.last, "last: "))
     if len(tags) > 1:
-        good = told.improved and len(tags) == 2
-        arrow(page, tags[0].level, tags[1].level, GREEN if good or told.improved else ORANGE)
+        good = change.improved and len(tags) == 2
+        arrow(page, tags[0].level, tags[1].level, GREEN if good or change.improved else ORANGE)
     place(page, tags)
 
 

@@ -101,8 +101,8 @@ class Screen:
         numbers: list[Content] = []
         if self._numbers is not None:
             try:
-                told = data.run_data(source.history, source.log, digests[0])
-                numbers = [(self._numbers, data.encoded(told))]
+                deck_data = data.run_data(source.history, source.log, digests[0])
+                numbers = [(self._numbers, data.encoded(deck_data))]
             except ShakegptError as error:
                 self.say(f"not yet: {error}")
                 other += ["run.json"] if self._numbers.exists() else []
@@ -125,12 +125,12 @@ class Screen:
         if self._numbers is None or not self._numbers.exists():
             return
         try:
-            told = data.read(self._numbers)
+            deck_data = data.read(self._numbers)
         except ShakegptError:
             return
-        if told.run.stale != clean(why):
-            run = msgspec.structs.replace(told.run, stale=clean(why))
-            marked = msgspec.structs.replace(told, run=run)
+        if deck_data.run.stale != clean(why):
+            run = msgspec.structs.replace(deck_data.run, stale=clean(why))
+            marked = msgspec.structs.replace(deck_data, run=run)
             put([(self._numbers, data.encoded(marked))])
 
     def require(self, source: Source) -> None:

@@ -98,14 +98,14 @@ def config(history: History) -> dict[str, Any]:
 
 def setting(history: History) -> str:
     """On what the curves were measured, in one line."""
-    run, told = header(history), config(history)
+    run, settings = header(history), config(history)
     named = one_line(run.dataset.name, LONGEST)
     parts = [standing(history), f"{capital(model_name(run.model))} on {named}"]
-    batch, steps = told.get("batch_size"), told.get("gradient_accumulation_steps")
-    window = told.get("block_size") or run.model.block_size
+    batch, steps = settings.get("batch_size"), settings.get("gradient_accumulation_steps")
+    window = settings.get("block_size") or run.model.block_size
     if isinstance(batch, int) and isinstance(steps, int):
         parts.append(f"{batch:,} × {steps:,} sequences of {window:,} tokens per iteration")
-    if isinstance(learning_rate := told.get("learning_rate"), int | float):
+    if isinstance(learning_rate := settings.get("learning_rate"), int | float):
         parts.append(f"learning rate {rate(learning_rate)}")
     parts.append(place(one_line(run.device, 20), run.threads))
     return " · ".join(part for part in parts if part)
@@ -113,24 +113,24 @@ def setting(history: History) -> str:
 
 def training_title(history: History) -> str:
     """What val loss did, as `shakegpt_figures.story.outcome` has it."""
-    told, kind = fall(history), outcome(history)
-    if told is None:
+    change, kind = fall(history), outcome(history)
+    if change is None:
         done = count(history.iteration, "iteration")
         lost = "val loss is not finite" if history.evals else "not evaluated yet"
         return f"Training, {done} in: {lost}"
-    start, best, last = loss_of(told.start), loss_of(told.best), loss_of(told.last)
-    after = count(told.last.iteration - told.start.iteration, "iteration")
+    start, best, last = loss_of(change.start), loss_of(change.best), loss_of(change.last)
+    after = count(change.last.iteration - change.start.iteration, "iteration")
     if kind == "diverged":
         bad = first_not_finite(history)
         if bad is not None:
             return f"Training diverges: the loss is not finite at iteration {bad:,}"
         return f"Training diverges: val loss rises from {loss(start)} to {loss(last)}"
     if kind == "unmeasured":
-        return f"Val loss is {loss(start)} {when(told.start)}"
+        return f"Val loss is {loss(start)} {when(change.start)}"
     if kind == "overfitted":
         return f"Val loss falls from {loss(start)} to {loss(best)}, then rises to {loss(last)}"
     if kind == "learned":
-        after = count(told.best.iteration - told.start.iteration, "iteration")
+        after = count(change.best.iteration - change.start.iteration, "iteration")
         return f"Val loss falls from {loss(start)} to {loss(best)} in {after}"
     if kind == "unchanged":
         return f"Val loss stays at {loss(start)} over {after}"
@@ -148,8 +148,8 @@ def training_alt(history: History) -> str:
     if evals := finite_evals(history):
         listed = ", ".join(f"{e.iteration}: {loss_of(e):.4f}" for e in evals)
         parts.append(f"Val loss by iteration, nats per token: {listed}.")
-    if (told := fall(history)) is not None and told.improved:
-        start, best = (perplexity(loss_of(e)) for e in (told.start, told.best))
+    if (change := fall(history)) is not None and change.improved:
+        start, best = (perplexity(loss_of(e)) for e in (change.start, change.best))
         parts.append(f"As equally likely tokens: {start} at the start, {best} at the best.")
     if lost := len(history.evals) - len(evals):
         parts.append(f"{count(lost, 'evaluation')} gave no finite loss.")

@@ -103,20 +103,20 @@ def _text(seen: Evidence) -> Row:
 
 
 def _learning_rate(seen: Evidence) -> Row:
-    claim, told = "Learning rate 3e-5, constant", seen.config.get("learning_rate")
-    if not isinstance(told, int | float):
+    claim, value = "Learning rate 3e-5, constant", seen.config.get("learning_rate")
+    if not isinstance(value, int | float):
         return _unmeasured(5, claim, "not in the log", seen.at("run", 0))
-    shows = rate(told) + (", decaying" if seen.config.get("decay_lr") else ", constant")
+    shows = rate(value) + (", decaying" if seen.config.get("decay_lr") else ", constant")
     others = seen.others("learning_rate", "decay_lr")
     return _row(5, claim, shows, seen.at("run", 0), not others, others)
 
 
 def _batch_size(seen: Evidence) -> Row:
-    claim, told = "Batch size 1", seen.config.get("batch_size")
-    if not isinstance(told, int):
+    claim, value = "Batch size 1", seen.config.get("batch_size")
+    if not isinstance(value, int):
         return _unmeasured(5, claim, "not in the log", seen.at("run", 0))
     steps = seen.config.get("gradient_accumulation_steps")
-    shows = f"{told:,}" + (
+    shows = f"{value:,}" + (
         f", in {steps:,} micro-batches per iteration" if isinstance(steps, int) else ""
     )
     others = seen.others("batch_size")
@@ -125,16 +125,16 @@ def _batch_size(seen: Evidence) -> Row:
 
 def _steps(seen: Evidence) -> Row:
     claim = f"{ITERATIONS} iterations are enough to learn"
-    told = _early(seen)
-    if told is None:
+    change = _early(seen)
+    if change is None:
         return _unmeasured(2, claim, _why_not(seen))
-    at = told.best.iteration
-    shows = f"val loss {told.percent:.1f}% lower after {at:,} iterations"
-    if not told.improved:
-        shows = f"{_worse(told)} after {told.last.iteration:,} iterations"
-    records = seen.at("eval", *dict.fromkeys((told.start.iteration, at)))
-    holds = told.percent >= ENOUGH
-    if not holds and told.last.iteration < ITERATIONS:
+    at = change.best.iteration
+    shows = f"val loss {change.percent:.1f}% lower after {at:,} iterations"
+    if not change.improved:
+        shows = f"{_worse(change)} after {change.last.iteration:,} iterations"
+    records = seen.at("eval", *dict.fromkeys((change.start.iteration, at)))
+    holds = change.percent >= ENOUGH
+    if not holds and change.last.iteration < ITERATIONS:
         return _unmeasured(2, claim, f"{shows}, so far", records)
     others = seen.others("learning_rate", "decay_lr", "batch_size", "gradient_accumulation_steps")
     return _row(2, claim, shows, records, holds, others)
@@ -148,9 +148,9 @@ def _early(seen: Evidence) -> Fall | None:
     return Fall(evals[0], min(evals, key=loss_of), evals[-1])
 
 
-def _worse(told: Fall) -> str:
+def _worse(change: Fall) -> str:
     """How far val loss lies above its start where no evaluation is below it."""
-    ratio = loss_of(told.last) / loss_of(told.start)
+    ratio = loss_of(change.last) / loss_of(change.start)
     if ratio >= 10:
         return f"val loss is {ratio:,.0f} times its start"
     return f"val loss is {100 * (ratio - 1):.1f}% higher"
@@ -177,24 +177,24 @@ def _start(seen: Evidence) -> Row:
 
 def _fall(seen: Evidence) -> Iterator[Row]:
     claims = (f"It drops to {BEST}", f"{PERCENT:.0f}% better")
-    told = _early(seen)
-    if told is None:
+    change = _early(seen)
+    if change is None:
         yield from (_unmeasured(7, claim, _why_not(seen)) for claim in claims)
         return
-    best, at = loss_of(told.best), told.best.iteration
+    best, at = loss_of(change.best), change.best.iteration
     shows = (
         f"{best:.4f} after {at:,} iterations",
-        f"{told.percent:.1f}%" if told.improved else _worse(told),
+        f"{change.percent:.1f}%" if change.improved else _worse(change),
     )
     close = (
         abs(best - BEST) <= LOSS_TOLERANCE,
-        abs(told.percent - PERCENT) <= PERCENT_TOLERANCE and told.improved,
+        abs(change.percent - PERCENT) <= PERCENT_TOLERANCE and change.improved,
     )
     others = seen.others("model", "text", "block_size", "learning_rate", "decay_lr")
     others += seen.others("batch_size", "gradient_accumulation_steps")
     records = seen.at("eval", *dict.fromkeys((0, at)))
     for claim, what, near in zip(claims, shows, close, strict=True):
-        if not near and not others and told.last.iteration < ITERATIONS:
+        if not near and not others and change.last.iteration < ITERATIONS:
             yield _unmeasured(7, claim, f"{what}, so far", records)
         else:
             yield _row(7, claim, what, records, near and not others, others)

@@ -246,15 +246,15 @@ class ShakegptApp(App[str]):
         for command in super().get_system_commands(screen):
             if command.title in ("Theme", "Maximize", "Minimize"):
                 yield command
-        told = dict.fromkeys(BESIDE_COMMANDS)
+        listed = dict.fromkeys(BESIDE_COMMANDS)
         for active in screen.active_bindings.values():
             action, label, text = (
                 active.binding.action,
                 active.binding.description,
                 active.binding.tooltip,
             )
-            if active.enabled and text and action not in told:
-                told[action] = None
+            if active.enabled and text and action not in listed:
+                listed[action] = None
                 yield SystemCommand(label, text, partial(self.run_action, action, active.node))
 
 

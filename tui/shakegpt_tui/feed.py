@@ -69,12 +69,12 @@ class LiveFeed:
 
     def batches(self, stop: threading.Event) -> Iterator[Batch]:
         """What is there in pieces, then what comes."""
-        follower, told, caught_up, pause = Follower(self.run / LOG_NAME), 0, False, POLL
+        follower, reported, caught_up, pause = Follower(self.run / LOG_NAME), 0, False, POLL
         while not stop.is_set():
             events = follower.poll(CHUNK)
-            told = 0 if follower.restarted else told
-            problems = follower.problems[told:]
-            told = len(follower.problems)
+            reported = 0 if follower.restarted else reported
+            problems = follower.problems[reported:]
+            reported = len(follower.problems)
             if events or problems or follower.restarted:
                 pause = _pause(events[-1]) if events else POLL
                 yield Batch(events, problems, follower.restarted)

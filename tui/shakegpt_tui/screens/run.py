@@ -177,8 +177,8 @@ class RunScreen(Driving, Reading):
         self.query_one("#ticker", Quiet).say(ticker(commands, said))
 
     def _show_curves(self) -> None:
-        told = self.history
-        key = (len(told.steps), len(told.evals), len(told.resumes), len(told.progress))
+        history = self.history
+        key = (len(history.steps), len(history.evals), len(history.resumes), len(history.progress))
         wait = self._last_curve + CURVE_FRAME - clock.monotonic()
         if key == self._curve_key:
             return
