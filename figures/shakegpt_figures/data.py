@@ -112,11 +112,13 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
         raise ShakegptError(_lacks(run, "sample", "train with --max-new-tokens above 0"))
     settings, curves = _settings(history, run, sample), _curves(history, told)
     shown = _sample(sample, run.dataset)
+    samples = _samples(history, sample, run.dataset)
     kind = outcome(history)
     facts = {
         "noise": curves.noise,
         "rise": curves.largest_rise and curves.largest_rise.value,
         "not_finite": curves.not_finite,
+        "before": len(samples) > 1,
     }
     return RunData(
         run=_run(history, run, digest or sha256(log), kind),
@@ -126,7 +128,7 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
         curves=curves,
         code=_code(),
         sample=shown,
-        samples=_samples(history, sample, run.dataset),
+        samples=samples,
         draw=_draw(sample),
         story=story(
             kind,

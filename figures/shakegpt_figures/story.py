@@ -68,6 +68,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     trained: str
     goals: tuple[str, ...]
     curves: tuple[str, ...]
+    heading: str
+    """Over the samples."""
     writing: str
     lessons: tuple[Lesson, ...]
     closing: str
@@ -88,7 +90,8 @@ def story(
 ) -> Story:
     """The sentences for an outcome.
 
-    `facts` says what was measured: noise, rise (val loss ever rose), not_finite (an iteration).
+    `facts` says what was measured: noise, rise (val loss ever rose), not_finite (an iteration),
+    before (an earlier sample of the same prompt).
     """
     return Story(
         title=_TITLE[kind],
@@ -103,6 +106,7 @@ def story(
             "Can I see it learn, and trust what I see?",
         ),
         curves=(_starts(pretrained), _ends(kind, facts), _noise(facts), _val(kind, facts)),
+        heading="The same prompt, before and after" if facts.get("before") else "What it wrote",
         writing=_writing(kind, pretrained, invented, play),
         lessons=(_lesson(kind, pretrained), _second(kind, facts), *_ALWAYS),
         closing=_closing(kind, pretrained),
@@ -190,7 +194,7 @@ def _lesson(kind: Outcome, pretrained: bool) -> Lesson:
     if kind == "diverged":
         return Lesson(
             claim="Training can diverge.",
-            why="A learning rate of {settings.learning_rate} was too high here",
+            why="This run did, at a learning rate of {settings.learning_rate}",
         )
     if kind == "unmeasured":
         return Lesson(claim="Measure first.", why="Before the next evaluation nothing is known")

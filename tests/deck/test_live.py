@@ -136,7 +136,7 @@ def test_a_run_that_trains_is_followed_on_stage(
     with watching(run, stage.deck.parent):
         show(browser, stage.base, 7)
         first = "document.querySelector('[data-run=\"curves.%s\"]')?.textContent"
-        browser.wait(f"{first % 'first'} === '4.20' && {first % 'best_perplexity'} === '67'")
+        browser.wait(f"{first % 'first'} === '4.20' && {first % 'first_perplexity'} === '67'")
         turn_to(browser, 6)
         browser.ask("window.still = true")
         with RunLog(run / LOG_NAME) as log:
