@@ -25,6 +25,7 @@ check: $(VENV)/.installed-dev  ## style, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-dev  ## fix and format with ruff
 	$(BIN)/ruff check --fix .

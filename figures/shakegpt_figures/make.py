@@ -41,11 +41,7 @@ DECKS = (Path("slides"), Path())
 
 
 def run(config: FiguresConfig) -> int:
-    """Draw once, or with `watch` again after each evaluation and sample until the run ends."""
-    if config.watch:
-        from shakegpt_figures.watch import watch
-
-        return watch(config)
+    """Draw once what `config` names. Returns the exit code; `watch.watch` draws again and again."""
     runs = [named(name) for name in config.runs] or [newest()]
     sources = [Source(path) for path in runs]
     for source in sources:

@@ -21,7 +21,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.log import LOG_NAME, RunLog
-from shakegpt_figures import data, make, save
+from shakegpt_figures import data, make, save, watch
 from shakegpt_figures.rundata import RunInfo
 from shakegpt_figures.source import Source
 from shakegpt_figures.watch import Screen, follow
@@ -216,7 +216,7 @@ def test_watch_shows_an_evaluation_within_a_second(tmp_path: Path) -> None:
         for record in records[: first[1]]:
             log.write(record)
         config = FiguresConfig(runs=(str(run),), out=str(out), watch=True)
-        watcher = threading.Thread(target=make.run, args=(config,), daemon=True)
+        watcher = threading.Thread(target=watch.watch, args=(config,), daemon=True)
         watcher.start()
         wait_for(out, "Val loss is 4.22 before training", 20)
         log.write(records[first[1]])
@@ -265,7 +265,7 @@ def test_a_watch_waits_for_its_run_and_marks_the_deck_until_it_has_one(
             time.sleep(0.02)
 
     config = FiguresConfig(runs=(str(new),), watch=True)
-    watcher = threading.Thread(target=make.run, args=(config,), daemon=True)
+    watcher = threading.Thread(target=watch.watch, args=(config,), daemon=True)
     watcher.start()
     until(lambda run: run.stale == f"waiting for {new} to begin")
     records = logs.talk_like(run_id="new")

@@ -22,12 +22,12 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.runs import RunIndex, RunSummary
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.screens.dialogs import Choice
+from shakegpt_tui.dialogs import Choice
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.home import HomeScreen
+from shakegpt_tui.screens.run_list import RunList, RunTable
 from shakegpt_tui.settings import load
 from shakegpt_tui.themes import CYCLE
-from shakegpt_tui.widgets.run_list import RunList, RunTable
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui.screens import text, until
 
@@ -378,7 +378,7 @@ def test_a_slow_disk_is_asked_one_question_at_a_time(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when it takes longer than the time between two looks, or is asked to look at once."""
-    monkeypatch.setattr("shakegpt_tui.widgets.run_list.EVERY", 0.05)
+    monkeypatch.setattr("shakegpt_tui.screens.run_list.EVERY", 0.05)
     asked, at_once, most = 0, 0, 0
     refresh = RunIndex.refresh
 

@@ -19,7 +19,7 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.feed import Still
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run import RunScreen
-from shakegpt_tui.widgets.run_list import RunList
+from shakegpt_tui.screens.run_list import RunList
 from tests.tui import logs
 from tests.tui.screens import steady, text, until
 

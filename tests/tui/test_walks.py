@@ -18,16 +18,16 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import delete_run, find_runs
 from shakegpt_tui import trainer
 from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.dialogs import AskNumber, Choice, Way
 from shakegpt_tui.feed import LiveFeed
-from shakegpt_tui.screens.dialogs import AskNumber, Choice, Way
 from shakegpt_tui.screens.help import KeyHelp
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.screens.prompt import PromptEditor
 from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.screens.run_list import RunList
 from shakegpt_tui.settings import Settings
-from shakegpt_tui.widgets.run_list import RunList
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui import logs
 from tests.tui.screens import burst, live, steady, text, until

@@ -34,7 +34,7 @@ from shakegpt_tui.widgets.too_small import NEEDED
 if TYPE_CHECKING:
     from shakegpt_tui.screens.home import Pane
     from shakegpt_tui.screens.run_base import RunBase
-    from shakegpt_tui.widgets.run_list import RunList
+    from shakegpt_tui.screens.run_list import RunList
 
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 """Of a closed terminal; Windows has none."""

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 
+from shakegpt_tui.base_screen import Dialog
 from shakegpt_tui.keys import heading_of
-from shakegpt_tui.screens.base import Dialog
 from shakegpt_tui.widgets.quiet import Quiet
 
 KEY_WIDTH = 9
@@ -21,7 +21,7 @@ KEY_WIDTH = 9
 class KeyHelp(Dialog[None]):
     """Shows what each key does; any of the usual keys closes it."""
 
-    CSS_PATH = "dialogs.tcss"
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "Close")
     ]

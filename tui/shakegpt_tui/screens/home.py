@@ -16,11 +16,11 @@ from textual.containers import Horizontal
 from textual.events import DescendantFocus
 from textual.widgets import Static
 
-from shakegpt_tui.screens.base import BaseScreen
+from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 if TYPE_CHECKING:
-    from shakegpt_tui.widgets.run_list import RunList
+    from shakegpt_tui.screens.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 
 Pane = Literal["form", "runs"]
@@ -104,7 +104,7 @@ class HomeScreen(BaseScreen[Result | None]):
         """Form, list and keys; those begin at the start button: enter starts the default run."""
         from textual.widgets import Footer
 
-        from shakegpt_tui.widgets.run_list import RunList
+        from shakegpt_tui.screens.run_list import RunList
         from shakegpt_tui.widgets.start_form import StartForm
 
         form = StartForm(classes="pane form")
@@ -129,7 +129,7 @@ class HomeScreen(BaseScreen[Result | None]):
         self.set_class(name == "form", "-form")
         self.set_class(name == "runs", "-runs")
         if self.filled:
-            from shakegpt_tui.widgets.run_list import RunList
+            from shakegpt_tui.screens.run_list import RunList
 
             self.set_focus(
                 self.query_one("#start") if name == "form" else self.query_one(RunList).front

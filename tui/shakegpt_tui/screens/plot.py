@@ -19,9 +19,9 @@ from shakegpt.runlog.history import History
 from shakegpt.runlog.runs import is_run
 from shakegpt.sanitize import one_line
 from shakegpt_tui import run_curves
+from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.plot.series import Series
 from shakegpt_tui.readout import readout
-from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.loss_plot import LossPlot

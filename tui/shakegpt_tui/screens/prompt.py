@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button
 
-from shakegpt_tui.screens.base import Dialog
+from shakegpt_tui.base_screen import Dialog
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.field import Area, Field
 from shakegpt_tui.widgets.quiet import Quiet
@@ -29,7 +29,7 @@ FIELDS = (
 class PromptEditor(Dialog[tuple[Settings, bool] | None]):
     """Returns the settings and whether to sample at once; None when cancelled."""
 
-    CSS_PATH = "dialogs.tcss"
+    CSS_PATH = "../dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+s,f2", "done(True)", "Sample now"),

@@ -17,10 +17,10 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.schema import Heartbeat, Progress
 from shakegpt_tui import run_curves
-from shakegpt_tui.banner import banner, last_words_of
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.feed import Batch
 from shakegpt_tui.keys import RUN_KEYS
+from shakegpt_tui.screens.banner import banner, last_words_of
 from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
 from shakegpt_tui.widgets.activity import Activity, messages, ticker

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import Problem
 from shakegpt.runlog.status import trainer_alive
+from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts
 from shakegpt_tui.feed import Feed, LiveFeed, ReplayFeed
-from shakegpt_tui.screens.base import BaseScreen
 from shakegpt_tui.trainer import Pulse, Trainer, is_starting
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ class RunBase(BaseScreen[None]):
     @property
     def shakegpt(self) -> ShakegptApp:
         """The app, typed."""
-        from shakegpt_tui.app import ShakegptApp
-
-        assert isinstance(self.app, ShakegptApp)
-        return self.app
+        return cast("ShakegptApp", self.app)
 
     @property
     def run(self) -> Path:

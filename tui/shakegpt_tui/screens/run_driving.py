@@ -82,7 +82,7 @@ class Driving(RunBase):
 
     def action_limit(self) -> None:
         """Change the iteration limit; a run that has ended resumes with it."""
-        from shakegpt_tui.screens.dialogs import AskNumber
+        from shakegpt_tui.dialogs import AskNumber
 
         now = self.facts()
         explanation = (
@@ -112,7 +112,7 @@ class Driving(RunBase):
             self.say("stopping: it saves first. x again to kill it")
 
     def _offer_kill(self) -> None:
-        from shakegpt_tui.screens.dialogs import Choice, Way
+        from shakegpt_tui.dialogs import Choice, Way
 
         saved = self.facts().saved_iteration
         kept = "nothing was saved yet" if saved is None else f"iteration {saved} is saved"
@@ -148,7 +148,7 @@ class Driving(RunBase):
 
     def action_leave(self) -> None:
         """Leave; a run that moves is asked about first, a stop that saves is waited for."""
-        from shakegpt_tui.screens.dialogs import Choice, Way
+        from shakegpt_tui.dialogs import Choice, Way
 
         if not self.live or not self.facts().moving or self.leaving:
             self.shakegpt.leave(self)

@@ -23,8 +23,8 @@ from textual.widgets import DataTable, Input, Static
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.sanitize import one_line, printable
+from shakegpt_tui.dialogs import Choice, Way
 from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
-from shakegpt_tui.screens.dialogs import Choice, Way
 from shakegpt_tui.trainer import last_words
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet

@@ -14,7 +14,7 @@ from textual.events import Key
 from textual.widgets import Button, Input
 
 from shakegpt.sanitize import printable
-from shakegpt_tui.screens.base import Dialog
+from shakegpt_tui.base_screen import Dialog
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 
