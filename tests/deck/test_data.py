@@ -81,7 +81,7 @@ def test_the_shape_is_what_the_deck_was_written_for(tmp_path: Path) -> None:
     assert len(asked) > 25
     built = json.loads(data.encoded(told))
     for key in asked:
-        assert value(built, key) is not None or key in ("curves.noise", "settings.constant"), key
+        assert value(built, key) is not None or key in ("curves.improved", "settings.constant"), key
     assert f"SCHEMA = {told.schema} " in Path("slides/check.mjs").read_text("utf-8")
 
 
