@@ -36,6 +36,8 @@ class Draw:
     candidates: tuple[Candidate, ...]
     slid: bool
     """Whether the window was full and moved before this token."""
+    u: float | None = None
+    """The random number that drew it."""
 
 
 @torch.inference_mode()
@@ -54,16 +56,19 @@ def generate(
     # region generate
     for _ in range(settings.max_new_tokens):
         logits = window.predict(context)  # score every token that could come next
-        token, probabilities = sample(logits, settings, random)  # draw one of them
-        yield describe(token, probabilities, logits, tokenizer, window.slid)
+        u = torch.rand(1, generator=random, dtype=torch.float64)  # a random point from 0 to 1
+        token, probabilities = sample(logits, settings, u)  # the token that it falls on
+        yield describe(token, probabilities, logits, tokenizer, window.slid, u)
         context = [*context, token]  # append it, and again
         if token == tokenizer.eot:
             break
     # endregion generate
 
 
-def sample(logits: Tensor, settings: Settings, random: torch.Generator) -> tuple[int, Tensor]:
-    """Draw a token from logits (V,). Returns its id, and the probability of each token (V,).
+def sample(logits: Tensor, settings: Settings, u: Tensor) -> tuple[int, Tensor]:
+    """Draw a token from logits (V,): the one on which the random number `u` (1,), float64, in [0, 1)
+    falls when the probabilities are laid side by side. Returns the token's id, and the probability
+    of each token (V,).
 
     Raises ShakegptError for logits that are not finite.
     """
@@ -88,8 +93,7 @@ def sample(logits: Tensor, settings: Settings, random: torch.Generator) -> tuple
         probabilities, ids = probabilities[:count] / probabilities[:count].sum(), ids[:count]
 
     up_to = probabilities.cumsum(0, dtype=torch.float64)
-    point = torch.rand(1, generator=random, dtype=torch.float64) * up_to[-1]
-    drawn = min(int(torch.searchsorted(up_to, point, right=True)), len(ids) - 1)
+    drawn = min(int(torch.searchsorted(up_to, u * up_to[-1], right=True)), len(ids) - 1)
     return int(ids[drawn]), torch.zeros(V).scatter_(0, ids, probabilities)
 
 
@@ -114,7 +118,12 @@ def require_finite(largest: Tensor) -> None:
 
 
 def describe(
-    token: int, probabilities: Tensor, logits: Tensor, tokenizer: Tokenizer, slid: bool = False
+    token: int,
+    probabilities: Tensor,
+    logits: Tensor,
+    tokenizer: Tokenizer,
+    slid: bool = False,
+    u: Tensor | None = None,
 ) -> Draw:
     """A token drawn by `sample` from these logits, with its rank and the likeliest candidates.
 
@@ -138,6 +147,7 @@ def describe(
             for id, probability, raw_probability in zip(*columns, strict=True)
         ),
         slid=slid,
+        u=None if u is None else round(float(u), 6),
     )
 
 
@@ -164,6 +174,10 @@ def recorded(
         **key, prompt=prompt, prompt_tokens=tokens, settings=settings, requested=requested
     )
     started, text, count, decoder = clock(), "", 0, Decoder(tokenizer)
+    # whether the choices lie in descending order, as `Token.u` is understood
+    ordered = (
+        settings.top_p is not None or (settings.top_k or tokenizer.n_vocab) < tokenizer.n_vocab
+    )
 
     def end(complete: bool) -> schema.SampleEnd:
         seconds, whole = clock() - started, text + decoder.flush()
@@ -182,6 +196,7 @@ def recorded(
                 raw=draw.raw,
                 rank=draw.rank,
                 candidates=draw.candidates,
+                u=draw.u if ordered and settings.temperature > 0 else None,
             )
             text, count = text + added, count + 1
     except Exception:
