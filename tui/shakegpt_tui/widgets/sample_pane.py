@@ -30,11 +30,13 @@ class SamplePane(Following, can_focus=False):
         super().__init__(id=id, classes="sample-pane")
         self.view: SampleView | None = None
         self._drawn: tuple[object, ...] = ()
+        self._titles = Content(), Content()
 
     def word(self, content: Content) -> None:
         """Show a word instead of a sample."""
         self.view, self._drawn = None, ()
-        self.border_title, self.border_subtitle = "", ""
+        self._titles = Content(), Content()
+        self._entitle()
         self.say(content)
 
     def show(self, view: SampleView, look: Look, place: str) -> None:
@@ -43,10 +45,11 @@ class SamplePane(Following, can_focus=False):
         if drawn == self._drawn:
             return
         changed, self.view, self._drawn = view is not self.view, view, drawn
-        self._entitle(
-            Content(title(view, place)),
-            legend() if look.probabilities else Content.styled(subtitle(view), "not bold $quiet"),
+        below = (
+            legend() if look.probabilities else Content.styled(subtitle(view), "not bold $quiet")
         )
+        self._titles = Content(title(view, place)), below
+        self._entitle()
         if changed:
             self.following = view.end is None
         self.say(styled(view, look))
@@ -57,12 +60,16 @@ class SamplePane(Following, can_focus=False):
         elif look.hit is not None:
             self._reveal(look.hit)
 
-    def _entitle(self, above: Content, below: Content) -> None:
+    def on_resize(self) -> None:
+        """Another layout may have another border."""
+        self.call_after_refresh(self._entitle)
+
+    def _entitle(self) -> None:
         """Small layouts have no lower border to write on: there both stand on the upper one."""
-        if self.styles.border_bottom[0]:
-            self.border_title, self.border_subtitle = above, below
-        else:
-            self.border_title = Content.assemble(above, "  ", below)
+        above, below = self._titles
+        if not self.styles.border_bottom[0] and below.plain:
+            above, below = Content.assemble(above, "  ", below), Content()
+        self.border_title, self.border_subtitle = above, below
 
     def _reveal(self, offset: int) -> None:
         """Scroll so that the character at `offset` is in view."""
