@@ -112,9 +112,11 @@ class HomeScreen(BaseScreen[Result | None]):
         form.border_title, listed.border_title = "New run", "Runs"
         with self.app.batch_update():
             await self.query(".empty").remove()
-            await self.query_one("#panes", Horizontal).mount(form, listed)
-            await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
-        if self not in self.app.screen_stack:  # closed while it was filled
+            if self.is_attached:  # not closed meanwhile
+                await self.query_one("#panes", Horizontal).mount(form, listed)
+            if self.is_attached:
+                await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
+        if not self.query("#start"):
             return
         self.filled = True
         self.action_pane(self.pane)
