@@ -66,9 +66,10 @@ def generate(
 
 
 def sample(logits: Tensor, settings: Settings, u: Tensor) -> tuple[int, Tensor]:
-    """Draw a token from logits (V,): the one on which the random number `u` (1,), float64, in [0, 1)
-    falls when the probabilities are laid side by side. Returns the token's id, and the probability
-    of each token (V,).
+    """Draw a token from logits (V,) by a random number `u` (1,), float64, in [0, 1).
+
+    With the probabilities laid side by side, it is the token that `u` falls on. Returns its id, and
+    the probability of each token (V,).
 
     Raises ShakegptError for logits that are not finite.
     """
