@@ -132,7 +132,7 @@ def test_the_traceback_of_an_error_is_to_be_had(shakegpt: Commands, home: Path) 
 
 COMPLETIONS = {
     "shakegpt fin": {"finetune"},
-    "shakegpt finetune --max-": {"--max-iters", "--max-new-tokens"},
+    "shakegpt finetune --max-": {"--max-iters", "--max-minutes", "--max-new-tokens"},
     "shakegpt finetune ta": {"talk"},
     "shakegpt finetune --device ": {"auto", "cpu", "cuda", "mps"},
     "shakegpt sample run": {"runs/"},

@@ -91,9 +91,9 @@ def test_search_in_all_samples(tmp_path: Path) -> None:
         await until(pilot, lambda: screen.hit is not None)
         assert screen.hit is not None and screen.hit.sample == 2
         await pilot.press("n")
-        assert screen.hit is not None and screen.hit.sample == 0
+        await until(pilot, lambda: screen.hit is not None and screen.hit.sample == 0)
         await pilot.press("N")
-        assert screen.hit is not None and screen.hit.sample == 2
+        await until(pilot, lambda: screen.hit is not None and screen.hit.sample == 2)
 
     play(live(tmp_path, 12), script, config=tmp_path)
 

@@ -68,17 +68,18 @@ def test_a_trainer_killed_under_the_screen_is_resumed_by_a_key(
     assert history.end is not None and history.end.status == "stopped"
 
 
-def test_flags_that_make_no_sense_are_the_last_words(tmp_path: Path) -> None:
-    trainer = trainers.start(["--max-iters", "-3", "--out-dir", str(tmp_path / "run")])
+def test_a_refusal_of_the_trainer_is_shown_and_printed(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.txt")
+    trainer = trainers.start(["--dataset", gone, "--out-dir", str(tmp_path / "run")])
 
     async def script(pilot: Pilot[str], app: ShakegptApp) -> None:
         await until(pilot, lambda: "did not start (exit code 2)" in text(app), 60)
-        await until(pilot, lambda: "--max-iters" in text(app))
+        await until(pilot, lambda: "gone.txt" in text(app))
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
 
     app = play(trainer.run, script, config=tmp_path, trainer=trainer)
-    assert app.return_code == 2 and str(app.return_value).startswith("--max-iters")
+    assert app.return_code == 2 and "gone.txt" in str(app.return_value)
 
 
 def test_a_trainer_outlives_a_killed_screen(tmp_path: Path, play_text: Path) -> None:

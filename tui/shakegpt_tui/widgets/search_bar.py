@@ -45,10 +45,11 @@ class SearchBar(Horizontal):
         """Search."""
         event.stop()
         self.post_message(self.Asked(event.value))
-        self.remove()
+        self.action_close()
 
     def action_close(self) -> None:
         """Leave without searching."""
+        self.display = False  # or the focus would come back to the field while it is removed
         self.remove()
 
 
