@@ -46,6 +46,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     max_iters: int | None = None
 
 
+class SampleRequest(Request, frozen=True, kw_only=True):
+    """A command to `shakegpt.sample_server`: `sample`, or `stop` for what was requested before.
+
+    Sampling fields are meant as they are: None for `top_k` and `top_p` sets no limit.
+    """
+
+    model: str = ""
+    """A checkpoint directory, a run or a model's name, as in `shakegpt sample`."""
+    state: str | None = None
+    """Directory of a saved state whose weights replace those of `model`; None: the model's own."""
+    iteration: int = 0
+    """Of the weights, for the records."""
+
+
 _decode = msgspec.json.Decoder(Request).decode
 
 

@@ -28,6 +28,8 @@ class SampleView:
     """What it copied from the text; None in old logs and for very long texts."""
     inspection: ev.Inspection | None = None
     """What happened inside the model, for the samples of the first and the last evaluation."""
+    afterwards: bool = False
+    """Whether a viewer drew it from the saved model: it is in memory only, not in the log."""
 
     @property
     def text(self) -> str:
@@ -115,7 +117,7 @@ class History:
 
     def _sample(self, number: int) -> SampleView | None:
         for sample in reversed(self.samples):
-            if sample.start.sample == number:
+            if sample.start.sample == number and not sample.afterwards:
                 return sample
         return None
 

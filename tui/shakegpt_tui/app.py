@@ -22,6 +22,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
+from shakegpt.files import WEIGHTS
 from shakegpt.sanitize import one_line
 from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
@@ -168,7 +169,9 @@ class ShakegptApp(App[str]):
             words = trainers.last_words(run, 1) or [f"the run {now.state}"]
             self.exit(words[-1], code if code is not None and code > 0 else 1)
         else:
-            self.exit(f"{now.state} at iteration {now.iteration}: {run}")
+            model = (run / "model" / WEIGHTS).exists()
+            way = f"; to sample from it: shakegpt sample {run}" if model else ""
+            self.exit(f"{now.state} at iteration {now.iteration}: {run}{way}")
 
     def keep(self, settings: memory.Settings) -> None:
         """Take over settings and remember them."""

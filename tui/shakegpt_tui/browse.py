@@ -63,14 +63,17 @@ class Browser:
     def partner(self) -> SampleView | None:
         """What the sample on screen is best compared with; None when there is no other sample.
 
-        The first one with the same prompt. Where that is the one on screen: the run's first or,
+        The first one with the same prompt and settings, seed included, or the last such one; else
+        the first one with the same prompt. Where that is the one on screen: the run's first or,
         beside that, its latest.
         """
         shown, samples = self.sample, self.history.samples
         if shown is None:
             return None
-        alike = next(s for s in samples if s.start.prompt == shown.start.prompt)
-        others = (s for s in (alike, samples[0], samples[-1]) if s is not shown)
+        alike = [s for s in samples if s.start.prompt == shown.start.prompt]
+        twins = [s for s in alike if s.start.settings == shown.start.settings]
+        choices = (twins[0], twins[-1], alike[0], samples[0], samples[-1])
+        others = (s for s in choices if s is not shown)
         return next(others, None)
 
     def move_token(self, by: int) -> None:

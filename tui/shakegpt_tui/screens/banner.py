@@ -30,6 +30,10 @@ def banner(screen: RunScreen, now: Facts) -> Content:
         return Content.styled(f" REPLAY  {held} ", "bold reverse $accent")
     if screen.leaving:
         return Content.styled(" stopping and saving, then leaving; q leaves at once ", WORD)
+    if screen.sampling_error:
+        return Content.styled(f" {one_line(screen.sampling_error, 300)} ", TROUBLE)
+    if screen.waiting and screen.drawing is None:
+        return Content.styled("loading the model …  x stops", QUIET)
     return _state(screen, now)
 
 
@@ -49,7 +53,9 @@ def _state(screen: RunScreen, now: Facts) -> Content:
                 f" no log output for {quiet}; the process is still running ", WORD
             )
         case RunState.STOPPED if way:
-            return Content.styled(f"stopped{way}", QUIET)
+            return Content.styled(f"stopped{way}{_talk(screen)}", QUIET)
+        case RunState.FINISHED if _talk(screen):
+            return Content.styled(f"finished{_talk(screen)} · r trains on", QUIET)
         case RunState.STARTING if not screen.history.evals:
             return Content.styled("the trainer loads the model and the text …", QUIET)
     return Content("")
@@ -86,6 +92,14 @@ def _way_on(screen: RunScreen, now: Facts) -> str:
     if now.saved_iteration is None:
         return ", before anything was saved"
     return f" · r resumes from iteration {now.saved_iteration}"
+
+
+def _talk(screen: RunScreen) -> str:
+    """How to sample from the model of a run that has ended."""
+    if not screen.live or not screen.can_draw("best"):
+        return ""
+    before = screen.can_draw("before") and not screen.has_class("-slim")
+    return f" · s samples{', 0 as before training' if before else ''}"
 
 
 def last_words_of(screen: RunScreen, now: Facts) -> list[str]:

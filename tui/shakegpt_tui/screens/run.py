@@ -107,7 +107,7 @@ class RunScreen(Driving, Reading):
 
     @on(Worker.StateChanged)
     def _reader_broke(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR:
+        if event.state is WorkerState.ERROR and event.worker.group == "feed":
             text = f"reading {self.run} failed: {event.worker.error!r}"
             self.post_message(self.Refused(ShakegptError(text, exit_code=1)))
 
@@ -124,6 +124,10 @@ class RunScreen(Driving, Reading):
         elif self.caught_up:
             calm = all(isinstance(event, Progress | Heartbeat) for event in batch.events)
             self._redraw_within(CALM_FRAME if calm and not batch.problems else FRAME)
+
+    def redraw_soon(self) -> None:
+        """Redraw, at most ten times a second."""
+        self._redraw_within(FRAME)
 
     @on(Refused)
     def _refused(self, event: Refused) -> None:
@@ -191,7 +195,7 @@ class RunScreen(Driving, Reading):
 
     def _shape_to(self, now: Facts) -> None:
         """Let the footer follow the state: only keys that do something now are there."""
-        shape = (now.state, self.launching, self.history.run is None)
+        shape = (now.state, self.launching, self.history.run is None, bool(self.waiting))
         if shape != self._shape:
             self._shape = shape
             self.refresh_bindings()
@@ -208,9 +212,22 @@ class RunScreen(Driving, Reading):
             state = self.facts().state
             paused = state == "paused"
             return self.live and self.facts().moving and paused == (action == "go_on")
-        if action in ("sample", "edit", "evaluate", "save", "stop"):
+        if action in ("sample", "edit"):
+            return self.live and (self.facts().moving or self.can_draw("best"))
+        if action == "before":
+            return self.live and not self.facts().moving and self.can_draw("before")
+        if action == "last_state":
+            return self.live and not self.facts().moving and self.can_draw("last_state")
+        if action == "stop":
+            return self.live and (self.facts().moving or bool(self.waiting))
+        if action in ("evaluate", "save"):
             return self.live and self.facts().moving
         return True
+
+    def action_plain(self) -> None:
+        """Stop the sample that is drawn here; else leave tokens, search and messages."""
+        if not self.stop_drawing():
+            super().action_plain()
 
     def action_plot(self) -> None:
         """The large plot, with this run and others to lay over it."""

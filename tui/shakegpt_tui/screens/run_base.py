@@ -101,3 +101,7 @@ class RunBase(BaseScreen[None]):
     def redraw(self) -> None:
         """Show everything as it is now."""
         raise NotImplementedError
+
+    def redraw_soon(self) -> None:
+        """Redraw, at most ten times a second."""
+        raise NotImplementedError

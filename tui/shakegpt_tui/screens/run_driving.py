@@ -8,14 +8,14 @@ from typing import Any
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
-from shakegpt_tui.screens.run_base import RunBase
+from shakegpt_tui.screens.run_sampling import SETTINGS, Sampling
 from shakegpt_tui.settings import Settings
 
 SPEEDS = (0.25, 256.0)
 """The slowest and the fastest replay."""
 
 
-class Driving(RunBase):
+class Driving(Sampling):
     """The actions that change the run; each says what it did or why it could not."""
 
     leaving = False
@@ -52,15 +52,12 @@ class Driving(RunBase):
         """Sample now, with the prompt and the settings that are remembered."""
         kept = self.shakegpt.settings
         seed = random.randrange(1 << 31) if kept.seed is None else kept.seed
-        self.ask(
-            "sample",
-            prompt=kept.prompt or None,
-            max_new_tokens=kept.max_new_tokens,
-            temperature=kept.temperature,
-            top_k=kept.top_k,
-            top_p=kept.top_p,
-            seed=seed,
-        )
+        given = {name: getattr(kept, name) for name in SETTINGS if name != "seed"}
+        given |= {"prompt": kept.prompt or None, "seed": seed}
+        if self.facts().moving:
+            self.ask("sample", **given)
+        else:
+            self.draw(given)
         self.browser.follow()
         self.redraw()
 
@@ -104,8 +101,10 @@ class Driving(RunBase):
             self._resume("--max-iters", str(limit))
 
     def action_stop(self) -> None:
-        """Stop and save; when that was asked already, offer to kill."""
-        if self.launching or self.driver.stopping(self.history):
+        """Stop and save; when that was asked already, offer to kill. Ended: stop the sample."""
+        if not self.facts().moving:
+            self.stop_drawing()
+        elif self.launching or self.driver.stopping(self.history):
             self._offer_kill()
         else:
             self.ask("stop")

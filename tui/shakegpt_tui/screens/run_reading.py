@@ -164,7 +164,8 @@ class Reading(RunBase):
         sample = self.browser.sample
         if sample is None:
             return
-        name = f"sample-{sample.start.sample}-iteration-{sample.start.iteration}.txt"
+        kind = "drawn" if sample.afterwards else "sample"
+        name = f"{kind}-{sample.start.sample}-iteration-{sample.start.iteration}.txt"
         data = full_text(sample).encode("utf-8", "replace")
         for file in (self.run / name, self.shakegpt.here / name):
             try:

@@ -93,6 +93,8 @@ class SamplePane(Following, can_focus=False):
 
 def title(view: SampleView, place: str) -> str:
     """Which sample it is, most telling first."""
+    if view.afterwards:
+        return f"iteration {view.start.iteration} · drawn afterwards · {place}"
     requested = " · requested" if view.start.requested else ""
     return f"iteration {view.start.iteration} · sample {place}{requested}"
 

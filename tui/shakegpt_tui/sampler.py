@@ -1,0 +1,85 @@
+"""The process that samples from the model of a run that has ended: `shakegpt.sample_server`."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import msgspec
+
+from shakegpt.errors import ShakegptError
+from shakegpt.runlog.control import SampleRequest
+from shakegpt.runlog.schema import Event
+from shakegpt.sanitize import one_line
+
+IDLE = 600
+"""Seconds without a request after which the process ends; the next request starts another."""
+
+
+class Sampler:
+    """A sample server. It ends when this process does, however that ends: its stdin closes."""
+
+    def __init__(self, idle: float = IDLE) -> None:
+        """Raises ShakegptError when it cannot start."""
+        self._last_words = ""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "shakegpt.sample_server", str(idle)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ShakegptError(f"cannot start sampling: {error}", exit_code=1) from None
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it can take requests."""
+        return self._process.poll() is None
+
+    def send(self, request: SampleRequest) -> None:
+        """Send a request. Raises OSError when the process has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(request) + b"\n")
+        except ValueError:  # closed by `records` in its thread
+            raise BrokenPipeError from None
+
+    def records(self) -> Iterator[Event]:
+        """What it answers, until it ends; blocks, for a thread only."""
+        assert self._process.stdout is not None
+        decode = msgspec.json.Decoder(Event).decode
+        pending = b""
+        with self._errors, self._process:
+            while data := self._process.stdout.read(1 << 16):
+                *lines, pending = (pending + data).split(b"\n")
+                yield from map(decode, lines)
+            self._errors.seek(0)
+            words = self._errors.read().decode("utf-8", "replace").split("\n")
+            self._last_words = next((word for word in reversed(words) if word.strip()), "")
+
+    def close(self) -> None:
+        """End it at once; it has nothing to save."""
+        self._process.kill()
+        self._process.wait()
+
+    def failure(self) -> str:
+        """Why it ended, in a sentence."""
+        code = self._process.poll()
+        if code is not None and code < 0:
+            memory = "; memory may be short" if code == -signal.SIGKILL else ""
+            name = signal.Signals(-code).name
+            return f"the sampling process was killed by {name}{memory}: s starts another"
+        words = one_line(self._last_words, 200) or "it left no word"
+        return f"the sampling process ended with exit code {code}: {words}"
