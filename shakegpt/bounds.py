@@ -219,6 +219,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def words(name: str, value: Any) -> list[str]:
+    """The words of a command line that set the field `name` to `value`."""
+    if isinstance(value, bool):
+        return [flag(name) if value else flag(f"no_{name}")]
+    if isinstance(value, tuple):
+        return [flag(name), *value]
+    text = "none" if value is None else repr(value) if isinstance(value, float) else str(value)
+    # a value that begins with a dash would be taken for a flag
+    return [f"{flag(name)}={text}"] if text.startswith("-") else [flag(name), text]
+
+
 def faults(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
     """Field name -> a sentence, for each of `values` that the configuration `kind` cannot have."""
     known, found = settings(kind), dict[str, str]()

@@ -6,27 +6,31 @@ then the process keeps its signal handlers, its allocator and its descriptors as
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.sources import is_pipe, resolve
+from shakegpt.data.sources import BUILT_IN, STDIN, is_pipe, resolve
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
+from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
 from shakegpt.resource_errors import explain, resource_errors
+from shakegpt.resumption import require_same_run
 from shakegpt.runlog import history, schema
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
@@ -80,7 +84,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
         if earlier is not None:
             if team.run_on_all(lambda: env.finished(earlier)):
                 return earlier
-            return _resume(earlier, None, log, own_process, team, config.shard)
+            return _resume(earlier, None, log, own_process, team, config.shard, {})
 
         def begin() -> tuple[TrainingSetup, GPT]:
             team.share(config)  # raises if the work cannot be shared
@@ -104,23 +108,39 @@ def resume(
     *,
     own_process: bool = False,
     shard: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Continue a run from its last intact state, to `max_iters` if given. Otherwise as `finetune`.
 
-    The number of processes may differ from before; with `shard`, the model is sharded over them.
-    Raises ShakegptError when the text or the model is not what the run started with.
+    `changes` are settings of `FinetuneConfig` that differ from now on, by field. The number of
+    processes may differ from before; with `shard`, the model is sharded over them. Raises
+    ShakegptError, with the log as it was, when the text or the model is not what the run started
+    with, and for changes that would make it another run (`resumption.IDENTITY`).
     """
     with group.join() as team:
-        return _resume(run, max_iters, log, own_process, team, shard)
+        return _resume(run, max_iters, log, own_process, team, shard, changes or {})
 
 
 def _resume(
-    run: Path, max_iters: int | None, log: Log | None, own_process: bool, team: Team, shard: bool
+    run: Path,
+    max_iters: int | None,
+    log: Log | None,
+    own_process: bool,
+    team: Team,
+    shard: bool,
+    changes: Mapping[str, Any],
 ) -> Path:
     with resource_errors(run), tempfile.TemporaryDirectory() as scratch:
-        config = team.run_on_all(lambda: replace(_saved_config(run, max_iters), shard=shard))
+        config = team.run_on_all(lambda: _saved_config(run, max_iters, {**changes, "shard": shard}))
 
         def begin() -> TrainingSetup:
+            try:
+                choose(config.device, config.dtype)
+            except ShakegptError as error:
+                raise ShakegptError(
+                    f"{error}: shakegpt finetune --resume {shlex.quote(str(run))} --device cpu"
+                ) from None
+            _require_texts(config, run)
             setup = prepare(config, Path(scratch), run, own_process=own_process)
             header = history.load(run)[0].run
             assert header is not None
@@ -130,30 +150,37 @@ def _resume(
             memory.require_disk(run, n, moving, row, resuming=True)
             return setup
 
-        def take_state() -> str:
-            """Log the resume from the newest intact state; returns the state's name."""
-            saved, problems = state.newest_intact(run / "state")
+        def log_resume() -> TrainingSetup:
+            """Write the first record, once the model is loaded; put newer, damaged states away."""
+            if not team.first:
+                return setup
+            resumed = replace(setup, config=_with_copies_of_pipes(setup, run))
             iteration = int(saved.name) if saved is not None else 0
-            records.write(resume_record(setup, iteration, team))
+            records.write(resume_record(resumed, iteration, team))
             state.set_aside(run / "state", saved)
             for problem in problems:
                 records.write(schema.Warning(iteration=iteration, message=problem))
-            return saved.name if saved is not None else ""
-
-        def load() -> tuple[GPT, History]:
-            """The model; and the log as readers see it, without what the resume made void."""
-            model = initial_model(setup) if saved is None else saved_model(setup, saved)
-            return model, history.load(run)[0]
+            return resumed
 
         with closing(team.run_on_all(lambda: _run_log(run, team))) as own:
             setup = team.run_on_all(begin)
             inbox, records = Inbox(run), Tee(own, log) if team.first else own
-            name = team.run_on_rank0(take_state)
+            name, problems = team.run_on_rank0(lambda: _newest_state(run))
             saved = run / "state" / name if name else None
-            model, past = team.run_on_all(load)
+            model = team.run_on_all(
+                lambda: initial_model(setup) if saved is None else saved_model(setup, saved)
+            )
+            setup = team.run_on_all(log_resume)
+            past = team.run_on_all(lambda: history.load(run)[0])
             supervisor = _supervisor(records, inbox, own_process, team)
             _train(setup, run, records, supervisor, model, team, past, saved)
     return run
+
+
+def _newest_state(run: Path) -> tuple[str, list[str]]:
+    """The name of the newest intact state, "" for none, and a message for each newer one."""
+    saved, problems = state.newest_intact(run / "state")
+    return saved.name if saved is not None else "", problems
 
 
 def _run_log(run: Path, team: Team) -> RunLog | NullLog:
@@ -185,6 +212,17 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
     if not team.first:
         return setup
     checkpoint.describe(run / "model", setup.shape, setup.tokenizer)
+    config = _with_copies_of_pipes(setup, run)
+    setup = replace(setup, config=config)
+    started = origin(config.init_from, setup.tokenizer)
+    log.write(run_record(run, setup, team, started))
+    for message in started.warnings:
+        log.write(schema.Warning(iteration=0, message=message))
+    return setup
+
+
+def _with_copies_of_pipes(setup: TrainingSetup, run: Path) -> FinetuneConfig:
+    """The configuration with copies in the run directory for texts that came by pipes."""
     config, val_text = setup.config, setup.dataset.val_text
     if any(map(is_pipe, resolve(config.dataset))):
         copy = (run / STDIN_COPY).absolute()
@@ -194,34 +232,42 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
         copy = (run / VAL_COPY).absolute()
         write_atomically(copy, val_text.content.encode())
         config = replace(config, val_dataset=(str(copy),))
-    setup = replace(setup, config=config)
-    started = origin(config.init_from, setup.tokenizer)
-    log.write(run_record(run, setup, team, started))
-    for message in started.warnings:
-        log.write(schema.Warning(iteration=0, message=message))
-    return setup
+    return config
 
 
-def _saved_config(run: Path, max_iters: int | None) -> FinetuneConfig:
-    """The configuration that a resumed run continues with."""
+def _saved_config(run: Path, max_iters: int | None, changes: Mapping[str, Any]) -> FinetuneConfig:
+    """The configuration that a resumed run continues with. Raises ShakegptError."""
+    require_same_run(run, changes)
     past = history.load_started(run)
-    assert past.run is not None
-    latest = past.resumes[-1].config if past.resumes else past.run.config
+    latest = past.latest
+    assert latest is not None
     try:
-        config = msgspec.convert(upgraded(latest), FinetuneConfig)
+        config = msgspec.convert(upgraded(latest.config), FinetuneConfig)
     except msgspec.ValidationError as error:
         raise ShakegptError(
             f"cannot resume: the saved configuration is invalid: {error}"
         ) from error
-    if past.run.compiled is not None:  # the numbers of a compiled run differ in the last bits
-        config = replace(config, compile="on" if past.run.compiled else "off")
+    if latest.compiled is not None and "device" not in changes:
+        # the numbers of a compiled run differ in the last bits
+        config = replace(config, compile="on" if latest.compiled else "off")
     limit = max_iters if max_iters is not None else past.max_iters
     if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
         raise ShakegptError(
             f"the run is finished at iteration {past.iteration}; give a larger --max-iters to "
             "continue it"
         )
-    return replace(config, max_iters=limit)
+    return replace(config, **{**changes, "max_iters": limit})
+
+
+def _require_texts(config: FinetuneConfig, run: Path) -> None:
+    """Raise ShakegptError, with the way out, for a text of the run that is not where it was."""
+    for names, flag in ((config.dataset, "--dataset"), (config.val_dataset or (), "--val-dataset")):
+        for name in names:
+            if name not in (*BUILT_IN, STDIN) and not Path(name).exists():
+                raise ShakegptError(
+                    f"cannot resume: the text {name} does not exist; if it was moved, say where to: "
+                    f"shakegpt finetune --resume {shlex.quote(str(run))} {flag} TEXT"
+                )
 
 
 def _require_same(setup: TrainingSetup, header: schema.Run) -> None:
@@ -229,13 +275,15 @@ def _require_same(setup: TrainingSetup, header: schema.Run) -> None:
     if before != now:
         raise ShakegptError(
             f"cannot resume: the text {header.dataset.name} has changed (sha256 {before[:12]}, now "
-            f"{now[:12]}); restore it, or start a new run from this one with --init-from"
+            f"{now[:12]}); restore it, say where it is now with --dataset, or start a new run "
+            "from this one with --init-from"
         )
     val_text = setup.dataset.val_text
     if (val_text.sha256 if val_text else None) != header.dataset.val_sha256:
         raise ShakegptError(
-            f"cannot resume: the validation text {header.dataset.val_name} has changed; restore "
-            "it, or start a new run from this one with --init-from"
+            f"cannot resume: the validation text {header.dataset.val_name or '(none)'} has "
+            "changed; restore it, say where it is now with --val-dataset, or start a new run from "
+            "this one with --init-from"
         )
     shape, model = setup.shape, header.model
     if (shape.n_layer, shape.n_embd, shape.n_head) != (model.n_layer, model.n_embd, model.n_head):

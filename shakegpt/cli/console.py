@@ -13,9 +13,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shakegpt import format
+from shakegpt.bounds import words
 from shakegpt.format import bits, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
@@ -37,8 +39,9 @@ SAMPLE_LINES = 12
 class PlainConsole:
     """A line an iteration and an evaluation; nothing that rewrites a line."""
 
-    def __init__(self, past: History | None = None) -> None:
-        self.history = past or History()
+    def __init__(self, past: History | None = None, run: Path | None = None) -> None:
+        """Of a resumed run, what came before and where it is."""
+        self.history, self._run = past or History(), run
         self._closed = False
         self._errors: set[str] = set()
 
@@ -72,7 +75,8 @@ class PlainConsole:
             case ev.Run():
                 return opening(event)
             case ev.Resume():
-                return [f"resumed at iteration {event.iteration} on {event.device} {event.dtype}"]
+                place = f"on {event.device} {event.dtype}"
+                return [f"resumed at iteration {event.iteration} {place}", *changed(self.history)]
             case ev.Step():
                 return [step_line(self.history, event, time_left(self.history))]
             case ev.Eval():
@@ -88,7 +92,7 @@ class PlainConsole:
             case ev.Command() if event.status != "accepted":
                 return [f"command {event.verb}: {event.status} {printable(event.message)}".rstrip()]
             case ev.End():
-                return summary(self.history, event)
+                return summary(self.history, event, self._run)
         return []
 
     def close(self) -> None:
@@ -98,8 +102,8 @@ class PlainConsole:
 class LiveConsole(PlainConsole):
     """One block at the bottom of the terminal; evaluations stay above it as lines."""
 
-    def __init__(self, past: History | None = None) -> None:
-        super().__init__(past)
+    def __init__(self, past: History | None = None, run: Path | None = None) -> None:
+        super().__init__(past, run)
         from rich.console import Console
         from rich.live import Live
 
@@ -150,12 +154,12 @@ class LiveConsole(PlainConsole):
 
 
 @contextmanager
-def console(past: History | None = None) -> Iterator[PlainConsole]:
+def console(past: History | None = None, run: Path | None = None) -> Iterator[PlainConsole]:
     """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
         sys.stdout.reconfigure(errors="backslashreplace")
     dumb = os.environ.get("TERM", "") in ("", "dumb")
-    chosen = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past)
+    chosen = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past, run)
     try:
         yield chosen
     finally:
@@ -273,14 +277,30 @@ def _learned(history: History) -> list[str]:
     return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
 
 
-def summary(history: History, end: ev.End) -> list[str]:
-    """How the run ended, where the model is, and the next command."""
+def changed(history: History) -> list[str]:
+    """The settings that the latest resume changed, a line each."""
+    records = [record for record in (history.run, *history.resumes) if record is not None]
+    before, after = records[-2].config, records[-1].config
+    return [
+        f"changed: {one_line(shlex.join(words(name, _value(value))), 200)}"
+        + (f" (was {one_line(str(before[name]), 100)})" if name in before else "")
+        for name, value in after.items()
+        if before.get(name, value) != value
+    ]
+
+
+def _value(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def summary(history: History, end: ev.End, run_dir: Path | None = None) -> list[str]:
+    """How the run ended, where the model is, and the next command; `run_dir` of a resumed run."""
     run = history.run
     lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
     lines += _learned(history)
     if run is None:
         return lines
-    where = shlex.quote(run.config.get("out_dir") or f"runs/{run.run_id}")
+    where = shlex.quote(str(run_dir or run.config.get("out_dir") or f"runs/{run.run_id}"))
     if any(c.kind == "best" for c in history.checkpoints):
         lines += [
             f"the model is in {where}/model; sample with:",

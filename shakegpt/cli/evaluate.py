@@ -8,6 +8,8 @@ from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
+
 from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
@@ -96,5 +98,8 @@ def _like_the_run(arguments: EvaluateConfig, run: Run | None) -> EvaluateConfig:
 
 
 def _run_of(name: str) -> Run | None:
-    """The header of the run that `name` is; None when it is no run."""
-    return history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None
+    """The header of the run that `name` is, with its latest settings; None when it is no run."""
+    past = history.load(Path(name))[0] if (Path(name) / LOG_NAME).exists() else None
+    if past is None or past.run is None or past.latest is None:
+        return None
+    return msgspec.structs.replace(past.run, config=past.latest.config)

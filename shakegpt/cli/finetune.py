@@ -41,7 +41,8 @@ class Arguments(FinetuneConfig):
     resume: str | None = setting(
         None,
         Text("RUN", path=True),
-        "Continue a run that was stopped or killed. --max-iters may raise its limit.",
+        "Continue a run that was stopped or killed. Other flags change how it continues; those "
+        "that would make it another run are refused.",
         WHAT,
         none="start a run",
     )
@@ -74,7 +75,7 @@ def main(words: list[str]) -> int:
 
         return watch(words)
     if request.resume is not None:
-        return _resume(request.resume, request.settings)
+        return _resume(request.resume, request)
     from shakegpt.cli.request import configure
 
     config = configure(request)
@@ -92,26 +93,33 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty() and not dumb
 
 
-def _resume(run: Path, settings: dict[str, Any]) -> int:
+def _resume(run: Path, request: Request) -> int:
+    from shakegpt.cli.request import changes
     from shakegpt.runlog import history
 
-    past = history.load_started(run)
+    past, settings = history.load_started(run), changes(request)
     with heavy_imports():
         from shakegpt import session
 
-    limit, shard = settings.get("max_iters"), settings.get("shard", False)
+    limit, shard = settings.pop("max_iters", None), settings.pop("shard", False)
     return _with_console(
-        lambda log: session.resume(run, limit, log, own_process=True, shard=shard), past
+        lambda log: session.resume(
+            run, limit, log, own_process=True, shard=shard, changes=settings
+        ),
+        past,
+        run,
     )
 
 
-def _with_console(job: Callable[[Any], Path], past: History | None = None) -> int:
-    """Train under the console that suits, which knows the run's past; returns the exit code."""
+def _with_console(
+    job: Callable[[Any], Path], past: History | None = None, run: Path | None = None
+) -> int:
+    """Train under the console that suits, which knows the past of `run`; returns the exit code."""
     from shakegpt.cli.console import console
 
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
-    with console(past) as log:
+    with console(past, run) as log:
         try:
             job(log)
         except Stopped as stopped:
@@ -122,7 +130,7 @@ def _with_console(job: Callable[[Any], Path], past: History | None = None) -> in
 def _about() -> str:
     """What the help says first: the presets, and how to resume."""
     rows = {name: preset.about for name, preset in PRESETS.items()}
-    rows["--resume RUN"] = "continue a run that was stopped or killed; --max-iters may change"
+    rows["--resume RUN"] = "continue a run that was stopped or killed, as other flags change it"
     width = max(60, min(120, shutil.get_terminal_size().columns)) - 1
     table = (
         textwrap.fill(f"  {name:<12}  {about}", width, subsequent_indent=" " * 16)

@@ -60,6 +60,12 @@ def finetune(config: FinetuneConfig) -> None:
     require(config.val_dataset or (), config.text_field)
 
 
+def require_texts(names: Iterable[str], flag: str) -> None:
+    """Raise ShakegptError when one of the texts given with `flag` is not there."""
+    if fault := _text_fault(names, flag):
+        raise ShakegptError(fault)
+
+
 def evaluate(name: str, config: EvaluateConfig) -> None:
     """Raise ShakegptError for a model or text that cannot be measured."""
     _require_block_size(config.block_size, model(name), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,8 @@ from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, suited
+from shakegpt.resumption import IDENTITY, require_same_run
 from shakegpt.runlog.runs import is_run
-
-RESUMABLE = ("max_iters", "shard")
-"""What may be given with --resume; a run keeps the rest."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,23 @@ def requested(settings: dict[str, Any], *, watches: bool) -> Request:
         raise ShakegptError(preflight.preset_fault(word, noun))
     if resume is None:
         return Request(word, settings, tui)
-    fixed = [flag(name) for name in settings if name not in RESUMABLE]
-    if word is not None or fixed:
+    if word is not None:
         raise ShakegptError(
-            f"{' and '.join(fixed) or 'a preset'} cannot be changed when resuming; start a new "
-            f"run with --init-from {resume}"
+            f"a preset cannot be changed when resuming; start a new run with: shakegpt finetune "
+            f"{word} --init-from {shlex.quote(resume)}"
         )
+    require_same_run(Path(resume), settings)
     return Request(None, settings, tui, resume=Path(resume))
+
+
+def changes(request: Request) -> dict[str, Any]:
+    """The settings that a resume changes, files by their full path. Raises ShakegptError."""
+    settings = {k: v for k, v in request.settings.items() if k not in IDENTITY}
+    for name in ("dataset", "val_dataset"):
+        if texts := settings.get(name):
+            preflight.require_texts(texts, flag(name))
+            settings[name] = tuple(resolve(texts))
+    return settings
 
 
 def configure(request: Request) -> FinetuneConfig:

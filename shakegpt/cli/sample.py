@@ -12,7 +12,6 @@ from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, SampleConfig
 from shakegpt.runlog import history
-from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import printable
 
@@ -81,8 +80,8 @@ def main(words: list[str]) -> int:
 
 def _text_of(name: str) -> tuple[str, ...]:
     """The text that the run `name` was trained on; plays for what is no run."""
-    run = history.load(Path(name))[0].run if (Path(name) / LOG_NAME).exists() else None
-    return tuple(run.config["dataset"]) if run is not None else ("plays",)
+    latest = history.losses(Path(name)).latest
+    return tuple(latest.config["dataset"]) if latest is not None else ("plays",)
 
 
 def _write_one(

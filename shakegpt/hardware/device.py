@@ -64,7 +64,10 @@ def _device(requested: Device) -> tuple[str, str]:
         name = next((name for name, usable in available.items() if usable), None)
         return (name, f"{name} is available") if name else ("cpu", "no GPU is available")
     if not available.get(requested, True):
-        raise ShakegptError(f"--device {requested} is not available on this machine; use auto")
+        usable = next((name for name, usable in available.items() if usable), "cpu")
+        raise ShakegptError(
+            f"--device {requested} is not available on this machine; use --device {usable}"
+        )
     return requested, "requested"
 
 

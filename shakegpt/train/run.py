@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from shakegpt import bounds
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.data.copies import CopyFinder
 from shakegpt.data.dataset import Window
@@ -212,10 +214,16 @@ class TrainingRun:
         """The error for a training that cannot continue; its last good state is saved."""
         self.save_state()
         step = f", micro-step {micro_step}" if micro_step is not None else ""
+        words = ["shakegpt", "finetune", "--resume", str(self.run)]
+        rates = ["learning_rate"]
+        rates += ["muon_learning_rate"] if self.config.optimizer == "muon" else []
+        rates += ["min_lr"] if self.config.decay_lr and self.config.min_lr else []
+        for name in rates:
+            words += bounds.words(name, float(f"{getattr(self.config, name) / 3:.2g}"))
         return ShakegptError(
             f"{what} in iteration {self.iteration + 1}{step}: the update was not made and the "
-            f"state of iteration {self.iteration} is kept; try a lower --learning-rate or "
-            "--dtype float32",
+            f"state of iteration {self.iteration} is kept; continue with a third of the learning "
+            f"rate (or with --dtype float32): {shlex.join(words)}",
             exit_code=1,
         )
 

@@ -177,18 +177,8 @@ def flags(config: FinetuneConfig, preset: str = FIRST) -> list[str]:
     for field in fields(config):
         value = getattr(config, field.name)
         if value != getattr(base, field.name):
-            arguments += _flag(flag(field.name), value)
+            arguments += bounds.words(field.name, value)
     return arguments
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [name if value else f"--no-{name[2:]}"]
-    if isinstance(value, tuple):
-        return [name, *value]
-    text = "none" if value is None else repr(value) if isinstance(value, float) else str(value)
-    # a value that begins with a dash would be taken for a flag
-    return [f"{name}={text}"] if text.startswith("-") else [name, text]
 
 
 def fitting(text: str, width: int, height: int) -> str:
