@@ -19,6 +19,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Memory = Literal["auto", "normal", "low"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["adamw", "muon"]
+SaveSignal = Literal["SIGUSR1", "SIGUSR2", "SIGXCPU"]
 Weights = Literal["float32", "bf16", "int8"]
 
 WHAT, TRAINING, SCRATCH = "what", "training", "model from scratch"
@@ -368,6 +369,14 @@ class FinetuneConfig:
         "Under torchrun: each process holds only its shard of weights, gradients and moments. For "
         "what does not fit one device; it sends more than plain torchrun, which copies the model.",
         MACHINE,
+    )
+    save_signal: SaveSignal | None = setting(
+        None,
+        Choice(*get_args(SaveSignal)),
+        "Signal of a batch system at which the state is saved and the run ends, as with SIGTERM. "
+        "Unless named here, SIGUSR1 and SIGUSR2 save and training goes on.",
+        MACHINE,
+        none="SIGXCPU",
     )
     threads: int | None = setting(
         None,

@@ -96,7 +96,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
         with resource_errors(run), closing(team.run_on_all(lambda: _run_log(run, team))) as own:
             inbox, records = Inbox(run), Tee(own, log) if team.first else own
             setup = team.run_on_all(lambda: _write_header(setup, run, records, team))
-            supervisor = _supervisor(records, inbox, own_process, team)
+            supervisor = _supervisor(records, inbox, own_process, team, setup.config)
             _train(setup, run, records, supervisor, model, team)
     return run
 
@@ -172,7 +172,7 @@ def _resume(
             )
             setup = team.run_on_all(log_resume)
             past = team.run_on_all(lambda: history.load(run)[0])
-            supervisor = _supervisor(records, inbox, own_process, team)
+            supervisor = _supervisor(records, inbox, own_process, team, setup.config)
             _train(setup, run, records, supervisor, model, team, past, saved)
     return run
 
@@ -187,10 +187,12 @@ def _run_log(run: Path, team: Team) -> RunLog | NullLog:
     return RunLog(run / LOG_NAME) if team.first else NullLog()
 
 
-def _supervisor(log: Log, inbox: Inbox, signals: bool, team: Team) -> Supervisor:
+def _supervisor(
+    log: Log, inbox: Inbox, signals: bool, team: Team, config: FinetuneConfig
+) -> Supervisor:
     if team.size == 1:
-        return Supervisor(log, inbox, signals=signals)
-    return GroupSupervisor(log, inbox, team, signals=signals)
+        return Supervisor(log, inbox, signals=signals, save_signal=config.save_signal)
+    return GroupSupervisor(log, inbox, team, signals=signals, save_signal=config.save_signal)
 
 
 def _create_run_dir(setup: TrainingSetup) -> Path:
@@ -265,8 +267,8 @@ def _require_texts(config: FinetuneConfig, run: Path) -> None:
         for name in names:
             if name not in (*BUILT_IN, STDIN) and not Path(name).exists():
                 raise ShakegptError(
-                    f"cannot resume: the text {name} does not exist; if it was moved, say where to: "
-                    f"shakegpt finetune --resume {shlex.quote(str(run))} {flag} TEXT"
+                    f"cannot resume: the text {name} does not exist; if it was moved, say "
+                    f"where to: shakegpt finetune --resume {shlex.quote(str(run))} {flag} TEXT"
                 )
 
 

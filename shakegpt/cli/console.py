@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from shakegpt import format
 from shakegpt.bounds import words
+from shakegpt.cli.attended import unattended
 from shakegpt.format import bits, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
@@ -158,7 +159,7 @@ def console(past: History | None = None, run: Path | None = None) -> Iterator[Pl
     """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
         sys.stdout.reconfigure(errors="backslashreplace")
-    dumb = os.environ.get("TERM", "") in ("", "dumb")
+    dumb = os.environ.get("TERM", "") in ("", "dumb") or unattended() is not None
     chosen = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past, run)
     try:
         yield chosen

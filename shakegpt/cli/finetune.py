@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shakegpt.bounds import Switch, Text, setting
 from shakegpt.cli.arguments import given
+from shakegpt.cli.attended import unattended
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import MACHINE, WHAT, FinetuneConfig
 from shakegpt.errors import Stopped
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from shakegpt.runlog.history import History
 
 PROG = "shakegpt finetune"
+NATIVE_WINDOWS = (
+    "shakegpt: native Windows is not tested: several processes, --compile on and --save-signal are "
+    "not supported there; for these use WSL"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,11 @@ class Arguments(FinetuneConfig):
         none="start a run",
     )
     tui: bool = setting(
-        True, Switch(), "Open the live screen in a terminal, instead of printing lines.", MACHINE
+        True,
+        Switch(),
+        "Open the live screen in a terminal, instead of printing lines. In a notebook and in CI, "
+        "where nobody sits at the terminal, only when --tui is given.",
+        MACHINE,
     )
 
 
@@ -70,7 +79,8 @@ def parse(words: list[str], *, watches: bool = False) -> Request:
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     request = parse(words)
-    if request.tui and on_terminal() and not request.reads_pipe:
+    watches = request.asks_tui or not unattended()
+    if request.tui and watches and on_terminal() and not request.reads_pipe:
         from shakegpt_tui.main import watch
 
         return watch(words)
@@ -118,7 +128,11 @@ def _with_console(
     from shakegpt.cli.console import console
 
     if sys.platform != "win32":
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a dropped line does not stop a run
+        # a dropped line does not stop a run, nor a save when there is nothing to save yet
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+    else:
+        print(NATIVE_WINDOWS, file=sys.stderr)
     with console(past, run) as log:
         try:
             job(log)

@@ -28,6 +28,8 @@ class Request:
     settings: dict[str, Any]
     """The settings that it gives, by field."""
     tui: bool = True
+    asks_tui: bool = False
+    """Whether --tui is given, which opens the screen even where nobody seems to sit."""
     resume: Path | None = None
     """A run to resume, instead of starting one."""
     watch: Path | None = None
@@ -68,24 +70,25 @@ class Request:
 
 def requested(settings: dict[str, Any], *, watches: bool) -> Request:
     """What the arguments that were given ask for, see `finetune.parse`. Raises ShakegptError."""
+    asks_tui = settings.get("tui", False)
     tui = settings.pop("tui", True)
     word, resume = settings.pop("preset", None), settings.pop("resume", None)
     if watches and word is not None and word not in PRESETS and is_run(Path(word)):
         if settings or resume is not None:
             raise ShakegptError(f"{word} is watched as it is: it takes no flags but --no-tui")
-        return Request(None, {}, tui, watch=Path(word))
+        return Request(None, {}, tui, asks_tui, watch=Path(word))
     if word is not None and word not in PRESETS:
         noun = "run or preset" if watches else "preset"
         raise ShakegptError(preflight.preset_fault(word, noun))
     if resume is None:
-        return Request(word, settings, tui)
+        return Request(word, settings, tui, asks_tui)
     if word is not None:
         raise ShakegptError(
             f"a preset cannot be changed when resuming; start a new run with: shakegpt finetune "
             f"{word} --init-from {shlex.quote(resume)}"
         )
     require_same_run(Path(resume), settings)
-    return Request(None, settings, tui, resume=Path(resume))
+    return Request(None, settings, tui, asks_tui, resume=Path(resume))
 
 
 def changes(request: Request) -> dict[str, Any]:

@@ -18,8 +18,16 @@ from shakegpt.files import write_atomically
 
 
 def cache_dir() -> Path:
-    """Where shakegpt keeps what takes long: $SHAKEGPT_CACHE, else the system's place for it."""
-    return Path(os.environ.get("SHAKEGPT_CACHE") or platformdirs.user_cache_dir("shakegpt"))
+    """Where shakegpt keeps what takes long: $SHAKEGPT_CACHE, else the system's place for it.
+
+    Without a home directory, a place where nothing can be: then there is no cache.
+    """
+    if chosen := os.environ.get("SHAKEGPT_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(platformdirs.user_cache_dir("shakegpt"))
+    except RuntimeError:  # a user without HOME and without an entry in passwd
+        return Path(os.devnull) / "shakegpt"
 
 
 def write_cache(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:

@@ -18,25 +18,70 @@ from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME, header
 from shakegpt.runlog.runs import RUNS
 
+LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""The variables that a launcher sets in each process."""
+
 
 def processes() -> int:
     """How many processes train together; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1)
 
 
 def processes_here() -> int:
     """How many of them are on this machine, and share its memory."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return _number("LOCAL_WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """Which of them this is, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return _number("RANK", 0)
 
 
 def local_rank() -> int:
     """Which of those on this machine, from 0: the number of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
+
+
+def _number(name: str, lowest: int) -> int:
+    value = os.environ.get(name)
+    if value is None:
+        return lowest
+    if not value.isascii() or not value.isdigit() or int(value) < lowest:
+        raise ShakegptError(
+            f"the environment has {name}={value!r}, which must be an integer >= {lowest}: "
+            f"{_unset()}"
+        )
+    return int(value)
+
+
+def _unset() -> str:
+    there = " ".join(f"-u {name}" for name in LAUNCHER if name in os.environ)
+    return f"start with torchrun, or alone with `env {there} shakegpt ...`"
+
+
+def require_launcher() -> None:
+    """Raise ShakegptError for launcher's variables that are incomplete, as if left over."""
+    size = processes()
+    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if size > 1 and lacking:
+        raise ShakegptError(
+            f"the environment has WORLD_SIZE={size} but no {' and no '.join(lacking)}: {_unset()}"
+        )
+    _number("MASTER_PORT", 0)
+    if rank() >= size > 1:
+        raise ShakegptError(
+            f"the environment has RANK={rank()} and WORLD_SIZE={size}, but ranks count from 0: "
+            f"{_unset()}"
+        )
+
+
+def waiting() -> str:
+    """What to tell somebody who waits for the other processes."""
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    return (
+        f"process {rank()} of {processes()} waits for the others at {where}; if there are none, "
+        f"the variables are left over: {_unset()}"
+    )
 
 
 def launched() -> bool:

@@ -9,10 +9,13 @@ the same steps without a log, and every decision is made once and broadcast.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +36,8 @@ from shakegpt.runlog import schema
 T = TypeVar("T")
 POLL_SECONDS = 0.05
 """Between two looks into the store for the other processes."""
+WAITING_SECONDS = 10.0
+"""Until a process says that it waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,7 @@ class Team:
 @contextmanager
 def join() -> Iterator[Team]:
     """Join the other processes that a launcher started; a team of one without a launcher."""
+    env.require_launcher()
     if env.processes() == 1:
         yield Team()
         return
@@ -250,7 +256,14 @@ def _process_group() -> Iterator[Team]:
     # decisions go over gloo, so that no GPU has to wait for them
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     rank, size = env.rank(), env.processes()
-    dist.init_process_group(backend, store=_rendezvous(rank, size), rank=rank, world_size=size)
+    say = partial(print, f"shakegpt: {env.waiting()}", file=sys.stderr)
+    patience = threading.Timer(WAITING_SECONDS, say)
+    patience.daemon = True
+    patience.start()
+    try:
+        dist.init_process_group(backend, store=_rendezvous(rank, size), rank=rank, world_size=size)
+    finally:
+        patience.cancel()
     team = Team(rank, size)
     team.token = team.broadcast(os.urandom(8).hex())
     yield team

@@ -29,9 +29,17 @@ RANK0_HEAD_START = 1.0
 class GroupSupervisor(Supervisor):
     """A supervisor whose `check` and `requests` are points where all processes meet."""
 
-    def __init__(self, log: Log, inbox: Inbox, team: Team, *, signals: bool = True) -> None:
+    def __init__(
+        self,
+        log: Log,
+        inbox: Inbox,
+        team: Team,
+        *,
+        signals: bool = True,
+        save_signal: str | None = None,
+    ) -> None:
         """As `Supervisor`; only rank 0 of `team` polls control.jsonl."""
-        super().__init__(log, inbox, signals=signals)
+        super().__init__(log, inbox, signals=signals, save_signal=save_signal)
         self._team, self._stop_published = team, False
         self._stop_requests: list[Request] = []
         self._peer_lost = False
@@ -98,6 +106,11 @@ class GroupSupervisor(Supervisor):
             self.save()
             for request in self._stop_requests:
                 self.answer(request, "done")
+
+    def _save_now(self, request: Request) -> None:
+        """At the next safe point, where all processes are; rank 0 decides."""
+        if self._team.first:
+            self._requests.append(request)
 
     def finish_saving(self) -> None:
         """As `Supervisor`; with sharded weights it is done already, or impossible without peers."""

@@ -40,13 +40,24 @@ class Log(Protocol):
         """Take one record."""
 
 
+def _numbers(*names: str) -> set[int]:
+    """The numbers of signals by their names, of those that this system has."""
+    return {int(getattr(signal, name)) for name in names if hasattr(signal, name)}
+
+
 class Supervisor:
     """Enter it for as long as the trainer runs."""
 
-    def __init__(self, log: Log, inbox: Inbox, *, signals: bool = True) -> None:
-        """Poll `inbox`; with `signals`, which needs the main thread, also handle SIGINT, SIGTERM
-        and SIGHUP.
+    def __init__(
+        self, log: Log, inbox: Inbox, *, signals: bool = True, save_signal: str | None = None
+    ) -> None:
+        """Poll `inbox`; with `signals`, which needs the main thread, also handle signals.
+
+        SIGINT, SIGTERM, SIGXCPU and `save_signal` save and stop; SIGUSR1 and SIGUSR2, unless that
+        is one of them, save; SIGHUP is ignored.
         """
+        self._stop_signals = _numbers("SIGINT", "SIGTERM", "SIGXCPU", save_signal or "SIGTERM")
+        self._save_signals = _numbers("SIGUSR1", "SIGUSR2") - self._stop_signals
         self._log, self._inbox, self._signals = log, inbox, signals
         self._process = psutil.Process()
         self._stop: Stopped | None = None
@@ -80,7 +91,7 @@ class Supervisor:
             self._wakeup_write.setblocking(False)
             fd = self._wakeup_write.fileno()
             self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._stop_signals | self._save_signals:
                 self._old_handlers[number] = signal.signal(number, lambda *_: None)
             if sys.platform != "win32":
                 self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -217,12 +228,19 @@ class Supervisor:
         return requests
 
     def _on_signal(self, number: int) -> None:
-        if number not in (signal.SIGINT, signal.SIGTERM):
+        if number in self._save_signals:
+            self._save_now(Request(verb="save"))
+        if number not in self._stop_signals:
             return
         if self._stop is not None:  # the second one: leave at once
             os._exit(128 + number)
-        name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self._request_stop(Stopped(f"stopped by {name}", 128 + number))
+
+    def _save_now(self, request: Request) -> None:
+        """Save beside the computation, and log it as a command."""
+        if self._stop is None:
+            threading.Thread(target=self._save_and_answer, args=(request,), daemon=True).start()
 
     def _on_request(self, request: Request) -> None:
         if request.verb in ("pause", "resume"):

@@ -9,6 +9,7 @@ import re
 import signal
 import time as clock
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -86,8 +87,9 @@ class ShakegptApp(App[str]):
         self.theme = wanted if is_theme(wanted) else CYCLE[0]
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            for number in SIGNALS:
-                loop.add_signal_handler(number, self.exit, None, 128 + number)
+            with suppress(NotImplementedError):  # on Windows
+                for number in SIGNALS:
+                    loop.add_signal_handler(number, self.exit, None, 128 + number)
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's own but on a Unix terminal, where ours bears to be halted."""
@@ -122,6 +124,17 @@ class ShakegptApp(App[str]):
         """Remember a trainer that was started here, to see how it ends."""
         self._trainers[trainer.run] = trainer
         return trainer
+
+    def save_runs(self) -> None:
+        """After the screen is gone: save what was started here if the system ends this process.
+
+        As process 1 (of a container) all others end with it, so that trainers are stopped and
+        waited for. On SIGTERM otherwise they save and go on.
+        """
+        alone = os.getpid() == 1
+        if alone or self.return_code == 128 + signal.SIGTERM:
+            by_signal = bool(self.return_code and self.return_code > 128)
+            trainers.save_all(self._trainers.values(), stop=alone, hurry=by_signal)
 
     def open_run(self, feed: Feed) -> None:
         """Show a run over what is shown."""

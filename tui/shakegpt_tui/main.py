@@ -72,7 +72,7 @@ def watch(words: list[str]) -> int:
     from shakegpt.cli.finetune import parse
 
     request = parse(words, watches=True)
-    why = terminal.missing() if request.tui else "--no-tui"
+    why = terminal.missing(request.asks_tui) if request.tui else "--no-tui"
     if request.watch is not None:
         return open_run(request.watch, why)
     if why is not None:
@@ -144,6 +144,7 @@ def show(feed: Feed | None, trainer: Trainer | None = None) -> int:
 
     app = ShakegptApp(feed, trainer)
     word = app.run()
+    app.save_runs()
     if word:
         _say(one_line(word))
     _let_go()

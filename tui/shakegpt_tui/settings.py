@@ -6,6 +6,7 @@ written atomically: a crash leaves the old or the new one.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,10 +45,13 @@ class Settings(msgspec.Struct, kw_only=True):
 
 
 def path() -> Path:
-    """Where the settings are kept."""
+    """Where the settings are kept; without a home directory, a place where nothing can be."""
     from platformdirs import user_config_path
 
-    return user_config_path("shakegpt", appauthor=False) / "tui.json"
+    try:
+        return user_config_path("shakegpt", appauthor=False) / "tui.json"
+    except RuntimeError:  # no home directory
+        return Path(os.devnull) / "tui.json"
 
 
 def load(file: Path) -> Settings:

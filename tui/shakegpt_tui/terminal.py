@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
+from shakegpt.cli.attended import unattended
 
-def missing() -> str | None:
+
+def missing(asked: bool = False) -> str | None:
     """Why there is no terminal for a screen, in a few words; None when there is one.
+
+    With `asked`, the terminal of a notebook or a CI job is one, too.
 
     Textual reads keys from stdin and writes to stderr: at the end of either it would spin. Whoever
     sends stdout elsewhere wants lines.
@@ -17,7 +21,7 @@ def missing() -> str | None:
             return f"{name} is not a terminal"
     if os.environ.get("TERM", "") in ("", "dumb"):
         return f"TERM is {os.environ.get('TERM', '')!r}"
-    return None
+    return None if asked else unattended()
 
 
 def _is_tty(stream: object) -> bool:

@@ -11,17 +11,22 @@ import signal
 import subprocess
 import sys
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog.control import Request, send
 from shakegpt.runlog.history import History
-from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.runs import TRAINER_LOG, new_run_dir
+from shakegpt.runlog.schema import Command
 from shakegpt.runlog.status import STARTUP, is_local, trainer_alive
 
 LAST_WORD = 0.8
 """Seconds after a trainer has let go of the log in which its end, once written, has been read."""
+HURRY, LEISURE, MOMENT = 9.0, 600.0, 3.0
+"""Seconds to wait for trainers to end, of which `docker stop` gives ten, and for them to save."""
 _TAIL = 16_384
 """Bytes at the end of trainer.log among which the last words are."""
 
@@ -36,7 +41,7 @@ class Trainer:
             run.mkdir(parents=True, exist_ok=True)
             with (run / TRAINER_LOG).open("ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "shakegpt", "finetune", *arguments, "--no-tui"],
+                    [sys.executable, "-P", "-m", "shakegpt", "finetune", *arguments, "--no-tui"],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -56,6 +61,10 @@ class Trainer:
         """None while it runs, then its exit code, negative for a signal."""
         return self._process.poll()
 
+    def terminate(self) -> None:
+        """Have it save its state and end, wherever it is."""
+        self._process.terminate()
+
     def kill(self) -> None:
         """End it and its children at once. What it saved last stays: saves are atomic."""
         if self.exit_code is None:
@@ -63,6 +72,34 @@ class Trainer:
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def save_all(running: Iterable[Trainer], *, stop: bool, hurry: bool) -> None:
+    """Have trainers save their state and, with `stop`, end; return when they have done so.
+
+    In a `hurry`, within the seconds that container managers give.
+    """
+    limit = clock.monotonic() + (HURRY if stop and hurry else LEISURE if stop else MOMENT)
+    waiting = dict[Trainer, tuple[Follower, str]]()
+    for trainer in running:
+        if trainer.exit_code is not None:
+            continue
+        log, request = Follower(trainer.run / LOG_NAME, (Command,)), Request(verb="save")
+        if stop:
+            trainer.terminate()
+        else:
+            with suppress(OSError):
+                send(trainer.run, request)
+        waiting[trainer] = log, request.id
+    while waiting and clock.monotonic() < limit:
+        clock.sleep(0.1)
+        for trainer, (log, key) in list(waiting.items()):
+            answers = (
+                [] if stop else [record for record in log.poll() if isinstance(record, Command)]
+            )
+            saved = any(each.id == key and each.status != "accepted" for each in answers)
+            if saved or trainer.exit_code is not None:
+                del waiting[trainer]
 
 
 class Pulse:
