@@ -47,17 +47,12 @@ def test_a_pseudo_terminal_without_a_person_gets_lines(
 
 def test_a_notebook_cell_ends_and_has_no_escapes(text_file: Path, tmp_path: Path) -> None:
     master, slave = pty.openpty()
-    words = ["-m", "shakegpt", "finetune", "--dataset", str(text_file), *QUICK, "--out-dir", "run"]
-    environment = os.environ | {
-        "JPY_PARENT_PID": "7",
-        "TERM": "xterm-color",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = {"JPY_PARENT_PID": "7", "TERM": "xterm-color", "PYTHONPATH": str(ROOT)}
+    words = ["finetune", "--dataset", str(text_file), *QUICK, "--out-dir", str(tmp_path / "run")]
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, *words[:2], "finetune", "--dataset", str(text_file), *QUICK]
-        + ["--out-dir", str(tmp_path / "run")],
-        environment,
+        [sys.executable, "-m", "shakegpt", *words],
+        os.environ | environment,
         file_actions=[(os.POSIX_SPAWN_DUP2, slave, n) for n in range(3)],
     )
     os.close(slave)
@@ -114,6 +109,8 @@ def test_a_screen_that_must_end_has_its_trainer_save(
         assert saved_iteration(run) >= 3
     finally:
         started.kill()
+        while started.exit_code is None:
+            time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +125,7 @@ def test_a_screen_that_must_end_has_its_trainer_save(
 def test_variables_of_a_launcher_that_is_gone(
     environment: dict[str, str], sentence: str, shakegpt: Commands, tmp_path: Path
 ) -> None:
-    done = shakegpt("finetune", *QUICK, cwd=tmp_path, **environment)
+    done = shakegpt("finetune", *QUICK, cwd=tmp_path, stdin=b"", **environment)
     assert sentence in done.sentence and "env -u WORLD_SIZE" in done.sentence
     assert not list(tmp_path.iterdir())
 
