@@ -428,6 +428,37 @@ class SampleConfig:
         "What the model continues; - reads it from standard input.",
         SAMPLING,
     )
+    prompt_file: str | None = setting(
+        None,
+        Text("FILE", path=True),
+        "Read the prompt from this file, as it is, in UTF-8.",
+        SAMPLING,
+        none="as --prompt says",
+    )
+    prompt_echo: bool = setting(
+        True, Switch(), "Write the prompt before what the model adds to it.", SAMPLING
+    )
+    until: str | None = setting(
+        None,
+        Text("STRING"),
+        "End a text before this string, if the model writes it.",
+        SAMPLING,
+        none="at the end-of-text token or --max-new-tokens",
+    )
+    repetition_penalty: float = setting(
+        1.0,
+        real(0.1, 100, "factor"),
+        "Divide the scores of tokens that the text has already by this: 1.2 against loops, 1 for "
+        "none.",
+        SAMPLING,
+    )
+    interactive: bool = setting(
+        False,
+        Switch(),
+        "Keep the model loaded and continue each line that is typed (\\n stands for a line's end), "
+        "with the arrow keys for editing and earlier lines; Ctrl-C ends a text, Ctrl-D the session.",
+        SAMPLING,
+    )
     max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"), "Tokens to draw.", SAMPLING)
     num_samples: int = setting(
         1, integer(1, unit="n"), "How many texts to draw; the k-th uses seed + k.", SAMPLING

@@ -42,17 +42,24 @@ class Draw:
 
 @torch.inference_mode()
 def generate(
-    model: GPT, tokenizer: Tokenizer, context: list[int], settings: Settings
+    model: GPT,
+    tokenizer: Tokenizer,
+    context: list[int],
+    settings: Settings,
+    repetition_penalty: float = 1.0,
 ) -> Iterator[Draw]:
     """Continue `context` token by token; stops early after an end-of-text token.
 
     An empty context starts a new text. Random numbers come from a generator on the CPU that is
-    seeded with `settings.seed`; the global one is neither used nor changed. Raises ShakegptError
-    for a model whose logits are not finite.
+    seeded with `settings.seed`; the global one is neither used nor changed. With a
+    `repetition_penalty`, probabilities and ranks are those after it. Raises ShakegptError for a
+    model whose logits are not finite.
     """
     context = context or [tokenizer.eot or 0]
     random = torch.Generator().manual_seed(settings.seed)
     window = SlidingWindow(model, tokenizer.n_vocab)
+    if repetition_penalty != 1:
+        window = PenalizedWindow(model, tokenizer.n_vocab, repetition_penalty)
     # region generate
     for _ in range(settings.max_new_tokens):
         logits = window.predict(context)  # score every token that could come next
@@ -63,6 +70,24 @@ def generate(
         if token == tokenizer.eot:
             break
     # endregion generate
+
+
+class PenalizedWindow(SlidingWindow):
+    """A window whose logits of the context's tokens are lowered: positive ones divided by the
+    penalty, negative ones multiplied (Keskar et al. 2019, "CTRL", section 4.1).
+    """
+
+    def __init__(self, model: GPT, n_vocab: int, penalty: float) -> None:
+        super().__init__(model, n_vocab)
+        self._penalty = penalty
+
+    def predict(self, context: list[int]) -> Tensor:
+        """Logits (V,) of the next token, penalized."""
+        logits = super().predict(context).clone()
+        seen = torch.tensor(sorted(set(context)))
+        values = logits[seen]
+        logits[seen] = torch.where(values > 0, values / self._penalty, values * self._penalty)
+        return logits
 
 
 def sample(logits: Tensor, settings: Settings, u: Tensor) -> tuple[int, Tensor]:

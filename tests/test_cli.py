@@ -76,6 +76,24 @@ def test_several_samples_and_a_prompt_from_standard_input(shakegpt: Commands, ho
     assert done.code == 0 and done.out.count("HAMLET:\n") == 3 and done.out.count("-" * 15) == 2
 
 
+def test_sampling_as_people_want_it(shakegpt: Commands, home: Path) -> None:
+    flags = ["sample", "runs/one", "--max-new-tokens", "12", "--threads", "1", "--temperature", "0"]
+    plain = shakegpt(*flags, "--prompt", "ROMEO:\nthe", cwd=home).out
+    added = plain.removeprefix("ROMEO:\nthe")
+    (home / "prompt.txt").write_text("ROMEO:\nthe")
+    bare = shakegpt(*flags, "--prompt-file", "prompt.txt", "--no-prompt-echo", cwd=home)
+    assert bare.code == 0 and bare.out == added and len(added) > 8
+    for end in {added[3:6], added[5], "never, never, never"}:
+        cut = shakegpt(*flags, "--prompt", "ROMEO:\nthe", "--until", end, cwd=home)
+        assert cut.out == plain.rstrip("\n")[:11] + added.rstrip("\n").partition(end)[0] + "\n"
+    punished = shakegpt(*flags, "--prompt", "ROMEO:\nthe", "--repetition-penalty", "9", cwd=home)
+    assert punished.code == 0 and punished.out != plain
+    talk = shakegpt(*flags, "--interactive", cwd=home, stdin=b"ROMEO:\\nthe\nHAMLET:\n")
+    assert talk.code == 0 and talk.out.startswith(plain + "HAMLET:") and not talk.err
+    for words in (["--prompt-file", "gone"], ["--prompt", "x", "--prompt-file", "prompt.txt"]):
+        assert "--prompt-file" in shakegpt(*flags, *words, cwd=home).sentence
+
+
 def test_a_window_that_slides_is_told(shakegpt: Commands, home: Path) -> None:
     flags = ["--max-new-tokens", "60", "--temperature", "1", "--threads", "1", "--top-k", "None"]
     done = shakegpt("sample", "runs/one", *flags, cwd=home)

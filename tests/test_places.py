@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import sys
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -11,6 +14,7 @@ from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, SampleConfig
+from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import printable
@@ -52,7 +56,7 @@ def main(words: list[str]) -> int:
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    prompt = _prompt(arguments)
     source = checkpoint.find(arguments.model)
     checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
     tokenizer = checkpoint.vocabulary(source.folder)
@@ -64,18 +68,55 @@ def main(words: list[str]) -> int:
         text = _text_of(arguments.model)
         cost = quantize_and_measure(model, tokenizer, text, arguments.dtype)
         print(f"shakegpt: {printable(cost)}", file=sys.stderr)
+    if arguments.interactive:
+        _converse(model, tokenizer, arguments)
+        return 0
     for number in range(arguments.num_samples):
         if number:
             print(SEPARATOR)
-        settings = Settings(
-            max_new_tokens=arguments.max_new_tokens,
-            temperature=arguments.temperature,
-            top_k=arguments.top_k,
-            top_p=arguments.top_p,
-            seed=arguments.seed + number,
-        )
-        _write_one(model, tokenizer, prompt, ids, settings, sys.stdout)
+        _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
     return 0
+
+
+def _prompt(arguments: Arguments) -> str:
+    """The prompt that is given, or read from a file or standard input. Raises ShakegptError."""
+    file = arguments.prompt_file
+    if file is None:
+        if arguments.prompt == "-" and arguments.interactive:
+            raise ShakegptError("--interactive reads standard input itself: leave --prompt - out")
+        return sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    if arguments.prompt != SampleConfig.prompt:
+        raise ShakegptError("--prompt and --prompt-file exclude each other: give one of them")
+    try:
+        return Path(file).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ShakegptError(f"--prompt-file {file} is not UTF-8: convert it first") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ShakegptError(f"cannot read --prompt-file {file}: {why}") from None
+
+
+def _converse(model: GPT, tokenizer: Tokenizer, arguments: Arguments) -> None:
+    """Continue each line of standard input, the k-th with seed + k, until its end."""
+    shown = "> " if sys.stdin.isatty() else ""
+    if shown:
+        with suppress(ImportError):  # `input` edits lines and remembers them once it is imported
+            importlib.import_module("readline")
+    for number in itertools.count():
+        try:
+            line = input(shown)
+        except EOFError:
+            return
+        prompt = line.replace("\\n", "\n")
+        try:
+            ids = tokenizer.encode(prompt, "the prompt")
+            _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
+        except ShakegptError as error:
+            if error.exit_code != 2:
+                raise
+            print(f"shakegpt: {printable(str(error))}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print(flush=True)
 
 
 def _text_of(name: str) -> tuple[str, ...]:
@@ -89,16 +130,26 @@ def _write_one(
     tokenizer: Tokenizer,
     prompt: str,
     ids: list[int],
-    settings: Settings,
+    arguments: Arguments,
+    number: int,
     out: TextIO,
 ) -> None:
+    """Write the text of the seed + `number`, as it is drawn."""
     from shakegpt.data.tokenizer import Decoder
     from shakegpt.generate import generate
 
+    settings = Settings(
+        max_new_tokens=arguments.max_new_tokens,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        seed=arguments.seed + number,
+    )
     show = printable if out.isatty() else str  # a file gets the text as it is
-    out.write(show(prompt))
-    decoder, warned = Decoder(tokenizer), False
-    for draw in generate(model, tokenizer, ids, settings):
+    out.write(show(prompt) if arguments.prompt_echo else "")
+    decoder, end, warned = Decoder(tokenizer), arguments.until, False
+    held = ""  # what may be the beginning of `end`
+    for draw in generate(model, tokenizer, ids, settings, arguments.repetition_penalty):
         if draw.slid and not warned:
             warned = True
             print(
@@ -107,6 +158,18 @@ def _write_one(
                 file=sys.stderr,
             )
         if draw.id != tokenizer.eot:
-            out.write(show(decoder.add(draw.id)))
+            held += decoder.add(draw.id)
+            if end is not None and end in held:
+                out.write(show(held.partition(end)[0]) + "\n")
+                return
+            certain = len(held) - _overlap(held, end)
+            out.write(show(held[:certain]))
             out.flush()
-    out.write(show(decoder.flush()) + "\n")
+            held = held[certain:]
+    out.write(show(held + decoder.flush()) + "\n")
+
+
+def _overlap(text: str, end: str | None) -> int:
+    """How many characters at the end of `text` may be the beginning of `end`."""
+    longest = min(len(text), len(end or "") - 1)
+    return next((n for n in range(longest, 0, -1) if (end or "").startswith(text[-n:])), 0)

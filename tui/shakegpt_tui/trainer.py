@@ -94,9 +94,7 @@ def save_all(running: Iterable[Trainer], *, stop: bool, hurry: bool) -> None:
     while waiting and clock.monotonic() < limit:
         clock.sleep(0.1)
         for trainer, (log, key) in list(waiting.items()):
-            answers = (
-                [] if stop else [record for record in log.poll() if isinstance(record, Command)]
-            )
+            answers = (record for record in log.poll() if isinstance(record, Command))
             saved = any(each.id == key and each.status != "accepted" for each in answers)
             if saved or trainer.exit_code is not None:
                 del waiting[trainer]
