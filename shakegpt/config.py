@@ -455,8 +455,8 @@ class SampleConfig:
     interactive: bool = setting(
         False,
         Switch(),
-        "Keep the model loaded and continue each line that is typed (\\n stands for a line's end), "
-        "with the arrow keys for editing and earlier lines; Ctrl-C ends a text, Ctrl-D the session.",
+        "Keep the model loaded and continue each line that is typed; \\n in it stands for a line's "
+        "end. The arrow keys edit it and bring earlier ones; Ctrl-C ends a text, Ctrl-D all.",
         SAMPLING,
     )
     max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"), "Tokens to draw.", SAMPLING)
