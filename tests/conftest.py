@@ -18,7 +18,8 @@ pytest_plugins = ["tests.deck.ahead", "tests.order"]
 
 # One thread: tiny tensors gain nothing from more, and tests run side by side.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-os.environ.pop("FORCE_COLOR", None)
+for name in ("FORCE_COLOR", "CI", "GITHUB_ACTIONS", "GITLAB_CI", "JPY_PARENT_PID"):
+    os.environ.pop(name, None)  # tests set those that they are about
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell gives it to what runs behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -187,7 +187,7 @@ def test_faults_are_named_by_field(tmp_path: Path) -> None:
 def test_flags_are_refused_before_a_screen_is_shown(
     words: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "missing", lambda: None)
+    monkeypatch.setattr(terminal, "missing", lambda *_: None)
     with pytest.raises(ShakegptError) as refused:
         watch(words.split())
     assert why in str(refused.value) and refused.value.exit_code == 2
