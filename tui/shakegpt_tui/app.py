@@ -19,7 +19,8 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.screen import Screen
+from textual.events import Event, Key
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
@@ -42,6 +43,9 @@ HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 """Of a closed terminal; Windows has none."""
 SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
+
+BURST = 0.3
+"""Seconds within which a key that is repeated was not pressed anew."""
 
 BESIDE_COMMANDS = ("command_palette", "quit")
 """What needs no place among the commands: them, and the second key that quits."""
@@ -74,10 +78,29 @@ class ShakegptApp(App[str]):
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
+        self._last_key = self._closing_key = ""
+        self._closed_at = 0.0
         self._feed = feed
         self._trainers: dict[Path, Trainer] = {}
         if trainer is not None:
             self.started(trainer)
+
+    async def on_event(self, event: Event) -> None:
+        """What is typed goes on, but for a burst of the key that closed a dialog: it was meant
+        for the dialog, not for the screen below.
+        """
+        if isinstance(event, Key) and not event.is_forwarded:
+            if event.key == self._closing_key and not isinstance(self.screen, ModalScreen):
+                if clock.monotonic() - self._closed_at < BURST:
+                    self._closed_at = clock.monotonic()
+                    return
+                self._closing_key = ""
+            self._last_key = event.key
+        await super().on_event(event)
+
+    def dialog_closed(self) -> None:
+        """Remember which key closed it."""
+        self._closing_key, self._closed_at = self._last_key, clock.monotonic()
 
     def on_load(self) -> None:
         """Before the terminal is taken: the look, and signals that give it back."""

@@ -12,9 +12,6 @@ from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.sample_pane import SamplePane
 from shakegpt_tui.widgets.sample_text import Look
 
-TOKENS_A_ROW = 8
-"""How far up and down move the token cursor: about a line of text."""
-
 
 class Reading(RunBase):
     """The actions that change what is looked at, and the drawing of it."""
@@ -69,9 +66,11 @@ class Reading(RunBase):
         self.redraw()
 
     def action_scroll(self, by: int) -> None:
-        """Scroll the sample, or move the token cursor by about a line."""
+        """Scroll the sample, or move the token cursor by a line."""
         if self.browser.token is not None:
-            self.browser.move_token(by * TOKENS_A_ROW)
+            assert self.browser.sample is not None
+            pane = self.query_one("#shown", SamplePane)
+            self.browser.put_token(pane.token_in_row(self.browser.token, by))
             self.redraw()
             return
         pane = self.query_one("#shown", SamplePane)
@@ -165,7 +164,8 @@ class Reading(RunBase):
         if sample is None:
             return
         kind = "drawn" if sample.afterwards else "sample"
-        name = f"{kind}-{sample.start.sample}-iteration-{sample.start.iteration}.txt"
+        number = (self.browser.position or 0) + 1
+        name = f"{kind}-{number}-iteration-{sample.start.iteration}.txt"
         data = full_text(sample).encode("utf-8", "replace")
         for file in (self.run / name, self.shakegpt.here / name):
             try:
