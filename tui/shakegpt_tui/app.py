@@ -78,6 +78,7 @@ class ShakegptApp(App[str]):
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
+        self.came_from_home = False
         self._last_key = self._closing_key = ""
         self._closed_at = 0.0
         self._feed = feed
@@ -169,6 +170,7 @@ class ShakegptApp(App[str]):
         """Show the start form and the list of runs in place of what is shown, the keys at one."""
         from shakegpt_tui.screens.home import HomeScreen
 
+        self.came_from_home = True
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.push_screen(HomeScreen(order=self.settings.order, pane=pane), self._chosen)

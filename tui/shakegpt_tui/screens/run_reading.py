@@ -41,6 +41,8 @@ class Reading(RunBase):
 
     def nothing_yet(self) -> str:
         """What the sample pane says before there is a sample."""
+        if self.never_began():
+            return "no samples: the trainer did not start"
         if self.history.run is not None and self.history.run.config.get("max_new_tokens") == 0:
             return "this run draws no samples by itself: press s for one"
         return "the first sample comes with the first evaluation"
@@ -147,7 +149,12 @@ class Reading(RunBase):
         self.toggle_class("-activity")
 
     def action_plain(self) -> None:
-        """Leave tokens, search and messages."""
+        """Leave tokens, search and messages; with nothing of these to leave, go back home."""
+        reading = self.browser.needle or self.hit or self.browser.token is not None
+        home = self.shakegpt.came_from_home or self.never_began()
+        if home and not reading and not self.has_class("-activity"):
+            self.shakegpt.open_home("form" if self.never_began() else "runs")
+            return
         self.browser.token, self.browser.needle, self.hit = None, "", None
         self.remove_class("-activity")
         self.redraw()
