@@ -63,8 +63,7 @@ def generate(
     # region generate
     for _ in range(settings.max_new_tokens):
         logits = window.predict(context)  # score every token that could come next
-        u = torch.rand(1, generator=random, dtype=torch.float64)  # a random point from 0 to 1
-        token, probabilities = sample(logits, settings, u)  # the token that it falls on
+        token, probabilities, u = sample(logits, settings, random)  # draw one of them
         yield describe(token, probabilities, logits, tokenizer, window.slid, u)
         context = [*context, token]  # append it, and again
         if token == tokenizer.eot:
@@ -90,11 +89,12 @@ class PenalizedWindow(SlidingWindow):
         return logits
 
 
-def sample(logits: Tensor, settings: Settings, u: Tensor) -> tuple[int, Tensor]:
-    """Draw a token from logits (V,) by a random number `u` (1,), float64, in [0, 1).
-
-    With the probabilities laid side by side, it is the token that `u` falls on. Returns its id, and
-    the probability of each token (V,).
+def sample(
+    logits: Tensor, settings: Settings, random: torch.Generator
+) -> tuple[int, Tensor, float]:
+    """Draw a token from logits (V,). Returns its id, the probability of each token (V,), and the
+    random number in [0, 1) that chose it: with the probabilities laid side by side, it falls on
+    that token.
 
     Raises ShakegptError for logits that are not finite.
     """
@@ -119,8 +119,9 @@ def sample(logits: Tensor, settings: Settings, u: Tensor) -> tuple[int, Tensor]:
         probabilities, ids = probabilities[:count] / probabilities[:count].sum(), ids[:count]
 
     up_to = probabilities.cumsum(0, dtype=torch.float64)
+    u = torch.rand(1, generator=random, dtype=torch.float64)
     drawn = min(int(torch.searchsorted(up_to, u * up_to[-1], right=True)), len(ids) - 1)
-    return int(ids[drawn]), torch.zeros(V).scatter_(0, ids, probabilities)
+    return int(ids[drawn]), torch.zeros(V).scatter_(0, ids, probabilities), float(u)
 
 
 def likeliest(probabilities: Tensor, p: float) -> tuple[Tensor, Tensor]:
@@ -149,7 +150,7 @@ def describe(
     logits: Tensor,
     tokenizer: Tokenizer,
     slid: bool = False,
-    u: Tensor | None = None,
+    u: float | None = None,
 ) -> Draw:
     """A token drawn by `sample` from these logits, with its rank and the likeliest candidates.
 
@@ -173,7 +174,7 @@ def describe(
             for id, probability, raw_probability in zip(*columns, strict=True)
         ),
         slid=slid,
-        u=None if u is None else round(float(u), 6),
+        u=None if u is None else round(u, 6),
     )
 
 

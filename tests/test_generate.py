@@ -105,8 +105,8 @@ def test_sampling_draws_nothing_from_anyone_else(model: GPT) -> None:
 
 
 def draw_from(logits: Tensor, random: torch.Generator, **changes: Any) -> Draw:
-    u = torch.rand(1, generator=random, dtype=torch.float64)
-    return describe(*sample(logits, told(**changes), u), logits, TOKENIZER)
+    token, probabilities, u = sample(logits, told(**changes), random)
+    return describe(token, probabilities, logits, TOKENIZER, u=u)
 
 
 def drawn(logits: Tensor, count: int = 400, **changes: Any) -> list[Draw]:
