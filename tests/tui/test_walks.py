@@ -29,7 +29,7 @@ from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.screens.prompt import PromptEditor
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList
-from shakegpt_tui.settings import Prompting
+from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui import logs
 from tests.tui.screens import burst, live, steady, text, until
@@ -40,7 +40,7 @@ FIRST, SECOND, LIVE = Path("runs/first"), Path("runs/second"), Path("live/run")
 DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
     "question": lambda: Choice("Delete?", "All of it.", [Way("y", "delete", "yes", "error")]),
     "number": lambda: AskNumber("Until when?", "As far as that.", 20, 1),
-    "prompt": lambda: PromptEditor(Prompting(), {"prompt": "ROMEO:", "top_k": 200}),
+    "prompt": lambda: PromptEditor(Settings(), "ROMEO:"),
     "keys": lambda: KeyHelp([]),
     "picker": lambda: PlotPicker([FIRST, SECOND], []),
     "palette": CommandPalette,

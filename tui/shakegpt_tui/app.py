@@ -19,8 +19,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.events import Event, Key
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
@@ -43,9 +42,6 @@ HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 """Of a closed terminal; Windows has none."""
 SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
-
-BURST = 0.3
-"""Seconds within which a key that is repeated was not pressed anew."""
 
 BESIDE_COMMANDS = ("command_palette", "quit")
 """What needs no place among the commands: them, and the second key that quits."""
@@ -78,30 +74,10 @@ class ShakegptApp(App[str]):
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
-        self.came_from_home = False
-        self._last_key = self._closing_key = ""
-        self._closed_at = 0.0
         self._feed = feed
         self._trainers: dict[Path, Trainer] = {}
         if trainer is not None:
             self.started(trainer)
-
-    async def on_event(self, event: Event) -> None:
-        """What is typed goes on, but for a burst of the key that closed a dialog: it was meant
-        for the dialog, not for the screen below.
-        """
-        if isinstance(event, Key) and not event.is_forwarded:
-            if event.key == self._closing_key and not isinstance(self.screen, ModalScreen):
-                if clock.monotonic() - self._closed_at < BURST:
-                    self._closed_at = clock.monotonic()
-                    return
-                self._closing_key = ""
-            self._last_key = event.key
-        await super().on_event(event)
-
-    def dialog_closed(self) -> None:
-        """Remember which key closed it."""
-        self._closing_key, self._closed_at = self._last_key, clock.monotonic()
 
     def on_load(self) -> None:
         """Before the terminal is taken: the look, and signals that give it back."""
@@ -170,7 +146,6 @@ class ShakegptApp(App[str]):
         """Show the start form and the list of runs in place of what is shown, the keys at one."""
         from shakegpt_tui.screens.home import HomeScreen
 
-        self.came_from_home = True
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.push_screen(HomeScreen(order=self.settings.order, pane=pane), self._chosen)

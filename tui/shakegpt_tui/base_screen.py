@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from textual.await_complete import AwaitComplete
 from textual.events import DescendantFocus
 from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.widget import Widget
-
-if TYPE_CHECKING:
-    from shakegpt_tui.app import ShakegptApp
 
 
 class BaseScreen(Screen[ScreenResultType]):
@@ -47,9 +42,3 @@ class BaseScreen(Screen[ScreenResultType]):
 
 class Dialog(BaseScreen[ScreenResultType], ModalScreen[ScreenResultType]):
     """A screen that stands over another."""
-
-    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
-        """Close this dialog; a burst of the key that did so does not reach the screen below."""
-        if self.is_active:
-            cast("ShakegptApp", self.app).dialog_closed()
-        return super().dismiss(result)

@@ -209,7 +209,8 @@ class RunScreen(Driving, Reading):
         if action == "limit":
             return self.live and self.history.run is not None
         if action in ("pause", "go_on"):
-            paused = self.facts().word in ("paused", "pausing")
+            state = self.facts().state
+            paused = state == "paused"
             return self.live and self.facts().moving and paused == (action == "go_on")
         if action in ("sample", "edit"):
             return self.live and (self.facts().moving or self.can_draw("best"))
