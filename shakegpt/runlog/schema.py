@@ -172,7 +172,7 @@ class Eval(Record, frozen=True, kw_only=True, tag="eval"):
     iteration: int
     val_loss: float | None
     train_loss: float | None = None
-    """Loss over equally many fixed windows of the training text, when it was asked for."""
+    """The same over as many fixed windows of the training text; None if it was not measured."""
     tokens: int
     seconds: float
     best: bool

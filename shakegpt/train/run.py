@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,7 +42,7 @@ SAVE_SECONDS = 600.0
 """A state is saved at least this often between evaluations: a kill costs no more than that."""
 
 
-class TrainingRun:
+class TrainingRun(ABC):
     """A model in training, its run directory and its log; `finetune.Finetuning` is the loop."""
 
     def __init__(
@@ -76,9 +77,9 @@ class TrainingRun:
         self.optimizer = self.build_optimizer()
         supervisor.max_iters, supervisor.save = self.config.max_iters, self.save_state
 
+    @abstractmethod
     def build_optimizer(self) -> GuardedOptimizer:
         """The optimizer of all trainable parameters, made by `make_optimizer`."""
-        raise NotImplementedError
 
     def make_optimizer(self, groups: list[Group], schedule: Schedule) -> GuardedOptimizer:
         """The configured optimizer, with the trainable parameters in `groups`."""
