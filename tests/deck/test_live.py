@@ -69,7 +69,8 @@ def test_a_figure_that_was_replaced_is_shown_and_marked_when_of_another_run(
     browser.ask("window.still = true")
     figure = stage.deck / "public" / "training.svg"
     part = figure.with_suffix(".part")
-    part.write_text(stand_in(made.pocket(tmp_path / "run").log))
+    pocket = made.pocket(tmp_path / "run")
+    part.write_text(stand_in(pocket.log))
     part.replace(figure)
     browser.wait(
         "document.querySelector('.slidev-page-6 img').complete && "
@@ -77,7 +78,7 @@ def test_a_figure_that_was_replaced_is_shown_and_marked_when_of_another_run(
     )
     assert browser.ask("window.still") is True
     assert any("training.svg?v=" in url for url in browser.seen.requests)
-    stage.tell(made.pocket(tmp_path / "run"))
+    stage.tell(pocket)
     page = "document.querySelector('.slidev-page-6 %s')"
     browser.wait(f"{page % 'img'}?.alt.includes('from 4.22') && !{page % '.other'}")
     stage.tell(made.large(tmp_path / "other"))
