@@ -140,14 +140,18 @@ def test_a_command_is_heard_from_the_first_record_on(tmp_path: Path, text_file: 
 
 def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     run = tmp_path / "run"
-    paused, phases = threading.Event(), []
+    paused, working = threading.Event(), threading.Event()
+    phases = []
 
     def listen(event: schema.Event) -> None:
         if isinstance(event, Step) and event.iteration == 2:
+            working.set()
             send(run, Request(verb="pause"))
             assert paused.wait(10)
+            time.sleep(0.1)  # for the heartbeat that follows the answer
+            working.clear()
         if isinstance(event, Heartbeat):
-            phases.append(event.phase)
+            phases.append((event.phase, working.is_set()))
         if isinstance(event, Command) and event.verb == "pause":
             paused.set()
             threading.Timer(0.4, send, (run, Request(verb="resume"))).start()
@@ -155,7 +159,7 @@ def test_pause_and_resume(tmp_path: Path, text_file: Path) -> None:
     log = Listener(listen)
     finetune(tiny_config(text_file, run), log)
     assert answers(log.records) == [("pause", "done"), ("resume", "done")]
-    assert "paused" in phases
+    assert ("paused", False) in phases and ("paused", True) not in phases
     at = {e.verb: e.time for e in kinds(log.records, Command)}
     during = [e for e in kinds(log.records, Step) if at["pause"] < e.time < at["resume"]]
     assert not during and kinds(log.records, Step)[-1].iteration == 6

@@ -13,6 +13,7 @@ import stat
 import sys
 import time as clock
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +76,17 @@ def send(run: Path, request: Request) -> Request:
     finally:
         os.close(fd)
     return request
+
+
+def sent(run: Path) -> list[Request]:
+    """The commands in the control file of `run`, oldest first; [] when it cannot be read."""
+    requests: list[Request] = []
+    with suppress(OSError):
+        path = run / CONTROL_NAME
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                requests.append(_decode(line))
+    return requests
 
 
 class Inbox:

@@ -62,6 +62,8 @@ class Supervisor:
         self._process = psutil.Process()
         self._stop: Stopped | None = None
         self._paused = False
+        self._waiting = False
+        """The pause has come to its safe point."""
         self._handling = False
         self._excluded_seconds = 0.0
         self._requests: deque[Request] = deque()
@@ -132,7 +134,7 @@ class Supervisor:
         """Write a heartbeat now."""
         self._last_heartbeat = time.monotonic()
         record = schema.Heartbeat(
-            phase="paused" if self._paused else self._phase,
+            phase="paused" if self._paused and self._waiting else self._phase,
             iteration=self.iteration,
             max_iters=self.max_iters,
             memory=self.memory(),
@@ -169,6 +171,9 @@ class Supervisor:
             raise self._listener_error
 
     def _wait(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self.heartbeat()
         started = time.monotonic()
         time.sleep(POLL_SECONDS)
         self._excluded_seconds += time.monotonic() - started
@@ -244,6 +249,7 @@ class Supervisor:
 
     def _on_request(self, request: Request) -> None:
         if request.verb in ("pause", "resume"):
+            self._waiting = False
             self._paused = request.verb == "pause"
             self.answer(request, "done")
             self.heartbeat()

@@ -548,7 +548,7 @@ def test_the_palette_has_each_command_once_and_runs_it(tmp_path: Path) -> None:
                 titles = [command.title for command in app.get_system_commands(app.screen)]
                 assert sorted(titles) == sorted(commands)
                 assert not {"Screenshot", "Commands"} & set(titles)
-            await commands["All settings"]()  # a widget's, not the screen's
+            await commands["Settings"]()  # a widget's, not the screen's
             assert app.screen.query_one(StartForm).has_class("-all")
             await pilot.press("ctrl+q")
             await pilot.pause()

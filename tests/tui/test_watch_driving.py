@@ -14,7 +14,7 @@ from shakegpt_tui import feed
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
 from tests.tui import logs
-from tests.tui.screens import Driver, burst, live, play, text, until
+from tests.tui.screens import SMALL, USUAL, Driver, burst, live, play, run_screen, text, until
 
 
 def commands(run: Path) -> list[Request]:
@@ -55,16 +55,30 @@ def test_an_own_prompt_with_its_settings(tmp_path: Path) -> None:
         burst(app, *"ROMEO:n", "backspace", *" a", "enter", "backspace", "backspace", "o")
         await until(pilot, lambda: app.screen.query_one(TextArea).text == "ROMEO: o")
         await pilot.press("tab", "tab", *"hot", "ctrl+s")
-        await until(pilot, lambda: "no number" in text(app))
+        await until(pilot, lambda: "a number >= 0" in text(app))
         await pilot.press("backspace", "backspace", "backspace", *"0.5", "tab", *"0", "ctrl+s")
-        await until(pilot, lambda: ">= 1" in text(app))
+        await until(pilot, lambda: "an integer >= 1" in text(app))
         await pilot.press("backspace", *"40", "ctrl+s")
         await until(pilot, lambda: (run / CONTROL_NAME).exists())
         (request,) = commands(run)
         assert (request.verb, request.prompt) == ("sample", "ROMEO: o")
         assert (request.temperature, request.top_k, request.top_p) == (0.5, 40, None)
         assert request.seed is not None
-        assert load(tmp_path / "tui.json").prompt == "ROMEO: o"
+        assert load(tmp_path / "tui.json").prompting(run).prompt == "ROMEO: o"
+        other = logs.header(time=time.time())
+        other.config.update(prompt="JULIET: O", temperature=0.25)
+        app.open_run(feed.LiveFeed(logs.write(tmp_path / "other", [other])))
+        await until(pilot, lambda: run_screen(app).caught_up)
+        await pilot.press("e")
+        await until(pilot, lambda: "0.25 as the run" in text(app))
+        assert app.screen.query_one(TextArea).text == "JULIET: O"
+        assert "40" not in text(app)
+        for size in (SMALL, USUAL):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "sample now" in text(app) and "keep for later" in text(app))
+        await pilot.press("ctrl+s")
+        (request,) = commands(tmp_path / "other")
+        assert (request.prompt, request.temperature) == ("JULIET: O", None)
 
     play(run, script, config=tmp_path)
 
@@ -94,9 +108,11 @@ def test_leaving_a_live_run_asks_and_stopping_waits_for_the_save(tmp_path: Path)
         await until(pilot, lambda: "leave it running" not in text(app))
         await pilot.press("q")
         await until(pilot, lambda: "stop and save" in text(app))
-        await pilot.press("s")
+        burst(app, *"ssss")
         await until(pilot, lambda: (run / CONTROL_NAME).exists())
-        assert commands(run)[-1].verb == "stop"
+        await until(pilot, lambda: not app.message_queue_size)
+        await pilot.pause(0.1)
+        assert [request.verb for request in commands(run)] == ["stop"]
         assert app.is_running
         logs.write(run, [logs.end(7, time.time(), "stopped")])
         await until(pilot, lambda: not app.is_running)

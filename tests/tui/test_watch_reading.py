@@ -50,6 +50,17 @@ def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int
         pane = run_screen(app).query_one("#shown", SamplePane)
         await until(pilot, lambda: pane.scrollable_content_region.height >= 2)  # to see it in
         assert "▸ “ yonder”" in text(app) and "“ thee”" in text(app)
+        browser = run_screen(app).browser
+        await pilot.press("b")
+        await until(pilot, lambda: run_screen(app).query_one("#beside").display is False)
+        await pilot.pause(0.2)
+        await pilot.press("down")  # a line, to the token below or nearly so
+        assert browser.sample and browser.token
+        below = "\n" if size == SMALL else " art"  # the line is broken there
+        assert browser.sample.tokens[browser.token].text == below
+        await pilot.press("up")
+        assert browser.sample.tokens[browser.token].text == " yonder"
+        await until(pilot, lambda: "token 4 of 28" in text(app))
         assert "drawn at 5.0%, model 4.0%, rank 3" in text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "token 4 of" not in text(app))
@@ -103,7 +114,7 @@ def test_copies(tmp_path: Path) -> None:
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         await pilot.press("y", "Y")
-        written = run / "sample-1-iteration-5.txt"
+        written = run / "sample-2-iteration-5.txt"
         await until(pilot, written.exists)
         assert (
             app.clipboard

@@ -14,6 +14,7 @@ from shakegpt.runlog.log import LOG_NAME
 from shakegpt.session import finetune
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.settings import Prompting, Settings, save
 from tests.tiny import copy_vocabulary, play, random_model, tiny_config
 from tests.tui.screens import LARGE, SMALL, Driver, run_screen, text, until
 from tests.tui.screens import play as show
@@ -105,7 +106,9 @@ def test_the_model_before_and_after_with_one_seed(
 
 
 def test_a_long_sample_is_stopped_killed_and_left(tmp_path: Path, finished: Path) -> None:
-    (tmp_path / "tui.json").write_text('{"max_new_tokens": 1000000, "prompt": "O"}')
+    kept = Settings()
+    kept.remember(finished, Prompting(max_new_tokens=1_000_000, prompt="O"))
+    save(kept, tmp_path / "tui.json")
     pids = []
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:

@@ -17,6 +17,7 @@ from shakegpt.runlog.status import STALE_AFTER
 from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.help import key_table
+from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.settings import load
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.following import Following
@@ -119,6 +120,11 @@ def test_a_run_that_never_began_is_not_called_crashed(tmp_path: Path) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         await until(pilot, lambda: "DID NOT START" in text(app))
         assert "the trainer did not start: no model of that name" in text(app)
+        assert text(app).count("no model of that name") == 1
+        assert "first sample comes" not in text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
+        assert app.screen.has_class("-form")
 
     play(run, script, config=tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -54,6 +55,23 @@ def test_micro_steps_move_the_progress_within_an_iteration() -> None:
     assert (now.micro_step, now.micro_steps) == (3, 4)
     assert now.fraction == pytest.approx(12.75 / 20)
     assert "micro-step 3/4" in facts.headline(now)
+
+
+def test_a_pause_and_a_stop_say_what_they_wait_for() -> None:
+    told = history(12)
+
+    def word(
+        verb: str, status: Literal["accepted", "done", "refused"], beat: ev.Phase = "training"
+    ) -> str:
+        told.add(ev.Command(id=verb, time=told.last_time, verb=verb, status=status, iteration=12))
+        told.add(logs.beat(beat, 12, told.last_time))
+        return facts.facts(told, told.last_time).word
+
+    assert word("pause", "done") == "pausing"  # the micro-batch is still at work
+    assert word("pause", "done", "paused") == "paused"
+    assert word("resume", "done") == "training"
+    assert word("stop", "accepted") == "stopping"
+    assert word("stop", "refused") == "training"
 
 
 @pytest.mark.parametrize(
@@ -149,12 +167,18 @@ def test_a_live_feed_delivers_what_is_there_and_what_comes(tmp_path: Path) -> No
 
 
 def test_a_replay_keeps_the_order_and_the_pace(tmp_path: Path) -> None:
-    run = logs.write(tmp_path / "run", logs.story(2))
     whole = list(logs.story(2))
-    replay = feed.ReplayFeed(run, speed=100)
-    seen = []
+    later: list[list[ev.Event]] = [
+        list(logs.iteration(3, whole[-1].time)),
+        [logs.end(3, whole[-1].time + 1)],
+    ]
+    run = logs.write(tmp_path / "run", whole)
+    replay, seen = feed.ReplayFeed(run, speed=40), list[ev.Event]()
     for batch in replay.batches(threading.Event()):
         seen += batch.events
+        if later and seen == whole and (len(later) == 2 or replay.ended):  # it was being trained
+            whole += later[0]
+            logs.write(run, later.pop(0))
         assert not seen or replay.ended or replay.now() - seen[-1].time <= feed.LONGEST_GAP
     assert seen == whole
 
@@ -192,6 +216,10 @@ def test_commands_show_as_asked_then_as_the_log_says(tmp_path: Path) -> None:
     for status in ("accepted", "done"):
         told.add(ev.Command(id=request.id, verb="sample", status=status, iteration=2))
         assert [line.status for line in drive.lines(told, request.time, 9)] == [status]
+    limit = drive.ask("max_iters", max_iters=14)
+    told.add(ev.Command(id=limit.id, verb="max_iters", status="done", iteration=2))
+    reopened = driver.Driver(run)
+    assert reopened.lines(told, limit.time, 9) == drive.lines(told, limit.time, 9)
 
 
 def test_a_stop_is_under_way_until_the_log_ends(tmp_path: Path) -> None:
@@ -211,10 +239,14 @@ def test_a_run_that_cannot_be_driven_is_said_so(tmp_path: Path) -> None:
 
 def test_settings_survive_and_damage_does_not_hurt(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "tui.json"
-    settings.save(settings.Settings(theme="ansi-dark", top_k=5, prompt="\x1b["), file)
-    assert settings.load(file).top_k == 5
+    remembered = settings.Settings(theme="ansi-dark")
+    for number in range(2 * settings.MOST_PROMPTS):
+        remembered.remember(Path(f"run-{number}"), settings.Prompting(prompt="\x1b[", top_k=5))
+    settings.save(remembered, file)
+    assert settings.load(file) == remembered
+    assert len(remembered.prompts) == settings.MOST_PROMPTS
     assert [f.name for f in file.parent.iterdir()] == ["tui.json"]
-    for damage in (b"", b"{", b'{"top_p": 7}', b"\xff", b'{"theme": 3}', b"[" * 100_000):
+    for damage in (b"", b"{", b'{"smoothing": 7}', b"\xff", b'{"theme": 3}', b"[" * 100_000):
         file.write_bytes(damage)
         assert settings.load(file) == settings.Settings()
 

@@ -19,7 +19,8 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.screen import Screen
+from textual.events import Event, Key
+from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
@@ -42,6 +43,9 @@ HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 """Of a closed terminal; Windows has none."""
 SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
+
+BURST = 0.3
+"""Seconds within which a key that is repeated was not pressed anew."""
 
 BESIDE_COMMANDS = ("command_palette", "quit")
 """What needs no place among the commands: them, and the second key that quits."""
@@ -74,10 +78,29 @@ class ShakegptApp(App[str]):
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
+        self.came_from_home = False
+        self._dialog_key = "", 0.0
+        """The last key that a dialog got, and when."""
         self._feed = feed
         self._trainers: dict[Path, Trainer] = {}
         if trainer is not None:
             self.started(trainer)
+
+    async def on_event(self, event: Event) -> None:
+        """Forward keys, but for a burst of the key that closed a dialog: it was meant for the
+        dialog, not for the screen below.
+        """
+        if isinstance(event, Key) and not event.is_forwarded:
+            now, in_dialog = clock.monotonic(), isinstance(self.screen, ModalScreen)
+            key, pressed_at = self._dialog_key
+            if in_dialog:
+                self._dialog_key = event.key, now
+            elif event.key == key and now - pressed_at < BURST:
+                self._dialog_key = key, now
+                return
+            else:
+                self._dialog_key = "", 0.0
+        await super().on_event(event)
 
     def on_load(self) -> None:
         """Before the terminal is taken: the look, and signals that give it back."""
@@ -146,6 +169,7 @@ class ShakegptApp(App[str]):
         """Show the start form and the list of runs in place of what is shown, the keys at one."""
         from shakegpt_tui.screens.home import HomeScreen
 
+        self.came_from_home = True
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.push_screen(HomeScreen(order=self.settings.order, pane=pane), self._chosen)

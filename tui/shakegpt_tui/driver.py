@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.control import Request, Verb, send
+from shakegpt.runlog.control import Request, Verb, send, sent
 from shakegpt.runlog.history import History
 from shakegpt.sanitize import one_line
 
@@ -44,6 +44,7 @@ class Driver:
     def __init__(self, run: Path) -> None:
         self.run = run
         self.asked: dict[str, Request] = {}
+        self._sent: dict[str, Request | None] = {}
 
     def ask(self, verb: Verb, **values: Any) -> Request:
         """Send one command; raises ShakegptError when the run directory cannot be written."""
@@ -75,8 +76,15 @@ class Driver:
         ]
         return [line for _, line in sorted(dated, key=lambda pair: pair[0])[-most:]]
 
+    def _request(self, key: str) -> Request | None:
+        """A command that was sent from here or, as the control file has it, before or elsewhere."""
+        if key not in self.asked and key not in self._sent:
+            self._sent[key] = None  # a log from elsewhere comes without its control file
+            self._sent |= {request.id: request for request in sent(self.run)}
+        return self.asked.get(key) or self._sent.get(key)
+
     def _told(self, key: str, history: History, now: float) -> Line:
-        request, answer = self.asked.get(key), history.commands.get(key)
+        request, answer = self._request(key), history.commands.get(key)
         if answer is None:
             assert request is not None
             return Line(_status(request, history, now), _name(request))

@@ -112,6 +112,13 @@ def _latest(records: dict[int, T]) -> T | None:
 def _word(state: RunState, history: History) -> str:
     if state is RunState.CRASHED and not history.last_time:
         return "did not start"  # no trainer ever wrote a word
+    since = history.latest.time if history.latest else 0.0
+    commands = [command for command in history.commands.values() if command.time >= since]
+    if state.at_work and any(c.verb == "stop" and c.status == "accepted" for c in commands):
+        return "stopping"
+    pauses = [command.verb for command in commands if command.verb in ("pause", "resume")]
+    if state is RunState.TRAINING and pauses[-1:] == ["pause"]:
+        return "pausing"  # the micro-batch at work is finished first
     beat = history.heartbeat
     return beat.phase if state is RunState.TRAINING and beat is not None else state
 
@@ -154,7 +161,7 @@ def details(f: Facts) -> list[tuple[str, str]]:
         ("", format.throughput(f.tokens_per_second) if f.tokens_per_second is not None else None),
         ("saved", saved),
         ("memory", format.size(f.memory) if f.memory else None),
-        ("rate", format.rate(f.learning_rate) if f.learning_rate is not None else None),
+        ("lr", format.rate(f.learning_rate) if f.learning_rate is not None else None),
         ("gpu", format.size(f.gpu_memory) if f.gpu_memory is not None else None),
     ]
     return [(label, value) for label, value in rows if value is not None]

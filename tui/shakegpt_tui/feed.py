@@ -112,14 +112,18 @@ class ReplayFeed:
         return clock.time() if self.ended else self._now
 
     def batches(self, stop: threading.Event) -> Iterator[Batch]:
-        """The records, each when its time has come."""
-        events, problems = read(self.run / LOG_NAME)
+        """The records, each when its time has come; then those that a trainer still adds."""
+        follower = Follower(self.run / LOG_NAME)
+        events = follower.poll()
+        yield Batch(problems=follower.problems[:], caught_up=True)
         offsets = record_gaps([event.time for event in events], LONGEST_GAP)
-        yield Batch(problems=problems, caught_up=True)
         position, sent, before = 0.0, 0, clock.monotonic()
-        while sent < len(events):
-            if stop.wait(self.TICK):
-                return
+        while not stop.wait(self.TICK):
+            if sent == len(events):
+                events += follower.poll()  # of a trainer that was at work when this began
+                if sent == len(events):
+                    break
+                offsets = record_gaps([event.time for event in events], LONGEST_GAP)
             before, elapsed = clock.monotonic(), clock.monotonic() - before
             position += 0.0 if self.paused else elapsed * self.speed
             due = sent
@@ -130,8 +134,14 @@ class ReplayFeed:
             if due > sent:
                 yield Batch(events[sent:due])
                 sent = due
+        if stop.is_set():
+            return
         self.ended = True
         yield Batch()
+        while events and not isinstance(events[-1], End) and not stop.wait(IDLE_POLL):
+            if new := follower.poll():
+                yield Batch(new)
+                events = new
 
 
 def record_gaps(times: list[float], longest: float) -> list[float]:

@@ -84,6 +84,8 @@ def row_of(run: RunSummary, now: float) -> Row:
         "for": (_brief(now - run.started), "dim"),
         "age": (format.ago(now - run.started).removesuffix(" ago"), "dim"),
     }
+    if run.state is RunState.CRASHED and not run.model:
+        cells["state"] = ("✕ no start", "error")
     if run.problem:
         cells["state"] = ("! unreadable", "error")
     return Row(run.path, cells)

@@ -18,8 +18,25 @@ from shakegpt.files import write_atomically
 Finite = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
+MOST_PROMPTS = 50
+"""Runs whose prompts are remembered."""
+
+
+class Prompting(msgspec.Struct, kw_only=True, frozen=True):
+    """How "sample now" draws from one run. Fields that are None mean what the run says."""
+
+    prompt: str = ""
+    """Empty: the run's."""
+    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    temperature: Finite | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    """None: another one each time, so that asking again shows another text."""
+
+
 class Settings(msgspec.Struct, kw_only=True):
-    """Remembered choices. Sampling fields that are None mean what the run says."""
+    """Remembered choices."""
 
     theme: str = "shakegpt-dark"
     probabilities: bool = False
@@ -34,14 +51,19 @@ class Settings(msgspec.Struct, kw_only=True):
     """Whether the plot's losses are logarithmic."""
     order: str = "newest"
     """By what the list of runs is sorted."""
-    prompt: str = ""
-    """Prompt of "sample now"; empty: the run's."""
-    max_new_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
-    temperature: Finite | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
-    """None: another one each time, so that asking again shows another text."""
+    prompts: dict[str, Prompting] = {}
+    """By run directory, the latest last: what was typed for one run is of no other."""
+
+    def prompting(self, run: Path) -> Prompting:
+        """How to draw samples from `run`."""
+        return self.prompts.get(str(run.absolute()), Prompting())
+
+    def remember(self, run: Path, prompting: Prompting) -> None:
+        """Draw samples from `run` in this way from now on."""
+        self.prompts.pop(str(run.absolute()), None)
+        self.prompts[str(run.absolute())] = prompting
+        for oldest in list(self.prompts)[:-MOST_PROMPTS]:
+            del self.prompts[oldest]
 
 
 def path() -> Path:

@@ -71,7 +71,7 @@ def _why_not(screen: RunScreen) -> str:
     exit_code = "" if code is None else f" (exit code {code})"
     words = last_words(screen.run, 1)
     said = one_line(words[0], 200) if words else "it left no word"
-    return f"the trainer did not start{exit_code}: {said}"
+    return f"the trainer did not start{exit_code}: {said} · esc: back to the form"
 
 
 def _how(screen: RunScreen, now: Facts) -> str:
@@ -103,5 +103,7 @@ def _talk(screen: RunScreen) -> str:
 
 
 def last_words_of(screen: RunScreen, now: Facts) -> list[str]:
-    """The trainer's last words, when they are of interest."""
+    """The trainer's last words, when they are of interest and not in the banner."""
+    if screen.history.run is None:
+        return last_words(screen.run)[:-1]
     return last_words(screen.run) if now.state in (RunState.CRASHED, RunState.FAILED) else []

@@ -71,7 +71,7 @@ class HomeScreen(BaseScreen[Result | None]):
         Binding("f3", "pane('runs')", "Runs", tooltip="Go to the list of runs"),
         Binding("q", "dismiss(None)", "Quit", tooltip="Leave; live runs go on"),
         # With priority, as on a slow line what is typed after them must not be obeyed before.
-        Binding("f4", "further", "All settings", priority=True,
+        Binding("f4", "further", "Settings", priority=True,
                 tooltip="Show all settings, or the few again"),
         Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
     ]  # fmt: skip

@@ -209,8 +209,7 @@ class RunScreen(Driving, Reading):
         if action == "limit":
             return self.live and self.history.run is not None
         if action in ("pause", "go_on"):
-            state = self.facts().state
-            paused = state == "paused"
+            paused = self.facts().word in ("paused", "pausing")
             return self.live and self.facts().moving and paused == (action == "go_on")
         if action in ("sample", "edit"):
             return self.live and (self.facts().moving or self.can_draw("best"))

@@ -71,6 +71,10 @@ class RunBase(BaseScreen[None]):
         found = facts(self.history, now, exited=self._exited(), launching=self.launching)
         return found if self.refused is None else replace(found, word="unreadable")
 
+    def never_began(self) -> bool:
+        """Whether its trainer is gone without a first record."""
+        return self.history.run is None and self.facts().state == "crashed"
+
     def _exited(self) -> bool:
         """Whether the trainer is known to be gone, be it of this session or another."""
         if self.trainer is not None:  # it takes seconds to open the log, whose writer is gone

@@ -9,7 +9,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.screens.run_sampling import SETTINGS, Sampling
-from shakegpt_tui.settings import Settings
+from shakegpt_tui.settings import Prompting
 
 SPEEDS = (0.25, 256.0)
 """The slowest and the fastest replay."""
@@ -50,7 +50,7 @@ class Driving(Sampling):
 
     def action_sample(self) -> None:
         """Sample now, with the prompt and the settings that are remembered."""
-        kept = self.shakegpt.settings
+        kept = self.shakegpt.settings.prompting(self.run)
         seed = random.randrange(1 << 31) if kept.seed is None else kept.seed
         given = {name: getattr(kept, name) for name in SETTINGS if name != "seed"}
         given |= {"prompt": kept.prompt or None, "seed": seed}
@@ -65,15 +65,15 @@ class Driving(Sampling):
         """Edit prompt and settings of "sample now"."""
         from shakegpt_tui.screens.prompt import PromptEditor
 
-        kept = self.shakegpt.settings
-        runs_own = self.history.run.config.get("prompt") if self.history.run else None
-        prompt = kept.prompt or (runs_own if isinstance(runs_own, str) else "")
-        self.app.push_screen(PromptEditor(kept, prompt), self._edited)
+        kept = self.shakegpt.settings.prompting(self.run)
+        runs_own = self.history.latest.config if self.history.latest else {}
+        self.app.push_screen(PromptEditor(kept, runs_own), self._edited)
 
-    def _edited(self, result: tuple[Settings, bool] | None) -> None:
+    def _edited(self, result: tuple[Prompting, bool] | None) -> None:
         if result is None:
             return
-        self.shakegpt.keep(result[0])
+        self.shakegpt.settings.remember(self.run, result[0])
+        self.shakegpt.keep(self.shakegpt.settings)
         if result[1]:
             self.action_sample()
 

@@ -12,9 +12,6 @@ from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.sample_pane import SamplePane
 from shakegpt_tui.widgets.sample_text import Look
 
-TOKENS_A_ROW = 8
-"""How far up and down move the token cursor: about a line of text."""
-
 
 class Reading(RunBase):
     """The actions that change what is looked at, and the drawing of it."""
@@ -44,6 +41,8 @@ class Reading(RunBase):
 
     def nothing_yet(self) -> str:
         """What the sample pane says before there is a sample."""
+        if self.never_began():
+            return "no samples: the trainer did not start"
         if self.history.run is not None and self.history.run.config.get("max_new_tokens") == 0:
             return "this run draws no samples by itself: press s for one"
         return "the first sample comes with the first evaluation"
@@ -69,9 +68,11 @@ class Reading(RunBase):
         self.redraw()
 
     def action_scroll(self, by: int) -> None:
-        """Scroll the sample, or move the token cursor by about a line."""
+        """Scroll the sample, or move the token cursor by a line."""
         if self.browser.token is not None:
-            self.browser.move_token(by * TOKENS_A_ROW)
+            assert self.browser.sample is not None
+            pane = self.query_one("#shown", SamplePane)
+            self.browser.put_token(pane.token_in_row(self.browser.token, by))
             self.redraw()
             return
         pane = self.query_one("#shown", SamplePane)
@@ -148,7 +149,12 @@ class Reading(RunBase):
         self.toggle_class("-activity")
 
     def action_plain(self) -> None:
-        """Leave tokens, search and messages."""
+        """Leave tokens, search and messages; with nothing of these to leave, go back home."""
+        reading = self.browser.needle or self.hit or self.browser.token is not None
+        home = self.shakegpt.came_from_home or self.never_began()
+        if home and not reading and not self.has_class("-activity"):
+            self.shakegpt.open_home("form" if self.never_began() else "runs")
+            return
         self.browser.token, self.browser.needle, self.hit = None, "", None
         self.remove_class("-activity")
         self.redraw()
@@ -165,7 +171,8 @@ class Reading(RunBase):
         if sample is None:
             return
         kind = "drawn" if sample.afterwards else "sample"
-        name = f"{kind}-{sample.start.sample}-iteration-{sample.start.iteration}.txt"
+        number = (self.browser.position or 0) + 1
+        name = f"{kind}-{number}-iteration-{sample.start.iteration}.txt"
         data = full_text(sample).encode("utf-8", "replace")
         for file in (self.run / name, self.shakegpt.here / name):
             try:

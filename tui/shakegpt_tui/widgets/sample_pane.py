@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -31,6 +33,8 @@ class SamplePane(Following, can_focus=False):
         self.view: SampleView | None = None
         self._drawn: tuple[object, ...] = ()
         self._titles = Content(), Content()
+        self._walk: tuple[tuple[SampleView | None, int], int] = (None, 0), 0
+        """The token that a walk by rows reached last, and the column that it keeps to."""
 
     def word(self, content: Content) -> None:
         """Show a word instead of a sample."""
@@ -83,6 +87,37 @@ class SamplePane(Following, can_focus=False):
             self.following = False
             target = max(0, row - height // 2)
             self.call_after_refresh(self.scroll_to, y=target, animate=False, immediate=True)
+
+    def token_in_row(self, token: int, by: int) -> int:
+        """The token `by` rows below that one, as near as may be to its column or, when that one was
+        reached so itself, to the column where the walk by rows began.
+        """
+        assert self.view is not None
+        text, places, start = printable(full_text(self.view)), [], 0
+        for row, line in enumerate(Content(text).wrap(max(1, self._text_width))):
+            start = text.index(line.plain.rstrip(), start)
+            places.append((start, row))
+            start += len(line.plain.rstrip())
+        offsets = [token_offset(self.view, index) for index in range(len(self.view.tokens))]
+        spots = []
+        for offset in offsets:
+            begin, row = places[bisect_right(places, (offset, len(places))) - 1]
+            spots.append((row, offset - begin))
+        row, column = spots[token]
+        reached, wanted = self._walk
+        if reached == (self.view, token):
+            column = wanted
+        rows = sorted({spot[0] for spot in spots})
+        aim = rows[min(max(rows.index(row) + by, 0), len(rows) - 1)]
+        found = min(
+            (abs(spot[1] - column), index) for index, spot in enumerate(spots) if spot[0] == aim
+        )[1]
+        self._walk = (self.view, found), column
+        return found
+
+    @property
+    def _text_width(self) -> int:
+        return self.query_one(Quiet).content_size.width
 
     def on_click(self, event: Click) -> None:
         """A click on a token chooses it."""
