@@ -17,7 +17,7 @@ from shakegpt.cli.arguments import given
 from shakegpt.cli.attended import unattended
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import MACHINE, WHAT, FinetuneConfig
-from shakegpt.errors import Stopped
+from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -58,6 +58,22 @@ class Arguments(FinetuneConfig):
         "where nobody sits at the terminal, only when --tui is given.",
         MACHINE,
     )
+    on_end: str | None = setting(
+        None,
+        Text("COMMAND"),
+        "Run this command, without a shell, when the run has finished, stopped, failed, crashed or "
+        "stalled: the result is in SHAKEGPT_RUN, SHAKEGPT_STATE and others (see the README), a "
+        "sentence of it on standard input.",
+        MACHINE,
+        none="nothing",
+    )
+    notify: bool = setting(
+        True,
+        Switch(),
+        "When the run ends, ring the terminal's bell, with a notification where it is known to "
+        "have one. Never in pipes, logs and notebooks.",
+        MACHINE,
+    )
 
 
 def parse(words: list[str], *, watches: bool = False) -> Request:
@@ -92,7 +108,7 @@ def main(words: list[str]) -> int:
     with heavy_imports():
         from shakegpt import session
 
-    return _with_console(lambda log: session.finetune(config, log, own_process=True))
+    return _with_console(request, lambda log: session.finetune(config, log, own_process=True))
 
 
 def on_terminal() -> bool:
@@ -113,6 +129,7 @@ def _resume(run: Path, request: Request) -> int:
 
     limit, shard = settings.pop("max_iters", None), settings.pop("shard", False)
     return _with_console(
+        request,
         lambda log: session.resume(
             run, limit, log, own_process=True, shard=shard, changes=settings
         ),
@@ -122,10 +139,19 @@ def _resume(run: Path, request: Request) -> int:
 
 
 def _with_console(
-    job: Callable[[Any], Path], past: History | None = None, run: Path | None = None
+    request: Request,
+    job: Callable[[Any], Path],
+    past: History | None = None,
+    run: Path | None = None,
 ) -> int:
     """Train under the console that suits, which knows the past of `run`; returns the exit code."""
     from shakegpt.cli.console import console
+    from shakegpt.notify import command
+    from shakegpt.notify.on_end import OnEnd
+    from shakegpt.session import Tee
+
+    words = command.split(request.on_end) if request.on_end is not None else []
+    on_end, code = OnEnd(words, request.notify and unattended() is None, run), 1
 
     if sys.platform != "win32":
         # a dropped line does not stop a run, nor a save when there is nothing to save yet
@@ -133,12 +159,18 @@ def _with_console(
             signal.signal(number, signal.SIG_IGN)
     else:
         print(NATIVE_WINDOWS, file=sys.stderr)
-    with console(past, run) as log:
-        try:
-            job(log)
-        except Stopped as stopped:
-            return stopped.exit_code
-    return 0
+    try:
+        with console(past, run) as log:
+            job(Tee(log, on_end))
+        code = 0
+    except Stopped as stopped:
+        code = stopped.exit_code
+    except ShakegptError as error:
+        code = error.exit_code
+        raise
+    finally:
+        on_end.end(code)
+    return code
 
 
 def _about() -> str:

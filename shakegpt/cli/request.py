@@ -15,6 +15,7 @@ from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
+from shakegpt.notify import command
 from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, suited
 from shakegpt.resumption import IDENTITY, require_same_run
 from shakegpt.runlog.runs import is_run
@@ -34,6 +35,10 @@ class Request:
     """A run to resume, instead of starting one."""
     watch: Path | None = None
     """A run to watch, where a preset may stand (`shakegpt-tui` only)."""
+    on_end: str | None = None
+    """A command to run when the run has ended."""
+    notify: bool = True
+    """Whether to notify the terminal then."""
 
     @property
     def init_from(self) -> str:
@@ -73,22 +78,25 @@ def requested(settings: dict[str, Any], *, watches: bool) -> Request:
     asks_tui = settings.get("tui", False)
     tui = settings.pop("tui", True)
     word, resume = settings.pop("preset", None), settings.pop("resume", None)
+    ending = {name: settings.pop(name) for name in ("on_end", "notify") if name in settings}
+    if ending.get("on_end") is not None:
+        command.split(ending["on_end"])  # raises before anything begins
     if watches and word is not None and word not in PRESETS and is_run(Path(word)):
-        if settings or resume is not None:
+        if settings or ending or resume is not None:
             raise ShakegptError(f"{word} is watched as it is: it takes no flags but --no-tui")
         return Request(None, {}, tui, asks_tui, watch=Path(word))
     if word is not None and word not in PRESETS:
         noun = "run or preset" if watches else "preset"
         raise ShakegptError(preflight.preset_fault(word, noun))
     if resume is None:
-        return Request(word, settings, tui, asks_tui)
+        return Request(word, settings, tui, asks_tui, **ending)
     if word is not None:
         raise ShakegptError(
             f"a preset cannot be changed when resuming; start a new run with: shakegpt finetune "
             f"{word} --init-from {shlex.quote(resume)}"
         )
     require_same_run(Path(resume), settings)
-    return Request(None, settings, tui, asks_tui, resume=Path(resume))
+    return Request(None, settings, tui, asks_tui, resume=Path(resume), **ending)
 
 
 def changes(request: Request) -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""The command of --on-end: started without a shell, given a time limit, never harmful to the run.
+
+It finds the result in `SHAKEGPT_*` variables, and one sentence of it on its standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from shakegpt.errors import ShakegptError
+from shakegpt.format import duration
+from shakegpt.notify.result import Result
+
+TIME_LIMIT = 60.0
+"""Seconds after which the command and what it started are ended."""
+
+
+def split(command: str) -> list[str]:
+    """The words of `command`. Raises ShakegptError when it cannot be split or started."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ShakegptError(f"--on-end {command!r}: {str(error).lower()}") from None
+    if not words:
+        raise ShakegptError("--on-end needs a command")
+    program = os.path.expanduser(words[0])  # noqa: PTH111 (Path raises, no home)
+    if shutil.which(program) is None:
+        raise ShakegptError(
+            f"--on-end: there is no program {words[0]!r}; it is started without a shell: "
+            "for pipes and variables give sh -c '...'"
+        )
+    return [program, *words[1:]]
+
+
+def execute(words: Sequence[str], result: Result, limit: float = TIME_LIMIT) -> str | None:
+    """Run the command on a result; returns a sentence when it failed or took too long."""
+    name = shlex.join(words)
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=2,  # standard error: standard output may be read by a program
+            env={**os.environ, **result.environment()},
+            start_new_session=True,
+            text=True,
+        )
+    except (OSError, ValueError) as error:
+        return f"--on-end: cannot start {name}: {error}"
+    try:
+        with suppress(BrokenPipeError):
+            process.communicate(result.message + "\n", timeout=limit)
+    except subprocess.TimeoutExpired:
+        return f"--on-end: {name} was ended after {duration(limit)}"
+    finally:
+        _end(process)
+    if process.returncode:
+        return f"--on-end: {name} failed with exit code {process.returncode}"
+    return None
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the command if it still runs, and what it started."""
+    if process.poll() is None:
+        with suppress(OSError):
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

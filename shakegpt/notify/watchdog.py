@@ -1,0 +1,76 @@
+"""A small process that runs the command of --on-end when the trainer itself no longer can.
+
+The trainer holds one end of a pipe: it closes without a word when the trainer is killed, and the
+watchdog reports a crash. While it is open, a log without output counts as a stall, which is
+reported once until the run goes on.
+
+    python -m shakegpt.notify.watchdog RUN WORD ...    (started by `Watchdog`)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from shakegpt.notify.command import execute
+from shakegpt.notify.result import result
+from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.status import STALE_AFTER, RunState
+
+POLL_SECONDS = 1.0
+
+
+class Watchdog:
+    """The trainer's end; `dismiss` when the run has ended in order."""
+
+    def __init__(self, run: Path, words: Sequence[str]) -> None:
+        """Watch this process, which trains the run directory `run`. Raises OSError."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "shakegpt.notify.watchdog", str(run), *words],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """End it without a report."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.write(b"done")
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        if self._process.poll() is None:  # it runs the command because of a stall
+            self._process.terminate()
+            self._process.wait()
+
+
+def watch(run: Path, words: Sequence[str], pipe: int, stale_after: float = STALE_AFTER) -> None:
+    """Until the pipe closes: report a stall, or at its end a crash."""
+    stalled = False
+    while not select.select([pipe], [], [], POLL_SECONDS)[0]:
+        age = time.time() - (run / LOG_NAME).stat().st_mtime
+        if age > stale_after and not stalled:
+            _report(run, words, RunState.STALLED)
+        stalled = age > stale_after
+    if not os.read(pipe, 4):
+        _report(run, words, None)
+
+
+def _report(run: Path, words: Sequence[str], state: RunState | None) -> None:
+    if (problem := execute(words, result(run, state))) is not None:
+        with suppress(OSError):  # a terminal that hung up
+            print(f"shakegpt: {problem}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with suppress(OSError):  # the run directory is gone: nothing is left to report on
+        watch(Path(sys.argv[1]), sys.argv[2:], sys.stdin.fileno())
