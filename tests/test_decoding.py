@@ -70,6 +70,7 @@ LEGACY = {
     "Hebrew": ("cp1255", "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.\n" * 5),
     "Arabic": ("cp1256", "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق.\n" * 5),
     "Japanese": ("cp932", "吾輩は猫である。名前はまだ無い。どこで生れたか見当がつかぬ。\n" * 5),
+    "Japanese of few words": ("cp932", "吾輩は猫である。名前はまだ無い。\n" * 20),
     "Japanese of Unix": (
         "euc_jp",
         "吾輩は猫である。名前はまだ無い。どこで生れたか見当がつかぬ。\n" * 5,
@@ -144,6 +145,7 @@ def tarred() -> bytes:
 
 NO_TEXT: dict[str, bytes] = {
     "PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
+    "a PDF": b"HTTP header\n%PDF-1.4\n",  # readers skip what is before it
     "Word": zipped("[Content_Types].xml", "word/document.xml"),
     "Excel": zipped("[Content_Types].xml", "xl/workbook.xml"),
     "EPUB": zipped("mimetype", "META-INF/container.xml"),

@@ -57,6 +57,7 @@ FILES = {
     "g.csv": lambda: csv(";", "\n"),
     "h.tsv": lambda: csv("\t"),
     "i.parquet": lambda: parquet(ROWS),
+    "k.csv": lambda: b"\xef\xbb\xbfsep=;\r\n" + csv(";").removeprefix(b"\xef\xbb\xbf"),
     "j.ndjson": lambda: "\n".join(json.dumps(row["poem"]) for row in ROWS).encode(),
 }
 
@@ -99,6 +100,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     "surrogate.jsonl": ('{"text": "\\ud800"}', "line 1"),
     "deep.json": ("[" * 100_000, "deep.json"),
     "empty.csv": ("text\n", "no records"),
+    "ragged.csv": (f"n,text\n1,{PROSE}", "line 2 has 4 fields"),
+    "headless.csv": (f'1,"{PROSE}"\n2,"{PROSE}"', "no line of column names"),
+    "nested.jsonl": (json.dumps({"meta": {"text": PROSE}}), "--text-field meta.text"),
     "quote.csv": ('text,n\n"a,1\nb,2\n', "line"),
     "torn.parquet": ("PAR1", "Parquet"),
 }
@@ -118,6 +122,14 @@ def test_what_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
 def test_a_field_called_text_goes_first(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"title": PROSE, "text": PROSE + "!"}))
     assert load_text([str(tmp_path / "a.jsonl")]).content == PROSE + "!"
+
+
+def test_a_field_inside_another(tmp_path: Path) -> None:
+    rows = [{"meta": {"text": PROSE}}, {"meta": None}, {"meta.text": "O"}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text = load_text([str(tmp_path / "a.jsonl")], text_field="meta.text")
+    assert text.content == f"{PROSE}{END_OF_TEXT}O{END_OF_TEXT}"
+    assert "1 of them without" in text.notes[0]
 
 
 def test_without_pyarrow_the_way_out_is_said(

@@ -108,6 +108,15 @@ def test_names_mean_what_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             load_text([wrong])
 
 
+def test_a_file_is_named_by_its_address_and_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a b.txt"
+    path.write_text("<!DOCTYPE html><p>Words, words")
+    text = load_text([f"file://{tmp_path}/a%20b.txt", str(path)])
+    assert text.content == path.read_text() and text.documents == 1
+    assert any("2 times" in note for note in text.notes)
+    assert any("HTML" in note for note in text.notes)
+
+
 def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("to be é".encode())))
     assert load_text(["-"]).content == "to be é"

@@ -35,6 +35,9 @@ _COMPRESSED = (
     (b"BZh", "bzip2", bz2.open),
 )
 _WESTERN = ("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "mac_roman", "cp850")
+_JAPANESE = ("cp932", "euc_jp")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+"""Full-width only: bytes of other encodings are half-width ones in Shift JIS."""
 _CJK = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874", *_CJK)
 _NAMES = {
@@ -200,6 +203,10 @@ def _legacy_encoding(sample: bytes) -> str:
     runs = [len(run) for run in _HIGH.findall(sample)]
     in_words = sum(run for run in runs if run > 4) / sum(runs)
     share = sum(runs) / (sum(runs) + len(_ASCII_LETTER.findall(sample)))
+    for encoding in _JAPANESE:
+        with suppress(UnicodeDecodeError):
+            if len(_KANA.findall(text := sample.decode(encoding))) >= 0.2 * len(text):
+                return encoding
     # a word of Latin letters has accents here and there, a Russian or Chinese one no ASCII at all
     western = in_words <= 0.3 and share <= 0.5
     candidates = _WESTERN if western else _OTHER

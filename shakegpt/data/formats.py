@@ -40,6 +40,8 @@ _ZIPPED = (
 
 def refuse_format(data: bytes, name: str) -> None:
     """Raise ShakegptError, with the way to plain text, for data in a format that is not text."""
+    if not data.startswith(b"%PDF-") and b"\n%PDF-" in data[:1024]:  # readers skip what is before
+        data = data[data.index(b"%PDF-") :]
     for start, magic, what, way_out in _FORMATS:
         if data.startswith(magic, start):
             raise ShakegptError(f"{name} is {what}: {way_out}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -41,7 +42,7 @@ def documents(
     field = _text_field(first, name, field)
     texts, without = list[str](), 0
     for number, row in enumerate(chain(first, rows), 1):
-        text = row.get(field)
+        text = _value(row, field)
         if isinstance(text, str) and text.strip():
             texts.append(text)
         elif text is None or isinstance(text, str):
@@ -56,6 +57,15 @@ def documents(
     return texts, f"{name}: {len(texts) + without:,} records, {called}{missing}"
 
 
+def _value(row: Row, field: str) -> Any:
+    """The value of a field; a.b is b inside a, unless a field is called a.b. None if absent."""
+    if field in row or "." not in field:
+        return row.get(field)
+    outer, _, inner = field.partition(".")
+    within = row.get(outer)
+    return _value(within, inner) if isinstance(within, dict) else None
+
+
 def looks_like_json(text: str) -> bool:
     """Whether a file that does not say what it is holds JSON records."""
     return text[:1000].lstrip().startswith(('{"', "{ ", '["', "[{", "[\n"))
@@ -64,7 +74,7 @@ def looks_like_json(text: str) -> bool:
 def _text_field(rows: Sequence[Row], name: str, field: str | None) -> str:
     names = list(dict.fromkeys(key for row in rows for key in row))
     if field is not None:
-        if field in names:
+        if field in names or any(_value(row, field) is not None for row in rows):
             return field
         raise ShakegptError(f"{name} has no field {field!r}: --text-field takes {_listed(names)}")
     values = {key: [row[key] for row in rows if isinstance(row.get(key), str)] for key in names}
@@ -74,7 +84,12 @@ def _text_field(rows: Sequence[Row], name: str, field: str | None) -> str:
         if len(choice) == 1:
             return choice[0]
     if not strings:
-        raise ShakegptError(f"{name} has no field that holds a text, only {_listed(names)}")
+        nested = next(
+            (f"{key}.{k}" for row in rows for key, v in row.items() if isinstance(v, dict)
+             for k in v if isinstance(v[k], str)), None,
+        )  # fmt: skip
+        hint = f"; one inside another is named as in --text-field {nested}" if nested else ""
+        raise ShakegptError(f"{name} has no field that holds a text, only {_listed(names)}{hint}")
     raise ShakegptError(
         f"{name} has several fields, {_listed(names)}: say which holds the text, as in "
         f"--text-field {(prose or strings)[0]}"
@@ -136,23 +151,44 @@ def _row(value: object, name: str, where: str) -> Row:
 
 def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
-    head = text[: 1 << 16].lstrip("\n").partition("\n")[0]
-    delimiter = "\t" if kind == ".tsv" else max(",;\t|", key=head.count)
+    head, _, after = text[: 1 << 16].lstrip("\n").partition("\n")
+    if stated := re.fullmatch(r"sep=(.)", head.strip('" ')):  # a line that Excel writes and reads
+        text, head = text.lstrip("\n")[len(head) + 1 :], after.partition("\n")[0]
+    delimiter = stated[1] if stated else max(",;\t|", key=head.count)
+    delimiter = "\t" if kind == ".tsv" else delimiter
     plain = kind == ".tsv" and not _is_quoted(text)
     if plain:
         table = csv.reader(_lines(text), delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
         table = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     try:
-        names = next((row for row in table if any(map(str.strip, row))), [])
+        names = [
+            one.strip() for one in next((row for row in table if any(map(str.strip, row))), [])
+        ]
+        if not _is_header(names):
+            raise ShakegptError(
+                f"{name} has no line of column names: its first line is a record ({names[0][:40]}"
+                "…); put one before it, as id,text"
+            )
         for row in table:
+            if any(map(str.strip, row[len(names) :])):
+                raise ShakegptError(
+                    f"{name}: line {table.line_num:,} has {len(row)} fields and the first line "
+                    f"{len(names)}: a text with {delimiter!r} in it must stand in quotation marks"
+                )
             if row:
-                yield dict(zip([one.strip() for one in names], row, strict=False))
+                yield dict(zip(names, row, strict=False))
     except csv.Error as error:
         raise ShakegptError(
             f"{name}: line {table.line_num:,} is not CSV ({error}): a quotation mark may be "
             "missing, or stand inside a field without being doubled"
         ) from None
+
+
+def _is_header(names: list[str]) -> bool:
+    """Whether the first row may be names of columns: short, and none of them a number."""
+    numbers = [name for name in names if re.fullmatch(r"[-+]?\d+([.,]\d+)?", name)]
+    return not numbers and all(len(name.split()) <= 4 for name in names)
 
 
 def _is_quoted(text: str) -> bool:

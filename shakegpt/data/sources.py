@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from shakegpt.data import plays, records
 from shakegpt.data.decoding import UTF8, decode, decompress, normalize_newlines, read_text_bytes
@@ -29,6 +30,7 @@ from shakegpt.errors import ShakegptError
 BUILT_IN = ("plays", "tinyshakespeare")
 STDIN = "-"
 _MOST_NOTES = 8
+_MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|tei|body|head)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ def load_text(
     that holds the text. Raises ShakegptError for what cannot be read.
     """
     given, reader = list(names), _Reader(text_field)
-    for name in resolve(given):
+    for name, times in Counter(resolve(given)).items():
         reader.read(name)
+        if times > 1:
+            reader.note(f"{name} was named {times} times, and is read once")
     parts = [part for part in reader.documents if part and not part.isspace()]
     if not parts:
         named = "standard input" if given == [STDIN] else " ".join(given)
@@ -117,6 +121,8 @@ def _sources_of(name: str) -> list[str]:
             f"{name} is on the network: download it first, for example with `curl -LO`, "
             "and give the file"
         )
+    if name.startswith("file://"):
+        return _sources_of(unquote(urlsplit(name).path))
     parts = [part.strip() for part in name.split(",") if part.strip()]
     if len(parts) > 1:
         return resolve(parts)
@@ -162,6 +168,10 @@ class _Reader:
         more = [f"and {hidden:,} more such notes"] if hidden > 0 else []
         return self._notes[:_MOST_NOTES] + more
 
+    def note(self, sentence: str) -> None:
+        """Add a sentence for the user."""
+        self._notes.append(sentence)
+
     def read(self, name: str) -> None:
         """Add the documents of one source."""
         if name in BUILT_IN:
@@ -204,6 +214,11 @@ class _Reader:
             self._notes.append(
                 f"{short} looks like JSON Lines, and is learned as it is: --text-field FIELD takes "
                 "the text out of a field"
+            )
+        elif _MARKUP.match(text):
+            self._notes.append(
+                f"{short} looks like HTML or XML, and its tags are learned with it: extract the "
+                "text first, for example with `pandoc -t plain`"
             )
         self.documents.append(normalize_newlines(text))
 
