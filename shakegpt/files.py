@@ -147,7 +147,7 @@ def read_text(folder: Path, name: str) -> str:
     path = verified_path(folder, name)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"{size:,} bytes are no size for it")
-    return path.read_text("utf-8")
+    return path.read_text("utf-8-sig")  # some editors put a byte order mark before it
 
 
 def _refuse_link(folder: Path, path: Path) -> None:

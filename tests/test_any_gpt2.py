@@ -21,10 +21,11 @@ from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.provenance import provenance
 from shakegpt.errors import ShakegptError
 from shakegpt.files import sha256
+from shakegpt.runlog import schema
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.session import finetune
 from tests.gpt2s import ADDED, PREFIXES, TOKENIZERS, Recipe, make
-from tests.tiny import Listener, tiny_config
+from tests.tiny import Listener, kinds, tiny_config
 
 RECIPES = st.builds(
     Recipe,
@@ -221,6 +222,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "WordPiece": (edit("tokenizer.json", model={"type": "WordPiece", "vocab": {}}), "WordPiece"),
     "Unigram": (edit("tokenizer.json", model={"type": "Unigram", "vocab": []}), "Unigram"),
     "byte fallback": (edit("tokenizer.json", model__byte_fallback=True), "byte_fallback"),
+    "ignores merges": (edit("tokenizer.json", model__ignore_merges=True), "ignore_merges"),
     "dropout": (edit("tokenizer.json", model__dropout=0.1), "dropout"),
     "prefix space by option": (edit("tokenizer_config.json", add_prefix_space=True), "add_prefix"),
     "lower case by option": (edit("tokenizer_config.json", do_lower_case=True), "do_lower_case"),
@@ -245,6 +247,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "pickle": (
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "shakegpt convert"
+    ),
+    "Git LFS": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1"),
+        "git lfs pull",
     ),
     "nanoGPT": (nanogpts, "shakegpt convert"),
     "a Trainer's directory": (trainers, "checkpoint-500"),
@@ -297,6 +303,21 @@ def test_what_is_ignored_is_in_the_log(good: Path, tmp_path: Path, text_file: Pa
     assert [words for _, words in WARNED.values() if words not in said] == []
     assert records[0]["model"]["sha256"] == digest
     assert checkpoint.vocabulary(run / "model").fingerprint == vocabulary.fingerprint
+
+
+def test_rows_without_a_token_are_never_drawn_or_shown(tmp_path: Path, text_file: Path) -> None:
+    make(Recipe(rows_beyond=200), tmp_path / "model", tmp_path)
+    path = tmp_path / "model" / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as an editor of Windows saves it
+    config = tiny_config(
+        text_file, tmp_path / "run", init_from=str(tmp_path / "model"), block_size=None, max_iters=1
+    )
+    log = Listener()
+    finetune(config, log)
+    inspected = kinds(log.records, schema.Inspection)
+    assert inspected and all(max(record.texts) < 301 for record in inspected)
+    drawn = kinds(log.records, schema.Token)
+    assert max(c.id for token in drawn for c in token.candidates) < 301
 
 
 def test_a_special_token_that_no_file_lists_is_text_as_in_transformers(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_attention_streams_and_logits_are_those_of_the_model_and_of_transformers
         own = model(torch.tensor([ids]))[0]
         reference = theirs(model)
         other = reference(torch.tensor([ids]), output_attentions=True, output_hidden_states=True)
-        ours = lens(model, found.streams[:-1])
+        ours = lens(model, found.streams[:-1], model.config.vocab_size)
         read = torch.stack(
             [
                 reference.lm_head(reference.transformer.ln_f(h[0])).softmax(-1)

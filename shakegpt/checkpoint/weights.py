@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,8 @@ def contents(folder: Path, files: Iterable[Path], wanted: Mapping[str, Tensor]) 
         weights[EMBEDDING] = Found(EMBEDDING, head.path, head.key)
     if missing := wanted.keys() - weights.keys():
         raise ShakegptError(
-            f"{folder} lacks the weight {min(missing)}: the download or copy is not complete"
+            f"{folder} lacks the weight {min(missing)}: the copy is not complete, or it is not a "
+            "GPT-2"
         )
     prefixes = {key.removesuffix(name) for key, name in names.items() if key.endswith(name)}
     if odd := [p for p in prefixes if not set(p.split(".")) <= _WRAPPERS | _FAMILIAR]:
@@ -111,6 +113,11 @@ def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def _torn(path: Path, error: Exception) -> ShakegptError:
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            return ShakegptError(
+                f"{path} is a pointer of Git LFS, not the weights: run `git lfs pull` beside it"
+            )
     return ShakegptError(
         f"{path} is torn or no safetensors file ({error}): download or copy it again"
     )

@@ -124,9 +124,11 @@ def model_of(path: Path, raw: Mapping[str, Any]) -> BPE:
     kind = model.get("type", "BPE" if "merges" in model else "WordPiece or Unigram")
     if kind != "BPE":
         raise refuse("model", kind)
-    for option in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "dropout"):
-        if model.get(option):
-            raise refuse("option", f"{option} {model[option]!r}")
+    # without effect: each byte is a token, so that nothing is unknown
+    without_effect = ("type", "vocab", "merges", "unk_token", "fuse_unk")
+    for option, value in model.items():
+        if value and option not in without_effect:
+            raise refuse("option", f"{option} {value!r}")
     for step in _steps(raw.get("normalizer"), "normalizers"):
         raise refuse("normalizer", step.get("type"))
     if not _is_byte_level(_steps(raw.get("pre_tokenizer"), "pretokenizers")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
             "added token: texts are encoded without it, as in transformers"
         )
     files = {
-        name: (folder / name).read_bytes()
+        name: (folder / name).read_bytes().removeprefix(BOM_UTF8)
         for name in ("vocab.json", "merges.txt", "chat_template.jinja")
         if (folder / name).is_file()
     }

@@ -43,7 +43,7 @@ def inspect(
         return None
     ids, drawn = [*prompt, *drawn[: n - 1]], drawn[:n]
     traced = trace(model, ids)
-    ladder = _ladder(lens(model, traced.streams[:, -n:]), drawn)
+    ladder = _ladder(lens(model, traced.streams[:, -n:], tokenizer.n_vocab), drawn)
     begin = max(0, len(ids) - CONTEXT)
     shown = {id for rungs in ladder for rung in rungs for id, _ in rung.top} | {*ids, *drawn}
     texts = {id: tokenizer.decode([id]) for id in sorted(shown)}
@@ -55,7 +55,9 @@ def inspect(
         ladder=ladder,
         texts=texts,
         attention=_maps(traced.attention[:, :, -n:], begin),
-        initial=_probabilities(initial, ids, drawn) if initial is not None else None,
+        initial=(
+            None if initial is None else _probabilities(initial, ids, drawn, tokenizer.n_vocab)
+        ),
     )
 
 
@@ -109,8 +111,8 @@ def _maps(attention: Tensor, begin: int) -> tuple[AttentionMap, ...]:
     return tuple(maps)
 
 
-def _probabilities(model: GPT, ids: list[int], drawn: list[int]) -> tuple[float, ...]:
+def _probabilities(model: GPT, ids: list[int], drawn: list[int], n_vocab: int) -> tuple[float, ...]:
     """Probability of each drawn token under `model`, in the same context."""
-    probabilities = trace(model, ids).logits[-len(drawn) :].softmax(-1)
+    probabilities = trace(model, ids).logits[-len(drawn) :, :n_vocab].softmax(-1)
     rows = torch.arange(len(drawn), device=probabilities.device)
     return tuple(round(p, 6) for p in probabilities[rows, drawn].tolist())

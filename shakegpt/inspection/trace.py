@@ -55,9 +55,12 @@ def trace(model: GPT, ids: list[int]) -> Trace:
 
 
 @torch.inference_mode()
-def lens(model: GPT, streams: Tensor) -> Tensor:
-    """Probabilities (L + 1, T, V) that the final LayerNorm and the head read from each stream."""
-    return torch.stack([_head(model, x).softmax(-1) for x in streams])
+def lens(model: GPT, streams: Tensor, n_vocab: int) -> Tensor:
+    """Probabilities (L + 1, T, n_vocab) that final LayerNorm and head read from each stream.
+
+    `n_vocab` may be less than the model's own: some checkpoints pad their embedding.
+    """
+    return torch.stack([_head(model, x)[:, :n_vocab].softmax(-1) for x in streams])
 
 
 def _head(model: GPT, x: Tensor) -> Tensor:
