@@ -90,6 +90,9 @@ def test_sampling_as_people_want_it(shakegpt: Commands, home: Path) -> None:
     assert punished.code == 0 and punished.out != plain
     talk = shakegpt(*flags, "--interactive", cwd=home, stdin=b"ROMEO:\\nthe\nHAMLET:\n")
     assert talk.code == 0 and talk.out.startswith(plain + "HAMLET:") and not talk.err
+    (home / "prompt.txt").write_bytes("ROMEO:\r\nthe".encode("utf-16"))
+    utf16 = shakegpt(*flags, "--prompt-file", "prompt.txt", cwd=home)
+    assert utf16.out == plain, "as texts to learn are read"
     for words in (["--prompt-file", "gone"], ["--prompt", "x", "--prompt-file", "prompt.txt"]):
         assert "--prompt-file" in shakegpt(*flags, *words, cwd=home).sentence
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from shakegpt.nn import quantize
 from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.nn.quantize import FEW, Bf16, Bits, Int8, losses
 from shakegpt.nn.quantize_cost import quantize_and_measure
+from tests.test_runs import header
 from tests.tiny import play, random_model
 
 BITS: list[Bits] = ["bf16", "int8"]
@@ -93,6 +96,18 @@ def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(Bf16(weight)(x), packed, rtol=0.01, atol=0.05)
 
 
+@pytest.mark.parametrize("width", [8, 20, 48, 100])
+def test_int8_of_any_width(width: int) -> None:
+    """In a process of its own: the kernel reads beyond rows that it is not made for."""
+    code = f"""if True:
+        import torch
+        from shakegpt.nn.quantize import Int8
+        weight = torch.linspace(-1, 1, 24 * {width}).view(24, {width}).sin()
+        x = torch.linspace(-1, 1, 2 * {width}).view(2, {width})
+        assert torch.allclose(Int8(weight)(x), x @ weight.t(), rtol=0.1, atol=0.1)"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 def test_int8_is_for_cpus() -> None:
     with torch.device("meta"):
         model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9).to("meta")
@@ -101,14 +116,16 @@ def test_int8_is_for_cpus() -> None:
 
 
 def test_the_cost_is_measured_on_the_text(text_file: Path) -> None:
-    said = quantize_and_measure(pocket(), TOKENIZER, (str(text_file),), "int8")
+    run = header(0, dataset=[str(text_file)])
+    said = quantize_and_measure(pocket(), TOKENIZER, run, "int8")
     before, after = (float(said.split(" -> ")[k].split()[0 if k else -1]) for k in (0, 1))
     assert abs(after - before) < 0.05 and 2 < before < 12
     assert " tokens of " in said and "+-" in said
 
 
 def test_without_the_text_it_says_that_nothing_was_measured(tmp_path: Path) -> None:
-    said = quantize_and_measure(pocket(), TOKENIZER, (str(tmp_path / "gone.txt"),), "bf16")
+    run = header(0, dataset=[str(tmp_path / "gone.txt")])
+    said = quantize_and_measure(pocket(), TOKENIZER, run, "bf16")
     assert "not measured" in said and "gone.txt" in said
 
 

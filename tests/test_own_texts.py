@@ -148,5 +148,10 @@ def test_flags_say_it_all(poems: Path, tmp_path: Path, shakegpt: Commands) -> No
     config = tiny_config(table, tmp_path / "run", text_field="a", val_fraction=0.2, max_iters=1)
     assert shakegpt("finetune", *as_flags(config), cwd=tmp_path).code == 0
     assert header(tmp_path / "run").config["text_field"] == "a"
+    held_out = tmp_path / "held-out.csv"
+    held_out.write_text(f'a,b\n"{play(9, seed=5)}","{play(9, seed=6)}"\n')
+    assert shakegpt("evaluate", "run", "--dataset", "held-out.csv", cwd=tmp_path).code == 0
+    sampled = shakegpt(*("sample", "run", "--dtype", "int8", "--max-new-tokens", "2"), cwd=tmp_path)
+    assert sampled.code == 0 and "val loss" in sampled.err, "the cost is of the run's own field"
     refused = shakegpt("finetune", *as_flags(tiny_config(table, tmp_path / "no")), cwd=tmp_path)
     assert refused.code == 2 and "--text-field" in refused.err and not (tmp_path / "no").exists()

@@ -8,16 +8,14 @@ from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-
 from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import WHAT, Dtype, EvaluateConfig, block_size_fault
+from shakegpt.config import WHAT, Dtype, EvaluateConfig
+from shakegpt.data.folders import RECORDS, kind_of
 from shakegpt.errors import ShakegptError
 from shakegpt.format import bits
 from shakegpt.runlog import history
-from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.runlog.schema import Run
 from shakegpt.sanitize import one_line
@@ -43,7 +41,9 @@ def main(words: list[str]) -> int:
     arguments = parse(Arguments, "shakegpt evaluate", words, ABOUT)
     from shakegpt.cli import preflight  # help needs none of this
 
-    preflight.evaluate(arguments.model, arguments)
+    run = history.header(Path(arguments.model))
+    config = _like_the_run(arguments, run)
+    preflight.evaluate(arguments.model, config)
     with heavy_imports():
         import torch
 
@@ -57,13 +57,11 @@ def main(words: list[str]) -> int:
         torch.set_num_threads(arguments.threads)
     source = checkpoint.find(arguments.model)
     shape = checkpoint.read_config(source.folder)
-    run = _run_of(arguments.model)
-    config = _like_the_run(arguments, run)
-    if fault := block_size_fault(config.block_size, shape, arguments.model):
-        raise ShakegptError(fault)
     place = choose(config.device, config.dtype)
     vocabulary = checkpoint.vocabulary(source.folder)
-    measured = evaluation(arguments, run, vocabulary, config.block_size or shape.block_size)
+    for warning in vocabulary.warnings:
+        print(f"shakegpt: {one_line(warning, 300)}", file=sys.stderr)
+    measured = evaluation(config, run, vocabulary, config.block_size or shape.block_size)
     dataset, text = measured.dataset, measured.dataset.text
     for note in text.notes:
         print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
@@ -90,16 +88,12 @@ def _like_the_run(arguments: EvaluateConfig, run: Run | None) -> EvaluateConfig:
     """`arguments` with the sequence length and arithmetic of the run where they give none."""
     if run is None:
         return arguments
+    names, field = arguments.dataset or (), arguments.text_field
+    if names and all(kind_of(name) in RECORDS for name in names):
+        field = field or run.config.get("text_field")
     return replace(
         arguments,
+        text_field=field,
         block_size=arguments.block_size or run.config.get("block_size"),
         dtype=cast("Dtype", run.dtype) if arguments.dtype == "auto" else arguments.dtype,
     )
-
-
-def _run_of(name: str) -> Run | None:
-    """The header of the run that `name` is, with its latest settings; None when it is no run."""
-    past = history.load(Path(name))[0] if (Path(name) / LOG_NAME).exists() else None
-    if past is None or past.run is None or past.latest is None:
-        return None
-    return msgspec.structs.replace(past.run, config=past.latest.config)

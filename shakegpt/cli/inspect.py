@@ -14,7 +14,6 @@ from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, Device, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
-from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Run, Settings
 from shakegpt.sanitize import printable
 
@@ -92,14 +91,15 @@ def main(words: list[str]) -> int:
         seed=arguments.seed,
     )
     drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
-    run, iteration = _run_of(arguments.model)
+    path = Path(arguments.model)
+    run, best = history.header(path), history.losses(path).best_eval
     initial = _initial_model(run, model) if run is not None else None
     record = inspect(
         model,
         tokenizer,
         ids,
         drawn,
-        iteration=iteration,
+        iteration=best.iteration if best is not None else 0,
         initial=None if initial is None else initial.to(device).eval(),
     )
     assert record is not None  # a token was drawn and there is room
@@ -109,17 +109,6 @@ def main(words: list[str]) -> int:
         show = printable if sys.stdout.isatty() else str
         print(*map(show, report(record, source.name)), sep="\n")
     return 0
-
-
-def _run_of(name: str) -> tuple[Run | None, int]:
-    """The header of the run that `name` is and the iteration of its best model; None and 0 when it
-    is no run.
-    """
-    if not (Path(name) / LOG_NAME).exists():
-        return None, 0
-    past = history.load(Path(name))[0]
-    best = past.best_eval
-    return past.run, 0 if best is None else best.iteration
 
 
 def _initial_model(run: Run, model: GPT) -> GPT | None:

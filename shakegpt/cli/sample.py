@@ -14,6 +14,7 @@ from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, SampleConfig
+from shakegpt.data.decoding import decode, normalize_newlines
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 from shakegpt.runlog.schema import Settings
@@ -60,13 +61,15 @@ def main(words: list[str]) -> int:
     source = checkpoint.find(arguments.model)
     checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
     tokenizer = checkpoint.vocabulary(source.folder)
+    for warning in tokenizer.warnings:
+        print(f"shakegpt: {printable(warning)}", file=sys.stderr)
     ids = tokenizer.encode(prompt, "the prompt")
     place = choose(arguments.device, "float32")
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)
     if arguments.dtype != "float32":
-        text = _text_of(arguments.model)
-        cost = quantize_and_measure(model, tokenizer, text, arguments.dtype)
+        run = history.header(Path(arguments.model))
+        cost = quantize_and_measure(model, tokenizer, run, arguments.dtype)
         print(f"shakegpt: {printable(cost)}", file=sys.stderr)
     if arguments.interactive:
         _converse(model, tokenizer, arguments)
@@ -88,9 +91,7 @@ def _prompt(arguments: Arguments) -> str:
     if arguments.prompt != SampleConfig.prompt:
         raise ShakegptError("--prompt and --prompt-file exclude each other: give one of them")
     try:
-        return Path(file).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ShakegptError(f"--prompt-file {file} is not UTF-8: convert it first") from None
+        return normalize_newlines(decode(Path(file).read_bytes(), f"--prompt-file {file}")[0])
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ShakegptError(f"cannot read --prompt-file {file}: {why}") from None
@@ -117,12 +118,6 @@ def _converse(model: GPT, tokenizer: Tokenizer, arguments: Arguments) -> None:
             print(f"shakegpt: {printable(str(error))}", file=sys.stderr)
         except KeyboardInterrupt:
             print(flush=True)
-
-
-def _text_of(name: str) -> tuple[str, ...]:
-    """The text that the run `name` was trained on; plays for what is no run."""
-    latest = history.losses(Path(name)).latest
-    return tuple(latest.config["dataset"]) if latest is not None else ("plays",)
 
 
 def _write_one(

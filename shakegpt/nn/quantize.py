@@ -23,6 +23,9 @@ Bits = Literal["bf16", "int8"]
 FEW = 16
 """Up to so many rows the int8 kernel is faster than a product with the weights converted back."""
 
+KERNEL_WIDTH = 16
+"""The int8 kernel reads rows in pieces of this many numbers, beyond the end of any other."""
+
 
 @self_test
 def int8_kernel_works() -> bool:
@@ -55,7 +58,7 @@ class Int8(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
         x = x.bfloat16()
-        if len(x) <= FEW and int8_kernel_works():
+        if len(x) <= FEW and x.size(1) % KERNEL_WIDTH == 0 and int8_kernel_works():
             return torch._weight_int8pack_mm(x, self.weight, self.scale).float()
         return F.linear(x, self.weight.bfloat16()).float() * self.scale.float()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from shakegpt.config import EvaluateConfig
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
-from shakegpt.data.sources import load_text
+from shakegpt.data.evaluation import evaluation
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 from shakegpt.nn.quantize import Bits, losses, quantize
+from shakegpt.runlog import schema
 
 TOKENS = 512
 """Predicted before and after: about a second with a small model, and enough for three digits."""
@@ -19,15 +21,15 @@ LONGEST = 256
 
 
 def quantize_and_measure(
-    model: GPT, tokenizer: Tokenizer, names: tuple[str, ...], bits: Bits
+    model: GPT, tokenizer: Tokenizer, run: schema.Run | None, bits: Bits
 ) -> str:
-    """Quantize `model`; returns a sentence with what that costs on the text `names`.
+    """Quantize `model`; returns a sentence with what that costs on the validation text of `run`.
 
-    If the text cannot be loaded, the sentence says so.
+    On that of the plays for a model of no run. If the text cannot be loaded, the sentence says so.
     """
     try:
-        text = load_text(names)
-        dataset = Dataset(text, tokenizer, min(LONGEST, model.config.block_size), seed=0)
+        length = min(LONGEST, model.config.block_size)
+        dataset = evaluation(EvaluateConfig(), run, tokenizer, length).dataset
     except ShakegptError as error:
         quantize(model, bits)
         return f"weights in {bits}; the cost in loss was not measured: {error}"
@@ -38,7 +40,7 @@ def quantize_and_measure(
     return (
         f"weights in {bits}: val loss {before.mean():.4f} -> {after.mean():.4f} nats/token "
         f"({(after - before).mean():+.4f} +- {error_of_mean:.4f}) over {len(after)} tokens of "
-        f"{text.name}"
+        f"{dataset.text.name}"
     )
 
 

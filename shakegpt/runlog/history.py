@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, Follower, Problem
@@ -194,6 +196,19 @@ def load(run: Path) -> tuple[History, list[Problem]]:
     follower = Follower(run / LOG_NAME)
     history = History().extend(follower.poll())
     return history, follower.problems
+
+
+def header(run: Path) -> ev.Run | None:
+    """The header of a run directory, with its latest settings; None where there is no run.
+
+    Raises ShakegptError for a log that a newer version wrote.
+    """
+    if not (run / LOG_NAME).exists():
+        return None
+    past = History().extend(Follower(run / LOG_NAME, (ev.Run, ev.Resume)).poll())
+    if past.run is None or past.latest is None:
+        return None
+    return msgspec.structs.replace(past.run, config=past.latest.config)
 
 
 def losses(run: Path) -> History:
