@@ -17,7 +17,8 @@ from dataclasses import replace
 
 from textual.app import App, ComposeResult
 
-from shakegpt_tui.plot.frame import Curve, draw
+from shakegpt_tui.plot.draw import draw
+from shakegpt_tui.plot.frame import Curve
 from shakegpt_tui.plot.series import Series, smoothed
 from shakegpt_tui.widgets.loss_plot import LossPlot
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from shakegpt_tui.plot import ticks
 from shakegpt_tui.plot.bars import BARS, bars
-from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label
+from shakegpt_tui.plot.draw import draw
+from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
+from shakegpt_tui.plot.labels import plain_label
 from shakegpt_tui.plot.raster import ASCII, BLOCK, BRAILLE, SYMBOLS, Symbols, cells, trace
 from shakegpt_tui.plot.series import (
     Series,
@@ -293,6 +295,70 @@ def test_colours_do_not_mix_and_val_lies_on_top() -> None:
     frame = draw([Curve(series(flat), "train"), Curve(told, "val")], 40, 5)
     roles = {role for row in frame.roles for role in row}
     assert "val" in roles and "train" not in roles
+
+
+@pytest.mark.parametrize("symbols", SYMBOLS.values(), ids=SYMBOLS)
+def test_a_line_that_crosses_another_cuts_no_gap_into_it(symbols: Symbols) -> None:
+    flat = Curve(series([3.0] * 21), "train")
+    rising = Curve(series([float(2 + i / 10) for i in range(21)], "val"), "val")
+    alone, crossed = (draw(c, 60, 12, look=Look(symbols)) for c in ([rising, flat], [flat, rising]))
+    on_top = {(r, c) for r, row in enumerate(alone.roles) for c, role in enumerate(row)
+              if role == "train"}  # fmt: skip
+    for r, c in on_top:
+        glyph = symbols.glyphs.index(crossed.chars[r][c])
+        assert glyph & symbols.glyphs.index(alone.chars[r][c]) or crossed.roles[r][c] == "train"
+    dots = [sum(c in (column for _, column in on_top) for c in range(60))]
+    assert dots == [crossed.width]
+
+
+def test_x_runs_to_the_limit_and_the_room_left_is_empty() -> None:
+    frame = draw(curves([4.0, 3.0, 2.0], [4.0]), 60, 12, limit=20)
+    assert frame.x_range == (0, 20)
+    column = frame.column_of(3)
+    assert column is not None
+    right = {role for row in frame.roles[:10] for role in row[column : frame.left + frame.width]}
+    assert right <= {"", "grid"}
+    assert "20" in text(frame)[-1]
+    zoomed = draw(curves([4.0] * 30, []), 60, 12, View(10), limit=100)
+    assert zoomed.x_range == (19, 29)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_marks_stand_on_the_axis_and_a_text_stands_beside_its_line(compact: bool) -> None:
+    look = Look(ASCII, compact=compact, x_name="step", mark_name="sample")
+    marks = [Mark(0), Mark(10), Mark(15, "note", "lowest")]
+    told = Curve(series([3.0] * 21), "train", "train 3.000")
+    frame = draw([told], 70, 10, look=look, marks=marks)
+    axis = frame.top + frame.height
+    assert [frame.chars[axis][frame.column_of(x) or 0] for x in (0, 10, 15)] == ["^"] * 3
+    assert " lowest " in "\n".join(text(frame))
+    assert text(frame)[-1].rstrip().endswith("step")
+    assert "^ sample" in "\n".join(text(frame))
+    labels = text(frame)[axis if compact else axis + 1]
+    assert all(label in labels for label in ("0", "5", "10", "15", "20"))
+    assert (axis == 9) == compact
+
+
+def test_dashes_tell_lines_apart_without_colour() -> None:
+    assert lit(trace([(0, 0), (9, 0)], 10, 1, dash=2), 1) == ["##..##..##"]
+    falling = trace([(0, 0), (0, 11)], 1, 12, dash=3)
+    assert lit(falling, 12) == [*"###...###..."]
+    solid, dashed = (draw([Curve(series([3.0] * 9), "val", "v", dash=n)], 60, 5) for n in (0, 3))
+    count = [sum(role == "val" for row in f.roles for role in row) for f in (solid, dashed)]
+    assert count[1] < 0.9 * count[0]
+
+
+def test_what_is_no_number_or_beyond_the_edge_is_marked() -> None:
+    diverged = draw([Curve(series([3.0, 4.0, math.nan, None]), "train")], 40, 8, look=Look(ASCII))
+    assert [(r, diverged.chars[r][c]) for x in (2, 3)
+            if (c := diverged.column_of(x)) is not None
+            for r, row in enumerate(diverged.roles) if row[c] == "gap"] == [(0, "x")] * 2  # fmt: skip
+    spike: list[float | None] = [3.0 + i % 7 / 7 for i in range(300)]
+    spike[150] = 1000.0
+    frame = draw([Curve(series(spike), "train")], 60, 8, look=Look(ASCII))
+    column = frame.column_of(150)
+    assert column is not None and frame.chars[frame.top][column] == "^"
+    assert series([1.0, None]).broken and not series([None, 1.0]).broken
 
 
 def test_labels_stand_at_the_ends_in_the_order_of_the_curves() -> None:

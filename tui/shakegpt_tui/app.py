@@ -27,7 +27,9 @@ from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
 from shakegpt.sanitize import one_line
 from shakegpt_tui import settings as memory
+from shakegpt_tui import terminal
 from shakegpt_tui import trainer as trainers
+from shakegpt_tui.ascii import SAMPLE, AsciiFilter
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
@@ -75,6 +77,10 @@ class ShakegptApp(App[str]):
         """`config`: file of the settings; None: the user's."""
         self.settings = memory.Settings()
         super().__init__()
+        self.ascii_only = not terminal.speaks(SAMPLE)
+        """Whether the terminal's encoding has nothing to draw with but ASCII."""
+        if self.ascii_only:
+            self._filters.append(AsciiFilter())
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from shakegpt import format
 from shakegpt.runlog.history import History, losses
-from shakegpt_tui.plot.series import Kind, Series
+from shakegpt_tui.plot.frame import Curve, Mark
+from shakegpt_tui.plot.series import Kind, Series, finite
 
 Point = tuple[int, float | None, float]
+LONG_LABELS_FROM = 70
+"""Width in cells from which the label of a moving average is written out."""
 
 
 def of_history(history: History) -> list[Series]:
@@ -27,3 +31,36 @@ def _series(kind: Kind, points: Iterable[Point]) -> Series:
     ordered = sorted(points, key=lambda point: point[0])  # a damaged log may be out of order
     xs, ys, times = zip(*ordered, strict=True) if ordered else ((), (), ())
     return Series(kind, kind, xs, ys, times)
+
+
+def marks(history: History) -> list[Mark]:
+    """A mark at each sample and, once val loss has risen from its minimum, a line at that."""
+    samples = {view.start.iteration for view in history.samples if not view.afterwards}
+    found = [Mark(iteration) for iteration in sorted(samples)]
+    best, newest = history.best_eval, history.evals[max(history.evals)] if history.evals else None
+    if best is None or newest is None or best.val_loss is None:
+        return found
+    loss, noise = finite(newest.val_loss), best.standard_error or 0.0
+    if loss is None or loss > best.val_loss + noise:
+        found.append(Mark(best.iteration, "note", f"best val {format.loss(best.val_loss, 3)}"))
+    return found
+
+
+def end_label(name: str, series: Series) -> str:
+    """`name` and the value at the end of the line."""
+    return f"{name} {'NaN/inf' if series.broken else format.loss(series.latest, 3)}"
+
+
+def train_curves(raw: Series, smooth: Series | None, weight: float, room: int) -> list[Curve]:
+    """Train loss as it is drawn, each line labelled with the value at its own end.
+
+    The raw losses alone (`smooth` None), else dim behind the moving average of that `weight`.
+    `room` is the width in cells of the whole picture: a narrow one has short labels.
+    """
+    if smooth is None:
+        return [Curve(raw, "train", end_label("train", raw))]
+    name = f"train (EMA {weight:g})" if room >= LONG_LABELS_FROM else f"EMA {weight:g}"
+    return [
+        Curve(raw, "raw", end_label("raw", raw), behind=True),
+        Curve(smooth, "train", end_label(name, smooth)),
+    ]

@@ -24,6 +24,27 @@ def missing(asked: bool = False) -> str | None:
     return None if asked else unattended()
 
 
+def speaks(text: str) -> bool:
+    """Whether the terminal's encoding, by the locale, has these characters."""
+    encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def has_colours() -> bool:
+    """Whether the terminal has colours, by terminfo; yes where that does not know it."""
+    try:
+        import curses
+
+        curses.setupterm(fd=2)
+        return curses.tigetnum("colors") not in range(-1, 3)
+    except (ImportError, OSError, curses.error):  # Windows; no file descriptor; unknown terminal
+        return True
+
+
 def _is_tty(stream: object) -> bool:
     isatty = getattr(stream, "isatty", None)
     return isatty is not None and bool(isatty())
@@ -37,5 +58,7 @@ def tune() -> None:
     remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
     os.environ.setdefault("TEXTUAL_FPS", "15" if remote else "60")
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if not has_colours():
+        os.environ.setdefault("NO_COLOR", "1")
     if "NO_COLOR" in os.environ:  # decided by Textual when the app is made, by its theme
         os.environ["TEXTUAL_THEME"] = "ansi-dark"

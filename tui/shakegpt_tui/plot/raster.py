@@ -32,9 +32,19 @@ class Symbols:
     corner: str
     tick_left: str
     tick_below: str
+    tick_above: str
     grid: str
     lead: str
     """Between a curve's end and its label."""
+    mark: str
+    """On the x axis, where something happened."""
+    guide: str
+    """Of a vertical line through the picture."""
+    gap: str
+    """At the upper edge, over a value that is no number."""
+    above: str
+    below: str
+    """At the edge that a value is beyond."""
 
 
 def _braille() -> tuple[str, ...]:
@@ -45,27 +55,55 @@ def _braille() -> tuple[str, ...]:
     )
 
 
-BRAILLE = Symbols("braille", 2, 4, _braille(), "●", "─", "│", "└", "┤", "┬", "┈", "╶")
-BLOCK = Symbols("block", 2, 2, tuple(" ▘▖▌▝▀▞▛▗▚▄▙▐▜▟█"), "■", "─", "│", "└", "┤", "┬", "┈", "╶")
-ASCII = Symbols("ascii", 1, 3, tuple(" '-'.:.|"), "o", "-", "|", "+", "+", "+", ".", "-")
+_LINES = ("─", "│", "└", "┤", "┬", "┴", "┈", "╶", "▴", "┊", "×", "↑", "↓")
+BRAILLE = Symbols("braille", 2, 4, _braille(), "●", *_LINES)
+BLOCK = Symbols("block", 2, 2, tuple(" ▘▖▌▝▀▞▛▗▚▄▙▐▜▟█"), "■", *_LINES)
+ASCII = Symbols(
+    "ascii",
+    1,
+    3,
+    tuple(" '-'.:.|"),
+    "o",
+    "-",
+    "|",
+    "+",
+    "+",
+    "+",
+    "+",
+    ".",
+    "-",
+    "^",
+    ":",
+    "x",
+    "^",
+    "v",
+)
 SYMBOLS = {symbols.name: symbols for symbols in (BRAILLE, BLOCK, ASCII)}
 
 
-def trace(dots: Iterable[Dot], columns: int, rows: int) -> Layer:
+def trace(dots: Iterable[Dot], columns: int, rows: int, dash: int = 0) -> Layer:
     """The polyline through `dots`, clipped to `columns` x `rows` dots; broken at gaps.
 
-    A point between two gaps is a single dot.
+    A point between two gaps is a single dot. With `dash`, so many dots along the line alternate
+    with as many that are left out.
     """
     layer, picture = [0] * columns, (1 << rows) - 1
     before: tuple[int, int] | None = None
+    travelled, last = 0, 0
     for column, row in dots:
         if row is None:
             before = None
             continue
         here = round(column), round(row)
         for c, top, bottom in _stretches(before or here, here, columns):
+            travelled, last = travelled + (c != last), c
             if (low := min(bottom, rows - 1)) >= (high := max(top, 0)):
-                layer[c] |= (2 << low) - (1 << high)
+                if dash:
+                    on = (r for r in range(high, low + 1) if (travelled + r - top) // dash % 2 == 0)
+                    layer[c] |= sum(1 << r for r in on)
+                else:
+                    layer[c] |= (2 << low) - (1 << high)
+            travelled += bottom - top
         before = here
     return [column & picture for column in layer]
 
@@ -95,15 +133,24 @@ def _sloping(c0: int, r0: int, c1: int, r1: int, columns: int) -> Iterator[tuple
         yield c, max(top, low), min(max(bottom, top), high)
 
 
-def cells(layer: Layer, symbols: Symbols) -> Iterator[tuple[int, int, str]]:
-    """(column, row, character) of every cell that has a dot of `layer`, column by column."""
+def cells(
+    layer: Layer, symbols: Symbols, under: Layer | None = None
+) -> Iterator[tuple[int, int, str]]:
+    """(column, row, character) of every cell that has a dot of `layer`, column by column.
+
+    The dots of `under` in these cells are in the characters too, so that a line which crosses
+    another cuts no gap into it.
+    """
     across, down, glyphs = symbols.across, symbols.down, symbols.glyphs
     full = (1 << down) - 1
     for column in range(len(layer) // across):
-        parts = layer[column * across : (column + 1) * across]
+        span = slice(column * across, (column + 1) * across)
+        parts = layer[span]
         lit = 0
         for part in parts:
             lit |= part
+        if under is not None and lit:
+            parts = [part | below for part, below in zip(parts, under[span], strict=True)]
         while lit:
             row = ((lit & -lit).bit_length() - 1) // down
             shift = row * down

@@ -61,6 +61,11 @@ class Series:
         return lows, [-math.inf if y == math.inf else y for y in lows]
 
     @property
+    def broken(self) -> bool:
+        """Whether the newest point has no value."""
+        return len(self.ys) > 0 and finite(self.ys[-1]) is None
+
+    @property
     def latest(self) -> float | None:
         """The last finite value, None when there is none."""
         return next((y for y in map(finite, reversed(self.ys)) if y is not None), None)

@@ -96,10 +96,11 @@ class PlotScreen(BaseScreen[None]):
     def refresh_history(self) -> None:
         """Show what came to the history since; costs nothing when no loss did."""
         history = self.history
-        mark = (len(history.steps), len(history.evals), history.iteration, len(history.resumes))
+        mark = (len(history.steps), len(history.evals), history.iteration, len(history.resumes),
+                len(history.samples))  # fmt: skip
         if mark != self._seen and (plot := self.query(LossPlot)):
             self._seen = mark
-            plot.first().show(run_curves.of_history(history))
+            plot.first().show(run_curves.of_history(history), run_curves.marks(history))
 
     def on_loss_plot_changed(self, event: LossPlot.Changed) -> None:
         """Say what is under the cursor and how the plot is drawn."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import Footer, SelectionList, Static
 from textual.widgets.selection_list import Selection
 
@@ -21,6 +23,19 @@ from shakegpt.sanitize import one_line
 from shakegpt_tui.base_screen import Dialog
 
 NAME_WIDTH = 34
+
+
+class RunTicks(SelectionList[Path]):
+    """Textual's own shows an X on every row and tells the ticked ones by colour alone."""
+
+    def render_line(self, y: int) -> Strip:
+        """A row, with an X where it is ticked."""
+        strip = super().render_line(y)
+        index = self.scroll_offset.y + y
+        if index >= self.option_count or self.get_option_at_index(index).value in self.selected:
+            return strip
+        gutter = self._get_left_gutter_width()
+        return Strip([Segment(" " * gutter, self.rich_style), *strip.crop(gutter)])
 
 
 class PlotPicker(Dialog[list[Path] | None]):
@@ -64,7 +79,7 @@ class PlotPicker(Dialog[list[Path] | None]):
         """The list, and how to use it."""
         with Vertical() as box:
             box.border_title = "Compare with"
-            yield SelectionList[Path]()
+            yield RunTicks()
             yield Static("space: tick several  enter: compare  escape: back", markup=False)
         yield Footer()
 

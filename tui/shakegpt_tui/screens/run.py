@@ -182,7 +182,10 @@ class RunScreen(Driving, Reading):
 
     def _show_curves(self) -> None:
         history = self.history
-        key = (len(history.steps), len(history.evals), len(history.resumes), len(history.progress))
+        key = (
+            *(len(history.steps), len(history.evals), len(history.resumes)),
+            *(len(history.progress), len(history.samples), history.max_iters),
+        )
         wait = self._last_curve + CURVE_FRAME - clock.monotonic()
         if key == self._curve_key:
             return
@@ -190,7 +193,9 @@ class RunScreen(Driving, Reading):
             self._redraw_at = self._redraw_at or self.set_timer(wait, self.redraw)
             return
         self._curve_key, self._last_curve = key, clock.monotonic()
-        self.query_one(LossSparkline).show(run_curves.of_history(self.history))
+        self.query_one(LossSparkline).show(
+            run_curves.of_history(history), history.max_iters, run_curves.marks(history)
+        )
         self.shakegpt.refresh_plot()
 
     def _shape_to(self, now: Facts) -> None:

@@ -7,6 +7,7 @@ redraws it at most `RATE` times a second, however often it comes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from time import monotonic
 from typing import ClassVar
@@ -18,12 +19,15 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from shakegpt_tui.plot.frame import Frame
+from shakegpt_tui.plot.frame import Curve, Frame
+from shakegpt_tui.plot.raster import ASCII, Symbols
 
 RATE = 4.0
 """Redraws a second for new data; keys and pointer are answered at once."""
 RUN_COLOURS = 5
 """How many runs laid over each other have a colour of their own."""
+DASHES = {"raw": 1, "val": 4, "run1": 2, "run2": 6, "run3": 9, "run4": 3, "run5": 12}
+"""Role -> length of its dashes in dots, where there is no colour; other lines are solid."""
 
 
 def _stretches(roles: list[str]) -> Iterator[tuple[int, int]]:
@@ -43,7 +47,7 @@ class FrameView(Widget):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"frame--{role}" for role in ("raw", "train", "val", "axis", "tick", "grid", "cursor")),
         *(f"frame--run{k}" for k in range(1, RUN_COLOURS + 1)),
-        "frame--note",
+        *(f"frame--{role}" for role in ("note", "mark", "gap")),
     }
     # Run colours: Okabe and Ito's palette, of middling lightness, so that they do on any ground.
     DEFAULT_CSS = """
@@ -56,6 +60,8 @@ class FrameView(Widget):
         & > .frame--grid { color: $foreground 16%; }
         & > .frame--cursor { color: $foreground 70%; }
         & > .frame--note { color: $foreground 60%; }
+        & > .frame--mark { color: $accent; }
+        & > .frame--gap { color: $error; text-style: bold; }
         & > .frame--run1 { color: #009e73; }
         & > .frame--run2 { color: #cc79a7; }
         & > .frame--run3 { color: #d55e00; }
@@ -72,6 +78,10 @@ class FrameView(Widget):
             & > .frame--run4 { color: ansi_bright_blue; }
             & > .frame--run5 { color: ansi_bright_black; }
         }
+        &:nocolor {
+            & > .frame--grid, & > .frame--axis, & > .frame--tick { text-style: dim; }
+            & > .frame--raw, & > .frame--note { text-style: dim; }
+        }
     }
     """
 
@@ -85,6 +95,14 @@ class FrameView(Widget):
     def draw_frame(self, width: int, height: int) -> Frame:
         """The picture in that many cells; called only when it is dirty and about to be seen."""
         raise NotImplementedError
+
+    def drawable(self, symbols: Symbols) -> Symbols:
+        """`symbols`, or ASCII on a terminal that has no others."""
+        return ASCII if getattr(self.app, "ascii_only", False) else symbols
+
+    def distinct(self, curve: Curve) -> Curve:
+        """`curve` in a pattern of its own where no colour tells it from the others."""
+        return replace(curve, dash=DASHES.get(curve.role, 0)) if self.app.no_color else curve
 
     def finish(self, frame: Frame) -> Frame:
         """`frame` with what goes on top and moves often: a cursor."""

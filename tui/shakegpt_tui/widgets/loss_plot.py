@@ -11,9 +11,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from shakegpt import format
 from shakegpt.sanitize import one_line
-from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, plain_label, train_curves, waiting
+from shakegpt_tui.plot.draw import draw, waiting
+from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
+from shakegpt_tui.plot.labels import plain_label
 from shakegpt_tui.plot.raster import SYMBOLS
 from shakegpt_tui.plot.series import (
     SMOOTH_FROM,
@@ -26,6 +27,7 @@ from shakegpt_tui.plot.series import (
     x_extent,
 )
 from shakegpt_tui.plot.view import View
+from shakegpt_tui.run_curves import end_label, train_curves
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
 
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -71,20 +73,21 @@ class LossPlot(FrameView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.look = Look()
+        self.look = Look(x_name="iteration", mark_name="sample")
         self.view = View()
         self._weight, self._chosen = 0.6, False
         self.cursor: float | None = None
         """The x that is read out, None without a cursor."""
         self.others: Mapping[str, Sequence[Series]] = {}
         self._series: Sequence[Series] = ()
+        self._marks: Sequence[Mark] = ()
         self._smooth: dict[tuple[int, float], tuple[Series, Series]] = {}
         """(id of a series, smoothing) -> the series and its smoothed curve, as last drawn."""
         self._dragged: tuple[int, View] | None = None
 
     def draw_with(self, symbols: str, smoothing: float, log: bool) -> None:
         """Draw as one chose to the last time; a smoothing that + and - do not know is not taken."""
-        self.look = Look(SYMBOLS[symbols], log)
+        self.look = replace(self.look, symbols=SYMBOLS[symbols], log=log)
         self._weight = smoothing if smoothing in SMOOTHINGS else self._weight
         self._changed()
 
@@ -103,10 +106,10 @@ class LossPlot(FrameView, can_focus=True):
         """A short run is drawn raw unless a key of this plot asked for smoothing."""
         return self._weight if self._chosen or len(series.xs) >= SMOOTH_FROM else 0.0
 
-    def show(self, series: Sequence[Series]) -> None:
+    def show(self, series: Sequence[Series], marks: Sequence[Mark] = ()) -> None:
         """Show these curves from now on; cheap to call for every new record."""
-        if series != self._series:
-            self._series = series
+        if (series, marks) != (self._series, self._marks):
+            self._series, self._marks = series, marks
             self.redraw_soon()
             self._tell()
 
@@ -121,7 +124,9 @@ class LossPlot(FrameView, can_focus=True):
         alive = {(id(series), self._weight_of(series)) for series in self._all()}
         self._smooth = {key: kept for key, kept in self._smooth.items() if key in alive}
         if any(len(series.xs) for series in self._all()):
-            return draw(self._curves(), width, height, self.view, self.look)
+            curves = [self.distinct(curve) for curve in self._curves()]
+            look = replace(self.look, symbols=self.drawable(self.look.symbols))
+            return draw(curves, width, height, self.view, look, marks=self._marks)
         return waiting(width, height)
 
     def _curves(self) -> list[Curve]:
@@ -148,12 +153,12 @@ class LossPlot(FrameView, can_focus=True):
                 label = self._label(plain_label(one_line(name, LABEL_WIDTH)), series)
                 curves.append(Curve(series, role, label, points=True))
             else:
-                curves.append(Curve(self._smooth_of(series), role))
+                curves.append(Curve(self._smooth_of(series), role, behind=True))
         return curves
 
     def _label(self, name: str, series: Series) -> str:
         """The name and the latest value; no value where the curve's end is out of view."""
-        return self._in_view(Curve(series, "", f"{name} {format.loss(series.latest, 3)}"))
+        return self._in_view(Curve(series, "", end_label(name, series)))
 
     def _in_view(self, curve: Curve) -> str:
         xs = curve.series.xs
@@ -310,7 +315,7 @@ class LossPlot(FrameView, can_focus=True):
 
     def action_log(self) -> None:
         """Switch between logarithmic and linear losses."""
-        self.look = Look(self.look.symbols, not self.look.log)
+        self.look = replace(self.look, log=not self.look.log)
         self._changed()
 
     def action_smooth(self, by: int) -> None:
@@ -324,7 +329,7 @@ class LossPlot(FrameView, can_focus=True):
         """Draw with the next set of symbols."""
         names = list(SYMBOLS)
         following = names[(names.index(self.look.symbols.name) + 1) % len(names)]
-        self.look = Look(SYMBOLS[following], self.look.log)
+        self.look = replace(self.look, symbols=SYMBOLS[following])
         self._changed()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:

@@ -1,17 +1,21 @@
-"""The losses of a run at a glance: train and val on one scale in a few rows, values at the ends."""
+"""The losses of a run at a glance: train and val on one scale, up to the run's limit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from shakegpt import format
-from shakegpt_tui.plot.frame import Curve, Frame, Look, draw, train_curves, waiting
+from shakegpt_tui.plot.draw import draw, waiting
+from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
 from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
 from shakegpt_tui.plot.series import SMOOTH_FROM, Series, smoothed
+from shakegpt_tui.run_curves import end_label, train_curves
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6
 """Weight of the moving average of train loss in a long run."""
+AXES_FROM = 4
+FULL_AXES_FROM = 14
+"""Rows from which there are axes, and from which the x axis has a row for its labels."""
 
 
 class LossSparkline(FrameView):
@@ -26,7 +30,7 @@ class LossSparkline(FrameView):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.symbols = symbols
-        self._series: Sequence[Series] = ()
+        self._shown: tuple[Sequence[Series], int, Sequence[Mark]] = (), 0, ()
 
     def draw_with(self, name: str) -> None:
         """Draw with this set of symbols from now on."""
@@ -34,23 +38,31 @@ class LossSparkline(FrameView):
             self.symbols = SYMBOLS[name]
             self.redraw()
 
-    def show(self, series: Sequence[Series]) -> None:
-        """Show these curves from now on; cheap to call for every new record."""
-        if series != self._series:
-            self._series = series
+    def show(self, series: Sequence[Series], limit: int = 0, marks: Sequence[Mark] = ()) -> None:
+        """Show these curves from now on, x up to `limit`; cheap to call for every new record."""
+        if (series, limit, marks) != self._shown:
+            self._shown = series, limit, marks
             self.redraw_soon()
 
     def draw_frame(self, width: int, height: int) -> Frame:
-        """The curves without axes: the labels carry the numbers."""
-        curves = [curve for series in self._series for curve in _curves(series, width, height)]
+        """The curves, with axes where there is room for them."""
+        series, limit, marks = self._shown
+        curves = [self.distinct(curve) for one in series for curve in _curves(one, width, height)]
         if not any(len(curve.series.xs) for curve in curves):
             return waiting(width, height)
-        return draw(curves, width, height, look=Look(self.symbols, axes=False))
+        look = Look(
+            self.drawable(self.symbols),
+            axes=height >= AXES_FROM,
+            compact=height < FULL_AXES_FROM,
+            x_name="iteration",
+            mark_name="sample",
+        )
+        return draw(curves, width, height, look=look, limit=limit, marks=marks)
 
 
-def _curves(series: Series, width: int, height: int) -> list[Curve]:
+def _curves(series: Series, width: int, height: int) -> Iterator[Curve]:
     if series.kind != "train":
-        label = f"{series.name} {format.loss(series.latest, 3)}"
-        return [Curve(series, series.kind, label, points=height > 3)]
+        yield Curve(series, series.kind, end_label(series.name, series), points=height > 3)
+        return
     smooth = smoothed(series, SMOOTHING) if len(series.xs) >= SMOOTH_FROM else None
-    return train_curves(series, smooth, SMOOTHING, width)
+    yield from train_curves(series, smooth, SMOOTHING, width)
