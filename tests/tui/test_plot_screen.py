@@ -399,3 +399,13 @@ def words_of(frame: Frame, role: str) -> str:
         for char, is_role in zip(chars, roles, strict=True)
         if is_role == role
     )
+
+
+def test_the_best_val_loss_is_marked_once_it_rises_and_a_loss_that_is_no_number_is_named() -> None:
+    told = history()
+    assert {mark.text for mark in run_curves.marks(told)} == set()
+    told.add(evaluation(25, 3.9))
+    assert [(m.x, m.text) for m in run_curves.marks(told) if m.text] == [(20, "best val 2.500")]
+    told.add(step(26, None))
+    train, _ = run_curves.of_history(told)
+    assert run_curves.end_label("train", train) == "train NaN/inf"

@@ -63,12 +63,14 @@ class ShakegptApp(App[str]):
         (NEEDED[0], "-slim"),
         (70, "-narrow"),
         (110, "-wide"),
+        (160, "-broad"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-too-low"),
         (NEEDED[1], "-low"),
         (20, "-short"),
         (34, "-tall"),
+        (46, "-high"),
     ]
 
     def __init__(

@@ -64,7 +64,7 @@ def machine() -> Machine:
 
 def with_gpu() -> Machine:
     """Memory and GPU. Starts a process and waits for it: not for the UI's loop."""
-    command = _query()
+    command = gpu_query("name,memory.free")
     if command is None:
         return machine()
     try:
@@ -75,11 +75,11 @@ def with_gpu() -> Machine:
         return machine()
 
 
-def _query() -> list[str] | None:
-    """The question, about the first GPU that PyTorch would see; None where there is none to ask."""
+def gpu_query(fields: str) -> list[str] | None:
+    """The command that prints these fields of the first GPU that PyTorch would see, or None."""
     program = shutil.which("nvidia-smi")
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if program is None or seen in ("", "-1"):
         return None
-    fields = [program, "--query-gpu=name,memory.free", "--format=csv,noheader,nounits"]
-    return fields if seen is None else [*fields, f"--id={seen.split(',')[0]}"]
+    command = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    return command if seen is None else [*command, f"--id={seen.split(',')[0]}"]

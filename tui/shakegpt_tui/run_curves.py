@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from shakegpt import format
@@ -13,6 +14,14 @@ from shakegpt_tui.plot.series import Kind, Series, finite
 Point = tuple[int, float | None, float]
 LONG_LABELS_FROM = 70
 """Width in cells from which the label of a moving average is written out."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measurement over iterations, and its latest value as text."""
+
+    series: Series
+    value: str
 
 
 def of_history(history: History) -> list[Series]:
@@ -44,6 +53,25 @@ def marks(history: History) -> list[Mark]:
     if loss is None or loss > best.val_loss + noise:
         found.append(Mark(best.iteration, "note", f"best val {format.loss(best.val_loss, 3)}"))
     return found
+
+
+def metrics(history: History) -> list[Metric]:
+    """What each step measured besides the loss."""
+    steps = sorted(history.steps.items())
+    xs = [iteration for iteration, _ in steps]
+
+    def metric(name: str, ys: list[float | None], text: Callable[[float], str]) -> Metric:
+        series = Series(name, "train", xs, ys)
+        return Metric(series, "" if series.latest is None else text(series.latest))
+
+    memory = [float(s.memory if s.gpu_memory is None else s.gpu_memory) for _, s in steps]
+    unit, power = ("GiB", 30) if max(memory, default=0) >= 1 << 30 else ("MiB", 20)
+    return [
+        metric("gradient norm", [s.grad_norm for _, s in steps], "{:.3g}".format),
+        metric("learning rate", [s.learning_rate for _, s in steps], format.rate),
+        metric("tokens/s", [s.tokens_per_second for _, s in steps], "{:,.0f}".format),
+        metric(f"memory {unit}", [count / 2**power for count in memory], "{:.4g}".format),
+    ]
 
 
 def end_label(name: str, series: Series) -> str:

@@ -79,12 +79,18 @@ def _lay_out(
 def _draw_curve(
     frame: Frame, curve: Curve, points: Sequence[Point], symbols: Symbols, under: Layer
 ) -> None:
-    """The line, its points, and a sign at the edge for what is beyond it or no number at all."""
+    """The line, its points, and a sign at the edge for what is beyond it or no number at all.
+
+    Lines that share cells have every other of them in their own role.
+    """
     across, down = frame.width * symbols.across, frame.height * symbols.down
     layer = trace(_dots(frame, points, across, down), across, down, curve.dash)
     chars, roles, top, left = frame.chars, frame.roles, frame.top, frame.left
+    own = dict(((column, row), char) for column, row, char in cells(layer, symbols))
     for column, row, char in cells(layer, symbols, None if curve.behind else under):
-        chars[top + row][left + column], roles[top + row][left + column] = char, curve.role
+        if char == own[column, row] or column % 2:
+            roles[top + row][left + column] = curve.role  # else the cell keeps the other's
+        chars[top + row][left + column] = char
     if not curve.behind:
         under[:] = [a | b for a, b in zip(under, layer, strict=True)]
     marked = curve.points and len(points) <= frame.width // 2

@@ -58,26 +58,8 @@ def _braille() -> tuple[str, ...]:
 _LINES = ("─", "│", "└", "┤", "┬", "┴", "┈", "╶", "▴", "┊", "×", "↑", "↓")
 BRAILLE = Symbols("braille", 2, 4, _braille(), "●", *_LINES)
 BLOCK = Symbols("block", 2, 2, tuple(" ▘▖▌▝▀▞▛▗▚▄▙▐▜▟█"), "■", *_LINES)
-ASCII = Symbols(
-    "ascii",
-    1,
-    3,
-    tuple(" '-'.:.|"),
-    "o",
-    "-",
-    "|",
-    "+",
-    "+",
-    "+",
-    "+",
-    ".",
-    "-",
-    "^",
-    ":",
-    "x",
-    "^",
-    "v",
-)
+_ASCII_LINES = ("-", "|", "+", "+", "+", "+", ".", "-", "^", ":", "x", "^", "v")
+ASCII = Symbols("ascii", 1, 3, tuple(" '-'.:.|"), "o", *_ASCII_LINES)
 SYMBOLS = {symbols.name: symbols for symbols in (BRAILLE, BLOCK, ASCII)}
 
 

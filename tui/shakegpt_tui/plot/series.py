@@ -166,7 +166,7 @@ def _widened(lo: float, hi: float, log: bool) -> Extent:
     if log:
         factor = (hi / lo) ** 0.04 if hi > lo else 1.1
         return lo / factor, hi * factor
-    margin = (hi - lo) * 0.04 if hi > lo else max(abs(hi) * 0.1, 0.1)
+    margin = (hi - lo) * 0.04 if hi > lo else abs(hi) * 0.1 or 0.1
     return lo - margin, hi + margin
 
 

@@ -16,6 +16,7 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.schema import Heartbeat, Progress
+from shakegpt.runlog.status import is_local
 from shakegpt_tui import run_curves
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.feed import Batch
@@ -25,6 +26,8 @@ from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
 from shakegpt_tui.widgets.activity import Activity, messages, ticker
 from shakegpt_tui.widgets.candidates import Candidates
+from shakegpt_tui.widgets.machine_line import MachineLine
+from shakegpt_tui.widgets.multiples import Multiples
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_pane import SamplePane
 from shakegpt_tui.widgets.search_bar import SearchBar
@@ -38,6 +41,8 @@ CALM_FRAME = 1.0
 """The same when only a micro-step or a beat came: who trains here needs the processor more."""
 CURVE_FRAME = 0.25
 """Seconds between redraws of curves."""
+MANY_STEPS = 10_000
+"""Steps beyond which curves are drawn the less often the more there are."""
 MOST_WAITING = 8
 """Batches that may wait for the screen before the reader waits for it."""
 MOST_COMMANDS = 50
@@ -73,7 +78,11 @@ class RunScreen(Driving, Reading):
         """From the top: status, word of trouble, curve, samples and side, ticker, keys."""
         yield Status(id="status")
         yield Quiet(id="banner")
-        yield LossSparkline(id="curve")
+        with Horizontal(id="curves"):
+            yield LossSparkline(id="curve")
+            with Vertical(id="measured"):
+                yield Multiples(id="multiples")
+                yield MachineLine(id="meters")
         with Horizontal(id="stage"):
             with Horizontal(id="samples"):
                 yield SamplePane(id="beside")
@@ -166,6 +175,8 @@ class RunScreen(Driving, Reading):
         with self.app.batch_update():
             self.query_one(Status).show(now)
             self._show_words(now)
+            busy = self.live and now.moving and is_local(self.history)
+            self.query_one(MachineLine).active = busy
             self.show_samples()
         self._show_curves()
         self._shape_to(now)
@@ -185,8 +196,10 @@ class RunScreen(Driving, Reading):
         key = (
             *(len(history.steps), len(history.evals), len(history.resumes)),
             *(len(history.progress), len(history.samples), history.max_iters),
+            self.has_class("-broad"),
         )
-        wait = self._last_curve + CURVE_FRAME - clock.monotonic()
+        frame = CURVE_FRAME * max(1.0, len(history.steps) / MANY_STEPS)
+        wait = self._last_curve + frame - clock.monotonic()
         if key == self._curve_key:
             return
         if wait > 0:
@@ -196,6 +209,8 @@ class RunScreen(Driving, Reading):
         self.query_one(LossSparkline).show(
             run_curves.of_history(history), history.max_iters, run_curves.marks(history)
         )
+        if self.has_class("-broad"):
+            self.query_one(Multiples).show(run_curves.metrics(history), history.max_iters)
         self.shakegpt.refresh_plot()
 
     def _shape_to(self, now: Facts) -> None:
@@ -244,3 +259,5 @@ class RunScreen(Driving, Reading):
         """The plot over this screen may have chosen other symbols."""
         for curve in self.query(LossSparkline):
             curve.draw_with(self.shakegpt.settings.symbols)
+        for multiples in self.query(Multiples):
+            multiples.draw_with(self.shakegpt.settings.symbols)
