@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -122,7 +124,7 @@ def test_the_encoding_of_the_terminal_decides(monkeypatch: pytest.MonkeyPatch) -
     class Stream:
         encoding = "iso-8859-1"
 
-    monkeypatch.setattr(terminal.sys, "__stderr__", Stream())
+    monkeypatch.setattr(sys, "__stderr__", Stream())
     assert terminal.speaks("é") and not terminal.speaks("⣿")
     monkeypatch.setattr(Stream, "encoding", "utf-8")
     assert terminal.speaks("⣿")
@@ -146,8 +148,6 @@ def test_terminfo_says_whether_there_are_colours(
     term: str, colours: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", term)
-    import subprocess
-    import sys
 
     code = "from shakegpt_tui.terminal import has_colours; print(has_colours())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

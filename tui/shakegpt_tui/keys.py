@@ -57,6 +57,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
     ],
     "Seeing": [
         Binding("g", "plot", "Plot", tooltip="The loss curves, large: zoom, cursor, log scale"),
+        Binding("f", "present", "Present",
+                tooltip="For an audience: large digits, curves, samples before and after"),
         Binding("m", "messages", "Messages", False,
                 tooltip="Commands and messages on small screens"),
         Binding("escape", "plain", "Back", False,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shakegpt_tui.plot.axes import draw_axes, draw_guides, name_axis, y_ticks
 from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
 from shakegpt_tui.plot.labels import LABELS_FROM, LOW, label_curves
-from shakegpt_tui.plot.raster import Dot, Layer, Symbols, cells, trace
+from shakegpt_tui.plot.raster import Dot, Layer, Symbols, cells, thicken, trace
 from shakegpt_tui.plot.series import Point, thin, x_extent, y_extent
 from shakegpt_tui.plot.view import View
 
@@ -85,6 +85,7 @@ def _draw_curve(
     """
     across, down = frame.width * symbols.across, frame.height * symbols.down
     layer = trace(_dots(frame, points, across, down), across, down, curve.dash)
+    layer = thicken(layer, down) if curve.thick else layer
     chars, roles, top, left = frame.chars, frame.roles, frame.top, frame.left
     own = dict(((column, row), char) for column, row, char in cells(layer, symbols))
     for column, row, char in cells(layer, symbols, None if curve.behind else under):

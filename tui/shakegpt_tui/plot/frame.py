@@ -24,6 +24,8 @@ class Curve:
     """Whether each point is marked, besides the line."""
     dash: int = 0
     """Dots of a dash and of the gap after it; 0 for a solid line."""
+    thick: bool = False
+    """Two dots wide, to be seen from afar."""
     behind: bool = False
     """Covered by the other curves, instead of sharing the cells where they cross."""
 

@@ -90,6 +90,13 @@ def trace(dots: Iterable[Dot], columns: int, rows: int, dash: int = 0) -> Layer:
     return [column & picture for column in layer]
 
 
+def thicken(layer: Layer, rows: int) -> Layer:
+    """`layer` with lines two dots wide."""
+    picture = (1 << rows) - 1
+    left = [0, *layer[:-1]]
+    return [(a | b | (a | b) << 1) & picture for a, b in zip(layer, left, strict=True)]
+
+
 def _stretches(
     start: tuple[int, int], end: tuple[int, int], columns: int
 ) -> Iterable[tuple[int, int, int]]:

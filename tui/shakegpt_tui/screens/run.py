@@ -180,6 +180,7 @@ class RunScreen(Driving, Reading):
             self.show_samples()
         self._show_curves()
         self._shape_to(now)
+        self.shakegpt.refresh_plot()
 
     def _show_words(self, now: Facts) -> None:
         text = banner(self, now)
@@ -211,7 +212,6 @@ class RunScreen(Driving, Reading):
         )
         if self.has_class("-broad"):
             self.query_one(Multiples).show(run_curves.metrics(history), history.max_iters)
-        self.shakegpt.refresh_plot()
 
     def _shape_to(self, now: Facts) -> None:
         """Let the footer follow the state: only keys that do something now are there."""
@@ -254,6 +254,12 @@ class RunScreen(Driving, Reading):
 
         app = self.shakegpt
         app.push_screen(PlotScreen(self.history, [self.run], app.settings, app.keep))
+
+    def action_present(self) -> None:
+        """The run for an audience."""
+        from shakegpt_tui.screens.presenter import PresenterScreen
+
+        self.app.push_screen(PresenterScreen(self))
 
     def on_screen_resume(self) -> None:
         """The plot over this screen may have chosen other symbols."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from shakegpt_tui.plot.draw import draw, waiting
 from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
-from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
+from shakegpt_tui.plot.raster import BLOCK, BRAILLE, SYMBOLS, Symbols
 from shakegpt_tui.plot.series import SMOOTH_FROM, Series, smoothed
 from shakegpt_tui.run_curves import end_label, train_curves
 from shakegpt_tui.widgets.frame_view import FrameView
@@ -58,6 +59,23 @@ class LossSparkline(FrameView):
             mark_name="sample",
         )
         return draw(curves, width, height, look=look, limit=limit, marks=marks)
+
+
+class BoldCurves(LossSparkline):
+    """The same in thick block lines without axes or labels, to be seen from afar."""
+
+    DEFAULT_CSS = """
+    BoldCurves { height: 1fr; }
+    """
+
+    def draw_frame(self, width: int, height: int) -> Frame:
+        """Train and val loss alone."""
+        series, limit, _ = self._shown
+        curves = [self.distinct(curve) for one in series for curve in _curves(one, width, height)]
+        if not any(len(curve.series.xs) for curve in curves):
+            return waiting(width, height)
+        bold = [replace(curve, label="", points=False, thick=True) for curve in curves]
+        return draw(bold, width, height, look=Look(self.drawable(BLOCK), axes=False), limit=limit)
 
 
 def _curves(series: Series, width: int, height: int) -> Iterator[Curve]:
