@@ -59,8 +59,8 @@ class History:
     commands: dict[str, ev.Command] = field(default_factory=dict)
     """id -> the latest record of that command."""
     warnings: list[ev.Warning] = field(default_factory=list)
-    advice: ev.Advice | None = None
-    """The latest judgement of how the run is going."""
+    judgements: dict[int, ev.Advice] = field(default_factory=dict)
+    """How the run was going, by the iteration of the evaluation."""
     heartbeat: ev.Heartbeat | None = None
     end: ev.End | None = None
     """The last `end`, None again after a resume."""
@@ -94,7 +94,7 @@ class History:
                 if (sample := self._sample(event.sample)) is not None:
                     sample.copies = event
             case ev.Advice():
-                self.advice = event
+                self.judgements[event.iteration] = event
             case ev.Checkpoint():
                 self.checkpoints.append(event)
             case ev.Command():
@@ -131,6 +131,7 @@ class History:
         self.evals = {key: value for key, value in self.evals.items() if key <= at}
         self.samples = [s for s in self.samples if s.start.iteration <= at and s.complete]
         self.checkpoints = [c for c in self.checkpoints if c.iteration <= at]
+        self.judgements = {key: value for key, value in self.judgements.items() if key <= at}
         self.end = None
 
     @property
@@ -145,6 +146,11 @@ class History:
             return self.heartbeat.max_iters
         limit = self.latest.config.get("max_iters") if self.latest is not None else None
         return limit if isinstance(limit, int) else 0
+
+    @property
+    def advice(self) -> ev.Advice | None:
+        """The latest judgement of how the run is going."""
+        return self.judgements[max(self.judgements)] if self.judgements else None
 
     @property
     def first_eval(self) -> ev.Eval | None:

@@ -83,7 +83,7 @@ def test_probabilities_show_in_styles_with_a_legend(tmp_path: Path) -> None:
         await pilot.press("c")
         await until(pilot, lambda: "≥60% ≥30% ≥10% ≥2% <2%" in text(app))
         styles = _styles_of(app, "[east")
-        assert any(style.underline and style.bold for style in styles)
+        assert any(style.italic and style.bold and not style.underline for style in styles)
 
     play(live(tmp_path), script, config=tmp_path)
 

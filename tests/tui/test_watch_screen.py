@@ -82,7 +82,7 @@ def test_a_crashed_run_says_so_with_its_last_words(tmp_path: Path) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         assert "CRASHED" in text(app) and "r resumes from iteration 5" in text(app)
         words = run_screen(app).query_one("#messages", Following).said
-        assert words == "fine\nRuntimeError: out of ␛[31mmemory [bold]\ufffd"
+        assert words.endswith("\nfine\nRuntimeError: out of ␛[31mmemory [bold]\ufffd")
         await until(pilot, lambda: "r Resume" in text(app) and "x Stop" not in text(app))
 
     play(run, script, config=tmp_path)
@@ -136,7 +136,8 @@ def test_damage_and_warnings_are_messages(tmp_path: Path) -> None:
     logs.write(run, [ev.Warning(iteration=7, message="the disk [red]is full", time=time.time())])
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
-        assert "the disk [red]is" in text(app) and "log line" in text(app)
+        words = run_screen(app).query_one("#messages", Following).said
+        assert "the disk [red]is full" in words and "log line" in text(app)
 
     play(run, script, config=tmp_path)
 

@@ -109,11 +109,11 @@ def test_a_bug_in_the_ui_restores_and_exits_with_1(run: Path) -> None:
 
 def test_resizing_redraws(run: Path) -> None:
     with Terminal([str(run)], run.parent, rows=40, columns=120) as terminal:
-        terminal.until("commands")
+        terminal.until("what happens")
         for rows, columns, sign in (
             (10, 30, "too small"),
             (15, 50, "yonder"),
-            (40, 120, "messages"),
+            (40, 120, "what happens"),
         ):
             terminal.forget()
             terminal.resize(rows, columns)

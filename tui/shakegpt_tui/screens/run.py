@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -21,7 +21,9 @@ from shakegpt_tui import run_curves
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.feed import Batch
 from shakegpt_tui.keys import RUN_KEYS
+from shakegpt_tui.narrator import Narrator
 from shakegpt_tui.screens.banner import banner, last_words_of
+from shakegpt_tui.screens.end_card import end_card
 from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
 from shakegpt_tui.widgets.activity import Activity, messages, ticker
@@ -67,6 +69,10 @@ class RunScreen(Driving, Reading):
         def __init__(self, error: ShakegptError) -> None:
             super().__init__()
             self.error = error
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        self.narrator = Narrator()
 
     _redraw_at: Timer | None = None
     _last_redraw = 0.0
@@ -188,8 +194,9 @@ class RunScreen(Driving, Reading):
         line.display = bool(text)
         line.say(text, layout=True)
         commands = self.driver.lines(self.history, self.feed.now(), MOST_COMMANDS)
-        said = messages(self.history, self.problems, now, last_words_of(self, now))
-        self.query_one(Activity).show(commands, said)
+        story = self.narrator.said(self.history)
+        said = messages(self.history, story, self.problems, now, last_words_of(self, now))
+        self.query_one(Activity).show(end_card(self, now), commands, said)
         self.query_one("#ticker", Quiet).say(ticker(commands, said))
 
     def _show_curves(self) -> None:

@@ -1,4 +1,4 @@
-"""What was asked of the trainer and what it had to say: commands, messages, last words."""
+"""What was asked of the trainer and what happens: commands, sentences, warnings, last words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from shakegpt.runlog.log import Problem
 from shakegpt.sanitize import one_line
 from shakegpt_tui.driver import Line, Status
 from shakegpt_tui.facts import Facts
+from shakegpt_tui.narrator import Sentence, outcome
 from shakegpt_tui.widgets.following import Following
+from shakegpt_tui.widgets.quiet import Quiet
 
 COLOURS: dict[Status, str] = {
     "asked": "$quiet",
@@ -38,21 +40,24 @@ class Activity(Vertical):
     """Two lists that follow their ends."""
 
     def compose(self) -> ComposeResult:
-        """Commands above messages."""
+        """The card of an ended run, commands, messages."""
+        yield Quiet(id="card")
         yield Latest(id="commands")
         yield Latest(id="messages")
 
     def on_mount(self) -> None:
         """Name the lists."""
-        for scroll in self.query(Following):
-            scroll.border_title = scroll.id
+        self.query_one("#card").border_title = "what it learned"
+        self.query_one("#commands").border_title = "commands"
+        self.query_one("#messages").border_title = "what happens"
 
-    def show(self, commands: Sequence[Line], messages: Sequence[Content]) -> None:
-        """Show both lists, oldest first."""
-        lines = [command(line) for line in commands]
-        nothing = Content.styled("none yet", "$quiet")
-        self.query_one("#commands", Following).say(_joined(lines) or nothing)
-        self.query_one("#messages", Following).say(_joined(messages) or nothing)
+    def show(self, card: Content, commands: Sequence[Line], messages: Sequence[Content]) -> None:
+        """Show all three, oldest first; what is empty has no place."""
+        self.query_one("#card", Quiet).say(card, layout=True)
+        self.query_one("#commands", Following).say(_joined([command(line) for line in commands]))
+        self.query_one("#messages", Following).say(_joined(messages))
+        self.query_one("#card").display = bool(card)
+        self.query_one("#commands").display = bool(commands)
 
 
 def _joined(lines: Sequence[Content]) -> Content:
@@ -65,25 +70,39 @@ def command(line: Line) -> Content:
 
 
 def messages(
-    history: History, problems: Sequence[Problem], facts: Facts, last_words: Sequence[str]
+    history: History,
+    sentences: Sequence[Sentence],
+    problems: Sequence[Problem],
+    facts: Facts,
+    last_words: Sequence[str],
 ) -> list[Content]:
-    """Damage in the log, warnings, the end, and what a crashed trainer wrote last."""
+    """The run's story with its warnings, damage in the log, the end, and what a crashed trainer
+    wrote last.
+    """
+    dated = [(sentence.iteration, sentence.text, "") for sentence in sentences]
+    dated += [
+        (warning.iteration, one_line(warning.message, 400), "$warning")
+        for warning in history.warnings[-MOST_MESSAGES:]
+    ]
+    dated += [
+        (resume.iteration, f"resumed on {one_line(resume.host, 40)}", "$quiet")
+        for resume in history.resumes[-MOST_MESSAGES:]
+    ]
     said = [
+        Content.assemble((f"{iteration}  ", "bold $quiet"), (text, style))
+        for iteration, text, style in sorted(dated, key=lambda line: line[0])
+    ]
+    said += [
         Content.styled(f"log line {problem.line}: {one_line(problem.message, 200)}", "$warning")
         for problem in problems[-MOST_MESSAGES:]
     ]
-    said += [
-        Content.assemble((f"{w.iteration:>4}  ", "$quiet"), (one_line(w.message, 400), "$warning"))
-        for w in history.warnings[-MOST_MESSAGES:]
-    ]
-    said += [
-        Content.styled(f"{r.iteration:>4}  resumed on {one_line(r.host, 40)}", "$quiet")
-        for r in history.resumes[-MOST_MESSAGES:]
-    ]
     if history.end is not None and not facts.moving:
-        colour = "bold $error" if history.end.status == "failed" else "$success"
-        text = f"{history.end.status}: {one_line(history.end.reason, 400)}"
+        status, reason = history.end.status, one_line(history.end.reason, 400)
+        colour = "bold $error" if status == "failed" else "$success"
+        text = reason if reason.startswith(status) else f"{status}: {reason}"
         said.append(Content.styled(text, colour))
+        if learned := outcome(history):
+            said.append(Content.styled(learned, "bold"))
     if facts.state in ("crashed", "failed"):
         said += [Content.styled(one_line(words, 400), "$error") for words in last_words]
     return said

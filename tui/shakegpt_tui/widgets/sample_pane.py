@@ -45,7 +45,7 @@ class SamplePane(Following, can_focus=False):
 
     def show(self, view: SampleView, look: Look, place: str) -> None:
         """Show `view`; `place` says where in the run it stands, as `3 of 5`."""
-        drawn = (id(view), len(view.tokens), view.end is not None, look, place)
+        drawn = (id(view), len(view.tokens), view.end is not None, view.copies, look, place)
         if drawn == self._drawn:
             return
         changed, self.view, self._drawn = view is not self.view, view, drawn
@@ -142,6 +142,8 @@ def subtitle(view: SampleView) -> str:
     else:
         rate = f", {end.tokens / end.seconds:.0f}/s" if end.seconds > 0 else ""
         progress = f"{end.tokens} tokens{rate}{'' if end.complete else ', cut short'}"
+    if view.copies is not None and view.copies.longest:
+        progress += f" · {view.copies.longest} words copied"
     return f"{progress} · {sampling(settings)}"
 
 

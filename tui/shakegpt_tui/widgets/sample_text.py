@@ -18,11 +18,12 @@ from shakegpt_tui.browse import full_text, occurrences
 LEVELS: tuple[tuple[float, str, str], ...] = (
     (0.6, "≥60%", "$quiet"),
     (0.3, "≥30%", "$foreground"),
-    (0.1, "≥10%", "$secondary"),
-    (0.02, "≥2%", "bold $primary"),
-    (0.0, "<2%", "bold underline $error"),
+    (0.1, "≥10%", "italic $primary"),
+    (0.02, "≥2%", "bold $warning"),
+    (0.0, "<2%", "bold italic $error"),
 )
-"""(from which probability, legend, style): what was sure recedes, surprises stand out."""
+"""(from which probability, legend, style): what was sure recedes, surprises glow. Underlined is
+what was copied."""
 
 MOST_CLICKABLE = 5000
 """Tokens beyond this carry no click target in plain colours: spans cost time at each repaint."""
@@ -46,16 +47,17 @@ def style_of(probability: float) -> str:
 
 def styled(view: SampleView, look: Look) -> Content:
     """The whole sample: prompt, tokens, cursor, search hits."""
-    spans = [Span(0, len(view.start.prompt), "bold $accent")]
+    after = len(view.start.prompt)
+    spans = [Span(0, after, "bold $accent")]
     spans += _token_spans(view, look)
+    passages = view.copies.passages if view.copies else ()
+    spans += [Span(after + begin, after + end, "underline") for begin, end, _, _ in passages]
     text = full_text(view)
     if look.needle:
         width = len(look.needle)
         for at in occurrences(text, look.needle.casefold()):
             here = at == look.hit
-            spans.append(
-                Span(at, at + width, "bold reverse $warning" if here else "underline bold")
-            )
+            spans.append(Span(at, at + width, "bold reverse $warning" if here else "bold reverse"))
     return Content(printable(text), spans)
 
 
