@@ -31,22 +31,22 @@ _TINY = replace(_OPENAI, dataset=("tinyshakespeare",), block_size=1024)
 
 PRESETS: dict[str, Preset] = {
     "pocket": Preset(
-        "the pocket GPT-2 on the plays: about a minute on two cores, no network", _DEFAULT
+        "pocket GPT-2 on the plays: about a minute on two cores, no network", _DEFAULT
     ),
     "gpt2": Preset(
         "GPT-2 124M on the plays",
         replace(_OPENAI, init_from="gpt2"),
     ),
     "talk": Preset(
-        "the talk: GPT-2 Large on tinyshakespeare, 20 steps, val loss 3.66 to 2.86",
+        "GPT-2 Large on tinyshakespeare: the talk, 20 steps, val loss 3.66 to 2.86",
         replace(_TINY, init_from="gpt2-large"),
     ),
     "nanogpt": Preset(
-        "nanoGPT's config/finetune_shakespeare.py: GPT-2 XL on tinyshakespeare",
+        "GPT-2 XL on tinyshakespeare: nanoGPT's config/finetune_shakespeare.py",
         replace(_TINY, init_from="gpt2-xl"),
     ),
     "char": Preset(
-        "nanoGPT's config/train_shakespeare_char.py on a CPU: characters, from scratch",
+        "characters, from scratch: nanoGPT's config/train_shakespeare_char.py on a CPU",
         replace(
             _DEFAULT,
             init_from="scratch",

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from dataclasses import fields, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shakegpt.cli import finetune
 from shakegpt.cli.preflight import faults
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, count_parameters
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
 from shakegpt.presets import PRESETS
+from shakegpt.runlog import schema as ev
 from shakegpt.runlog.runs import RunSummary
-from shakegpt_tui import form, machine, models, terminal
+from shakegpt_tui import form, machine, models, speed, terminal
 from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.main import watch
 from shakegpt_tui.widgets.model_list import model_line, takes
+from tests.tui import logs
 
 DEFAULT = FinetuneConfig()
 
@@ -341,3 +345,66 @@ def test_columns_fit(width: int) -> None:
     columns = columns_for(width)
     assert set(columns) <= set(row_of(summary("r"), 0.0).cells)
     assert next(room for room, told in COLUMNS.items() if told == columns) <= width
+
+
+def test_a_rate_far_above_what_suits_the_model_is_doubted() -> None:
+    gpt2 = PRESETS["gpt2"].config
+    assert form.doubts(DEFAULT, DEFAULT) == {} == form.doubts(gpt2, gpt2)
+    assert form.doubts(replace(DEFAULT, learning_rate=0.01), DEFAULT) == {}
+    doubt = form.doubts(replace(DEFAULT, learning_rate=1.4), DEFAULT)
+    assert "1,000 times 1.4e-3" in doubt["learning_rate"]
+
+
+def test_the_heading_of_the_presets_is_a_short_line_that_names_the_model() -> None:
+    for name, preset in PRESETS.items():
+        assert form.heading(name, preset.config.init_from).startswith(f"{name}: ")
+        assert len(form.heading(name, "")) < 40
+    assert "gpt2-xl" in form.heading("gpt2", "gpt2-xl")
+
+
+def timed(base: Path, name: str, *, host: str = "", seconds: float = 2.0) -> None:
+    """A run of the default configuration whose iterations took `seconds` each."""
+    pocket = models.pocket()
+    head = logs.header(host=host or socket.gethostname())
+    size = count_parameters(pocket.n_layer, pocket.n_embd, pocket.vocab_size, pocket.block_size)
+    shape = {f: getattr(pocket, f) for f in ("n_layer", "n_head", "n_embd", "vocab_size")}
+    model = msgspec.structs.replace(
+        head.model, **shape, block_size=pocket.block_size, n_params=size
+    )
+    config = {"block_size": DEFAULT.block_size, "lora_rank": None}
+    head = msgspec.structs.replace(head, model=model, config=config)
+    tokens = DEFAULT.batch_size * DEFAULT.gradient_accumulation_steps * (DEFAULT.block_size or 0)
+    step = next(s for s in logs.iteration(1, logs.T0) if isinstance(s, ev.Step))
+    step = msgspec.structs.replace(step, seconds=seconds, tokens_per_second=tokens / seconds)
+    logs.write(base / name, [head, step, step])
+
+
+def test_the_time_rests_on_the_newest_run_of_the_model_on_this_machine(tmp_path: Path) -> None:
+    pocket, gpt2 = models.pocket(), models.of("gpt2", models.known())
+    assert gpt2 is not None
+    timed(tmp_path, "elsewhere", host="elsewhere")
+    assert speed.measures(tmp_path) == []
+    none = speed.estimate([], "pocket", pocket, DEFAULT, on_gpu=False)
+    assert none is None
+    timed(tmp_path, "before", seconds=50.0)
+    os.utime(tmp_path / "before" / "log.jsonl", (1, 1))
+    timed(tmp_path, "newest")
+    known = speed.measures(tmp_path)
+    assert [each.run for each in known] == ["newest", "before"]
+    quiet = replace(DEFAULT, eval_interval=1000, eval_tokens=1)
+    here = speed.estimate(known, "pocket", pocket, quiet, on_gpu=False)
+    assert here is not None and not here.scaled and here.by.run == "newest"
+    assert here.seconds == pytest.approx(DEFAULT.max_iters * 2.0, rel=0.01)
+    assert here.brief == "40 s" and "newest" in here.text
+    more = speed.estimate(known, "pocket", pocket, DEFAULT, on_gpu=False)
+    assert more is not None and more.seconds > here.seconds  # evaluations take time, too
+    scaled = speed.estimate(known, "gpt2", gpt2, quiet, on_gpu=False)
+    assert scaled is not None and scaled.scaled and "scaled from pocket" in scaled.text
+    assert 20 * here.seconds < scaled.seconds < 40 * here.seconds  # 124M and 4.3M parameters
+    assert speed.estimate(known, "pocket", pocket, quiet, on_gpu=True) is None
+    assert [replace(here, seconds=s).brief for s in (3, 600, 9000, 400_000)] == [
+        "3 s",
+        "10 min",
+        "2 h",
+        "5 d",
+    ]

@@ -16,7 +16,7 @@ from textual.binding import Binding
 from textual.coordinate import Coordinate
 from textual.events import Key
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, Select, Static
+from textual.widgets import Input, OptionList, Static
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, RunLog
@@ -215,10 +215,14 @@ def test_presets_and_models_fill_the_form(base: Path) -> None:
         app = Host(base)
         async with app.run_test(size=(120, 40)) as pilot:
             await app.settled(pilot)
-            app.screen.query_one("#preset", Select).value = "talk"
-            await pilot.pause()
+            await pilot.press("shift+tab", "enter", *["down"] * 3, "enter")
+            await shows(pilot, "talk: GPT-2 Large on tinyshakespeare")
             assert app.field("init_from").value == "gpt2-large"
             assert app.field("learning_rate").value == "3e-05"
+            app.field("learning_rate").value = "1.4"
+            await shows(pilot, "training will likely diverge")  # it can be started all the same
+            await pilot.press("enter", *["down"] * 3, "enter")  # the preset that is shown, again
+            await until(pilot, lambda: app.field("learning_rate").value == "3e-05")
             models = app.screen.query_one("#models", OptionList)
             models.focus()
             await pilot.press("home", "enter")
@@ -238,7 +242,7 @@ def test_a_model_brings_what_suits_it_but_what_was_typed(base: Path) -> None:
             app.field("max_iters").value = "40"
             app.field("init_from").value = "gpt2-medium"
             await pilot.pause()
-            assert app.screen.query_one("#preset", Select).value == "gpt2"
+            await shows(pilot, "gpt2-medium, with the settings of gpt2")
             assert (app.field("batch_size").value, app.field("max_iters").value) == ("1", "40")
             command = "shakegpt finetune gpt2 --init-from gpt2-medium --max-iters 40"
             await shows(pilot, f"$ {command}")

@@ -15,6 +15,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.pilot import Pilot
 from textual.screen import ModalScreen, Screen
+from textual.widgets import Input
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import delete_run, find_runs
@@ -274,5 +275,29 @@ def test_no_screen_is_without_focus(app: ShakegptApp, started: list[list[str]]) 
             assert home.query_one(StartForm).has_class("-all") and home.has_class("-form")
             await pilot.press("f3", "f5")
             await until(pilot, lambda: started == [["[]"]])
+
+    asyncio.run(body())
+
+
+def test_a_start_that_fails_returns_to_the_form_as_it_was(
+    app: ShakegptApp, started: list[list[str]]
+) -> None:
+    async def body() -> None:
+        async with app.run_test(size=SIZES[2]) as pilot:
+            await until(pilot, lambda: _is_filled(app.screen))
+            app.screen.query_one("#field-init_from", Input).value = "gpt2-medium"
+            await pilot.pause()
+            app.screen.query_one("#field-max_iters", Input).value = "7"
+            await pilot.pause()
+            before = app.screen
+            for count in (1, 2):
+                await pilot.press("f5")
+                await until(pilot, lambda: len(started) == count)  # noqa: B023
+            assert started[0] == started[1] and "--max-iters" in started[0][0]
+            await until(pilot, lambda: app.screen is not before and _is_filled(app.screen))
+            form = app.screen.query_one(StartForm)
+            assert (form.preset, form.texts["max_iters"]) == ("gpt2", "7")
+            assert app.screen.query_one("#field-learning_rate", Input).value == "3e-05"
+            await until(pilot, lambda: "gpt2-medium, with the settings of gpt2" in text(app))
 
     asyncio.run(body())

@@ -80,6 +80,7 @@ def test_a_refusal_of_the_trainer_is_shown_and_printed(tmp_path: Path) -> None:
 
     app = play(trainer.run, script, config=tmp_path, trainer=trainer)
     assert app.return_code == 2 and "gone.txt" in str(app.return_value)
+    assert not trainer.run.exists()  # no entry in the list for what was never a run
 
 
 def test_a_trainer_outlives_a_killed_screen(tmp_path: Path, play_text: Path) -> None:

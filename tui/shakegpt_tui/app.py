@@ -37,7 +37,8 @@ from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
-    from shakegpt_tui.screens.home import Pane
+    from shakegpt_tui.form import Filled
+    from shakegpt_tui.screens.home import HomeScreen, Pane
     from shakegpt_tui.screens.run_base import RunBase
     from shakegpt_tui.screens.run_list import RunList
 
@@ -87,6 +88,7 @@ class ShakegptApp(App[str]):
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
         self.came_from_home = False
+        self._filled_form: Filled | None = None
         self._dialog_key = "", 0.0
         """The last key that a dialog got, and when."""
         self._feed = feed
@@ -180,14 +182,16 @@ class ShakegptApp(App[str]):
         self.came_from_home = True
         while len(self.screen_stack) > 1:
             self.pop_screen()
-        self.push_screen(HomeScreen(order=self.settings.order, pane=pane), self._chosen)
+        home = HomeScreen(order=self.settings.order, pane=pane, filled_form=self._filled_form)
+        self.push_screen(home, partial(self._chosen, home))
 
     def on_run_list_sorted(self, event: RunList.Sorted) -> None:
         """Remember how the list of runs is sorted."""
         self.settings.order = event.order
         self.keep(self.settings)
 
-    def _chosen(self, choice: tuple[str, Any] | None) -> None:
+    def _chosen(self, home: HomeScreen, choice: tuple[str, Any] | None) -> None:
+        self._filled_form = home.filled_form  # the next is filled as this one was
         if choice is None:
             self.exit()
             return

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
-from shakegpt import bounds
+from shakegpt import bounds, format
 from shakegpt.bounds import Choice, Setting, Several, Switch, Text, flag
 from shakegpt.cli import preflight
 from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
@@ -128,6 +128,41 @@ def check(texts: Mapping[str, str]) -> tuple[FinetuneConfig | None, dict[str, st
     errors = preflight.faults(config) | errors
     errors = {name: fault.removeprefix(flag(name) + " ") for name, fault in errors.items()}
     return (None if errors else config), errors
+
+
+FAR = 30.0
+"""Factor between learning rates beyond which the form doubts that one was meant."""
+
+
+def doubts(config: FinetuneConfig, base: FinetuneConfig) -> dict[str, str]:
+    """What may be an error in `config`, by field; `base` is what suits its model. The run can
+    start all the same, as on the command line.
+    """
+    rate, usual = config.learning_rate, base.learning_rate
+    if rate > FAR * usual:
+        way = f"{rate / usual:,.0f} times {format.rate(usual)}, which suits this model"
+        return {"learning_rate": f"{way}: training will likely diverge"}
+    return {}
+
+
+def heading(preset: str, model: str) -> str:
+    """What the list of presets says of the one in use, in one line.
+
+    >>> heading("gpt2", "gpt2"), heading("gpt2", "gpt2-xl")
+    ('gpt2: GPT-2 124M on the plays', 'gpt2-xl, with the settings of gpt2')
+    """
+    if model and model != PRESETS[preset].config.init_from:
+        return f"{one_line(model, 30)}, with the settings of {preset}"
+    return f"{preset}: {PRESETS[preset].about.partition(':')[0]}"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form as it was left: the preset, what it suggested, what is typed in every field."""
+
+    preset: str
+    base: FinetuneConfig
+    texts: Mapping[str, str]
 
 
 def suggest(model: str, preset: str) -> tuple[str, FinetuneConfig]:

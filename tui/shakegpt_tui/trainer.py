@@ -73,6 +73,22 @@ class Trainer:
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def discard(self) -> bool:
+        """Remove what it left if it ended with a sentence before its first record; whether it was
+        so. What else is in the run's directory stays, and so does what a traceback may explain.
+        """
+        report = self.run / TRAINER_LOG
+        if self.exit_code not in (1, 2) or (self.run / LOG_NAME).exists():
+            return False
+        try:
+            if b"Traceback" in report.read_bytes():
+                return False
+            report.unlink()
+            self.run.rmdir()
+        except OSError:
+            return False
+        return True
+
 
 def save_all(running: Iterable[Trainer], *, stop: bool, hurry: bool) -> None:
     """Have trainers save their state and, with `stop`, end; return when they have done so.

@@ -20,6 +20,7 @@ from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 if TYPE_CHECKING:
+    from shakegpt_tui.form import Filled
     from shakegpt_tui.screens.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 
@@ -60,6 +61,7 @@ class HomeScreen(BaseScreen[Result | None]):
             &.-form .list { display: none; }
         }
         &.-slim #help, &.-short #help { height: 2; }
+        &.-slim #need { max-height: 2; }
         &.-slim #title { display: none; }
         &.-slim #first, &.-slim #models, &.-short #first { margin-bottom: 0; }
         &.-slim .pane { border: none; padding: 0; }
@@ -76,10 +78,19 @@ class HomeScreen(BaseScreen[Result | None]):
         Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
     ]  # fmt: skip
 
-    def __init__(self, base: Path = WHERE, order: str = "", pane: Pane = "form") -> None:
-        """List the runs in `base` by `order`, one of `listing.ORDERS`; begin at `pane`."""
+    def __init__(
+        self,
+        base: Path = WHERE,
+        order: str = "",
+        pane: Pane = "form",
+        filled_form: Filled | None = None,
+    ) -> None:
+        """List the runs in `base` by `order`, one of `listing.ORDERS`; begin at `pane`, the form
+        as it was left.
+        """
         super().__init__(classes=f"-{pane}")
         self.base, self.order, self.pane = base, order, pane
+        self.filled_form = filled_form
         self.filled = False
         """Form and list are there."""
 
@@ -107,7 +118,7 @@ class HomeScreen(BaseScreen[Result | None]):
         from shakegpt_tui.screens.run_list import RunList
         from shakegpt_tui.widgets.start_form import StartForm
 
-        form = StartForm(classes="pane form")
+        form = StartForm(self.base, self.filled_form, classes="pane form")
         listed = RunList(self.base, self.order, classes="pane list")
         form.border_title, listed.border_title = "New run", "Runs"
         with self.app.batch_update():
@@ -164,6 +175,7 @@ class HomeScreen(BaseScreen[Result | None]):
 
     def on_start_form_start(self, event: StartForm.Start) -> None:
         """Return what to start."""
+        self.filled_form = event.filled
         self.dismiss(("start", event.arguments))
 
     def on_run_list_open(self, event: RunList.Open) -> None:

@@ -75,6 +75,11 @@ class RunBase(BaseScreen[None]):
         """Whether its trainer is gone without a first record."""
         return self.history.run is None and self.facts().state == "crashed"
 
+    def on_unmount(self) -> None:
+        """A run that did not start for a reason that was said is no run to list."""
+        if self.trainer is not None and self.history.run is None:
+            self.trainer.discard()
+
     def _exited(self) -> bool:
         """Whether the trainer is known to be gone, be it of this session or another."""
         if self.trainer is not None:  # it takes seconds to open the log, whose writer is gone

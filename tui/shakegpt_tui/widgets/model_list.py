@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -10,10 +12,13 @@ from shakegpt import format
 from shakegpt.config import FinetuneConfig
 from shakegpt.sanitize import one_line
 from shakegpt_tui import machine as machines
-from shakegpt_tui import models
+from shakegpt_tui import models, speed
 
 _HERE = {None: "…", True: "here", False: "fetch"}
-HEADS = f"{'':<12}{'on disk':>9}  {'':<6}{'memory':>9}"
+HEADS = f"{'':<12}{'on disk':>8}  {'':<6}{'memory':>8}  {'':<9} {'time':>6}"
+
+WITH_TIME = 54
+"""Cells from which on there is room for the time."""
 
 
 class ModelList(OptionList):
@@ -46,10 +51,16 @@ class ModelList(OptionList):
             super().action_cursor_down()
 
     def say(
-        self, known: list[models.Known], config: FinetuneConfig, here: machines.Machine
+        self,
+        known: list[models.Known],
+        config: FinetuneConfig,
+        here: machines.Machine,
+        measures: Sequence[speed.Measure],
     ) -> None:
         """Say of each model what it takes with the settings of `config`."""
-        lines = {model.name: model_line(model, config, here) for model in known}
+        if self.size.width < WITH_TIME:
+            measures = ()
+        lines = {model.name: model_line(model, config, here, measures) for model in known}
         if not self.option_count:
             self.add_options(Option(line, id=name) for name, line in lines.items())
             self.highlighted = 0
@@ -57,15 +68,24 @@ class ModelList(OptionList):
             self.replace_option_prompt(name, line)
 
 
-def model_line(model: models.Known, config: FinetuneConfig, here: machines.Machine) -> Content:
-    """`gpt2  523 MiB  fetch  11.3 GiB  fits`; the model that `config` names stands out."""
+def model_line(
+    model: models.Known,
+    config: FinetuneConfig,
+    here: machines.Machine,
+    measures: Sequence[speed.Measure] = (),
+) -> Content:
+    """`gpt2  523 MiB  fetch  11.3 GiB  fits  17 min`; the model that `config` names stands out."""
+    on_gpu = here.place(config) != "memory"
+    time = speed.estimate(measures, model.name, model, config, on_gpu=on_gpu)
+    verdict, colour = _verdict(here.need(model, config), here.free(config))
     name = "bold $primary" if model.name == config.init_from else ""
     return Content.assemble(
         (f"{model.name:<12}", name),
-        f"{format.size(model.disk):>9}  ",
+        f"{format.size(model.disk):>8}  ",
         (f"{_HERE[model.here]:<6}", "" if model.here else "dim"),
-        f"{format.size(here.need(model, config).bytes):>9}  ",
-        _verdict(here.need(model, config), here.free(config)),
+        f"{format.size(here.need(model, config).bytes):>8}  ",
+        (f"{verdict:<9}" if time else verdict, colour),
+        f" {time.brief:>6}" if time else "",
     )
 
 

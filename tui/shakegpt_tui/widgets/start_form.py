@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -19,7 +20,7 @@ from textual.widgets import Button, Input, Label, OptionList, Select, Static
 from shakegpt.config import FinetuneConfig
 from shakegpt.presets import FIRST, PRESETS
 from shakegpt.sanitize import one_line
-from shakegpt_tui import form, models
+from shakegpt_tui import form, models, speed
 from shakegpt_tui import machine as machines
 from shakegpt_tui.form import fitting
 from shakegpt_tui.widgets.field import Field
@@ -31,7 +32,7 @@ class FormRow(Vertical):
 
     def __init__(self, field: form.Field, value: str) -> None:
         super().__init__(classes="" if field.name in form.ESSENTIAL else "further")
-        self.field, self._value, self._error = field, value, ""
+        self.field, self._value, self._error, self._doubt = field, value, "", ""
 
     def compose(self) -> ComposeResult:
         """Label, input, error."""
@@ -49,12 +50,13 @@ class FormRow(Vertical):
             )
         yield Static(classes="error", markup=False)
 
-    def complain(self, error: str) -> None:
-        """Show what is wrong, or with "" that nothing is."""
-        if error != self._error:
-            self._error = error
-            self.query_one(".error", Static).update(one_line(error))
+    def complain(self, error: str, doubt: str = "") -> None:
+        """Show what is wrong or, if nothing is, what may be; with "" that all is well."""
+        if (error, doubt) != (self._error, self._doubt):
+            self._error, self._doubt = error, doubt
+            self.query_one(".error", Static).update(one_line(error or doubt))
             self.set_class(bool(error), "wrong")
+            self.set_class(bool(doubt and not error), "doubtful")
 
 
 class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
@@ -69,7 +71,7 @@ class StartForm(Vertical):
         & > #first { height: 1; margin-bottom: 1; }
         #preset { width: 1fr; }
         #preset #label { text-wrap: nowrap; text-overflow: ellipsis; }
-        #start { margin-left: 1; width: 14; }
+        #start { margin-left: 1; width: 12; min-width: 12; }
         #start:focus { background: $primary; text-style: bold underline; }
         #start:ansi:focus { background: ansi_default; text-style: bold reverse; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
@@ -84,9 +86,10 @@ class StartForm(Vertical):
         FormRow Input:focus { background: $primary 25%; }
         FormRow Input:ansi:focus { background: ansi_default; text-style: reverse; }
         FormRow .error { display: none; color: $error; padding-left: 16; height: auto; }
-        FormRow.wrong .error { display: block; }
+        FormRow.wrong .error, FormRow.doubtful .error { display: block; }
+        FormRow.doubtful .error { color: $warning; }
         FormRow.wrong Label { color: $error; }
-        & > #need { height: auto; max-height: 3; }
+        & > #need { height: auto; max-height: 4; }
         & > #help { height: 4; color: $foreground 60%; }
     }
     """
@@ -98,11 +101,11 @@ class StartForm(Vertical):
     ]
 
     class Start(Message):
-        """A run is to start with these arguments of `shakegpt finetune`."""
+        """A run is to start with these arguments of `shakegpt finetune`, from a form so filled."""
 
-        def __init__(self, arguments: list[str]) -> None:
+        def __init__(self, arguments: list[str], filled: form.Filled) -> None:
             super().__init__()
-            self.arguments = arguments
+            self.arguments, self.filled = arguments, filled
 
     class Measured(Message):
         """It is known by now what this machine has free."""
@@ -118,23 +121,38 @@ class StartForm(Vertical):
             super().__init__()
             self.found = found
 
-    def __init__(self, *, classes: str | None = None) -> None:
+    class Timed(Message):
+        """It is known by now how fast this machine trained."""
+
+        def __init__(self, measures: list[speed.Measure]) -> None:
+            super().__init__()
+            self.measures = measures
+
+    def __init__(
+        self, base: Path, filled: form.Filled | None = None, *, classes: str | None = None
+    ) -> None:
+        """`base`: the directory of runs; `filled`: a form as it was left, else the defaults."""
         super().__init__(classes=classes)
+        self.runs = base
         self.models = models.known()
         self.config: FinetuneConfig | None = FinetuneConfig()
-        self.texts = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
+        first = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
+        filled = filled or form.Filled(FIRST, PRESETS[FIRST].config, first)
+        self.texts = dict(filled.texts)
         """What is typed, by field, whether the field is on screen or not."""
-        self.preset = FIRST
-        self.base = PRESETS[FIRST].config
+        self.preset = filled.preset
+        self.base = filled.base
         """What the preset and the model suggest, which was followed by all that was not typed."""
+        self.measures: list[speed.Measure] = []
         self._judging = False
         self.machine = machines.machine()
 
     def compose(self) -> ComposeResult:
         """Preset and start, models, settings, what it takes, help."""
         with Horizontal(id="first"):
-            presets = [(f"{name}: {text}", name) for name, (text, _) in PRESETS.items()]
-            yield Select(presets, allow_blank=False, compact=True, id="preset")
+            # It stays blank, its prompt naming the preset in use, which can so be chosen again
+            presets = [(form.heading(name, ""), name) for name in PRESETS]
+            yield Select(presets, prompt=self._heading(), compact=True, id="preset")
             yield Button("Start  F5", id="start", variant="primary", compact=True)
         with Rows(id="settings"):
             for name in form.ESSENTIAL:
@@ -158,12 +176,19 @@ class StartForm(Vertical):
 
     @work(thread=True, group="models", exit_on_error=False)
     def _look(self) -> None:
+        self.post_message(self.Timed(speed.measures(self.runs)))
         self.post_message(self.Looked(models.look(self.models)))
 
     def on_start_form_measured(self, event: Measured) -> None:
         """Judge again, with what the GPU has."""
         self.machine = event.machine
         self._judge()
+
+    def on_start_form_timed(self, event: Timed) -> None:
+        """Say how long the run takes."""
+        self.measures = event.measures
+        self._list_models()
+        self.query_one("#need", Static).update(self._need())
 
     def on_start_form_looked(self, event: Looked) -> None:
         """Show which models are here."""
@@ -188,8 +213,9 @@ class StartForm(Vertical):
         """Check the form as it stands: errors beside their fields, needs below."""
         self._judging = False
         self.config, errors = form.check(self.texts)
+        doubts = form.doubts(self.config, self.base) if self.config else {}
         for row in self.query(FormRow):
-            row.complain(errors.get(row.field.name, ""))
+            row.complain(errors.get(row.field.name, ""), doubts.get(row.field.name, ""))
             if row.field.name in errors and row.has_class("further"):
                 self.add_class("-all")  # an error must be seen
         if self.config is not None:
@@ -199,7 +225,7 @@ class StartForm(Vertical):
 
     def _list_models(self) -> None:
         config = self.config or FinetuneConfig()
-        self.query_one("#models", ModelList).say(self.models, config, self.machine)
+        self.query_one("#models", ModelList).say(self.models, config, self.machine, self.measures)
 
     def _need(self) -> Content:
         """What the run takes, and whether this machine has it."""
@@ -210,7 +236,10 @@ class StartForm(Vertical):
         model = scratch or models.of(name, self.models)
         if model is None:
             return Content(f"{one_line(name, 40)}: its size is known when it is here.")
-        return takes(model, self.config, self.machine)
+        on_gpu = self.machine.place(self.config) != "memory"
+        time = speed.estimate(self.measures, name, model, self.config, on_gpu=on_gpu)
+        said = speed.UNKNOWN if time is None else time.text
+        return Content.assemble(takes(model, self.config, self.machine), f"\n{said}")
 
     @on(OptionList.OptionSelected, "#models")
     def _take_model(self, event: OptionList.OptionSelected) -> None:
@@ -220,11 +249,15 @@ class StartForm(Vertical):
     @on(Select.Changed, "#preset")
     def _take_preset(self, event: Select.Changed) -> None:
         event.stop()
-        if str(event.value) == self.preset:  # it was a model that brought it
+        if event.value not in PRESETS:  # it is made blank again
             return
         self.preset = str(event.value)
         self.base = PRESETS[self.preset].config
+        event.select.clear()
         self._fill({name: form.typed(getattr(self.base, name)) for name in self.texts})
+
+    def _heading(self) -> str:
+        return form.heading(self.preset, self.texts["init_from"].strip())
 
     def _suit(self, model: str) -> None:
         """Give what was not typed the values that suit `model`, as the command line does."""
@@ -235,7 +268,6 @@ class StartForm(Vertical):
             before, after = (replace(config, init_from=model) for config in (self.base, base))
             self._fill(form.follow(self.texts | typed, before, after))
             self.base = base
-            self.query_one("#preset", Select).value = self.preset
 
     def _fill(self, texts: dict[str, str]) -> None:
         self.texts = texts
@@ -250,12 +282,14 @@ class StartForm(Vertical):
     def on_resize(self) -> None:
         """Explain it at another length, and keep it in sight."""
         self._explain()
+        self.call_after_refresh(self._list_models)
         focused = self.screen.focused
         if focused is not None and self in focused.ancestors:
             self.call_after_refresh(focused.scroll_visible, animate=False)
 
     def _explain(self) -> None:
         """Tell of a setting what it is, else what the form will start."""
+        self.query_one("#preset", Select).prompt = self._heading()
         line = self.query_one("#help", Static)
         focused = self.screen.focused
         field = form.form_fields().get((focused and focused.name) or "")
@@ -288,7 +322,8 @@ class StartForm(Vertical):
         """Ask for the run, or go to what is wrong."""
         self._judge()
         if self.config is not None:
-            self.post_message(self.Start(self.arguments(self.config)))
+            filled = form.Filled(self.preset, self.base, dict(self.texts))
+            self.post_message(self.Start(self.arguments(self.config), filled))
             return
         wrong = self.query("FormRow.wrong")
         if wrong:
