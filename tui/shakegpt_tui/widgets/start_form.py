@@ -225,7 +225,8 @@ class StartForm(Vertical):
 
     def _list_models(self) -> None:
         config = self.config or FinetuneConfig()
-        self.query_one("#models", ModelList).say(self.models, config, self.machine, self.measures)
+        for listed in self.query(ModelList):  # gone once the form is closed
+            listed.say(self.models, config, self.machine, self.measures)
 
     def _need(self) -> Content:
         """What the run takes, and whether this machine has it."""
