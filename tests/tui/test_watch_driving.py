@@ -12,6 +12,7 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.control import CONTROL_NAME, Request
 from shakegpt_tui import feed
 from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.replay_feed import ReplayFeed
 from shakegpt_tui.settings import load
 from tests.tui import logs
 from tests.tui.screens import SMALL, USUAL, Driver, burst, live, play, run_screen, text, until
@@ -159,13 +160,13 @@ def test_a_replay_plays_and_takes_no_commands(tmp_path: Path) -> None:
         await pilot.press("space")
         await until(pilot, lambda: "held" in text(app))
         await pilot.press("s", "x", "plus", "plus", "plus", "plus", "minus", "space")
-        await until(pilot, lambda: "8 × as fast" in text(app))
+        await until(pilot, lambda: "8× speed" in text(app))
         await until(pilot, lambda: "FINISHED" in text(app))
         assert not (run / CONTROL_NAME).exists()
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running)
 
-    play(feed.ReplayFeed(run, 1), script, config=tmp_path)
+    play(ReplayFeed(run, 1), script, config=tmp_path)
 
 
 def test_a_finished_run_tells_its_time_and_resumes_with_a_new_limit(tmp_path: Path) -> None:

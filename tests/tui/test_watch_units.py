@@ -166,38 +166,6 @@ def test_a_live_feed_delivers_what_is_there_and_what_comes(tmp_path: Path) -> No
     assert list(batches) == []
 
 
-def test_a_replay_keeps_the_order_and_the_pace(tmp_path: Path) -> None:
-    whole = list(logs.story(2))
-    later: list[list[ev.Event]] = [
-        list(logs.iteration(3, whole[-1].time)),
-        [logs.end(3, whole[-1].time + 1)],
-    ]
-    run = logs.write(tmp_path / "run", whole)
-    replay, seen = feed.ReplayFeed(run, speed=40), list[ev.Event]()
-    for batch in replay.batches(threading.Event()):
-        seen += batch.events
-        if later and seen == whole and (len(later) == 2 or replay.ended):  # it was being trained
-            whole += later[0]
-            logs.write(run, later.pop(0))
-        assert not seen or replay.ended or replay.now() - seen[-1].time <= feed.LONGEST_GAP
-    assert seen == whole
-
-
-def test_a_replay_can_be_held_and_stopped(tmp_path: Path) -> None:
-    run = logs.write(tmp_path / "run", logs.story(2))
-    replay, stop = feed.ReplayFeed(run, speed=1000), threading.Event()
-    replay.paused = True
-    batches = replay.batches(stop)
-    assert next(batches).caught_up
-    assert next(batches).events  # the header's time has come at once
-    threading.Timer(0.3, stop.set).start()
-    assert list(batches) == []
-
-
-def test_dead_time_in_a_log_is_not_played() -> None:
-    assert feed.record_gaps([0, 1, 1000, 1001], 8) == [0, 1, 9, 10]
-
-
 def test_a_still_ends_with_its_iteration(tmp_path: Path) -> None:
     run = logs.write(tmp_path / "run", logs.story(12))
     batch = next(feed.Still(run, until=5).batches(threading.Event()))

@@ -32,6 +32,7 @@ from shakegpt_tui import trainer as trainers
 from shakegpt_tui.ascii import SAMPLE, AsciiFilter
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
+from shakegpt_tui.replay_feed import ReplayFeed
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
@@ -173,7 +174,8 @@ class ShakegptApp(App[str]):
         """Show a run over what is shown."""
         from shakegpt_tui.screens.run import RunScreen  # home is there without its 40 ms
 
-        self.push_screen(RunScreen(feed, self._trainers.get(feed.run)))
+        trainer = self._trainers.get(feed.run) if isinstance(feed, LiveFeed) else None
+        self.push_screen(RunScreen(feed, trainer))
 
     def open_home(self, pane: Pane = "form") -> None:
         """Show the start form and the list of runs in place of what is shown, the keys at one."""
@@ -196,6 +198,9 @@ class ShakegptApp(App[str]):
             self.exit()
             return
         verb, what = choice
+        if verb == "replay":
+            self.open_run(ReplayFeed(Path(what)))
+            return
         try:
             run = self.started(trainers.start(what)).run if verb == "start" else Path(what)
         except ShakegptError as error:

@@ -1,4 +1,4 @@
-"""Where a run screen's records come from: a log that grows, or a finished one played again.
+"""Where a run screen's records come from: a log that grows, or one up to a moment.
 
 A feed's `batches` runs in a thread and yields what has come, at most about ten times a second;
 it never touches a widget. `now` is the time by which ages and the run's state are judged: the
@@ -11,7 +11,6 @@ import threading
 import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -24,9 +23,6 @@ POLL = 0.25
 """The same while it trains, which needs the processor more."""
 IDLE_POLL = 0.5
 """The same after the log's end: only a resume from elsewhere can come."""
-LONGEST_GAP = 8.0
-"""Seconds of a log without records that a replay plays: heartbeats come every 4, so a longer gap
-is a time without a trainer, which nobody wants to sit through."""
 
 
 @dataclass(frozen=True)
@@ -93,67 +89,6 @@ def _pause(latest: Event) -> float:
             return STREAM_POLL
         case _:
             return POLL
-
-
-class ReplayFeed:
-    """Plays the log of `run` from its start, `speed` times as fast as it was written."""
-
-    TICK = 0.05
-
-    def __init__(self, run: Path, speed: float) -> None:
-        self.run = run
-        self.speed = speed
-        self.paused = False
-        self.ended = False
-        self._now = 0.0
-
-    def now(self) -> float:
-        """The moment of the log that is being played; the clock's time once all is played."""
-        return clock.time() if self.ended else self._now
-
-    def batches(self, stop: threading.Event) -> Iterator[Batch]:
-        """The records, each when its time has come; then those that a trainer still adds."""
-        follower = Follower(self.run / LOG_NAME)
-        events = follower.poll()
-        yield Batch(problems=follower.problems[:], caught_up=True)
-        offsets = record_gaps([event.time for event in events], LONGEST_GAP)
-        position, sent, before = 0.0, 0, clock.monotonic()
-        while not stop.wait(self.TICK):
-            if sent == len(events):
-                events += follower.poll()  # of a trainer that was at work when this began
-                if sent == len(events):
-                    break
-                offsets = record_gaps([event.time for event in events], LONGEST_GAP)
-            before, elapsed = clock.monotonic(), clock.monotonic() - before
-            position += 0.0 if self.paused else elapsed * self.speed
-            due = sent
-            while due < len(events) and offsets[due] <= position:
-                due += 1
-            if due:
-                self._now = events[due - 1].time + position - offsets[due - 1]
-            if due > sent:
-                yield Batch(events[sent:due])
-                sent = due
-        if stop.is_set():
-            return
-        self.ended = True
-        yield Batch()
-        while events and not isinstance(events[-1], End) and not stop.wait(IDLE_POLL):
-            if new := follower.poll():
-                yield Batch(new)
-                events = new
-
-
-def record_gaps(times: list[float], longest: float) -> list[float]:
-    """Offsets from the first of `times`, with every gap cut to `longest` and none negative.
-
-    >>> record_gaps([10.0, 11.0, 500.0, 499.0], 5.0)
-    [0.0, 1.0, 6.0, 6.0]
-    """
-    offsets = [0.0] if times else []
-    for before, after in pairwise(times):
-        offsets.append(offsets[-1] + min(max(after - before, 0.0), longest))
-    return offsets
 
 
 class Still:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from shakegpt.bounds import Text, real, setting
+from shakegpt.bounds import Switch, Text, real, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
@@ -25,6 +25,7 @@ class Arguments:
     speed: float = setting(
         1.0, real(0, 10_000, "factor", above=True), "How many times as fast as it was."
     )
+    loop: bool = setting(False, Switch(), "Begin again at the end.")
 
 
 def main(words: list[str]) -> int:
@@ -37,6 +38,6 @@ def main(words: list[str]) -> int:
         raise ShakegptError(f"{run} is no run directory")
     if (why := terminal.missing()) is not None:
         return print_status(run, why)
-    from shakegpt_tui.feed import ReplayFeed
+    from shakegpt_tui.replay_feed import ReplayFeed
 
-    return show(ReplayFeed(run, arguments.speed))
+    return show(ReplayFeed(run, arguments.speed, loop=arguments.loop))

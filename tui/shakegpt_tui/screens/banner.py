@@ -25,9 +25,10 @@ def banner(screen: RunScreen, now: Facts) -> Content:
         return Content.styled(f" {one_line(str(screen.refused))} ", TROUBLE)
     if not screen.caught_up:
         return Content.styled(f"opening {one_line(str(screen.run))} …", QUIET)
-    if screen.replay is not None and not screen.replay.ended:
-        held = "held" if screen.replay.paused else f"{screen.replay.speed:g} × as fast as it was"
-        return Content.styled(f" REPLAY  {held} ", "bold reverse $accent")
+    if (replay := screen.replay) is not None:
+        held = " · held" if replay.paused else " · ended" if replay.ended else ""
+        text = f" REPLAY at {replay.speed:g}× speed{held}{' · loops' if replay.loop else ''} "
+        return Content.styled(text, "bold reverse $accent")
     if screen.leaving:
         return Content.styled(" stopping and saving, then leaving; q leaves at once ", WORD)
     if screen.sampling_error:

@@ -179,5 +179,5 @@ class HomeScreen(BaseScreen[Result | None]):
         self.dismiss(("start", event.arguments))
 
     def on_run_list_open(self, event: RunList.Open) -> None:
-        """Return which run to open."""
-        self.dismiss(("open", event.path))
+        """Return which run to open, or to play again."""
+        self.dismiss(("replay" if event.replay else "open", event.path))

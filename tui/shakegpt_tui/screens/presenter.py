@@ -48,6 +48,20 @@ class PresenterScreen(BaseScreen[None]):
         Binding("space", "drive('hold')", "Hold", tooltip="Replay: hold, go on"),
         Binding("plus", "drive('faster')", "Faster", tooltip="Replay: double the speed"),
         Binding("minus", "drive('slower')", "Slower", tooltip="Replay: halve the speed"),
+        Binding(
+            "left_square_bracket",
+            "drive('jump', -1)",
+            "Back",
+            key_display="[",
+            tooltip="Replay: back by an iteration",
+        ),
+        Binding(
+            "right_square_bracket",
+            "drive('jump', 1)",
+            "On",
+            key_display="]",
+            tooltip="Replay: on by an iteration",
+        ),
         Binding("b", "other", "Before", tooltip="Where there is room for one sample: the other"),
         Binding("s", "drive('sample')", "Sample", tooltip="Draw a sample now"),
     ]
@@ -88,10 +102,10 @@ class PresenterScreen(BaseScreen[None]):
         """Where there is room for one sample: the other one."""
         self.toggle_class("-earlier", "-later")
 
-    async def action_drive(self, action: str) -> None:
+    async def action_drive(self, action: str, *values: int) -> None:
         """What that key does on the run screen, if it does anything now."""
-        if self._run_screen.check_action(action, ()):
-            await self._run_screen.run_action(action)
+        if self._run_screen.check_action(action, values):
+            await self._run_screen.run_action(f"{action}({', '.join(map(str, values))})")
 
 
 def _losses(now: Facts) -> list[list[Part]]:

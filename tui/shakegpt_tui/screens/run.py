@@ -131,6 +131,7 @@ class RunScreen(Driving, Reading):
         batch = event.batch
         if batch.restarted:
             self.restart_history()
+            self._curve_key = ()
         self.history.extend(batch.events)
         self.problems += batch.problems
         if batch.caught_up:
@@ -229,7 +230,9 @@ class RunScreen(Driving, Reading):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys do something at the moment; the others are not offered."""
-        if action in ("hold", "faster", "slower"):
+        if action == "replay":
+            return self.live and bool(self.history.evals or self.history.steps)
+        if action in ("hold", "faster", "slower", "jump", "jump_to"):
             return self.replay is not None
         if action == "resume":
             return self.live and not self.facts().moving and bool(self.history.checkpoints)
@@ -252,7 +255,9 @@ class RunScreen(Driving, Reading):
 
     def action_plain(self) -> None:
         """Stop the sample that is drawn here; else leave tokens, search and messages."""
-        if not self.stop_drawing():
+        if self.over_run and self.browser.token is None and not self.browser.needle:
+            self.dismiss()
+        elif not self.stop_drawing():
             super().action_plain()
 
     def action_plot(self) -> None:

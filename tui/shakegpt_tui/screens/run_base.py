@@ -14,7 +14,8 @@ from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
 from shakegpt_tui.facts import Facts, facts
-from shakegpt_tui.feed import Feed, LiveFeed, ReplayFeed
+from shakegpt_tui.feed import Feed, LiveFeed
+from shakegpt_tui.replay_feed import ReplayFeed
 from shakegpt_tui.trainer import Pulse, Trainer, is_starting
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class RunBase(BaseScreen[None]):
     def replay(self) -> ReplayFeed | None:
         """The feed, when it is a replay."""
         return self.feed if isinstance(self.feed, ReplayFeed) else None
+
+    @property
+    def over_run(self) -> bool:
+        """Whether this replay was opened from the screen of a run, to go back to."""
+        stack = self.app.screen_stack
+        below = stack[stack.index(self) - 1] if self in stack[1:] else None
+        return self.replay is not None and isinstance(below, RunBase)
 
     @property
     def launching(self) -> bool:

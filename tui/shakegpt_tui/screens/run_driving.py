@@ -8,6 +8,7 @@ from typing import Any
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
+from shakegpt_tui.replay_feed import ReplayFeed
 from shakegpt_tui.screens.run_sampling import SETTINGS, Sampling
 from shakegpt_tui.settings import Prompting
 
@@ -149,6 +150,9 @@ class Driving(Sampling):
         """Leave; a run that moves is asked about first, a stop that saves is waited for."""
         from shakegpt_tui.dialogs import Choice, Way
 
+        if self.over_run:
+            self.dismiss()
+            return
         if not self.live or not self.facts().moving or self.leaving:
             self.shakegpt.leave(self)
             return
@@ -184,5 +188,28 @@ class Driving(Sampling):
 
     def _change_speed(self, factor: float) -> None:
         if self.replay is not None:
-            self.replay.speed = min(SPEEDS[1], max(SPEEDS[0], self.replay.speed * factor))
+            speed = self.replay.speed * factor
+            self.replay.chosen_speed = min(SPEEDS[1], max(SPEEDS[0], speed))
             self.redraw()
+
+    def action_jump(self, by: int) -> None:
+        """Go so many iterations on, or back."""
+        if self.replay is not None:
+            self.replay.seek(self.replay.iteration + by)
+
+    def action_jump_to(self) -> None:
+        """Ask for the iteration to go to."""
+        from shakegpt_tui.dialogs import AskNumber
+
+        if self.replay is not None:
+            explanation = "The replay goes on from the moment after that update."
+            dialog = AskNumber("Go to which iteration?", explanation, self.replay.iteration, 0)
+            self.app.push_screen(dialog, self._jumped)
+
+    def _jumped(self, iteration: int | None) -> None:
+        if iteration is not None and self.replay is not None:
+            self.replay.seek(iteration)
+
+    def action_replay(self) -> None:
+        """Play the run again over this screen."""
+        self.shakegpt.open_run(ReplayFeed(self.run))

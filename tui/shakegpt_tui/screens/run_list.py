@@ -75,6 +75,7 @@ class RunList(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "replay", "Replay", tooltip="Play this run again from its start"),
         Binding("s", "sort", "Sort", tooltip="By age, val loss, model or state"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Only runs with these words"),
         Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Delete this run"),
@@ -83,11 +84,11 @@ class RunList(Vertical):
     ]
 
     class Open(Message):
-        """A run was chosen."""
+        """A run was chosen, to be shown or played again."""
 
-        def __init__(self, path: Path) -> None:
+        def __init__(self, path: Path, replay: bool = False) -> None:
             super().__init__()
-            self.path = path
+            self.path, self.replay = path, replay
 
     class Sorted(Message):
         """The runs are sorted by something else."""
@@ -256,6 +257,11 @@ class RunList(Vertical):
         """Open the run under the cursor."""
         if self.chosen is not None:
             self.post_message(self.Open(self.chosen))
+
+    def action_replay(self) -> None:
+        """Play the run under the cursor again."""
+        if self.chosen is not None:
+            self.post_message(self.Open(self.chosen, replay=True))
 
     def action_sort(self) -> None:
         """Sort by the next thing, and go to what comes first by it."""
