@@ -23,6 +23,17 @@ def _bars(ground: str, rule: str) -> dict[str, str]:
     }
 
 
+def _heat(text: str, warning: str, error: str) -> dict[str, str]:
+    """Grounds for what is less and less likely, and the text on them."""
+    return {
+        "warm": text,
+        "hot": text,
+        "warm-ground": f"{warning}38",
+        "warmer-ground": f"{warning}7a",
+        "hot-ground": f"{error}b3",
+    }
+
+
 DARK = Theme(
     name="shakegpt-dark",
     primary="#f2b84b",
@@ -36,7 +47,12 @@ DARK = Theme(
     surface="#1b1d24",
     panel="#262933",
     dark=True,
-    variables={"quiet": "#9a978f", "rule": "#474a55", **_bars("#14151a", "#474a55")},
+    variables={
+        "quiet": "#9a978f",
+        "rule": "#474a55",
+        **_bars("#14151a", "#474a55"),
+        **_heat("#e8e4da", "#f2934b", "#f0616d"),
+    },
 )
 LIGHT = Theme(
     name="shakegpt-light",
@@ -51,7 +67,12 @@ LIGHT = Theme(
     surface="#f3eee2",
     panel="#e6dfcf",
     dark=False,
-    variables={"quiet": "#6c6960", "rule": "#c9c0ab", **_bars("#fbf8f1", "#c9c0ab")},
+    variables={
+        "quiet": "#6c6960",
+        "rule": "#c9c0ab",
+        **_bars("#fbf8f1", "#c9c0ab"),
+        **_heat("#23221f", "#b04a00", "#b3202f"),
+    },
 )
 CLEAR = Theme(
     name="shakegpt-clear",
@@ -66,7 +87,12 @@ CLEAR = Theme(
     surface="#181b20",
     panel="#252a31",
     dark=True,
-    variables={"quiet": "#a0a4aa", "rule": "#4a515b", **_bars("#101216", "#4a515b")},
+    variables={
+        "quiet": "#a0a4aa",
+        "rule": "#4a515b",
+        **_bars("#101216", "#4a515b"),
+        **_heat("#f2f2f2", "#e69f00", "#d55e00"),
+    },
 )
 # Textual's own, but for the losses: its blue and cyan would be hard to tell apart.
 ANSI_DARK = replace(
@@ -83,9 +109,16 @@ ANSI_LIGHT = replace(
     secondary="ansi_blue",
     accent="ansi_green",
     warning="ansi_red",
+    variables=BUILTIN_THEMES["ansi-light"].variables | {"warm": "ansi_magenta"},
 )
-DEFAULTS = {"quiet": "ansi_bright_black", "rule": "ansi_bright_black"}
-"""$quiet (small print) and $rule (lines) for themes that are not ours."""
+DEFAULTS = {
+    "quiet": "ansi_bright_black",
+    "rule": "ansi_bright_black",
+    "warm": "ansi_yellow",
+    "hot": "ansi_red",
+    **dict.fromkeys(("warm-ground", "warmer-ground", "hot-ground"), "transparent"),
+}
+"""$quiet (small print), $rule (lines) and the heat of unlikely tokens for themes without them."""
 OWN = (DARK, LIGHT, ANSI_DARK, ANSI_LIGHT, CLEAR)
 CYCLE = tuple(theme.name for theme in OWN)
 """What the theme key goes through; the command palette offers Textual's other themes as well."""

@@ -179,6 +179,7 @@ class RunScreen(Driving, Reading):
             self._redraw_at = None
         self._last_redraw = clock.monotonic()
         now = self.facts()
+        self.moving = now.moving
         with self.app.batch_update():
             self.query_one(Status).show(now)
             self._show_words(now)

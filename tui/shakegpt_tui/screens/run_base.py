@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.history import History
+from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.log import Problem
 from shakegpt.runlog.status import trainer_alive
 from shakegpt_tui.base_screen import BaseScreen
@@ -104,6 +104,10 @@ class RunBase(BaseScreen[None]):
 
     caught_up = False
     """All that the log held at first has been folded in."""
+    moving = False
+    """Whether a trainer was at work when the screen was last drawn."""
+    drawing: SampleView | None = None
+    """The sample that a process of this screen draws."""
     refused: ShakegptError | None = None
     """Why the log cannot be read at all."""
 

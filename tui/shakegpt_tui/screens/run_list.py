@@ -75,7 +75,7 @@ class RunList(Vertical):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "replay", "Replay", tooltip="Play this run again from its start"),
+        Binding("p", "replay", "Replay", False, tooltip="Play this run again from its start"),
         Binding("s", "sort", "Sort", tooltip="By age, val loss, model or state"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Only runs with these words"),
         Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Delete this run"),

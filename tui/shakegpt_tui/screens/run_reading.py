@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.content import Content
 
+from shakegpt.runlog.history import SampleView
 from shakegpt.sanitize import one_line, printable
 from shakegpt_tui.browse import full_text
 from shakegpt_tui.screens.run_base import RunBase
@@ -30,9 +31,15 @@ class Reading(RunBase):
             look = Look(probabilities=kept.probabilities, needle=self.browser.needle)
             beside.show(partner, look, self._place(self.history.samples.index(partner)))
         hit = self.hit.offset if self.hit and self.hit.sample == self.browser.position else None
-        look = Look(kept.probabilities, self.browser.token, self.browser.needle, hit)
+        look = Look(
+            kept.probabilities, self.browser.token, self.browser.needle, hit, self._grows(shown)
+        )
         pane.show(shown, look, self._place(self.browser.position or 0))
         self._show_candidates()
+
+    def _grows(self, sample: SampleView) -> bool:
+        """Whether it is being drawn now, here or by the trainer."""
+        return sample.end is None and (self.moving or self.drawing is sample)
 
     def _room_for_two(self) -> bool:
         """Fifteen rows with the candidates leave room for the sample that is walked, no other."""
@@ -53,9 +60,17 @@ class Reading(RunBase):
         return f"{position + 1} of {count}{'' if following else ' ◂▸'}"
 
     def _show_candidates(self) -> None:
+        """Those of the token under the cursor or, without a cursor, of each as it is drawn."""
         token, sample = self.browser.token, self.browser.sample
         self.set_class(token is not None, "-tokens")
-        if token is not None and sample is not None and token < len(sample.tokens):
+        growing = sample is not None and token is None and self._grows(sample)
+        self.set_class(growing, "-drawing")
+        if sample is None:
+            return
+        if growing and sample.tokens:
+            total = sample.start.settings.max_new_tokens
+            self.query_one(Candidates).show(sample.tokens[-1], total)
+        elif token is not None and token < len(sample.tokens):
             self.query_one(Candidates).show(sample.tokens[token], len(sample.tokens))
 
     def action_back(self, by: int) -> None:

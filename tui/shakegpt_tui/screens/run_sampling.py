@@ -27,8 +27,6 @@ class Sampling(RunBase):
     """Draws samples in a process that starts with the first one and ends with the screen."""
 
     sampler: Sampler | None = None
-    drawing: SampleView | None = None
-    """The sample that is being drawn."""
     sampling_error = ""
     """Why the latest request failed, in a sentence."""
 

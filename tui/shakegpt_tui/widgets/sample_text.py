@@ -16,14 +16,16 @@ from shakegpt.sanitize import printable
 from shakegpt_tui.browse import full_text, occurrences
 
 LEVELS: tuple[tuple[float, str, str], ...] = (
-    (0.6, "≥60%", "$quiet"),
+    (0.6, "≥60%", "dim $foreground"),
     (0.3, "≥30%", "$foreground"),
-    (0.1, "≥10%", "italic $primary"),
-    (0.02, "≥2%", "bold $warning"),
-    (0.0, "<2%", "bold italic $error"),
+    (0.1, "≥10%", "italic $warm on $warm-ground"),
+    (0.02, "≥2%", "bold $warm on $warmer-ground"),
+    (0.0, "<2%", "bold italic $hot on $hot-ground"),
 )
-"""(from which probability, legend, style): what was sure recedes, surprises glow. Underlined is
-what was copied."""
+"""(from which probability, legend, style): what was sure recedes, the less likely the hotter.
+Underlined is what was copied."""
+CARET = "▌"
+"""At the end of a text that is still being drawn."""
 
 MOST_CLICKABLE = 5000
 """Tokens beyond this carry no click target in plain colours: spans cost time at each repaint."""
@@ -38,6 +40,8 @@ class Look:
     needle: str = ""
     hit: int | None = None
     """Offset of the occurrence of `needle` that the search is at."""
+    caret: bool = False
+    """Whether a caret at the end says that more comes."""
 
 
 def style_of(probability: float) -> str:
@@ -58,7 +62,11 @@ def styled(view: SampleView, look: Look) -> Content:
         for at in occurrences(text, look.needle.casefold()):
             here = at == look.hit
             spans.append(Span(at, at + width, "bold reverse $warning" if here else "bold reverse"))
-    return Content(printable(text), spans)
+    shown = printable(text)
+    if look.caret:
+        spans.append(Span(len(shown), len(shown) + 1, "bold $accent"))
+        shown += CARET
+    return Content(shown, spans)
 
 
 def _token_spans(view: SampleView, look: Look) -> list[Span]:
