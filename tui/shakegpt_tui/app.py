@@ -81,6 +81,8 @@ class ShakegptApp(App[str]):
         """`config`: file of the settings; None: the user's."""
         self.settings = memory.Settings()
         super().__init__()
+        self.read_only = terminal.read_only()
+        """Whether nothing may be started, driven, deleted or written."""
         self.ascii_only = not terminal.speaks(SAMPLE)
         """Whether the terminal's encoding has nothing to draw with but ASCII."""
         if self.ascii_only:
@@ -146,7 +148,7 @@ class ShakegptApp(App[str]):
             self.open_home()
         else:
             self.open_run(self._feed)
-        if not self.is_headless:
+        if not (self.is_headless or terminal.in_browser()):
             self.set_interval(2.0, self._leave_a_dead_terminal)
 
     def _leave_a_dead_terminal(self) -> None:
@@ -198,6 +200,10 @@ class ShakegptApp(App[str]):
             self.exit()
             return
         verb, what = choice
+        if verb == "start" and self.read_only:
+            self.open_home("runs")
+            self.notify("read-only: no run can be started here", severity="error")
+            return
         if verb == "replay":
             self.open_run(ReplayFeed(Path(what)))
             return
@@ -230,7 +236,8 @@ class ShakegptApp(App[str]):
     def keep(self, settings: memory.Settings) -> None:
         """Take over settings and remember them."""
         self.settings = settings
-        memory.save(settings, self._config)
+        if not self.read_only:
+            memory.save(settings, self._config)
 
     def watch_theme(self, theme: str) -> None:
         """Remember the look, unless NO_COLOR chose it."""
@@ -285,6 +292,10 @@ class ShakegptApp(App[str]):
         refresh = getattr(self.screen, "refresh_history", None)
         if refresh is not None:
             refresh()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Read-only, the app writes no pictures and gives no shell."""
+        return not (self.read_only and action in ("picture", "suspend_process"))
 
     async def action_quit(self) -> None:
         """As q does, which asks on a run; over anything else, leave at once."""

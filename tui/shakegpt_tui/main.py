@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shakegpt_tui.feed import Feed
     from shakegpt_tui.trainer import Trainer
 
-HELP = """usage: shakegpt-tui [PRESET | RUN | replay RUN | picture RUN] [flags]
+HELP = """usage: shakegpt-tui [PRESET | RUN | replay RUN | picture RUN | serve] [flags]
 
 Watch a GPT-2 learn Shakespeare, control the run, leave it, come back.
 
@@ -28,10 +28,11 @@ Watch a GPT-2 learn Shakespeare, control the run, leave it, come back.
   shakegpt-tui RUN                   attach to a live run, or open a finished one
   shakegpt-tui replay RUN [flags]    play a run as if it were live
   shakegpt-tui picture RUN [flags]   draw the run screen as SVG
+  shakegpt-tui serve [RUN] [flags]   show the UI in a browser
   shakegpt-tui --no-tui [...]        run without a screen, as where there is no terminal
 
 On the screen ? explains the keys. NO_COLOR is respected."""
-COMMANDS = ("replay", "picture")
+COMMANDS = ("replay", "picture", "serve")
 """Each is a module beside this one, with its `main`."""
 
 

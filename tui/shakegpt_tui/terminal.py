@@ -7,6 +7,19 @@ import sys
 
 from shakegpt.cli.attended import unattended
 
+READ_ONLY = "SHAKEGPT_TUI_READ_ONLY"
+"""Environment variable: not empty, nothing is started, driven, deleted or written."""
+
+
+def in_browser() -> bool:
+    """Whether textual-serve shows this app on a page."""
+    return os.environ.get("TEXTUAL_DRIVER", "").startswith("textual.drivers.web_driver")
+
+
+def read_only() -> bool:
+    """Whether the app may only show."""
+    return bool(os.environ.get(READ_ONLY))
+
 
 def missing(asked: bool = False) -> str | None:
     """Why there is no terminal for a screen, in a few words; None when there is one.
@@ -16,6 +29,8 @@ def missing(asked: bool = False) -> str | None:
     Textual reads keys from stdin and writes to stderr: at the end of either it would spin. Whoever
     sends stdout elsewhere wants lines.
     """
+    if in_browser():
+        return None
     for name in ("stdin", "stdout", "stderr"):
         if not _is_tty(getattr(sys, name)):
             return f"{name} is not a terminal"
@@ -26,6 +41,8 @@ def missing(asked: bool = False) -> str | None:
 
 def speaks(text: str) -> bool:
     """Whether the terminal's encoding, by the locale, has these characters."""
+    if in_browser():
+        return True
     encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -36,6 +53,8 @@ def speaks(text: str) -> bool:
 
 def has_colours() -> bool:
     """Whether the terminal has colours, by terminfo; yes where that does not know it."""
+    if in_browser():
+        return True
     try:
         import curses
 

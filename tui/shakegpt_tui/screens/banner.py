@@ -35,7 +35,10 @@ def banner(screen: RunScreen, now: Facts) -> Content:
         return Content.styled(f" {one_line(screen.sampling_error, 300)} ", TROUBLE)
     if screen.waiting and screen.drawing is None:
         return Content.styled("loading the model …  x stops", QUIET)
-    return _state(screen, now)
+    said = _state(screen, now)
+    if screen.shakegpt.read_only and not said.plain:
+        return Content.styled("read-only: this page only shows the run", QUIET)
+    return said
 
 
 def _state(screen: RunScreen, now: Facts) -> Content:

@@ -133,7 +133,9 @@ class HomeScreen(BaseScreen[Result | None]):
         self.action_pane(self.pane)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The way to where one is already is not offered."""
+        """The way to where one is already is not offered; read-only, nothing is started."""
+        if getattr(self.app, "read_only", False) and action in ("start", "further"):
+            return False
         return action != "pane" or not self.has_class(f"-{parameters[0]}")
 
     def action_pane(self, name: Pane) -> None:

@@ -183,7 +183,7 @@ class RunScreen(Driving, Reading):
         with self.app.batch_update():
             self.query_one(Status).show(now)
             self._show_words(now)
-            busy = self.live and now.moving and is_local(self.history)
+            busy = self.follows and now.moving and is_local(self.history)
             self.query_one(MachineLine).active = busy
             self.show_samples()
         self._show_curves()
@@ -231,8 +231,10 @@ class RunScreen(Driving, Reading):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys do something at the moment; the others are not offered."""
+        if action == "write":
+            return not self.shakegpt.read_only
         if action == "replay":
-            return self.live and bool(self.history.evals or self.history.steps)
+            return self.follows and bool(self.history.evals or self.history.steps)
         if action in ("hold", "faster", "slower", "jump", "jump_to"):
             return self.replay is not None
         if action == "resume":

@@ -49,9 +49,14 @@ class RunBase(BaseScreen[None]):
         return self.feed.run
 
     @property
-    def live(self) -> bool:
-        """Whether there may be a trainer to drive: not in a replay or a picture."""
+    def follows(self) -> bool:
+        """Whether the log may grow: not in a replay or a picture."""
         return isinstance(self.feed, LiveFeed) and self.refused is None
+
+    @property
+    def live(self) -> bool:
+        """Whether there may be a trainer to drive, by who may do more than look."""
+        return self.follows and not self.shakegpt.read_only
 
     @property
     def replay(self) -> ReplayFeed | None:
@@ -71,7 +76,7 @@ class RunBase(BaseScreen[None]):
         if self.trainer is not None and self.trainer.exit_code is None:
             born = len(self.history.resumes) + (self.history.run is not None)
             return born <= self.lives_before
-        return self.live and self.history.run is None and is_starting(self.run)
+        return self.follows and self.history.run is None and is_starting(self.run)
 
     def facts(self) -> Facts:
         """The facts of this moment."""
@@ -93,7 +98,7 @@ class RunBase(BaseScreen[None]):
         if self.trainer is not None:  # it takes seconds to open the log, whose writer is gone
             ended = self.trainer.exit_code is not None
             return ended and not trainer_alive(self.run, self.history)  # else another one resumed
-        return self.live and self.caught_up and self.pulse.gone(self.history)
+        return self.follows and self.caught_up and self.pulse.gone(self.history)
 
     def restart_history(self) -> None:
         """Forget what was read: another log took its place."""

@@ -269,6 +269,10 @@ class RunList(Vertical):
         self.post_message(self.Sorted(self.order))
         self._show(top=True)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Read-only, no run is deleted or brought back."""
+        return not (getattr(self.app, "read_only", False) and action in ("delete", "undelete"))
+
     def action_filter(self) -> None:
         """Type words to see only the runs that have them."""
         self.add_class("-filter")
