@@ -18,7 +18,7 @@ LONGEST = 1000
 """Characters of an error message on stderr."""
 
 COMMANDS = (
-    *("finetune", "sample", "evaluate", "inspect", "runs", "figures"),
+    *("finetune", "advise", "sample", "evaluate", "inspect", "runs", "figures"),
     *("claims", "deck", "convert", "export", "completion"),
 )
 """Each is a module beside this one, with its `main`."""
@@ -30,6 +30,7 @@ Finetune GPT-2 on Shakespeare, watch it learn, check the talk's numbers.
 commands:
   finetune [PRESET]      train; in a terminal with a live screen
   finetune --resume RUN  continue a run that was stopped or killed
+  advise TEXT            settings that suit a text, from a minute of short runs
   sample MODEL           draw text from a run, checkpoint or model
   evaluate MODEL         val loss and perplexity over fixed sequences
   inspect MODEL          what happens inside a model while it writes

@@ -1,0 +1,62 @@
+"""From the val losses of short runs to that of a longer one, with an interval.
+
+A finetuning loss falls by a similar amount with every doubling of the tokens, shrinking from one
+doubling to the next: a power law above a floor (Hernandez et al. 2021, "Scaling Laws for
+Transfer").
+A short curve fixes the latest fall well and its shrinking badly, since its shortest runs have few
+steps; the shrinking is therefore what full runs showed (docs/advice.md), and the interval reaches
+from none to what the curve itself shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+SHRINK = 0.9
+"""What each doubling's fall is of the fall before, usually."""
+LEAST, MOST = 0.65, 0.8
+"""Bounds on the fastest shrinking that the interval allows for."""
+FLOOR = 0.01
+"""Half the interval is at least this share of the loss."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A val loss in nats per token, and the interval in which it is expected."""
+
+    loss: float
+    low: float
+    high: float
+
+
+def forecast(curve: Sequence[tuple[int, float]], target: int) -> Forecast:
+    """The loss after `target` tokens, from (tokens, loss) of one or more lengths, ascending.
+
+    Of one length, or of a curve that rises at its end, the loss stays what it was.
+    """
+    points = [(math.log2(tokens), loss) for tokens, loss in curve]
+    falls = [
+        ((x + next_x) / 2, max(0.0, (loss - next_loss) / (next_x - x)))
+        for (x, loss), (next_x, next_loss) in pairwise(points)
+    ]  # (middle in doublings, nats per doubling)
+    at, fall = falls[-1] if falls else (points[-1][0], 0.0)
+    fastest = MOST
+    if len(falls) > 1 and fall > 0 and falls[-2][1] > 0:
+        before_at, before = falls[-2]
+        fastest = min(MOST, max(LEAST, (fall / before) ** (1 / (at - before_at))))
+    end, loss = points[-1]
+    last = math.log2(max(target, curve[-1][0]))
+    ratios = (SHRINK, 1.0, fastest)
+    center, low, high = (loss - fall * _integral(ratio, end - at, last - at) for ratio in ratios)
+    floor = FLOOR * loss
+    return Forecast(center, min(low, center - floor), max(high, center + floor))
+
+
+def _integral(ratio: float, begin: float, end: float) -> float:
+    """Of ratio ** x from `begin` to `end`."""
+    if ratio == 1:
+        return end - begin
+    return (math.pow(ratio, end) - math.pow(ratio, begin)) / math.log(ratio)

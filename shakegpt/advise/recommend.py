@@ -1,0 +1,243 @@
+"""The recommendation for a text and a model: settings, forecast, cost, and what it rests on."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shakegpt import bounds
+from shakegpt.advise.forecast import Forecast, forecast
+from shakegpt.advise.search import COST, LEAST_STEPS, Search, Short, search
+from shakegpt.advise.trial import Trials, schedule
+from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.format import duration
+from shakegpt.hardware import memory
+from shakegpt.train.evaluate import ValLoss, measure
+from shakegpt.train.setup import TrainingSetup, initial_model, prepare
+
+SMALLER = 16
+"""The first batch is this many times smaller than the usual one: on a fixed number of tokens many
+small steps beat few large ones (docs/advice.md)."""
+VAL_TOKENS = 8192
+"""Validation tokens that each short run is measured on."""
+SHORT_RUNS = 14
+"""Short runs of a search, about; each is evaluated once, which costs a third of training."""
+UNSEEN, LEAST_EPOCHS = 4.0, 4.0
+"""Where no turn was seen, a run is at most this many times longer than the longest short run, or
+this many epochs, whichever is more."""
+EVALUATIONS, PATIENCE = 10, 3
+OTHER_MINUTES = (1, 2, 5, 10, 30, 60)
+FEW_VAL_TOKENS = 4000
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Settings, and what they are expected to give. Losses in nats per token, times in seconds."""
+
+    config: FinetuneConfig
+    runs: tuple[Short, ...]
+    """The short runs of the probe, in the order in which they were made."""
+    best: Short
+    """Of the first batch, the one with the lowest val loss."""
+    larger: Short | None
+    tokens: int
+    """Of the recommended run."""
+    epochs: float
+    train_tokens: int
+    limit: str
+    """Why it is not longer: `turned`, `unseen` or `time`."""
+    start: ValLoss
+    """Before training, over the windows that the run's evaluations measure."""
+    forecast: Forecast
+    speed: float
+    """Tokens per second, measured in the probe."""
+    seconds: float
+    memory: int
+    """Bytes, by estimate."""
+    probe_seconds: float
+    longer: tuple[tuple[int, Forecast], ...]
+    """(minutes, forecast) for other durations."""
+    unknown: tuple[str, ...]
+    """Sentences on what the probe could not tell."""
+
+    @property
+    def command(self) -> list[str]:
+        """The arguments of `shakegpt` that start the recommended run."""
+        words, usual = ["finetune"], FinetuneConfig()
+        for name, value in vars(self.config).items():
+            if value != getattr(usual, name) or name in ALWAYS:
+                words += bounds.words(name, value)
+        return words
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, with the command as words and as one line."""
+        found = asdict(self)
+        found["config"] = {name: value for name, value in found["config"].items() if name in ALWAYS}
+        line = shlex.join(["shakegpt", *self.command])
+        return {"command": self.command, "line": line, **found}
+
+
+ALWAYS = (
+    *("init_from", "dataset", "max_iters", "eval_interval", "patience", "batch_size"),
+    *("gradient_accumulation_steps", "block_size", "learning_rate", "decay_lr", "warmup_iters"),
+    *("beta1", "beta2"),
+)
+"""Settings that the command always names, whatever their defaults are."""
+
+
+def recommend(
+    base: FinetuneConfig,
+    minutes: float,
+    probe_seconds: float,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    tokens: int | None = None,
+    probe_tokens: int | None = None,
+) -> Recommendation:
+    """What to train `base`, settings that suit its model, with for `minutes` on its text.
+
+    `tokens` and `probe_tokens` set the length of the run and of the probe whatever the machine's
+    speed is: then the same recommendation comes out everywhere. `say` gets lines of progress.
+    Raises ShakegptError for a text or model that cannot be used.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        base = replace(base, max_new_tokens=0, out_dir=None)
+        setup = prepare(base, scratch / "vocabulary")
+        length = setup.dataset.block_size
+        usual = base.batch_size * base.gradient_accumulation_steps * length
+        step = length * max(1, usual // SMALLER // length)
+        start, at_start, eval_seconds = _before(setup)
+        trials = Trials(setup, scratch, VAL_TOKENS)
+        trials.loss(step, base.learning_rate, step)  # the first steps include set-up
+        trials.tokens, trials.seconds = 0, 0.0
+        trials.loss(step, base.learning_rate, LEAST_STEPS * step)
+        target = tokens or int(minutes * 60 * trials.speed)
+        budget = probe_tokens or int(probe_seconds * trials.speed - SHORT_RUNS * VAL_TOKENS / 3)
+        budget = max(budget, int(COST * LEAST_STEPS * step))
+        expected = (budget + SHORT_RUNS * VAL_TOKENS / 3) / trials.speed
+        say(
+            f"the probe takes about {duration(expected)}: short runs of {setup.name} on "
+            f"{setup.dataset.text.name}, {len(setup.dataset.train):,} training tokens"
+        )
+
+        def run(step_tokens: int, rate: float, tokens: int) -> float:
+            loss = trials.loss(step_tokens, rate, tokens)
+            say(
+                f"rate {rate:.2g}, {step_tokens:,} tokens a step, {tokens:,} tokens: "
+                f"val loss {loss:.4f}"
+            )
+            return loss
+
+        found = search(run, base.learning_rate, step, target, budget)
+    return _conclude(
+        setup, found, trials, start, at_start, eval_seconds, time.monotonic() - started
+    )
+
+
+def _before(setup: TrainingSetup) -> tuple[ValLoss, float, float]:
+    """The loss before training over the windows of a run's evaluations, that over the probe's, and
+    how many seconds the first took.
+    """
+    model, config = initial_model(setup).to(setup.place.device).eval(), setup.config
+    how = (config.batch_size, setup.place)
+    probe = measure(model, setup.dataset, VAL_TOKENS, *how).loss
+    started = time.monotonic()
+    whole = measure(model, setup.dataset, config.eval_tokens, *how)
+    return whole, probe, time.monotonic() - started
+
+
+def _conclude(
+    setup: TrainingSetup,
+    found: Search,
+    trials: Trials,
+    start: ValLoss,
+    at_start: float,
+    eval_seconds: float,
+    probe_seconds: float,
+) -> Recommendation:
+    best, train_tokens = found.best, len(setup.dataset.train)
+    if best.loss >= at_start:
+        raise ShakegptError(
+            f"no learning rate tried, {min(r.rate for r in found.runs):.2g} to "
+            f"{max(r.rate for r in found.runs):.2g}, lowered the val loss from {at_start:.4f}: the "
+            "text is too short, or its end differs from its beginning; give more text",
+            exit_code=1,
+        )
+    larger, step, rate = found.larger, best.step_tokens, best.rate
+    if larger is not None and larger.loss < found.at(larger.tokens)[0].loss:
+        step, rate = larger.step_tokens, larger.rate
+    tokens, limit = found.target, "time"
+    if found.turned:
+        tokens, limit = best.tokens, "turned"
+    else:
+        seen = max(UNSEEN * best.tokens, LEAST_EPOCHS * train_tokens)
+        if tokens > seen:
+            tokens, limit = int(seen), "unseen"
+    config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
+    every = max(1, config.max_iters // EVALUATIONS)
+    config = replace(
+        config,
+        eval_interval=every,
+        patience=PATIENCE,
+        max_new_tokens=FinetuneConfig.max_new_tokens,
+        block_size=setup.dataset.block_size,
+    )
+    curve = [(run.tokens, run.loss) for run in found.curve]
+    shift = start.loss - at_start  # the two sets of windows differ; the model hardly matters
+
+    def at(tokens: int) -> Forecast:
+        shorter = [point for point in curve if point[0] <= tokens] or curve[:1]
+        guess = forecast(shorter, tokens)
+        return Forecast(guess.loss + shift, guess.low + shift, guess.high + shift)
+
+    seconds = tokens / trials.speed + eval_seconds * (config.max_iters // every + 1)
+    place = setup.place
+    longer = tuple(
+        (minutes, at(int(60 * minutes * trials.speed)))
+        for minutes in OTHER_MINUTES
+        if limit == "time" and tokens < 60 * minutes * trials.speed < 8 * tokens
+    )
+    return Recommendation(
+        config=config,
+        runs=tuple(found.runs),
+        best=best,
+        larger=larger,
+        tokens=config.max_iters * step,
+        epochs=config.max_iters * step / train_tokens,
+        train_tokens=train_tokens,
+        limit=limit,
+        start=start,
+        forecast=at(tokens),
+        speed=trials.speed,
+        seconds=seconds,
+        memory=memory.estimate(setup.shape, config, place.memory, device=place.device).total,
+        probe_seconds=probe_seconds,
+        longer=longer,
+        unknown=tuple(_unknown(found, limit, setup, start)),
+    )
+
+
+def _unknown(found: Search, limit: str, setup: TrainingSetup, start: ValLoss) -> list[str]:
+    """What the probe could not tell, a sentence each."""
+    sentences, train_tokens = [], len(setup.dataset.train)
+    epochs = found.best.tokens / train_tokens
+    if limit == "unseen":
+        sentences.append(
+            f"where the val loss turns: it still fell after {epochs:.1f} epochs; --patience stops "
+            "the run there, and the best model is what is saved"
+        )
+    if start.tokens < FEW_VAL_TOKENS:
+        error = f" (standard error {start.standard_error:.2f})" if start.standard_error else ""
+        sentences.append(f"the exact val loss: {start.tokens:,} validation tokens are few{error}")
+    rates = {run.rate for run in found.runs if run.step_tokens == found.step_tokens}
+    if found.best.rate in (min(rates), max(rates)):
+        sentences.append("the best rate: it lies at the edge of those that were tried")
+    return sentences

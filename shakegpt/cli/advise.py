@@ -1,0 +1,152 @@
+"""`shakegpt advise`: settings that suit a text and a model, from short runs on both."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from shakegpt.bounds import Choice, Several, Switch, Text, integer, real, setting
+from shakegpt.cli.arguments import parse
+from shakegpt.cli.imports import heavy_imports
+from shakegpt.config import MACHINE, TRAINING, WHAT, Device, Dtype, FinetuneConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.format import duration, rate, size
+from shakegpt.sanitize import one_line
+
+if TYPE_CHECKING:
+    from shakegpt.advise.recommend import Recommendation
+
+ABOUT = """Find settings that suit a text: short runs on the real model and text compare learning
+rates, batch sizes and lengths, and forecast the val loss. Prints the command to train with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """All arguments of the command."""
+
+    text: tuple[str, ...] = setting(
+        cast("Any", MISSING),
+        Several(Text("TEXT", path=True, known=("plays", "tinyshakespeare"))),
+        "Text to learn, named as in `shakegpt finetune --dataset`.",
+        WHAT,
+        positional=True,
+    )
+    init_from: str = setting(
+        "pocket",
+        Text("MODEL", path=True, known=("pocket", "gpt2", "gpt2-medium", "distilgpt2")),
+        "Model to start from, as in `shakegpt finetune`.",
+        WHAT,
+    )
+    text_field: str | None = setting(
+        None,
+        Text("FIELD"),
+        "Field or column of record files that holds the text.",
+        WHAT,
+        none="as in finetune",
+    )
+    minutes: float = setting(
+        2.0,
+        real(0, 100_000, "minutes", above=True),
+        "How long the run may take on this machine; a text that is learned sooner gets less.",
+        TRAINING,
+    )
+    apply: bool = setting(False, Switch(), "Start the recommended run at once.", TRAINING)
+    probe_seconds: float = setting(
+        55.0,
+        real(1, 1e6, "seconds"),
+        "How long the short runs may take together; a model too slow for it takes what it needs "
+        "and says so first.",
+        MACHINE,
+    )
+    seed: int = setting(1337, integer(0, 2**63 - 1, "seed"), "Seed of the short runs.", MACHINE)
+    device: Device = setting("auto", Choice(*get_args(Device)), "As in finetune.", MACHINE)
+    dtype: Dtype = setting("auto", Choice(*get_args(Dtype)), "As in finetune.", MACHINE)
+    threads: int | None = setting(
+        None, integer(1, 4096, "threads"), "CPU threads.", MACHINE, none="PyTorch's choice"
+    )
+    json: bool = setting(False, Switch(), "Print the recommendation as JSON; progress on stderr.")
+
+
+def main(words: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    arguments = parse(Arguments, "shakegpt advise", words, ABOUT)
+    from shakegpt.cli import preflight  # help needs none of this
+    from shakegpt.cli.request import Request
+
+    if arguments.init_from == "scratch":
+        raise ShakegptError("advise needs a pretrained model: give --init-from pocket or another")
+    if arguments.apply and arguments.json:
+        raise ShakegptError("--apply starts a run and --json prints one object: give one of them")
+    given = ("init_from", "text_field", "seed", "device", "dtype", "threads")
+    settings = {name: getattr(arguments, name) for name in given} | {"dataset": arguments.text}
+    request = Request(None, {name: value for name, value in settings.items() if value is not None})
+    config = request.config(preflight.model(arguments.init_from))
+    preflight.require_no_faults(config)
+    preflight.finetune(config)
+    with heavy_imports():
+        from shakegpt.advise.recommend import recommend
+
+    def say(line: str) -> None:
+        print(f"shakegpt: {one_line(line, 200)}", file=sys.stderr, flush=True)
+
+    found = recommend(config, arguments.minutes, arguments.probe_seconds, say)
+    if arguments.json:
+        print(json.dumps(found.as_json()))
+        return 0
+    print(*(one_line(line, 400) for line in report(found)), sep="\n", flush=True)
+    if arguments.apply:
+        from shakegpt.cli import finetune
+
+        return finetune.main(found.command[1:])
+    print(shlex.join(["shakegpt", "advise", *words, "--apply"]), "starts it at once")
+    return 0
+
+
+def report(found: Recommendation) -> Iterator[str]:
+    """The recommendation in lines: each setting with the measured reason, then the command."""
+    config, best, usual = found.config, found.best, FinetuneConfig()
+    length = config.block_size or usual.block_size
+    step_tokens = found.tokens // config.max_iters
+    others = sorted(
+        (run.rate, run.loss)
+        for run in found.runs
+        if (run.tokens, run.step_tokens) == (best.tokens, best.step_tokens) and run is not best
+    ) or [(run.rate, run.loss) for run in found.runs if run.tokens == found.runs[0].tokens]
+    tried = ", ".join(f"{loss:.3f} with {rate(r)}" for r, loss in others)
+    yield f"learning rate  {rate(config.learning_rate)}: val loss {best.loss:.3f} after " + (
+        f"{best.tokens:,} tokens; {tried}"
+    )
+    line = f"batch          {step_tokens // (length or 1)} x {length} tokens a step"
+    if found.larger is not None:
+        larger = found.larger
+        line += (
+            f": {best.loss:.3f} against {larger.loss:.3f} with {larger.step_tokens:,}, both after "
+            f"{larger.tokens:,} tokens"
+        )
+    yield line
+    why = {
+        "time": "as many as the time allows; val loss still falls then",
+        "turned": "longer short runs ended with a higher val loss: they memorized the text",
+        "unseen": "a longer run may memorize the text, which the probe did not see",
+    }
+    yield (
+        f"iterations     {config.max_iters:,}, {found.tokens:,} tokens, {found.epochs:.1f} epochs: "
+        f"{why[found.limit]}"
+    )
+    guess = found.forecast
+    yield (
+        f"val loss       {guess.loss:.2f} expected ({guess.low:.2f} to {guess.high:.2f}), from "
+        f"{found.start.loss:.2f}"
+    )
+    yield f"time           {duration(found.seconds)}, at {found.speed:,.0f} tok/s in the probe"
+    yield f"memory         {size(found.memory)}"
+    if found.longer:
+        more = ", ".join(f"{minutes} min {guess.loss:.2f}" for minutes, guess in found.longer)
+        yield f"longer         {more}"
+    for sentence in found.unknown:
+        yield f"cannot tell    {sentence}"
+    yield shlex.join(["shakegpt", *found.command])

@@ -1,0 +1,151 @@
+"""Advice before a run: the search, the forecast, and the command on a real, tiny model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shakegpt.advise.forecast import forecast
+from shakegpt.advise.recommend import recommend
+from shakegpt.advise.search import search
+from shakegpt.advise.trial import Trials, schedule
+from shakegpt.cli import advise
+from shakegpt.cli.advise import report
+from shakegpt.runlog.history import load
+from shakegpt.session import finetune
+from shakegpt.train.setup import prepare
+from tests.commands import Commands
+from tests.tiny import play, tiny_config
+
+STEP, TARGET, BUDGET = 1024, 1_000_000, 200_000
+
+
+def landscape(best_rate: float, turn: float = 1e18, divides: float = 1.0) -> object:
+    """Val loss as texts have it: a bowl over log rate, a power law, a turn at `turn` tokens."""
+
+    def loss(step: int, rate: float, tokens: int) -> float:
+        if rate > 20 * best_rate:
+            return math.inf
+        bowl = 0.03 * math.log2(rate / best_rate / math.sqrt(step / STEP)) ** 2
+        memorized = 0.3 * max(0.0, math.log2(tokens / turn))
+        return (
+            3
+            + 8 * math.pow(tokens, -0.15)
+            + bowl
+            + memorized
+            + 0.02 * math.log2(step / STEP) * divides
+        )
+
+    return loss
+
+
+@pytest.mark.parametrize("best_rate", [2e-4, 1.4e-3, 9e-3])
+def test_the_search_finds_the_rate_within_its_budget(best_rate: float) -> None:
+    found = search(landscape(best_rate), 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    assert abs(math.log2(found.best.rate / best_rate)) <= 1
+    assert sum(run.tokens for run in found.runs) <= 1.2 * BUDGET
+    assert not found.turned and found.larger is not None
+    assert found.larger.loss > found.best.loss
+    assert [r.tokens for r in found.curve] == sorted(r.tokens for r in found.curve)
+
+
+def test_the_search_prefers_a_larger_batch_where_that_is_better() -> None:
+    loss = landscape(1.4e-3, divides=-1.0)
+    found = search(loss, 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    assert found.larger is not None and found.larger.loss < found.best.loss
+
+
+@pytest.mark.parametrize("turn", [6_000, 12_000, 18_000])
+def test_the_search_sees_where_longer_runs_get_worse(turn: float) -> None:
+    found = search(landscape(1e-3, turn), 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    assert found.turned and 0.4 <= found.best.tokens / max(turn, 8 * STEP) <= 1.6
+
+
+@pytest.mark.parametrize(("floor", "exponent"), [(3.0, 0.15), (0.0, 0.05), (1.5, 0.3)])
+def test_a_power_law_is_forecast_within_its_interval(floor: float, exponent: float) -> None:
+    def loss(tokens: float) -> float:
+        return float(floor + 6 * tokens**-exponent)
+
+    curve = [(n, loss(n)) for n in (8192, 16384, 32768)]
+    found = forecast(curve, 400_000)
+    assert found.low <= loss(400_000) <= found.high
+    assert found.loss == pytest.approx(loss(400_000), rel=0.03)
+    assert forecast(curve, 32768).loss == pytest.approx(loss(32768))
+
+
+def test_a_curve_that_rises_is_not_extended(tmp_path: Path) -> None:
+    found = forecast([(1000, 3.0), (2000, 3.1)], 64_000)
+    assert found.loss == 3.1 and found.low < 3.1 < found.high
+
+
+def test_a_short_run_ends_with_the_loss_of_a_real_run(tmp_path: Path, text_file: Path) -> None:
+    base = tiny_config(text_file, tmp_path / "run", max_new_tokens=0)
+    setup = prepare(replace(base, out_dir=None), tmp_path)
+    loss = Trials(setup, tmp_path, base.eval_tokens).loss(256, 5e-3, 2048)
+    config = schedule(base, 256, 5e-3, 2048, setup.dataset.block_size)
+    assert (config.max_iters, config.batch_size * config.gradient_accumulation_steps) == (8, 8)
+    finetune(replace(config, eval_interval=8))
+    history, _ = load(tmp_path / "run")
+    assert history.evals[8].val_loss == loss
+    diverged = Trials(setup, tmp_path, 1000).loss(256, 10.0, 4096)
+    assert diverged > 2 * loss  # or infinite
+    assert not list(tmp_path.glob("state*"))
+
+
+def test_a_recommendation_and_the_command_that_follows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(play(200), "utf-8")
+    start = tiny_config(tmp_path / "text.txt", tmp_path / "first", max_new_tokens=0)
+    model = str(finetune(start))
+    base = replace(start, init_from=model, out_dir=None, batch_size=32)
+    lines: list[str] = []
+    found = recommend(base, 1, 1, lines.append, tokens=20_000, probe_tokens=20_000)
+    assert len(lines) == len(found.runs) + 1 and "probe" in lines[0]
+    assert found.config.learning_rate in {run.rate for run in found.runs}
+    assert found.forecast.low <= found.forecast.loss <= found.forecast.high < found.start.loss
+    assert found.tokens <= 20_000 + 512 and found.memory > 1 << 20 and found.seconds > 0
+    assert all("\n" not in line for line in report(found)) and len(list(report(found))) >= 7
+    monkeypatch.setattr("shakegpt.advise.recommend.recommend", lambda *_: found)
+    monkeypatch.chdir(tmp_path)
+    assert advise.main(["text.txt", "--init-from", model, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["command"] == found.command and "--decay-lr" in printed["command"]
+    assert printed["forecast"]["loss"] == found.forecast.loss
+    words = ["text.txt", "--init-from", model, "--apply"]
+    assert advise.main(words) == 0  # trains; nobody is at this terminal
+    (run,) = (tmp_path / "runs").iterdir()
+    history, _ = load(run)
+    assert history.end is not None and history.end.status == "finished"
+    assert history.best_eval is not None and history.best_eval.val_loss is not None
+    assert history.best_eval.val_loss < found.start.loss
+    assert history.run is not None
+    assert history.run.config["learning_rate"] == found.config.learning_rate
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["advise"],
+        ["advise", "nowhere.txt"],
+        ["advise", "plays", "--init-from", "scratch"],
+        ["advise", "plays", "--apply", "--json"],
+        ["advise", "plays", "--minutes", "0"],
+    ],
+)
+def test_bad_input_is_refused(shakegpt: Commands, tmp_path: Path, words: list[str]) -> None:
+    assert shakegpt(*words, cwd=tmp_path).sentence
+
+
+def test_too_short_a_text_is_refused(shakegpt: Commands, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("To be, or not to be.\n")
+    assert "too short" in shakegpt("advise", "short.txt", cwd=tmp_path).sentence
+
+
+def test_help_names_the_flags(shakegpt: Commands, tmp_path: Path) -> None:
+    done = shakegpt("advise", "--help", cwd=tmp_path)
+    assert done.code == 0 and "--minutes" in done.out and "--apply" in done.out
