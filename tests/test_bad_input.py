@@ -61,6 +61,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "unknown preset": ("finetune tlak", "did you mean 'talk'"),
     "a file as preset": ("finetune good.txt", "use --dataset good.txt"),
+    "a file that is not there as preset": ("finetune novel.txt", "--dataset"),
     "unknown verb": ("fintune", "did you mean 'finetune'"),
     "unknown model": ("finetune --no-tui --init-from nonesuch", "no model 'nonesuch'"),
     "a model that is a file": ("finetune --no-tui --init-from good.txt", "is a file"),

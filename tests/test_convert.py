@@ -229,6 +229,8 @@ def test_the_command(source: Path, tmp_path: Path, shakegpt: Commands) -> None:
     again = shakegpt("convert", str(folder), "out", cwd=tmp_path)
     assert again.code == 2 and "not empty" in again.err
     assert shakegpt("convert", str(folder), cwd=tmp_path).code == 2
+    for gone in ("gone.bin", "models/gone.pt", "gone"):
+        assert "no file or directory" in shakegpt("convert", gone, "new", cwd=tmp_path).sentence
     helped = shakegpt("convert", "--help", cwd=tmp_path)
     assert helped.code == 0 and "--tokenizer" in helped.out
     sampled = shakegpt("sample", "out", "--max-new-tokens", "3", cwd=tmp_path)

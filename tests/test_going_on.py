@@ -67,10 +67,14 @@ def test_a_text_that_moved(run: Path, text_file: Path, tmp_path: Path, shakegpt:
     words = ("finetune", "--no-tui", "--resume", "renamed", "--max-iters", "7")
     done = shakegpt(*words, "--dataset", "moved.txt", "--learning-rate", "0.002", cwd=tmp_path)
     assert done.code == 0, done.err
-    assert "--learning-rate 0.002 (was 0.01)" in done.out
+    assert "--learning-rate 0.002 (was --learning-rate 0.01)" in done.out
     assert "shakegpt sample renamed" in done.out, "where it is now, not where it was"
     resumed = load(run)[0].resumes[0].config
     assert resumed["dataset"] == [str(moved)] and resumed["learning_rate"] == 0.002
+    again = shakegpt(*words[:-1], "8", cwd=tmp_path)
+    assert [line for line in again.out.splitlines() if line.startswith("changed")] == [
+        "changed: --max-iters 8 (was --max-iters 7)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,12 @@ def test_what_cannot_begin_writes_nothing(
     with pytest.raises(ShakegptError, match=sentence):
         resume(Path("renamed"), 7, changes=changes)
     assert (run / LOG_NAME).read_bytes() == before
+
+
+def test_a_run_without_its_vocabulary_is_named(run: Path, shakegpt: Commands) -> None:
+    shutil.rmtree(run / "model")
+    words = ("finetune", "--no-tui", "--resume", run.name, "--max-iters", "7")
+    assert "renamed/model" in shakegpt(*words, cwd=run.parent).sentence
 
 
 def test_a_lost_model_writes_nothing(text_file: Path, tmp_path: Path, tiny_run: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -129,6 +130,39 @@ def test_variables_of_a_launcher_that_is_gone(
     done = shakegpt("finetune", *QUICK, cwd=tmp_path, stdin=b"", **environment)
     assert sentence in done.sentence and "env -u WORLD_SIZE" in done.sentence
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
+def test_signals_while_pytorch_is_imported_end_nothing(
+    number: int, text_file: Path, tmp_path: Path
+) -> None:
+    code = f"""if True:
+        import os, sys
+        def announce(event, arguments):
+            if event == "import" and arguments[0] == "torch" and not done:
+                done.append(os.kill(os.getpid(), {int(number)}))
+        done = []
+        sys.addaudithook(announce)
+        from shakegpt.cli.main import main
+        sys.exit(main(sys.argv[1:]))"""
+    words = as_flags(tiny_config(text_file, tmp_path / "run", max_iters=1))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "finetune", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = (
+        "import os, sys; os.rmdir('../gone'); from shakegpt.cli.main import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "finetune", "--no-tui"],
+        cwd=tmp_path / "gone", env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done
 
 
 def test_a_user_without_a_home(text_file: Path, tmp_path: Path) -> None:

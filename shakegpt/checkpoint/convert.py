@@ -25,7 +25,7 @@ from shakegpt.checkpoint import hub, tensorfile
 from shakegpt.checkpoint.config_json import read_json
 from shakegpt.checkpoint.hints import PICKLES
 from shakegpt.checkpoint.io import INDEX, load, require_rows, save
-from shakegpt.checkpoint.resolve import find
+from shakegpt.checkpoint.resolve import find, is_on_hub
 from shakegpt.checkpoint.weights import HEAD, plain_names
 from shakegpt.data.tokenizer import Tokenizer, byte_to_unicode
 from shakegpt.errors import ShakegptError
@@ -112,7 +112,7 @@ def _files(source: str) -> tuple[Path | None, list[Path]]:
             raise ShakegptError(f"cannot convert {path}: give a file that ends in {kinds}")
         return path.parent, [path]
     if not path.is_dir():
-        if path.exists() or source.startswith((".", "/", "~")):
+        if path.exists() or path.suffix in PICKLES or not is_on_hub(source):
             raise ShakegptError(f"there is no file or directory {source}")
         path = hub.fetch_pickled(source)
     for name in (WEIGHTS, "pytorch_model.bin"):

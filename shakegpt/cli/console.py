@@ -282,16 +282,16 @@ def changed(history: History) -> list[str]:
     """The settings that the latest resume changed, a line each."""
     records = [record for record in (history.run, *history.resumes) if record is not None]
     before, after = records[-2].config, records[-1].config
-    return [
-        f"changed: {one_line(shlex.join(words(name, _value(value))), 200)}"
-        + (f" (was {one_line(str(before[name]), 100)})" if name in before else "")
-        for name, value in after.items()
-        if before.get(name, value) != value
-    ]
-
-
-def _value(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+    lines = []
+    for name, value in after.items():
+        old, new = (
+            tuple(each) if isinstance(each, list) else each
+            for each in (before.get(name, value), value)
+        )
+        if old != new:
+            now, was = (one_line(shlex.join(words(name, each)), 200) for each in (new, old))
+            lines.append(f"changed: {now} (was {was})")
+    return lines
 
 
 def summary(history: History, end: ev.End, run_dir: Path | None = None) -> list[str]:

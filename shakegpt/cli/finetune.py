@@ -100,6 +100,13 @@ def main(words: list[str]) -> int:
         from shakegpt_tui.main import watch
 
         return watch(words)
+    if sys.platform != "win32":
+        # a dropped line does not stop a run, nor a save when there is nothing to save yet
+        for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
+            if name != request.settings.get("save_signal"):
+                signal.signal(signal.Signals[name], signal.SIG_IGN)
+    else:
+        print(NATIVE_WINDOWS, file=sys.stderr)
     if request.resume is not None:
         return _resume(request.resume, request)
     from shakegpt.cli.request import configure
@@ -153,12 +160,6 @@ def _with_console(
     words = command.split(request.on_end) if request.on_end is not None else []
     on_end, code = OnEnd(words, request.notify and unattended() is None, run), 1
 
-    if sys.platform != "win32":
-        # a dropped line does not stop a run, nor a save when there is nothing to save yet
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
-    else:
-        print(NATIVE_WINDOWS, file=sys.stderr)
     try:
         with console(past, run) as log:
             job(Tee(log, on_end))

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 from shakegpt import __version__
 from shakegpt.errors import ShakegptError
@@ -89,6 +90,7 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
             stream.reconfigure(errors="replace")
     try:
         try:
+            _require_directory()
             return job(arguments)
         finally:
             sys.stdout.flush()  # that a reader left is noticed here, not at exit
@@ -105,6 +107,16 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
         message = re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error))
         print(f"shakegpt: {sentence(message, LONGEST)}", file=sys.stderr)
         return error.exit_code if isinstance(error, ShakegptError) else 1
+
+
+def _require_directory() -> None:
+    """Raise ShakegptError in a working directory that was deleted, where imports may crash."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ShakegptError(
+            f"the working directory cannot be used ({error.strerror}): change to another with cd"
+        ) from None
 
 
 def _open_closed_streams() -> None:

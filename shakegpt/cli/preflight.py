@@ -6,6 +6,7 @@ again, and the rest, when it reads model and text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -144,6 +145,8 @@ def preset_fault(word: str, noun: str = "preset") -> str:
         return f"{word} is a model, not a preset: use --init-from {word}"
     if exists(word):
         return f"{word} is a text, not a preset: use --dataset {word}"
+    if not suggestion and re.search(r"[./\\]", word):
+        return f"{word} is no preset, and there is no such file; a text is named by --dataset"
     return f"unknown {noun} {word!r}" + (suggestion or f"; the presets are {', '.join(PRESETS)}")
 
 

@@ -68,6 +68,11 @@ def prepare(
     texts = None
     if run is not None and (run / "model" / "config.json").exists():
         name, folder = config.init_from, run / "model"
+    elif run is not None and config.init_from == "scratch":
+        raise ShakegptError(
+            f"cannot resume: {run}/model, which has the model's shape and vocabulary, is gone; "
+            "restore it, or start a new run"
+        )
     elif config.init_from == "scratch":
         texts = _texts(config)
         name, folder = "scratch", _vocabulary(config.tokenizer, texts, scratch)
