@@ -1,25 +1,30 @@
-"""`shakegpt export`: a run's model as GGUF, its metrics as CSV."""
+"""`shakegpt export`: a run's model as GGUF or on the hub, its metrics as CSV or for TensorBoard."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import io
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from shakegpt.bounds import Text, setting
+from shakegpt.bounds import Switch, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.errors import ShakegptError
-from shakegpt.files import write_atomically
+from shakegpt.files import PART, write_atomically
 from shakegpt.format import size
 from shakegpt.resource_errors import resource_errors, writing
 from shakegpt.runlog import history
+from shakegpt.sanitize import printable
 
 ABOUT = "Write a run's best model, or its metrics, in the formats of other programs."
 COLUMNS = (
-    *("iteration", "loss", "val_loss", "learning_rate", "grad_norm"),
+    *("loss", "val_loss", "learning_rate", "grad_norm"),
     *("seconds", "tokens_per_second", "memory"),
 )
 
@@ -46,41 +51,103 @@ class Arguments:
         "Write loss, val loss, learning rate and speed, a line for each iteration.",
         none="not written",
     )
+    tensorboard: str | None = setting(
+        None,
+        Text("DIR", path=True),
+        "Write the metrics and samples as an event file for TensorBoard, in a new directory.",
+        none="not written",
+    )
+    push: str | None = setting(
+        None,
+        Text("OWNER/NAME"),
+        "Upload the best model to this repository of the Hugging Face Hub, with a model card from "
+        "the log. A new repository is private.",
+        none="not uploaded",
+    )
+    public: bool = setting(
+        False, Switch(), "With --push: make a new repository public instead of private."
+    )
 
 
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt export", words, ABOUT)
-    files = [Path(name) for name in (arguments.gguf, arguments.csv) if name is not None]
-    if not files:
-        raise ShakegptError("shakegpt export needs --gguf FILE or --csv FILE (see --help)")
+    written = (arguments.gguf, arguments.csv, arguments.tensorboard)
+    files = [Path(name) for name in written if name is not None]
+    if not files and arguments.push is None:
+        raise ShakegptError(
+            "shakegpt export needs --gguf FILE, --csv FILE, --tensorboard DIR or --push OWNER/NAME"
+        )
     for path in files:
         if path.exists():
             raise ShakegptError(f"{path} exists already: give another name, or delete it")
         if not path.absolute().parent.is_dir():
             raise ShakegptError(f"cannot write {path}: its directory does not exist")
+    run = Path(arguments.run)
+    if arguments.push is not None:
+        from shakegpt.checkpoint.publish import push, require_repository
+
+        require_repository(arguments.push)
     with resource_errors():
         if arguments.csv is not None:
-            _write_metrics(Path(arguments.run), Path(arguments.csv))
+            _write_metrics(run, Path(arguments.csv))
+        if arguments.tensorboard is not None:
+            _write_events(run, Path(arguments.tensorboard))
         if arguments.gguf is not None:
             _write_model(arguments.run, Path(arguments.gguf))
+    if arguments.push is not None:
+        print(f"the model is at {push(run, arguments.push, public=arguments.public)}")
     return 0
 
 
-def _write_metrics(run: Path, path: Path) -> None:
-    past = history.load_started(run)
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
+def _rows(past: history.History) -> Iterator[tuple[int, dict[str, float | None]]]:
+    """Each iteration with its metrics by `COLUMNS`; None for what was not measured then."""
     for iteration in sorted(past.steps.keys() | past.evals.keys()):
         step, evaluated = past.steps.get(iteration), past.evals.get(iteration)
-        values = [getattr(step, name, None) for name in COLUMNS]
-        values[0] = iteration
-        values[2] = evaluated.val_loss if evaluated is not None else None
-        rows.writerow(["" if value is None else value for value in values])
+        values: dict[str, float | None] = {name: getattr(step, name, None) for name in COLUMNS}
+        yield iteration, values | {"val_loss": getattr(evaluated, "val_loss", None)}
+
+
+def _write_metrics(run: Path, path: Path) -> None:
+    past, text = history.load_started(run), io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("iteration", *COLUMNS))
+    for iteration, values in _rows(past):
+        rows.writerow((iteration, *("" if v is None else v for v in values.values())))
     with writing(path.absolute().parent, len(text.getvalue())):
         write_atomically(path, text.getvalue().encode())
     print(f"the metrics are in {path}")
+
+
+def _write_events(run: Path, folder: Path) -> None:
+    try:
+        tensorboard: Any = importlib.import_module("tensorboardX")
+    except ImportError:
+        raise ShakegptError(
+            "event files need the package tensorboardX: pip install 'shakegpt[export]'", exit_code=1
+        ) from None
+    past = history.load_started(run)
+    part = folder.with_name(f".{folder.name}{PART}")
+    shutil.rmtree(part, ignore_errors=True)
+    with writing(folder.absolute().parent, 1 << 20):
+        try:
+            with tensorboard.SummaryWriter(str(part)) as writer:
+                for iteration, values in _rows(past):
+                    record = past.steps.get(iteration) or past.evals[iteration]
+                    for name, value in values.items():
+                        if value is not None:
+                            writer.add_scalar(name, value, iteration, walltime=record.time)
+                for sample in past.samples:
+                    text = "    " + printable(sample.start.prompt + sample.text).replace(
+                        "\n", "\n    "
+                    )
+                    start = sample.start
+                    writer.add_text("sample", text, start.iteration, walltime=start.time)
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    print(f"the events are in {folder}; show them with:")
+    print(f"  tensorboard --logdir {folder}")
 
 
 def _write_model(name: str, path: Path) -> None:
@@ -90,6 +157,13 @@ def _write_model(name: str, path: Path) -> None:
 
     source = checkpoint.find(name)
     tokenizer = checkpoint.vocabulary(source.folder)
-    written = write_gguf(path, source.name, checkpoint.load(source.folder), tokenizer)
+    model = checkpoint.load(source.folder)
+    if model.config.activation_function == "gelu":
+        print(
+            "shakegpt: this model computes GELU exactly and llama.cpp its tanh form: logits differ "
+            "by about 0.001",
+            file=sys.stderr,
+        )
+    written = write_gguf(path, source.name, model, tokenizer)
     print(f"the model is in {path}, {size(written)}; run it with:")
     print(f"  llama-cli -m {path} -p ROMEO: -no-cnv")

@@ -40,7 +40,7 @@ commands:
   claims [RUN]           the talk's claims beside a run's numbers
   deck [DIR]             lay out the talk's slides with a run's figures and numbers
   convert SOURCE DIR     make a safe checkpoint of ckpt.pt or pytorch_model.bin
-  export RUN             the model as GGUF, the metrics as CSV
+  export RUN             model as GGUF or to the hub, metrics as CSV or for TensorBoard
   completion SHELL       shell completion for bash, zsh or fish
 
 The presets are {presets}.
