@@ -589,11 +589,16 @@ class GPTConfig:
     vocab_size: int = 50257
     layer_norm_epsilon: float = 1e-5
     dropout: float = 0.0
+    activation_function: Literal["gelu_new", "gelu"] = "gelu_new"
+    """GELU by its tanh form, as OpenAI's, or exact, as nanoGPT's."""
+    tie_word_embeddings: bool = True
+    """Whether the head is the token embedding; else it has a matrix of its own."""
 
     @property
     def n_params(self) -> int:
-        """Number of parameters, the tied embedding counted once."""
-        return count_parameters(self.n_layer, self.n_embd, self.vocab_size, self.block_size)
+        """Number of parameters, a tied embedding counted once."""
+        heads = 1 if self.tie_word_embeddings else 2
+        return count_parameters(self.n_layer, self.n_embd, heads * self.vocab_size, self.block_size)
 
 
 def count_parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:

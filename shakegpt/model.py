@@ -79,12 +79,13 @@ class MLP(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
+        self.gelu = "tanh" if config.activation_function == "gelu_new" else "none"
         self.c_fc = Conv1D(config.n_embd, 4 * config.n_embd)
         self.c_proj = Conv1D(4 * config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = F.gelu(self.c_fc(x), approximate="tanh")  # GPT-2 was trained with the tanh form
+        x = F.gelu(self.c_fc(x), approximate=self.gelu)  # GPT-2 was trained with the tanh form
         return F.dropout(self.c_proj(x), self.dropout, self.training)
 
 
@@ -124,6 +125,13 @@ class GPT(nn.Module):
         self.wpe = embedding(T, C)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        if not config.tie_word_embeddings:
+            self.lm_head = embedding(V, C)
+
+    @property
+    def head(self) -> nn.Embedding:
+        """Its rows (V, C) score the tokens: GPT-2 takes the embedding's, some have their own."""
+        return self.wte if self.config.tie_word_embeddings else self.lm_head
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:
         """Predict the token after each token of `idx` (B, T), a long tensor with T <= block_size.
@@ -132,7 +140,7 @@ class GPT(nn.Module):
         token.
         """
         x = self.trunk(idx)
-        logits: Tensor = F.linear(x, self.wte.weight)  # the head is tied to the embedding
+        logits: Tensor = F.linear(x, self.head.weight)
         if targets is None:
             return logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

@@ -47,7 +47,8 @@ class Recipe:
     dtype: str = "float32"
     shards: int = 1
     head: str = "none"
-    """none, or a copy of the embedding: beside it, or alone."""
+    """none, a copy of the embedding (beside it, or alone), or own weights, which are not tied."""
+    activation: str = "gelu_new"
     masks: bool = False
     year: int = 2026
     architecture: str = "GPT2LMHeadModel"
@@ -85,7 +86,8 @@ def make(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Tensor]:
     eot = tokenizer.eos_token_id
     config = GPT2Config(
         vocab_size=len(tokenizer) + recipe.rows_beyond, n_positions=16, n_embd=16, n_layer=2,
-        n_head=2, bos_token_id=eot, eos_token_id=eot,
+        n_head=2, bos_token_id=eot, eos_token_id=eot, activation_function=recipe.activation,
+        tie_word_embeddings=recipe.head != "own",
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
     kind = (
@@ -97,8 +99,8 @@ def make(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, Tensor]:
             parameter.normal_(0, 0.3)
     raw = config.to_diff_dict() | {"architectures": [recipe.architecture]}
     if recipe.year == 2019:
-        for key in ("model_type", "activation_function", "scale_attn_weights", "use_cache",
-                    "transformers_version", "architectures", "tie_word_embeddings"):  # fmt: skip
+        for key in ("model_type", "scale_attn_weights", "use_cache", "transformers_version",
+                    "architectures"):  # fmt: skip
             raw.pop(key, None)
         raw |= {"n_ctx": raw.pop("n_positions"), "predict_special_tokens": True, "pruned_heads": {}}
     (folder / "config.json").write_text(json.dumps(raw))
@@ -142,12 +144,13 @@ FLAGS = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
 def _write_weights(recipe: Recipe, model: Any, folder: Path) -> dict[str, Tensor]:
     weights = {n.removeprefix("transformer."): p.data for n, p in model.named_parameters()}
     heads = {n: t for n, t in weights.items() if n.startswith("multiple_choice_head")}
+    own = {n: t for n, t in weights.items() if n == "lm_head.weight" and recipe.head == "own"}
     weights = {n: t for n, t in weights.items() if n not in heads and n != "lm_head.weight"}
     dtype = getattr(torch, recipe.dtype)
     saved = {recipe.prefix + n: t.to(dtype).clone() for n, t in weights.items()}
     wrapper = recipe.prefix.removesuffix("transformer.")
-    saved |= {wrapper + n: t.clone() for n, t in heads.items()}
-    if recipe.head != "none":
+    saved |= {wrapper + n: t.to(dtype).clone() for n, t in (heads | own).items()}
+    if recipe.head in ("beside", "alone"):
         saved[wrapper + "lm_head.weight"] = weights["wte.weight"].to(dtype).clone()
     if recipe.head == "alone":
         del saved[recipe.prefix + "wte.weight"]
@@ -168,4 +171,4 @@ def _write_weights(recipe: Recipe, model: Any, folder: Path) -> dict[str, Tensor
             where |= dict.fromkeys(part, name)
         index = {"metadata": {"total_size": 1}, "weight_map": where}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    return {n: t.to(dtype).float() for n, t in weights.items()}
+    return {n: t.to(dtype).float() for n, t in (weights | own).items()}

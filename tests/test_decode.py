@@ -41,12 +41,15 @@ def test_the_cache_changes_no_hidden_state() -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5, 8, 1000])
+@pytest.mark.parametrize(
+    "other", [{}, {"tie_word_embeddings": False}, {"activation_function": "gelu"}]
+)
 @torch.inference_mode()
 def test_each_token_has_the_scores_of_the_whole_text(
-    pieces: int, monkeypatch: pytest.MonkeyPatch
+    pieces: int, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast_decode, "_pieces", lambda weight: pieces)
-    model = random_model(**SHAPE).eval()
+    model = random_model(**SHAPE, **other).eval()
     window, start, slides = SlidingWindow(model, 60), 0, 0
     for end in [3, 4, 5, 8, *range(9, 31)]:  # a prompt, single tokens, several, and single ones
         scores = window.predict(TEXT[:end])

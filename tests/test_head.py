@@ -38,9 +38,13 @@ def gradients(model: GPT) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (2, 256), (2, 257), (4, 300)])
-def test_losses_and_gradients_are_those_of_plain_autograd(batch: int, length: int) -> None:
-    model, other, (x, y) = made(), made(), windows(batch, length)
+def test_losses_and_gradients_are_those_of_plain_autograd(
+    batch: int, length: int, tied: bool
+) -> None:
+    shape = replace(SMALL, tie_word_embeddings=tied)
+    model, other, (x, y) = made(shape), made(shape), windows(batch, length)
     lean = ChunkedCrossEntropy(model, 0.5)
     for _ in range(2):  # two micro-steps: gradients add up
         loss, plain = lean(x, y), other(x, y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ GPT2 = tuple(getattr(PRESETS["gpt2"].config, name) for name in FOLLOW)
 SMALLEST = tuple(getattr(PRESETS["pocket"].config, name) for name in FOLLOW)
 
 
-def checkpoint(folder: Path, **shape: int) -> Path:
+def checkpoint(folder: Path, **shape: Any) -> Path:
     """A directory that has no more of a model than its shape."""
     folder.mkdir(parents=True)
     names = {"block_size": "n_positions"}

@@ -155,8 +155,9 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
     write(page, right - 20, middle + 32, f"{part.blocks:,}", SMALL, CYAN, ha="right")
     _part(page, stack[1] + 20, 96, Part("layer norm", f"2 × {C:,}", part.ln_f, INK))
     _arrow(page, (SPINE, stack[1] + 68), (left, stack[1] + 68), color=INK)
-    head = Part("head", "token embedding again", 0, YELLOW)
-    _part(page, stack[1] + 128, 96, head, "+ 0")
+    shape = "token embedding again" if model.tied else f"{V:,} × {C:,}"
+    head = Part("head", shape, part.head, YELLOW)
+    _part(page, stack[1] + 128, 96, head, "+ 0" if model.tied else None)
     _arrow(page, (SPINE, stack[1] + 176), (left, stack[1] + 176), color=YELLOW)
     return stack
 
@@ -164,7 +165,7 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
 def _to_scale(page: Axes, part: Parameters) -> None:
     """All parameters as one column: embeddings, then the blocks, in their true proportions."""
     left, right = SCALE
-    embedding = (BOTTOM - TOP) * (part.wte + part.wpe) / part.total
+    embedding = (BOTTOM - TOP) * (part.wte + part.wpe + part.head) / part.total
     page.add_patch(Rectangle((left, TOP), right - left, embedding, fc=YELLOW, ec="none"))
     rest = BOTTOM - TOP - embedding
     page.add_patch(Rectangle((left, TOP + embedding), right - left, rest, fc=CYAN, ec="none"))

@@ -174,6 +174,9 @@ def architecture_title(model: ev.Model) -> str:
 def architecture_alt(model: ev.Model) -> str:
     """The model in words, with the count of every part."""
     part = parameters(model)
+    head = "the token embedding once more as the head, which adds none"
+    if not model.tied:
+        head = f"a head of its own ({part.head:,})"
     return (
         f"{architecture_title(model)}. Tokens become vectors of {model.n_embd:,} numbers through "
         f"the token embedding ({model.vocab_size:,} × {model.n_embd:,} = {part.wte:,}) plus the "
@@ -182,7 +185,7 @@ def architecture_alt(model: ev.Model) -> str:
         f"({part.ln_1:,}), attention with {model.n_head} heads ({part.c_attn:,} + "
         f"{part.attn_proj:,}), added to the residual stream; layer norm ({part.ln_2:,}), MLP "
         f"({part.c_fc:,} + {part.mlp_proj:,}), added again. A last layer norm ({part.ln_f:,}), "
-        f"then the token embedding once more as the head, which adds none. Together {part.total:,}."
+        f"then {head}. Together {part.total:,}."
     )
 
 

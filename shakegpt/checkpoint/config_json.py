@@ -44,7 +44,15 @@ def read_config(folder: Path) -> GPTConfig:
     epsilon = raw.get("layer_norm_epsilon", 1e-5)
     if type(epsilon) not in (int, float) or not 0 < epsilon < 1:
         raise ShakegptError(f"{path} has layer_norm_epsilon {epsilon!r}: GPT-2's is 1e-5")
-    return GPTConfig(**shape, layer_norm_epsilon=float(epsilon))
+    tied = raw.get("tie_word_embeddings", True)
+    if not isinstance(tied, bool):
+        raise ShakegptError(f"{path} has tie_word_embeddings {tied!r}: give true or false")
+    return GPTConfig(
+        **shape,
+        layer_norm_epsilon=float(epsilon),
+        activation_function="gelu" if raw.get("activation_function") in _EXACT else "gelu_new",
+        tie_word_embeddings=tied,
+    )
 
 
 def config_warnings(folder: Path) -> list[str]:
@@ -77,15 +85,21 @@ _ARCHITECTURES = {
         "GPT2ForTokenClassification", "GPT2ForQuestionAnswering",
     )
 }  # fmt: skip
+_EXACT = ("gelu", "gelu_python")
 _COMPUTED_AS: dict[str, tuple[Any, ...]] = {
-    # all of them the tanh form, in other orders of operation
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"),
+    # the tanh form, in several orders of operation, and the exact one
+    "activation_function": (
+        "gelu_new",
+        "gelu_pytorch_tanh",
+        "gelu_fast",
+        "gelu_accurate",
+        *_EXACT,
+    ),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "reorder_and_upcast_attn": (False,),
     "add_cross_attention": (False,),
     "is_encoder_decoder": (False,),
-    "tie_word_embeddings": (True, False),  # the weights show whether they differ
     "pruned_heads": ({}, None),
     "quantization_config": (None,),
     "auto_map": (None, {}),
@@ -102,7 +116,8 @@ _KNOWN = {
     "output_attentions", "output_hidden_states", "output_past", "return_dict", "torchscript",
     "use_bfloat16", "num_labels", "id2label", "label2id", "problem_type", "finetuning_task",
     "task_specific_params", "predict_special_tokens", "chunk_size_feed_forward", "is_decoder",
-    "tie_encoder_decoder", "cross_attention_hidden_size", "prefix", "tokenizer_class",
+    "tie_word_embeddings", "tie_encoder_decoder",
+    "cross_attention_hidden_size", "prefix", "tokenizer_class",
     "remove_invalid_values", "tf_legacy_loss", "loss_type", "vocab_size_or_config_json_file",
     # settings of generation, which config.json had before generation_config.json
     "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups",

@@ -33,6 +33,7 @@ from shakegpt.files import WEIGHTS
 from shakegpt.resource_errors import writing
 
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+UNTIED = {"tie_word_embeddings": False}
 CHARACTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
 """nanoGPT's character vocabulary of tinyshakespeare, in the order of its ids."""
 
@@ -167,6 +168,7 @@ def _as_gpt2(
             raise ShakegptError(f"{source} has model_args without {missing[0]}: not nanoGPT's")
         config = {key: arguments[key] for key in wanted} | {"model_type": "gpt2"}
         config["n_positions"] = config.pop("block_size")
+        config["activation_function"] = "gelu"  # nanoGPT's is exact
         (staged / "config.json").write_text(json.dumps(config), "utf-8")
     elif not (staged / "config.json").exists():
         raise ShakegptError(
@@ -179,9 +181,6 @@ def _as_gpt2(
             if name.endswith(tuple(f"{matrix}.weight" for matrix in MATRICES)):
                 weights[name] = weights[name].t().contiguous()
         notes.append("linear layers are transposed: nanoGPT keeps them as nn.Linear")
-        notes.append(
-            "nanoGPT computes GELU exactly, GPT-2 by its tanh form: logits differ by about 0.001"
-        )
     matrices = [name for name in weights if name.endswith(".weight") and name.startswith("h.")]
     matrices += [name for name in ("ln_f.weight",) if name in weights]
     unbiased = [n for n in matrices if n.removesuffix("weight") + "bias" not in weights]
@@ -190,9 +189,13 @@ def _as_gpt2(
         weights[name.removesuffix("weight") + "bias"] = torch.zeros(width)
     if unbiased:
         notes.append(f"{len(unbiased)} layers have no bias: zeros, which compute the same")
-    if HEAD in weights and torch.equal(weights[HEAD], weights.get("wte.weight", weights[HEAD])):
-        weights.setdefault("wte.weight", weights[HEAD])
-        del weights[HEAD]
+    if HEAD in weights:
+        config = read_json(staged / "config.json")
+        if not torch.equal(weights[HEAD], weights.setdefault("wte.weight", weights[HEAD])):
+            (staged / "config.json").write_text(json.dumps(config | UNTIED), "utf-8")
+            notes.append("the head has weights of its own, which differ from the embedding's")
+        elif config.get("tie_word_embeddings", True):
+            del weights[HEAD]
     return notes
 
 

@@ -26,7 +26,7 @@ _NAMES = {
     "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
-_WHOLE = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
+_WHOLE = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "lm_head": "output"}
 
 
 def write_gguf(path: Path, name: str, model: GPT, tokenizer: Tokenizer) -> int:

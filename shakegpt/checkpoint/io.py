@@ -24,6 +24,7 @@ from shakegpt.checkpoint.config_json import read_json
 from shakegpt.checkpoint.hints import no_weights
 from shakegpt.checkpoint.resolve import POCKET as POCKET
 from shakegpt.checkpoint.resolve import find as find
+from shakegpt.checkpoint.weights import HEAD, PREFIX
 from shakegpt.checkpoint.weights import assign as assign
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.data.vocabulary import tokenizer_config, vocabulary_files
@@ -49,8 +50,7 @@ def load(folder: Path, dropout: float = 0.0) -> GPT:
     config = read_config(folder)
     with torch.device("meta"):
         model = GPT(replace(config, dropout=dropout))
-    tied = read_json(folder / "config.json").get("tie_word_embeddings", True)
-    assign(model, folder, weight_files(folder), bool(tied))
+    assign(model, folder, weight_files(folder))
     return model
 
 
@@ -96,6 +96,10 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfi
     The weights come last and are replaced whole: a reader never sees half a checkpoint.
     """
     weights = dict(merged(model))
+    if (
+        not model.config.tie_word_embeddings
+    ):  # transformers 4 takes other names for an inner model's
+        weights = {n if n == HEAD else PREFIX + n: tensor for n, tensor in weights.items()}
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
         part = folder / f".{WEIGHTS}{PART}"
@@ -136,7 +140,7 @@ def _config(config: GPTConfig, ids: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "activation_function": "gelu_new",
+        "activation_function": config.activation_function,
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_embd": config.n_embd,
@@ -150,7 +154,7 @@ def _config(config: GPTConfig, ids: Mapping[str, Any]) -> dict[str, Any]:
         "resid_pdrop": 0.1,
         "initializer_range": 0.02,
         "scale_attn_weights": True,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": config.tie_word_embeddings,
         **ids,
         "dtype": "float32",
     }

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 
+PREFIX = "transformer."
+"""Before the names of all weights but the head's, in what GPT2LMHeadModel saves."""
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
 _MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
@@ -44,7 +46,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the files of a checkpoint hold: the weights, the output head if any, and warnings."""
+    """What the files of a checkpoint hold: the weights, the head of a tied model, and warnings."""
 
     weights: tuple[Found, ...]
     head: Found | None
@@ -84,13 +86,18 @@ def contents(folder: Path, files: Iterable[Path], wanted: Mapping[str, Tensor]) 
         if expected is None:
             raise ShakegptError(_unexpected(path, key))
         _require_kind(path, key, shape, dtype, tuple(expected.shape))
-        known = heads if name == HEAD else weights
+        known = heads if name == HEAD and name not in wanted else weights
         if name in known:
             raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
         known[name] = Found(name, path, key)
     if EMBEDDING not in weights and HEAD in heads:  # saved once, under the other of its names
         head = heads.pop(HEAD)
         weights[EMBEDDING] = Found(EMBEDDING, head.path, head.key)
+    if HEAD in wanted and HEAD not in weights:
+        raise ShakegptError(
+            f"{folder}/config.json has tie_word_embeddings false, but the weights have no "
+            f"{HEAD}: set it to true if the model shares its embedding with its head"
+        )
     if missing := wanted.keys() - weights.keys():
         raise ShakegptError(
             f"{folder} lacks the weight {min(missing)}: the copy is not complete, or it is not a "
@@ -152,11 +159,11 @@ def _require_kind(
         raise ShakegptError(f"{path} has {key} in {dtype}: only floating-point weights load")
 
 
-def assign(model: GPT, folder: Path, files: list[Path], tied: bool = True) -> None:
+def assign(model: GPT, folder: Path, files: list[Path]) -> None:
     """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once.
 
-    `tied` is what config.json says. Raises ShakegptError for a head that differs from the
-    embedding: GPT-2 has one matrix for both, and so has `model`.
+    Raises ShakegptError for a head that differs from the embedding, where `model` shares one matrix
+    for both: transformers would ignore it, or not, by its version.
     """
     found = contents(folder, files, dict(model.named_parameters()))
     for path in files:
@@ -170,14 +177,8 @@ def assign(model: GPT, folder: Path, files: list[Path], tied: bool = True) -> No
         if not torch.equal(tensor.float(), model.wte.weight):
             raise ShakegptError(
                 f"{head.path} has its own output head: {head.key} differs from the embedding "
-                "wte.weight; only models that share one matrix for both (tied, as GPT-2's own) "
-                "are supported"
+                "wte.weight; to use and train it, set tie_word_embeddings to false in config.json"
             )
-    if head is None and not tied:
-        raise ShakegptError(
-            f"{folder}/config.json has tie_word_embeddings false, but the weights have no "
-            f"{HEAD}: set it to true if the model shares its embedding with its head"
-        )
 
 
 def _tensors(path: Path, weights: Iterable[Found]) -> list[tuple[Found, Tensor]]:

@@ -60,12 +60,14 @@ class Shape(Protocol):
     def vocab_size(self) -> int: ...  # noqa: D102
     @property
     def block_size(self) -> int: ...  # noqa: D102
+    @property
+    def tie_word_embeddings(self) -> bool: ...  # noqa: D102
 
 
 def learned(shape: Shape, config: FinetuneConfig) -> int:
     """Trainable parameters: all, or with LoRA those of the adapters."""
     if config.lora_rank is None:
-        return count_parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+        return _parameters(shape)
     widths = sum(ADAPTER_INPUTS[t] + ADAPTER_OUTPUTS[t] for t in config.lora_targets)
     return shape.n_layer * config.lora_rank * widths * shape.n_embd
 
@@ -88,7 +90,7 @@ def estimate(
 
     Of one process, where several share each iteration; buffers of DDP and FSDP count as `process`.
     """
-    n = count_parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
+    n = _parameters(shape)
     moving, copies = learned(shape, config), _stream_copies(config)
     windows = config.batch_size * gcd(config.gradient_accumulation_steps, processes) // processes
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
@@ -115,10 +117,13 @@ def _unsharded(shape: Shape) -> int:
     """Bytes of a sharded model that are gathered at a time: embeddings and their gradient, a block,
     the next one and a gradient. Measured, docs/lab-log.md.
     """
-    block = count_parameters(1, shape.n_embd, 0, 0)
-    return 4 * (
-        2 * count_parameters(0, shape.n_embd, shape.vocab_size, shape.block_size) + 3 * block
-    )
+    blocks = shape.n_layer * (block := 12 * shape.n_embd**2 + 13 * shape.n_embd)
+    return 4 * (2 * (_parameters(shape) - blocks) + 3 * block)
+
+
+def _parameters(shape: Shape) -> int:
+    rows = shape.vocab_size if shape.tie_word_embeddings else 2 * shape.vocab_size
+    return count_parameters(shape.n_layer, shape.n_embd, rows, shape.block_size)
 
 
 def choose(

@@ -64,5 +64,5 @@ def lens(model: GPT, streams: Tensor, n_vocab: int) -> Tensor:
 
 
 def _head(model: GPT, x: Tensor) -> Tensor:
-    logits: Tensor = F.linear(model.ln_f(x), model.wte.weight).float()
+    logits: Tensor = F.linear(model.ln_f(x), model.head.weight).float()
     return logits

@@ -36,25 +36,25 @@ class ChunkedCrossEntropy:
 
     def __init__(self, model: GPT, weight: float) -> None:
         self.model, self.weight = model, weight
-        # the head fills a dense gradient of the tied matrix; the embedding's few rows are added
-        model.wte.sparse = model.wte.weight.requires_grad
+        # the head fills a dense gradient of a tied matrix; the embedding's few rows are added
+        model.wte.sparse = model.head is model.wte and model.wte.weight.requires_grad
 
     def __call__(self, idx: Tensor, targets: Tensor) -> Tensor:
         """Mean loss, nats per token, of targets (B, T) after idx (B, T). Call backward once."""
         x = self.model.trunk(idx).flatten(0, 1)  # (N, C)
-        return head_loss(x, self.model.wte.weight, targets.flatten(), self.weight)
+        return head_loss(x, self.model.head.weight, targets.flatten(), self.weight)
 
 
-def head_loss(x: Tensor, tied: Tensor, targets: Tensor, weight: float) -> Tensor:
-    """Mean cross-entropy, nats per token, of x (N, C) by the tied matrix (V, C), targets (N)."""
-    loss: Tensor = _HeadLoss.apply(x, tied, targets, weight)  # type: ignore[no-untyped-call]
+def head_loss(x: Tensor, matrix: Tensor, targets: Tensor, weight: float) -> Tensor:
+    """Mean cross-entropy, nats per token, of x (N, C) by the head's matrix (V, C), targets (N)."""
+    loss: Tensor = _HeadLoss.apply(x, matrix, targets, weight)  # type: ignore[no-untyped-call]
     return loss
 
 
 @torch.no_grad()
 def losses(model: GPT, idx: Tensor, targets: Tensor) -> Tensor:
     """Loss of each token, (B, T), in nats; for evaluations, without gradients."""
-    x, matrix = model.trunk(idx).flatten(0, 1), _in_autocast_dtype(model.wte.weight)
+    x, matrix = model.trunk(idx).flatten(0, 1), _in_autocast_dtype(model.head.weight)
     chunks = _chunks(x, targets.flatten())
     return torch.cat([_probs(x, matrix, y)[0] for x, y in chunks]).view_as(targets)
 

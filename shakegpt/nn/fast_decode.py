@@ -110,6 +110,7 @@ class Step:
         self._model, self._n_head = model, model.config.n_head
         pieces = _pieces(model.wpe.weight)
         blocks: Any = model.h
+        self._gelu = partial(F.gelu, approximate=blocks[0].mlp.gelu)
         self._blocks = [
             (
                 _norm(block.ln_1),
@@ -138,7 +139,7 @@ class Step:
             new_v.copy_(v)
             y = F.scaled_dot_product_attention(q.unsqueeze(2), ks, vs)  # (1, nh, 1, hs)
             x = x + attn_proj(y.view(1, -1))
-            x = x + mlp_proj(F.gelu(c_fc(ln_2(x)), approximate="tanh"))
+            x = x + mlp_proj(self._gelu(c_fc(ln_2(x))))
         cache.length = end
         return self.head(self._ln_f(x))[0]
 
@@ -175,10 +176,10 @@ def product(layer: nn.Module, pieces: int) -> Product:
 
 
 def head(model: GPT, pieces: int) -> Product:
-    """Hidden state (1, C) to logits (1, V), the rows of the tied matrix in equal pieces."""
-    if isinstance(model.wte, QuantizedEmbedding):
-        return model.wte.logits
-    return split_head(model.wte.weight.data, pieces)
+    """Hidden state (1, C) to logits (1, V), the rows of the head in equal pieces."""
+    if isinstance(model.head, QuantizedEmbedding):
+        return model.head.logits
+    return split_head(model.head.weight.data, pieces)
 
 
 def split_head(weight: Tensor, pieces: int) -> Product:

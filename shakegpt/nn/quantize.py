@@ -106,7 +106,7 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """Replaces the embedding and the head: one quantized matrix, and its mean row."""
+    """Replaces the embedding, the head, or both: one quantized matrix, and its mean row."""
 
     def __init__(self, weight: Tensor, bits: Bits) -> None:
         super().__init__()
@@ -144,13 +144,14 @@ def quantize(model: GPT, bits: Bits) -> None:
             layer = getattr(owner, name)
             matrix = _matrix(layer.weight.data.t(), bits)
             setattr(owner, name, QuantizedLinear(matrix, layer.bias.data.clone()))
-    modules.wte = QuantizedEmbedding(modules.wte.weight.data, bits)
+    for name in ("wte",) if model.config.tie_word_embeddings else ("wte", "lm_head"):
+        setattr(model, name, QuantizedEmbedding(getattr(model, name).weight.data, bits))
 
 
 @torch.inference_mode()
 def losses(model: GPT, x: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy of each token (B, T), nats, of a quantized model or any other."""
     x = model.trunk(x).flatten(0, 1)
-    wte = model.wte
-    logits = wte.logits(x) if isinstance(wte, QuantizedEmbedding) else F.linear(x, wte.weight)
+    head: Any = model.head
+    logits = head.logits(x) if isinstance(head, QuantizedEmbedding) else F.linear(x, head.weight)
     return F.cross_entropy(logits, y.flatten(), reduction="none").view_as(y)

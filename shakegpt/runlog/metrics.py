@@ -112,7 +112,7 @@ def largest_rise(losses: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many parameters each part of a GPT-2 has. The head is the token embedding again: +0."""
+    """How many parameters each part of a GPT-2 has. A tied head is the token embedding again."""
 
     wte: int
     wpe: int
@@ -124,6 +124,7 @@ class Parameters:
     mlp_proj: int
     n_layer: int
     ln_f: int
+    head: int
 
     @property
     def block(self) -> int:
@@ -139,7 +140,7 @@ class Parameters:
     @property
     def total(self) -> int:
         """The whole model."""
-        return self.wte + self.wpe + self.blocks + self.ln_f
+        return self.wte + self.wpe + self.blocks + self.ln_f + self.head
 
 
 def parameters(model: Model) -> Parameters:
@@ -156,6 +157,7 @@ def parameters(model: Model) -> Parameters:
         mlp_proj=4 * C * C + C,
         n_layer=model.n_layer,
         ln_f=2 * C,
+        head=0 if model.tied else model.vocab_size * C,
     )
 
 

@@ -33,7 +33,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """The shape of the model. `n_params` counts the tied embedding once, positions included."""
+    """The shape of the model. `n_params` counts a tied embedding once, positions included."""
 
     name: str
     n_layer: int
@@ -42,6 +42,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int
     vocab_size: int
     n_params: int
+    tied: bool = True
+    """Whether the head is the token embedding again."""
     sha256: str | None = None
     """Of the weights it starts from: of their file, or of the lines of the shards' sha256s."""
     revision: str | None = None

@@ -37,6 +37,7 @@ def run_record(run: Path, setup: TrainingSetup, team: Team, started: Provenance)
             block_size=shape.block_size,
             vocab_size=shape.vocab_size,
             n_params=shape.n_params,
+            tied=shape.tie_word_embeddings,
             sha256=started.sha256,
             revision=started.revision,
         ),

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from shakegpt.checkpoint.tensorfile import data, layout
+from shakegpt.checkpoint.weights import PREFIX
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import write_pieces
@@ -62,7 +63,11 @@ class ShardedAdamW(AdamW):
     def _full_tensor(self, name: str) -> Tensor:
         """A weight or moment gathered on the CPU, in all processes at once."""
         key, _, owner = name.partition(".")
-        shard: Any = self._state_of(self.named[owner])[key] if key in MOMENTS else self.named[name]
+        shard: Any = (
+            self._state_of(self.named[owner])[key]
+            if key in MOMENTS
+            else self.named[name.removeprefix(PREFIX)]
+        )
         full: Tensor = shard.full_tensor()
         return full.cpu()
 

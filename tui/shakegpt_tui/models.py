@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 import shakegpt
+from shakegpt.checkpoint.config_json import read_config
 from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
 from shakegpt.presets import HUB_SHAPES
 
 
@@ -26,6 +26,7 @@ class Known:
     disk: int
     here: bool | None = None
     """Whether it needs no network; None while nobody has looked."""
+    tie_word_embeddings: bool = True
 
 
 _DISK = (548_105_171, 1_519_984_962, 3_247_159_078, 6_431_829_964, 352_824_413)
@@ -39,14 +40,6 @@ CHAR_VOCABULARY = 128
 """An upper bound for the characters of an English text, in whose stead it estimates."""
 
 
-class _Shape(msgspec.Struct):
-    n_layer: int
-    n_head: int
-    n_embd: int
-    vocab_size: int
-    n_positions: int
-
-
 @cache
 def pocket() -> Known:
     """The model that ships with shakegpt, as its own files describe it."""
@@ -57,12 +50,12 @@ def pocket() -> Known:
 
 def _in_folder(name: str, folder: Path) -> Known | None:
     try:
-        shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Shape)
+        s = read_config(folder)
         disk = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, ShakegptError):
         return None
-    sizes = (shape.n_layer, shape.n_head, shape.n_embd, shape.vocab_size, shape.n_positions)
-    return Known(name, *sizes, disk, here=disk > 0) if min(sizes) > 0 else None
+    sizes = (s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, disk)
+    return Known(name, *sizes, disk > 0, s.tie_word_embeddings)
 
 
 def known() -> list[Known]:
