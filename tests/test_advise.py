@@ -21,7 +21,7 @@ from shakegpt.train.setup import prepare
 from tests.commands import Commands
 from tests.tiny import play, tiny_config
 
-STEP, TARGET, BUDGET = 1024, 1_000_000, 200_000
+STEP, TARGET, BUDGET, EPOCH = 1024, 1_000_000, 280_000, 2_000_000
 
 
 def landscape(best_rate: float, turn: float = 1e18, divides: float = 1.0) -> object:
@@ -45,7 +45,7 @@ def landscape(best_rate: float, turn: float = 1e18, divides: float = 1.0) -> obj
 
 @pytest.mark.parametrize("best_rate", [2e-4, 1.4e-3, 9e-3])
 def test_the_search_finds_the_rate_within_its_budget(best_rate: float) -> None:
-    found = search(landscape(best_rate), 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    found = search(landscape(best_rate), 1.4e-3, STEP, TARGET, BUDGET, EPOCH)  # type: ignore[arg-type]
     assert abs(math.log2(found.best.rate / best_rate)) <= 1
     assert sum(run.tokens for run in found.runs) <= 1.2 * BUDGET
     assert not found.turned and found.larger is not None
@@ -55,14 +55,16 @@ def test_the_search_finds_the_rate_within_its_budget(best_rate: float) -> None:
 
 def test_the_search_prefers_a_larger_batch_where_that_is_better() -> None:
     loss = landscape(1.4e-3, divides=-1.0)
-    found = search(loss, 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    found = search(loss, 1.4e-3, STEP, TARGET, BUDGET, EPOCH)  # type: ignore[arg-type]
     assert found.larger is not None and found.larger.loss < found.best.loss
 
 
-@pytest.mark.parametrize("turn", [6_000, 12_000, 18_000])
+@pytest.mark.parametrize("turn", [6_000, 14_000, 30_000, 40_000])
 def test_the_search_sees_where_longer_runs_get_worse(turn: float) -> None:
-    found = search(landscape(1e-3, turn), 1.4e-3, STEP, TARGET, BUDGET)  # type: ignore[arg-type]
+    loss = landscape(1e-3, turn)
+    found = search(loss, 1.4e-3, STEP, TARGET, BUDGET, 10_000)  # type: ignore[arg-type]
     assert found.turned and 0.4 <= found.best.tokens / max(turn, 8 * STEP) <= 1.6
+    assert sum(run.tokens for run in found.runs) <= 1.2 * BUDGET
 
 
 @pytest.mark.parametrize(("floor", "exponent"), [(3.0, 0.15), (0.0, 0.05), (1.5, 0.3)])

@@ -28,7 +28,7 @@ VAL_TOKENS = 8192
 """Validation tokens that each short run is measured on."""
 SHORT_RUNS = 14
 """Short runs of a search, about; each is evaluated once, which costs a third of training."""
-UNSEEN, LEAST_EPOCHS = 4.0, 4.0
+UNSEEN, LEAST_EPOCHS = 2.0, 4.0
 """Where no turn was seen, a run is at most this many times longer than the longest short run, or
 this many epochs, whichever is more."""
 EVALUATIONS, PATIENCE = 10, 3
@@ -136,7 +136,7 @@ def recommend(
             )
             return loss
 
-        found = search(run, base.learning_rate, step, target, budget)
+        found = search(run, base.learning_rate, step, target, budget, len(setup.dataset.train))
     return _conclude(
         setup, found, trials, start, at_start, eval_seconds, time.monotonic() - started
     )
@@ -178,7 +178,7 @@ def _conclude(
     if found.turned:
         tokens, limit = best.tokens, "turned"
     else:
-        seen = max(UNSEEN * best.tokens, LEAST_EPOCHS * train_tokens)
+        seen = max(UNSEEN * found.curve[-1].tokens, LEAST_EPOCHS * train_tokens)
         if tokens > seen:
             tokens, limit = int(seen), "unseen"
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)

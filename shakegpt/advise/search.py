@@ -23,6 +23,8 @@ LEAST_STEPS = 8
 """Optimizer steps of the shortest runs."""
 LARGER = 4
 """A batch this many times larger is tried against the first one."""
+OFTEN = 3.0
+"""Epochs beyond which a run repeats its text often."""
 RISE = 0.003
 """Nats above a shorter run from which a longer one counts as worse."""
 
@@ -98,13 +100,18 @@ class Search:
         return next((r for r in self.runs if r.step_tokens != self.step_tokens), None)
 
 
-def search(measure: Measure, rate: float, step_tokens: int, target: int, budget: int) -> Search:
+def search(
+    measure: Measure, rate: float, step_tokens: int, target: int, budget: int, epoch: int
+) -> Search:
     """Search around `rate`, with `step_tokens` tokens a step, for a run of `target` tokens.
 
-    `budget`: tokens that all short runs may train on, about.
+    `budget`: tokens that all short runs may train on, about. `epoch`: tokens of the training text.
+    Where the target repeats the text often, the length matters most: the first runs are as short
+    as can be and no larger batch is tried, which leaves more to the long ones.
     """
     found = Search(measure, step_tokens, target, budget)
-    steps = min(budget / COST, target / LENGTHS[-1]) / step_tokens
+    repeats = target > OFTEN * epoch
+    steps = 0 if repeats else min(budget / COST, target / LENGTHS[-1]) / step_tokens
     unit = step_tokens * max(LEAST_STEPS, round(steps))
     rates = [rate / STEP**2, rate / STEP, rate, rate * STEP]
     for length, keep in zip(LENGTHS, (len(rates), 3, 2), strict=True):
@@ -115,7 +122,7 @@ def search(measure: Measure, rate: float, step_tokens: int, target: int, budget:
         if found.turned:
             break
     last = found.curve[-1]
-    if not found.turned and last.tokens >= LEAST_STEPS * LARGER * step_tokens // 2:
+    if not repeats and not found.turned and 2 * last.tokens >= LEAST_STEPS * LARGER * step_tokens:
         found.try_run(last.rate * LARGER**0.5, last.tokens, LARGER * step_tokens)
     while not found.turned and 2 * last.tokens <= target and found.affords(2 * last.tokens):
         found.try_run(last.rate, 2 * last.tokens)

@@ -14,29 +14,12 @@ from pathlib import Path
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.finetune import Finetuning
-from shakegpt.runlog import schema
-from shakegpt.runlog.control import Inbox
+from shakegpt.replay import unsaved
 from shakegpt.train.evaluate import measure
-from shakegpt.train.setup import TrainingSetup, initial_model
-from shakegpt.train.supervisor import Supervisor
+from shakegpt.train.setup import TrainingSetup
 
 WARMUP = 0.05
 """Share of the steps over which the rate rises; then it falls along a cosine to zero."""
-
-
-class _Discard:
-    """Where the records of a short run go."""
-
-    def write(self, event: schema.Event) -> None:
-        """Discard the record."""
-
-
-class _Unsaved(Finetuning):
-    """Training that leaves nothing on disk, also where it fails."""
-
-    def save_state(self) -> None:
-        """Do nothing."""
 
 
 class Trials:
@@ -63,9 +46,7 @@ class Trials:
         """(iteration, val loss) of a run, every so many iterations and at its end."""
         setup = replace(self.setup, config=config)
         update = config.batch_size * config.gradient_accumulation_steps
-        with Supervisor(_Discard(), Inbox(self._scratch), signals=False) as supervisor:
-            model = initial_model(setup)
-            training = _Unsaved(setup, model, self._scratch, _Discard(), supervisor)
+        with unsaved(setup, self._scratch) as training:
             while training.iteration < config.max_iters:
                 training.model.train()
                 started = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from shakegpt.bounds import Choice, Number, Switch, Text, setting
-from shakegpt.cli import preflight
+from shakegpt.cli import preflight, why
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import WHAT, Device, SampleConfig
@@ -54,7 +54,18 @@ class Arguments:
     seed: int = setting(
         SampleConfig.seed, Number(int, 0, 2**63 - 1, "number"), "Same seed, same text."
     )
-    json: bool = setting(False, Switch(), "Print the inspection record as JSON.")
+    why: str | None = setting(
+        None,
+        Text("TOKEN"),
+        "Of a run: how likely this token was after each iteration, and the ten windows of its text "
+        "that moved it most, by training the run again. One of the tokens written, or one to "
+        "follow the prompt.",
+        WHAT,
+        none="inspect the model",
+    )
+    json: bool = setting(
+        False, Switch(), "Print the inspection record, or what --why found, as JSON."
+    )
     device: Device = setting(
         "auto", Choice(*get_args(Device)), "Where to compute; auto: a GPU if any."
     )
@@ -63,6 +74,8 @@ class Arguments:
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt inspect", words, ABOUT)
+    if arguments.why is not None:
+        why.require_run(arguments.model)
     preflight.model(arguments.model)
     with heavy_imports():
         import msgspec
@@ -92,6 +105,9 @@ def main(words: list[str]) -> int:
     )
     drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
     path = Path(arguments.model)
+    if arguments.why is not None:
+        place, token = why.choose(tokenizer, arguments.why, drawn)
+        return why.explain(path, tokenizer, [*ids, *drawn[:place]], token, arguments.json)
     run, best = history.header(path), history.losses(path).best_eval
     initial = _initial_model(run, model) if run is not None else None
     record = inspect(

@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("texts", nargs="*")
     parser.add_argument("--tokens", type=int, default=131_072)
-    parser.add_argument("--probe-tokens", type=int, default=188_416)
+    parser.add_argument("--probe-tokens", type=int, default=280_000)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--no-grid", action="store_true")
     parser.add_argument("--make", action="store_true")
