@@ -618,7 +618,7 @@ def block_size_fault(block_size: int | None, shape: GPTConfig, name: str) -> str
     return f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
 
 
-Figure = Literal["training", "architecture", "generation", "samples"]
+Figure = Literal["training", "architecture", "generation", "samples", "inside"]
 Theme = Literal["dark", "light"]
 Format = Literal["svg", "png", "pdf"]
 
@@ -641,9 +641,9 @@ class FiguresConfig:
         none="the deck's; without a deck, and for png and pdf, figures/ in the run's directory",
     )
     only: tuple[Figure, ...] = setting(
-        ("training", "architecture", "generation", "samples"),
+        get_args(Figure),
         Several(Choice(*get_args(Figure))),
-        "Figures to draw.",
+        "Figures to draw; by default all that the log has records for.",
     )
     theme: Theme = setting(
         "dark", Choice(*get_args(Theme)), "Colors: dark as the slides, light for paper."

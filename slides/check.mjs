@@ -2,9 +2,10 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { at, withoutAbsent } from './optional.mjs'
 import { readTalk } from './talk.mjs'
 
-const SCHEMA = 2 // of run.json: figures/shakegpt_figures/rundata.py names the same one
+const SCHEMA = 3 // of run.json: figures/shakegpt_figures/rundata.py names the same one
 const here = dirname(fileURLToPath(import.meta.url))
 const remedy = 'run `shakegpt figures` first'
 
@@ -23,20 +24,11 @@ function readRun() {
   }
 }
 
-function at(run, path) {
-  let place = run
-  for (const key of path.split('.')) {
-    if (typeof place !== 'object' || place === null || !Object.hasOwn(place, key)) return undefined
-    place = place[key]
-  }
-  return place
-}
-
 const run = readRun()
 if (run?.schema !== SCHEMA) {
   stop(`slides/data/run.json has schema ${run?.schema} and the deck reads ${SCHEMA}; ${remedy}`)
 }
-const deck = readFileSync(join(here, 'slides.md'), 'utf8')
+const deck = withoutAbsent(readFileSync(join(here, 'slides.md'), 'utf8'), run)
 for (const [, path] of deck.matchAll(/(?:\sk="|^alt: )([\w.]+)/gm)) {
   const found = at(run, path)
   if (found === undefined) stop(`slides.md shows ${path}, which slides/data/run.json does not have; ${remedy}`)

@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { withoutAbsent } from './optional.mjs'
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' }
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'microsoft-edge',
@@ -58,7 +59,9 @@ function devtools(process) {
 async function print(call, address) {
   const { targetId } = await call('Target.createTarget', { url: address })
   const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true })
-  const slides = (readFileSync(join(here, 'slides.md'), 'utf8').match(/^# |^image: /gm) ?? []).length
+  const run = JSON.parse(readFileSync(join(here, 'data', 'run.json'), 'utf8'))
+  const deck = withoutAbsent(readFileSync(join(here, 'slides.md'), 'utf8'), run)
+  const slides = (deck.match(/^# |^image: /gm) ?? []).length
   const ready = `document.querySelectorAll('${page === 'export' ? '.print-slide-container' : '#page-root .break-inside-avoid-page'}')
     .length >= ${page === 'export' ? slides : 2} && document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete)`
   const limit = Date.now() + 120_000

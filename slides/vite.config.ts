@@ -1,11 +1,15 @@
 /** What Vite does not do for this deck by itself: talk.toml as a module, and figures that change. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, utimesSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
+import { withoutAbsent } from './optional.mjs'
 import { path as talkFile, readTalk } from './talk.mjs'
 
-const figures = join(dirname(fileURLToPath(import.meta.url)), 'public')
+const here = dirname(fileURLToPath(import.meta.url))
+const figures = join(here, 'public')
+const numbers = join(here, 'data', 'run.json')
+const slides = join(here, 'slides.md')
 
 /** Files of public/ are no modules, so Vite does not swap them: tell the deck when one was replaced. */
 const liveFigures: Plugin = {
@@ -18,6 +22,23 @@ const liveFigures: Plugin = {
     server.watcher.add(figures)
     server.watcher.on('change', tell)
     server.watcher.on('add', tell)
+  },
+}
+
+/** Slides that only some runs have come and go with run.json: then Slidev reads slides.md again. */
+const optionalSlides: Plugin = {
+  name: 'shakegpt:optional-slides',
+  configureServer(server) {
+    const present = () => withoutAbsent(readFileSync(slides, 'utf8'), JSON.parse(readFileSync(numbers, 'utf8')))
+    let shown = present()
+    const follow = (file: string) => {
+      if (file !== numbers) return
+      const before = shown
+      shown = present()
+      if (shown !== before) utimesSync(slides, new Date(), new Date())
+    }
+    server.watcher.on('change', follow)
+    server.watcher.on('add', follow)
   },
 }
 
@@ -50,4 +71,19 @@ const handout: Plugin = {
   config: () => ({ define: { __SLIDEV_FEATURE_PRINT__: 'true' } }),
 }
 
-export default defineConfig({ plugins: [liveFigures, talk, addresses, handout] })
+/** One classic script: no browser loads modules from file://, so the deck opens from a disk, too. */
+const oneScript: Plugin = {
+  name: 'shakegpt:one-script',
+  apply: 'build',
+  configResolved({ build }) {
+    const output = build.rollupOptions.output as Record<string, unknown>
+    delete output.manualChunks
+    Object.assign(output, { format: 'iife', inlineDynamicImports: true })
+  },
+  transformIndexHtml: {
+    order: 'post',
+    handler: (html) => html.replace(/<script type="module"/g, '<script defer').replace(/ crossorigin/g, ''),
+  },
+}
+
+export default defineConfig({ plugins: [liveFigures, optionalSlides, talk, addresses, handout, oneScript] })

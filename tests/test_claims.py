@@ -31,7 +31,7 @@ from tests.commands import ROOT
 from tests.figures import logs
 
 FILES = [
-    *(f"slides/public/{name}.svg" for name in ("training", "architecture", "generation")),
+    *(f"slides/public/{name}.svg" for name in ("training", "architecture", "generation", "inside")),
     *(f"shakegpt/{name}.py" for name in ("finetune", "generate")),
 ]
 INVENTED = ("\n", "LORIUS", ":", "\n", "I pray", "\n\n", "JULIET", ":", "\n", "Well")
@@ -52,7 +52,11 @@ def large(**how: float) -> list[ev.Event]:
 def test_the_talks_own_run_bears_out_every_claim(tmp_path: Path) -> None:
     found = rows(large(), tmp_path / "run")
     verdicts = {claim: row.verdict for claim, row in found.items()}
-    assert set(verdicts.values()) == {"holds"}, verdicts
+    assert set(verdicts.values()) == {"holds", "not recorded"}, verdicts
+    assert [found[claim].slide for claim, verdict in verdicts.items() if verdict != "holds"] == [
+        None,
+        None,
+    ]
     assert found["Val loss starts at 3.66"].shows == "3.6600"
     assert found["It drops to 2.86"].shows == "2.8600 after 20 iterations"
     assert found["22% better"].shows == "21.9%"
@@ -247,9 +251,27 @@ def test_json_and_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None
     assert report.run(ClaimsConfig(run=str(recorded()))) == 0
     plain = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     fields = ("verdict", "slide", "claim", "shows", "records")
-    assert [[str(row[field]) for field in fields] for row in table] == plain
+    assert [[str(row[field] or "–") for field in fields] for row in table] == plain
     slides = [row["slide"] for row in table]
-    assert slides == sorted(slides) and 1 <= slides[0] <= slides[-1] <= 15
+    of_the_talk = [slide for slide in slides if slide is not None]
+    assert of_the_talk == sorted(of_the_talk) and 1 <= of_the_talk[0] <= of_the_talk[-1] <= 15
+    beyond = [row for row in table if row["slide"] is None]
+    assert slides[-2:] == [None, None] and [row["verdict"] for row in beyond] == ["measured"] * 2
+
+
+def test_questions_about_the_inside_are_told_apart_from_the_claims(tmp_path: Path) -> None:
+    """The final guess leads from block 2 or 4, so 3 on average; two of six tokens are older."""
+    events = [*large(), logs.inspection(leads=(2, 4), earlier=250)]
+    found = rows(events, tmp_path / "run")
+    decided = found["Where does the final guess begin to lead?"]
+    assert (decided.verdict, decided.slide) == ("measured", None)
+    assert decided.shows.startswith("from block 3.0 of 4 on, mean of 2")
+    assert "75%" in found["How far back does it look?"].shows
+    before = rows(large(), tmp_path / "old")
+    assert before["How far back does it look?"].verdict == "not recorded"
+    log = logs.write(events, tmp_path / "summed") / "log.jsonl"
+    seen = report.evidence(log)
+    assert f"of {len(check(seen)) - 2} claims" in report.summary(check(seen), seen, log)[0]
 
 
 def test_losses_that_are_lost_or_explode_are_no_noise(tmp_path: Path) -> None:
@@ -294,7 +316,7 @@ def test_the_deck_on_screen_is_checked(tmp_path: Path, monkeypatch: pytest.Monke
     for path, old, new in (
         ("slides/data/run.json", '"text": "3.87"', '"text": "2.87"'),
         ("slides/data/run.json", "one micro-batch is off", "no micro-batch is off"),
-        ("slides/public/training.svg", "sha256:4", "sha256:5"),
+        ("slides/public/training.svg", "sha256:", "sha256:5"),
         ("shakegpt/finetune.py", "# region loop", "# region other"),
     ):
         text = (tmp_path / path).read_text("utf-8")

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from shakegpt.data.speakers import invented
 from shakegpt.errors import ShakegptError
 from shakegpt.format import parameters, rate
 from shakegpt.runlog import schema as ev
@@ -33,14 +32,13 @@ from shakegpt.runlog.metrics import (
     wall_seconds,
 )
 from shakegpt.runlog.status import standing
-from shakegpt_figures import words
-from shakegpt_figures.excerpt import clean, columns, excerpt, speakers
+from shakegpt_figures import inside_words, sampledata, words
+from shakegpt_figures.excerpt import clean
 from shakegpt_figures.numbers import (
     characters,
     difference,
     digits,
     duration,
-    listing,
     loss,
     percent,
     perplexity,
@@ -51,12 +49,10 @@ from shakegpt_figures.rundata import (
     Code,
     Curves,
     DatasetInfo,
-    DrawInfo,
     ModelInfo,
     Number,
     RunData,
     RunInfo,
-    SampleInfo,
     Settings,
 )
 from shakegpt_figures.story import Outcome, first_not_finite, outcome, story
@@ -65,10 +61,6 @@ from shakegpt_figures.whole import replace
 NO_BREAK = "\N{NO-BREAK SPACE}"
 POINTS = 200
 """Of a curve, at most so many go to the deck."""
-MOST_SAMPLES, MOST_BARS = 9, 5
-"""Of samples to choose from, and of candidates of a draw."""
-BAR_COLUMNS = 8
-END_OF_TEXT = "<|endoftext|>"
 
 
 def write(history: History, log: Path, path: Path) -> RunData:
@@ -111,14 +103,15 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
     if sample is None:
         raise ShakegptError(_lacks(run, "sample", "train with --max-new-tokens above 0"))
     settings, curves = _settings(history, run, sample), _curves(history, change)
-    shown = _sample(sample, run.dataset)
-    samples = _samples(history, sample, run.dataset)
+    shown = sampledata.info(sample, run.dataset)
+    samples = sampledata.same_prompt(history, sample, run.dataset)
     kind = outcome(history)
     facts = {
         "noise": curves.noise,
         "rise": curves.largest_rise and curves.largest_rise.value,
         "not_finite": curves.not_finite,
         "before": len(samples) > 1,
+        "copied": None if sample.copies is None else sample.copies.longest,
     }
     return RunData(
         run=_run(history, run, digest or sha256(log), kind),
@@ -129,7 +122,7 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
         code=_code(),
         sample=shown,
         samples=samples,
-        draw=_draw(sample),
+        draw=sampledata.draw(sample),
         story=story(
             kind,
             pretrained=settings.pretrained,
@@ -314,66 +307,11 @@ def _lines_of(name: str) -> Number:
     return _whole(len(source.splitlines()))
 
 
-def shown_text(sample: SampleView) -> str:
-    """Prompt and sample up to the end of the text, without the bytes of an unfinished character."""
-    return (sample.start.prompt + sample.text).partition(END_OF_TEXT)[0].rstrip("\ufffd")
-
-
-def _sample(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
-    lines, cut = excerpt(shown_text(sample))
-    shown = speakers(lines)
-    new = invented(shown, dataset.speakers) if dataset.speakers else []
-    return SampleInfo(
-        prompt=clean(sample.start.prompt),
-        lines=lines,
-        cut=cut,
-        iteration=_whole(sample.start.iteration),
-        tokens=_whole(len(sample.tokens)),
-        speakers=_whole(len(shown)),
-        invented=listing(new),
-        invented_names=tuple(new),
-        invented_count=_whole(len(new)),
-        known=listing([name for name in shown if name not in new]),
-    )
-
-
-def _samples(history: History, shown: SampleView, dataset: ev.Dataset) -> tuple[SampleInfo, ...]:
-    """The samples of the run's own prompt that can be set beside the shown one, by iteration."""
-    same = {
-        s.start.iteration: s
-        for s in history.samples
-        if s.tokens and s.start.prompt == shown.start.prompt and (s.complete or s is shown)
-    }
-    kept = sorted(same)
-    step = -(-len(kept) // MOST_SAMPLES) or 1
-    return tuple(_sample(same[iteration], dataset) for iteration in kept[::-step][::-1])
-
-
-def _draw(sample: SampleView) -> DrawInfo | None:
-    first = words.first_unsure(sample)
-    token = sample.tokens[first]
-    if not token.candidates:
-        return None
-    before = sample.start.prompt + "".join(t.text for t in sample.tokens[:first])
-    ids = [candidate.id for candidate in token.candidates[:MOST_BARS]]
-    return DrawInfo(
-        context=clean(before)[-40:],
-        candidates=tuple((_short(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
-        drawn=ids.index(token.id) if token.id in ids else None,
-        temperature=sample.start.settings.temperature,
-    )
-
-
-def _short(text: str) -> str:
-    """A token as fits before a bar of the slide: quoted, cut to `BAR_COLUMNS` letters' width."""
-    fits = [end for end in range(len(text) + 1) if columns(text[:end]) <= BAR_COLUMNS]
-    return words.visible(text if len(text) == fits[-1] else text[: fits[-1]] + "…")
-
-
 def _alt(history: History, run: ev.Run) -> Alt:
     return Alt(
         training=words.training_alt(history),
         architecture=words.architecture_alt(run.model),
         generation=words.generation_alt(history),
         samples=words.samples_alt(history),
+        inside=inside_words.alt(history),
     )

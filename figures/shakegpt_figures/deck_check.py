@@ -24,6 +24,7 @@ from shakegpt_figures.save import digests_of
 Finding = tuple[int, str, str, str, bool]
 """Slide, what it shows, what was found, where, whether it is right."""
 _MATTER = re.compile(r"(?m)^---\n((?:[a-zA-Z]+:.*\n(?:  .*\n)*)+)---$|^---$")
+_WHEN = re.compile(r"(?m)^when: (\S+)$")
 _KEYS = re.compile(r'(?m)\sk="([\w.]+)"|^alt: ([\w.]+)')
 _CODE = re.compile(r"(?m)^<<< (\S+)#(\w+) \w+ \{([^}]*)\}")
 _MENTIONED = 3
@@ -31,7 +32,7 @@ _MENTIONED = 3
 COMPONENTS = {
     "Headline": ["story.title"],
     "Subtitle": ["story.subtitle"],
-    "Samples": ["samples", "sample.lines"],
+    "Samples": ["samples", "sample.lines", "sample.longest_copy"],
     "Temperature": ["draw"],
     "Curve": ["curves.val", "curves.train"],
 }
@@ -76,7 +77,7 @@ class Deck:
         said = f"run {shown['run']['id']}, log {shown['run']['log_short']}"
         said += "" if same else f"; this log is {digest[:8]}"
         found: list[Finding] = [(1, "The slides’ run", said, str(self.numbers), same)]
-        for number, (matter, text) in enumerate(self._slides(), 1):
+        for number, (matter, text) in enumerate(self._slides(shown), 1):
             if finding := _values(number, _keys(matter + text), shown, right, str(self.numbers)):
                 found.append(finding)
             if image := re.search(r"(?m)^image: /(\S+)", matter):
@@ -84,13 +85,30 @@ class Deck:
             found += [self._code(number, *code) for code in _CODE.findall(text)]
         return found
 
-    def _slides(self) -> list[tuple[str, str]]:
-        """Front matter and text of each slide."""
+    def number(self, slide: int | None) -> int | None:
+        """The deck's slide with what a slide of the talk says; None: the deck's slide about the
+        inside of the model, None when it has none.
+        """
+        slides = self._slides(msgspec.to_builtins(data.read(self.numbers)))
+        extra = [n for n, (matter, _) in enumerate(slides, 1) if _WHEN.search(matter)]
+        if slide is None:
+            return extra[0] if extra else None
+        for number in extra:
+            slide += number <= slide
+        return slide
+
+    def _slides(self, shown: dict[str, Any]) -> list[tuple[str, str]]:
+        """Front matter and text of each slide that this run has."""
         deck = (self.folder / "slides.md").read_text("utf-8")
         parts = [(m.start(), m.end(), m[1] or "") for m in _MATTER.finditer(deck)]
         ends = [start for start, _, _ in parts[1:]] + [len(deck)]
-        return [
+        every = [
             (matter, deck[end:stop]) for (_, end, matter), stop in zip(parts, ends, strict=True)
+        ]
+        return [
+            (matter, text)
+            for matter, text in every
+            if (when := _WHEN.search(matter)) is None or at(shown, when[1])
         ]
 
     def _figure(self, slide: int, name: str, digest: str) -> Finding:

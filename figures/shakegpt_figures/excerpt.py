@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -30,6 +30,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     speaker: bool
+    copied: tuple[tuple[int, int], ...] = ()
+    """(begin, end) of the parts of `text` that stand word for word in the training text."""
 
 
 def clean(text: str) -> str:
@@ -39,11 +41,45 @@ def clean(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in kept.split("\n")))
 
 
-def lines(text: str) -> list[Line]:
+def lines(text: str, marks: Sequence[tuple[int, int]] = ()) -> list[Line]:
     """The lines of a text; a name with a colon that opens a speech is a speaker.
 
     A blank line between a name and its words goes: on the slide the name's looks part them.
+    `marks` are parts of `text` that were copied: (begin, end).
     """
+    result = _lines(text)
+    if not marks:
+        return result
+    place = 0
+    marked = []
+    for line in result:  # its visible characters stand in `text` in the same order
+        inside = []
+        for number, char in enumerate(line.text):
+            if char == " ":
+                continue
+            place = text.index(char, place) + 1
+            if any(begin < place <= end for begin, end in marks):
+                inside.append(number)
+        marked.append(msgspec.structs.replace(line, copied=_spans(inside)))
+    return marked
+
+
+def _spans(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Ranges that hold these positions, one for those with at most a space between them.
+
+    >>> _spans([0, 1, 3, 7])
+    ((0, 4), (7, 8))
+    """
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        if spans and number - spans[-1][1] <= 1:
+            spans[-1] = (spans[-1][0], number + 1)
+        else:
+            spans.append((number, number + 1))
+    return tuple(spans)
+
+
+def _lines(text: str) -> list[Line]:
     result: list[Line] = []
     before = ""
     for line in clean(text).strip("\n").split("\n"):
@@ -56,14 +92,19 @@ def lines(text: str) -> list[Line]:
     return result
 
 
-def excerpt(text: str, rows: int = ROWS, columns: int = COLUMNS) -> tuple[tuple[Line, ...], bool]:
+def excerpt(
+    text: str,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+    marks: Sequence[tuple[int, int]] = (),
+) -> tuple[tuple[Line, ...], bool]:
     """The first lines that fill at most `rows`, and whether more followed.
 
     Cut after a speech that ends in the last quarter of the room, else after a sentence that ends in
     the last third, else after a speech of the second half, else where the room ends. A first line
     too long for the room is cut inside.
     """
-    every = lines(text)
+    every = lines(text, marks)
     ends = list(accumulate(_rows(line, columns) for line in every))
     fit = every[: sum(end <= rows for end in ends)]
     if len(fit) == len(every):
@@ -115,7 +156,8 @@ def _cut_inside(every: list[Line], room: int) -> list[Line]:
     widths = accumulate(map(_width, every[first].text))
     short = every[first].text[: sum(width <= room for width in widths)]
     words = short.rpartition(" ")[0] or short
-    return [*every[:first], Line(text=words, speaker=False)][-2:]
+    spans = tuple((a, min(b, len(words))) for a, b in every[first].copied if a < len(words))
+    return [*every[:first], Line(text=words, speaker=False, copied=spans)][-2:]
 
 
 def speakers(shown: Iterable[Line]) -> tuple[str, ...]:

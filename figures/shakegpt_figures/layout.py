@@ -20,7 +20,7 @@ from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace
 
 PARTS = (
-    *("slides.md", "check.mjs", "talk.mjs", "talk.example.toml", "package.json"),
+    *("slides.md", "check.mjs", "optional.mjs", "talk.mjs", "talk.example.toml", "package.json"),
     *("package-lock.json", ".npmrc", "vite.config.ts", "global-top.vue", "pdf.mjs", "README.md"),
     *("components", "composables", "layouts", "setup", "styles", "public/favicon.svg"),
 )

@@ -7,19 +7,19 @@ again. matplotlib is imported when something is drawn, not before.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from shakegpt.config import FiguresConfig
+from shakegpt.config import Figure, FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import finite_evals, loss_of
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import printable
-from shakegpt_figures import data, words
+from shakegpt_figures import data, inside_words, words
 from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace
 
@@ -35,7 +35,12 @@ class Look(NamedTuple):
 
 
 DECK_LOOK = Look()
-FIGURES = ("training", "architecture", "generation", "samples")
+FIGURES = get_args(Figure)
+OPTIONAL: dict[str, Callable[[History], object]] = {
+    "samples": words.samples,
+    "inside": inside_words.inspected,
+}
+"""Figures that a log may have no records for: a deck is whole without them. What each needs."""
 DECKS = (Path("slides"), Path())
 """Where a deck may be: in a checkout's folder, or in the one that `shakegpt deck` laid out."""
 
@@ -66,17 +71,17 @@ def files(
     histories = [source.history for source in sources]
     digests = [data.sha256(source.log) for source in sources]
     look = Look(config.theme, config.transparent)
-    names = [name for name in config.only if name != "samples" or words.samples(histories[0])]
-    if set(config.only) != set(FIGURES):
-        names = list(config.only)  # named, so that what the log lacks is an error
+    names: list[str] = list(config.only)
+    if set(names) == set(FIGURES):  # not named one by one: what the log lacks is no error
+        names = [name for name in names if possible(name, histories[0])]
     ready = rendered(names, histories, out, config.format, digests, look)
     if numbers is None:
         return ready
     drawn = {path for path, _ in ready}
     stale = [name for name in stale_figures(out, digests[0]) if out / f"{name}.svg" not in drawn]
-    if "samples" in stale and words.samples(histories[0]) is None:
-        stale.remove("samples")
-        (out / "samples.svg").unlink()
+    for name in [name for name in stale if not possible(name, histories[0])]:
+        stale.remove(name)
+        (out / f"{name}.svg").unlink()
     if stale:
         ready += rendered(stale, histories, out, ["svg"], digests)
         print(printable(f"drawn again in {out}, from another log: {', '.join(stale)}"))
@@ -89,6 +94,11 @@ def files(
         print(printable(f"without {numbers}: {error}"), file=sys.stderr)
         return ready
     return [*ready, (numbers, data.encoded(deck_data))]
+
+
+def possible(name: str, history: History) -> bool:
+    """Whether the log has the records that an optional figure needs; True for the others."""
+    return name not in OPTIONAL or OPTIONAL[name](history) is not None
 
 
 def stale_figures(out: Path, digest: str) -> list[str]:
@@ -174,6 +184,8 @@ def description(name: str, histories: Sequence[History]) -> tuple[str, str]:
     if name == "samples":
         pair = words.samples(first)
         return words.samples_title(pair) if pair else "Samples", words.samples_alt(first)
+    if name == "inside":
+        return inside_words.title(inside_words.record_of(first)), inside_words.alt(first)
     if name == "generation":
         return words.generation_title(first), words.generation_alt(first)
     if len(histories) == 1:

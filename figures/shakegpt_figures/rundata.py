@@ -11,7 +11,7 @@ import msgspec
 from shakegpt_figures.excerpt import Line
 from shakegpt_figures.story import Outcome, Story
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the shape of run.json; slides/composables/useRun.ts names the same one."""
 
 
@@ -155,6 +155,9 @@ class SampleInfo(msgspec.Struct, frozen=True, kw_only=True):
     invented_count: Number
     known: str
     """The speakers in `lines` that the text has, as a sentence lists them; "" for none."""
+    longest_copy: Number | None
+    """The longest passage of the training text in the whole sample, as `6 words`, 0 for none of at
+    least 4; None where the log does not say."""
 
 
 class DrawInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +178,8 @@ class Alt(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     generation: str
     samples: str
+    inside: str
+    """"" where the log has no inspection record: the deck then has no such slide."""
 
 
 class RunData(msgspec.Struct, frozen=True, kw_only=True):

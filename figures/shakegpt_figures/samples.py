@@ -1,4 +1,7 @@
-"""samples.svg: the same prompt before and after training, speakers marked that the text lacks."""
+"""samples.svg: the same prompt before and after training.
+
+Speakers that the text lacks are marked, and passages that stand in it word for word underlined.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from matplotlib.patches import FancyBboxPatch
 from shakegpt.data.speakers import invented
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History, SampleView
-from shakegpt_figures import data, words
+from shakegpt_figures import sampledata, words
 from shakegpt_figures.excerpt import excerpt, speakers
 from shakegpt_figures.glyphs import drawable
 from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BODY,
+    CYAN,
     LABEL,
     MARGIN,
     MUTED,
@@ -38,7 +42,7 @@ PAGE = (WIDTH - 2 * MARGIN - GAP) / 2
 """Width of a sample's page, px."""
 TOP, BOTTOM = 240, 1010
 """Of the pages, px."""
-ROWS, COLUMNS = 12, 38
+ROWS, COLUMNS = 13, 42
 """What fits a page: lines, and lower-case letters in a line."""
 LINE = 50
 """From one line to the next, px."""
@@ -74,20 +78,28 @@ def _page(page: Axes, left: float, sample: SampleView, known: Sequence[str]) -> 
     x, y, room = left + 40, TOP + 54.0, PAGE - 80
     moment = words.capital(words.when_done(sample.start.iteration))
     write(page, x, y, moment, SMALL, MUTED)
-    lines, cut = excerpt(data.shown_text(sample), ROWS, COLUMNS)
+    if sample.copies is not None:
+        longest = sampledata.longest_copy(sample.copies).text
+        said = "longest copy: " + (longest if sample.copies.longest else "under 4 words")
+        write(page, left + PAGE - 40, y, said, SMALL, CYAN, ha="right", gid="longest-copy")
+    lines, cut = excerpt(sampledata.shown_text(sample), ROWS, COLUMNS, sampledata.copied(sample))
     new = invented(speakers(lines), known) if known else []
     for line in lines:
         if not line.text:
             y += LINE / 2
             continue
-        for row in _wrapped(line.text, room):
+        for begin, end in _wrapped(line.text, room - 150 if line.speaker else room):
             y += LINE
             if y > BOTTOM - 30:
                 return
+            row = drawable(line.text[begin:end])
             if not line.speaker:
+                row = fitting(row, room, BODY)
                 write(page, x, y, row, BODY)
+                for span in line.copied:
+                    _underline(page, x, y, line.text, (begin, end), span)
                 continue
-            colour = YELLOW if line.text in new else LABEL
+            colour, row = YELLOW if line.text in new else LABEL, fitting(row, room - 150, SMALL)
             write(page, x, y, row, SMALL, colour, "bold")
             if line.text in new:
                 write(page, x + width(row, SMALL, "bold") + 20, y, "invented", SMALL, YELLOW)
@@ -95,17 +107,27 @@ def _page(page: Axes, left: float, sample: SampleView, known: Sequence[str]) -> 
         write(page, x, y + LINE * 0.8, "…", BODY, RULE if not lines else MUTED)
 
 
-def _wrapped(text: str, room: float) -> list[str]:
-    """The text in lines of at most `room` px, broken between words."""
-    rows = [""]
-    for word in drawable(text).split(" "):
-        longer = f"{rows[-1]} {word}".strip()
-        if width(longer, BODY) > room and rows[-1]:
-            rows.append(word)
+def _underline(
+    page: Axes, x: float, y: float, text: str, row: tuple[int, int], span: tuple[int, int]
+) -> None:
+    """A line under the part of a row of `text`, which begins at x, that was copied."""
+    begin, end = max(row[0], span[0]), min(row[1], span[1])
+    if begin < end:
+        # a space at an end has no ink, and so no width of its own
+        edges = [width(drawable(text[row[0] : n]) + ".", BODY) for n in (begin, end)]
+        left, right = (x + edge - width(".", BODY) for edge in edges)
+        page.plot((left, right), (y + 21, y + 21), color=CYAN, lw=4, gid="copied")
+
+
+def _wrapped(text: str, room: float) -> list[tuple[int, int]]:
+    """Begin and end of each line of at most `room` px that a text is broken into between words."""
+    rows = [(0, 0)]
+    begin = 0
+    for word in text.split(" "):
+        end = begin + len(word)
+        if width(drawable(text[rows[-1][0] : end]), BODY) > room and rows[-1][1] > rows[-1][0]:
+            rows.append((begin, end))
         else:
-            rows[-1] = longer
-    return [
-        fitting(row, room - 150 if len(rows) == 1 and row.isupper() else room, BODY)
-        for row in rows
-        if row
-    ]
+            rows[-1] = (rows[-1][0], end)
+        begin = end + 1
+    return [row for row in rows if text[row[0] : row[1]].strip()]

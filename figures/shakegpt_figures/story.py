@@ -71,6 +71,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     heading: str
     """Over the samples."""
     writing: str
+    copied: str
+    """How much of the sample stands in the training text; "" where the log does not say."""
     lessons: tuple[Lesson, ...]
     closing: str
 
@@ -91,7 +93,7 @@ def story(
     """The sentences for an outcome.
 
     `facts` says what was measured: noise, rise (val loss ever rose), not_finite (an iteration),
-    before (an earlier sample of the same prompt).
+    before (an earlier sample of the same prompt), copied (words of the longest copied passage).
     """
     return Story(
         title=_TITLE[kind],
@@ -108,6 +110,7 @@ def story(
         curves=(_starts(pretrained), _ends(kind, facts), _noise(facts), _val(kind, facts)),
         heading="The same prompt, before and after" if facts.get("before") else "What it wrote",
         writing=_writing(kind, pretrained, invented, play),
+        copied=_copied(facts.get("copied")),
         lessons=(_lesson(kind, pretrained), _second(kind, facts), *_ALWAYS),
         closing=_closing(kind, pretrained),
     )
@@ -176,6 +179,14 @@ def _writing(kind: Outcome, pretrained: bool, invented: bool, play: bool) -> str
     if play and pretrained:
         return "Every speaker shown here is one of the text’s own."
     return "Every token was drawn from the model’s probabilities, none picked by hand."
+
+
+def _copied(words: int | None) -> str:
+    if words is None:
+        return ""
+    if words == 0:
+        return "No four words in a row are copied from the training text."
+    return "The longest copy from the training text is {sample.longest_copy}."
 
 
 def _lesson(kind: Outcome, pretrained: bool) -> Lesson:

@@ -21,9 +21,9 @@ from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.metrics import shown_sample
 from shakegpt.runlog.runs import RUNS, find_runs
 from shakegpt.runlog.status import RunState, current_state, standing, standing_now
-from shakegpt_figures import data, words
+from shakegpt_figures import data, inside_words, words
 from shakegpt_figures.excerpt import clean
-from shakegpt_figures.make import Content, best_first, places, put, rendered
+from shakegpt_figures.make import Content, best_first, places, possible, put, rendered
 from shakegpt_figures.save import stamp
 from shakegpt_figures.source import Source
 
@@ -31,7 +31,7 @@ POLL = 0.1
 """Seconds between looks at the log: an evaluation is on the slide within one second."""
 SEARCH = 1.0
 """Seconds between looks for a run that has not begun."""
-CHANGES = ("training", "generation", "architecture", "samples")
+CHANGES = ("training", "generation", "architecture", "samples", "inside")
 """Curves first: they are what a room waits for."""
 
 BETWEEN = 5.0
@@ -56,7 +56,8 @@ class Screen:
             self.say(f"not yet: {error}")
             return
         histories = [source.history for source in sources]
-        states = {n: (histories[0].run, self._state(n, histories)) for n in self._names()}
+        names = [name for name in self._names() if possible(name, histories[0])]
+        states = {n: (histories[0].run, self._state(n, histories)) for n in names}
         changed = [name for name in states if states[name] != self._shown.get(name)]
         digests = [data.sha256(source.log) for source in sources] if changed else []
         for name in changed:
@@ -77,11 +78,18 @@ class Screen:
 
     def _state(self, name: str, histories: Sequence[History]) -> object:
         """What a figure depends on, as far as it is worth drawing again."""
-        if name == "architecture":
-            return [words.header(history).model for history in histories]
+        if name == "architecture":  # with the attention of the sample that the deck shows
+            sample = shown_sample(histories[0])
+            inspected = sample is not None and sample.inspection is not None
+            number = sample and sample.start.sample
+            return words.header(histories[0]).model, number, inspected
         if name in ("generation", "samples"):
             sample = shown_sample(histories[0])
-            return sample and (sample.start.sample, sample.end is not None)
+            copies = sample is not None and sample.copies is not None
+            return sample and (sample.start.sample, sample.end is not None, copies)
+        if name == "inside":
+            inspected = inside_words.inspected(histories[0])
+            return inspected and inspected.start.sample
         evals = [(sorted(h.evals), len(h.resumes), h.end is not None) for h in histories]
         now, steps = time.monotonic(), [history.iteration for history in histories]
         before = self._shown.get(name)
@@ -95,9 +103,9 @@ class Screen:
     def _write(self, source: Source, digests: Sequence[str]) -> None:
         """Put figures and numbers in place, when together they leave nothing of another run."""
         other = [n for n in self._names() if n not in self._ready]
-        if "samples" in other and words.samples(source.history) is None:
-            other.remove("samples")
-            (self._out / "samples.svg").unlink(missing_ok=True)
+        for name in [name for name in other if not possible(name, source.history)]:
+            other.remove(name)
+            (self._out / f"{name}.svg").unlink(missing_ok=True)
         numbers: list[Content] = []
         if self._numbers is not None:
             try:

@@ -273,4 +273,10 @@ def samples_alt(history: History) -> str:
     for sample in pair:
         text = one_line(sample.text, 300)
         parts.append(f"{capital(when_done(sample.start.iteration))}: {text}")
+        if sample.copies is not None:
+            parts.append(
+                f"Its longest copy from the training text has {sample.copies.longest} words."
+                if sample.copies.longest
+                else "No four words in a row are copied from the training text."
+            )
     return " ".join(parts)

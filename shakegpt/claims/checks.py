@@ -1,9 +1,12 @@
 """The talk's claims, checked against a run: what was said, what the log shows, does it hold?
 
-A verdict is one of four. `holds`: the run shows what the talk says. `differs`: a run with the
-talk's settings shows something else. `other settings`: so does this run, but with another model,
-text or configuration (the row names them), of which the talk says nothing. `not measured`: the
+A verdict on a claim is one of four. `holds`: the run shows what the talk says. `differs`: a run
+with the talk's settings shows something else. `other settings`: so does this run, but with another
+model, text or configuration (the row names them), of which the talk says nothing. `not measured`: the
 log has no record of it, or not yet. Every row names the log lines that it rests on.
+
+Two rows answer questions that the talk leaves open, from the `inspection` record of the shown
+sample, or the last one that has it. They are `measured` or `not recorded`, and no claim.
 
 The talk's run made 20 iterations. A run that made more is judged by its first 20.
 """
@@ -16,6 +19,7 @@ from importlib import resources
 from shakegpt.claims.evidence import N_PARAMS, Evidence, Row, Verdict
 from shakegpt.data.speakers import invented, speakers
 from shakegpt.format import rate
+from shakegpt.inspection.measures import mean_decision, share_of_last
 from shakegpt.runlog.metrics import (
     Fall,
     finite_evals,
@@ -42,6 +46,8 @@ Pure noise has one half, a curve that only falls none."""
 LINES, LINES_TOLERANCE = 300, 100
 """What `about 300 lines` may mean: a file of at most 400."""
 HALF_HOUR = 30 * 60
+RECENT = 5
+"""Tokens that count as the last ones."""
 
 
 def check(seen: Evidence) -> list[Row]:
@@ -60,6 +66,7 @@ def check(seen: Evidence) -> list[Row]:
         _loop(seen),
         _invents(seen),
         _laptop(seen),
+        *_inside(seen),
     ]
 
 
@@ -264,6 +271,25 @@ def _invents(seen: Evidence) -> Row:
         shows += ": " + ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
     records = seen.at("sample", sample.start.sample)
     return _row(11, claim, shows, records, bool(new), seen.others("model", "text"))
+
+
+def _inside(seen: Evidence) -> Iterator[Row]:
+    decided, recent = "Where does the final guess begin to lead?", "How far back does it look?"
+    every = [s for s in seen.history.samples if s.inspection and s.inspection.ladder]
+    sample = next((s for s in reversed(every) if s is shown_sample(seen.history)), None)
+    sample = sample or next(reversed(every), None)
+    if sample is None or (record := sample.inspection) is None:
+        why = "no inspection record"
+        yield from (Row("not recorded", None, what, why, "") for what in (decided, recent))
+        return
+    last, where = len(record.ladder[0]) - 1, seen.at("inspection", record.sample)
+    shows = f"from block {mean_decision(record):.1f} of {last} on, mean of {len(record.ladder)} "
+    yield Row("measured", None, decided, shows + "tokens", where)
+    blocks = sorted({one.block for one in record.attention})
+    shares = [f"{100 * share_of_last(record, block, RECENT):.0f}%" for block in blocks]
+    shown = shares if len(shares) <= 6 else [*shares[:3], "…", *shares[-2:]]
+    shows = f"the last {RECENT} tokens get {', '.join(shown)} of attention in block 1 to {last}"
+    yield Row("measured", None, recent, shows, where)
 
 
 def _laptop(seen: Evidence) -> Row:

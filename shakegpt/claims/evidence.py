@@ -10,7 +10,9 @@ from shakegpt.presets import PRESETS
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 
-Verdict = Literal["holds", "differs", "not measured", "other settings"]
+Verdict = Literal["holds", "differs", "not measured", "other settings", "measured", "not recorded"]
+BEYOND = ("measured", "not recorded")
+"""Verdicts of rows that the talk claims nothing about."""
 
 N_PARAMS = 774_030_080
 """GPT-2 Large."""
@@ -23,8 +25,8 @@ class Row:
     """One claim beside the run."""
 
     verdict: Verdict
-    slide: int
-    """Of the talk, and of the deck, which has the same slides."""
+    slide: int | None
+    """Of the talk; with the deck's rows, of the deck. None for what the talk does not say."""
     claim: str
     shows: str
     records: str

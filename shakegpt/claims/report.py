@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from shakegpt.claims.checks import check
-from shakegpt.claims.evidence import Evidence, Row
+from shakegpt.claims.evidence import BEYOND, Evidence, Row
 from shakegpt.config import ClaimsConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, Follower
-from shakegpt.runlog.schema import End, Eval, Event, Run, Sample
+from shakegpt.runlog.schema import End, Eval, Event, Inspection, Run, Sample
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import one_line
 
@@ -29,11 +30,14 @@ class DeckCheck(Protocol):
     def log(self) -> Path | None:
         """The log that the slides were made from; None when it is not found."""
 
+    def number(self, slide: int | None) -> int | None:
+        """The deck's slide for a slide of the talk, or for None for the inside of the model."""
+
     def rows(self, history: History, log: Path) -> list[tuple[int, str, str, str, bool]]:
         """(slide, what it shows, what was found, where, whether it holds) of each check."""
 
 
-VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow"}
+VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow", "measured": "cyan"}
 """Colours of the verdicts; the words say it all without them."""
 
 
@@ -48,11 +52,12 @@ def run(config: ClaimsConfig, deck: DeckCheck | None = None) -> int:
     seen = evidence(log)
     rows = check(seen)
     if deck is not None:
+        rows = [replace(row, slide=deck.number(row.slide)) for row in rows]
         rows += [
             Row("holds" if holds else "differs", slide, what, shows, records)
             for slide, what, shows, records, holds in deck.rows(seen.history, log)
         ]
-        rows.sort(key=lambda row: row.slide)
+        rows.sort(key=lambda row: row.slide or math.inf)
     if config.json:
         print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
     elif config.markdown:
@@ -98,18 +103,22 @@ def _key(record: Event) -> tuple[str, int] | None:
             return "eval", record.iteration
         case Sample():
             return "sample", record.sample
+        case Inspection():
+            return "inspection", record.sample
     return None
 
 
 def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
     """Which log this was, how often each verdict was given, and which settings are others."""
-    counts = Counter(row.verdict for row in rows)
+    counts = Counter(row.verdict for row in rows if row.verdict not in BEYOND)
     verb = {1: "holds", 0: "hold"}.get(counts["holds"], "hold")
-    parts = [f"{counts['holds']} of {len(rows)} claims {verb}"]
+    parts = [f"{counts['holds']} of {counts.total()} claims {verb}"]
     if counts["differs"]:
         parts.append(f"{counts['differs']} {'differs' if counts['differs'] == 1 else 'differ'}")
     if counts["not measured"]:
         parts.append(f"{counts['not measured']} not measured")
+    if beyond := len(rows) - counts.total():
+        parts.append(f"{beyond} more questions")
     if counts["other settings"]:
         parts.append(f"{counts['other settings']} not comparable")
     now = standing_now(log.parent, seen.history)
@@ -122,7 +131,7 @@ def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
 def _lines(rows: list[Row], summary: list[str]) -> None:
     """One line a row, with tabs between its fields: for pipes and for plain terminals."""
     for row in rows:
-        fields = (row.verdict, str(row.slide), row.claim, row.shows, row.records)
+        fields = (row.verdict, str(row.slide or "–"), row.claim, row.shows, row.records)
         print("\t".join(one_line(field) for field in fields))
     print("\n".join(summary), file=sys.stderr)
 
@@ -137,7 +146,7 @@ def _markdown(rows: list[Row], summary: list[str]) -> str:
     for row in rows:
         verdict = f"**{row.verdict}**" if row.verdict == "differs" else row.verdict
         cells = (cell(row.claim), cell(row.shows), cell(row.records))
-        lines.append(f"| {verdict} | {row.slide} | {' | '.join(cells)} |")
+        lines.append(f"| {verdict} | {row.slide or '–'} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(cell(line) + "  " for line in summary)])
 
 
@@ -158,7 +167,7 @@ def _blocks(rows: list[Row], summary: list[str]) -> None:
             (f"\n{one_line(row.records)}" if row.records else "", "dim"),
         )
         verdict = Text(row.verdict, VERDICTS.get(row.verdict, "dim"))
-        table.add_row(verdict, f"slide {row.slide}", text)
+        table.add_row(verdict, f"slide {row.slide}" if row.slide else "", text)
     console = Console()
     console.print(table)
     console.print(Text("\n" + "\n".join(summary)))

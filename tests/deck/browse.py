@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.deck.chromium import Chromium, Seen
 
-SLIDES = 15
+SLIDES = 16
+"""With the optional one about the inside of the model."""
 SMALLEST = 24.0
 """Font size that the last row can read, px at 1920x1080."""
 FAINTEST = 4.5
@@ -28,7 +29,8 @@ STANDS = """(() => {
 
 def show(page: Chromium, base: str, slide: int) -> None:
     """Load the deck at one slide with all its clicks done, and wait until it stands still."""
-    page.open(f"{base}/#/{slide}?clicks=99")
+    index = "index.html" if base.startswith("file:") else ""
+    page.open(f"{base}/{index}#/{slide}?clicks=99")
     page.wait(STANDS % slide)
 
 

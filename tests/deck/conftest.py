@@ -25,7 +25,7 @@ from tests.deck.chromium import Chromium, executable
 from tests.deck.made import Made
 
 SLIDES = ROOT / "slides"
-FIGURES = ("architecture", "training", "generation")
+FIGURES = ("architecture", "training", "generation", "inside")
 
 
 def stand_in(log: Path, width: int = 1920) -> str:
@@ -80,11 +80,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def site(built: Path) -> Iterator[str]:
-    """The built deck, served as plain files; its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=built)) as server:
+    """The built deck, served as plain files under a sub-path; its address."""
+    serve = partial(_Quiet, directory=built.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}/{built.name}"
         server.shutdown()
         thread.join()
 

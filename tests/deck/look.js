@@ -66,7 +66,8 @@
       .map((e) => [e.dataset.run, e.textContent]),
     code: [...slide.querySelectorAll('.slidev-code .line')].map((e) => e.textContent),
     sample: sample && [...sample.children].map((e) => e.textContent),
-    sampleElements: sample ? sample.querySelectorAll('*').length : 0,
+    sampleElements: sample ? sample.querySelectorAll('*:not(mark)').length : 0,
+    copied: sample && [...sample.querySelectorAll('mark')].map((e) => e.textContent),
     faces: [...document.fonts].filter((f) => f.status === 'loaded').map((f) => f.family),
     title: document.title,
   }

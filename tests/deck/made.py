@@ -31,6 +31,8 @@ Then let us go by candle and by bell,
 And count the hours on the watchman's teeth.
 I never knew a man so
 """
+COPIED = "I the evening; let us trade"
+"""Words of `VERSES` that stand in the text, as the run has it."""
 HOSTILE = (
     """
 <script>document.title = 'taken'</script>{{ 7 * 6 }} <b>bold</b> ${x} </p>
@@ -63,7 +65,15 @@ def records(
     run, *body = logs.talk_like(name)
     curves = [r for r in body if isinstance(r, ev.Progress | ev.Step | ev.Eval)]
     texts = re.findall(r"\s?\S+|\s", text)
-    return [run, *curves, *logs.sample(texts, prompt=prompt), logs.end(20, wall)]
+    sample = [*logs.sample(texts, prompt=prompt), logs.inspection(texts=texts), copies(text)]
+    return [run, *curves, *sample, logs.end(20, wall)]
+
+
+def copies(text: str) -> ev.Copies:
+    """The record that finds `COPIED` in a sample's text."""
+    begin = text.find(COPIED)
+    passage = (begin, begin + len(COPIED), len(COPIED.split()), 1000)
+    return ev.Copies(iteration=20, sample=0, passages=(passage,) if begin >= 0 else ())
 
 
 def make(where: Path, events: Sequence[ev.Event]) -> Made:

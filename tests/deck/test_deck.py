@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.deck.browse import SLIDES, faults, is_outside, look, show, value, visit
+from tests.deck.browse import SLIDES, faults, is_outside, look, show, turn_to, value, visit
 from tests.deck.build import ROOT
 from tests.deck.chromium import Chromium
 
@@ -30,6 +30,17 @@ def test_a_slide_is_as_it_should_be(
     assert faults(browser, site, slide, run) == []
 
 
+def test_the_deck_opens_from_a_disk(browser: Chromium, built: Path, run: dict[str, Any]) -> None:
+    """file:// has no server, and its modules are blocked."""
+    base, found = built.as_uri(), {}
+    show(browser, base, 1)
+    for slide in range(1, SLIDES + 1):
+        turn_to(browser, slide)
+        if wrong := faults(browser, base, slide, run):
+            found[slide] = wrong
+    assert found == {}
+
+
 def test_there_are_as_many_slides_as_the_talk_has(browser: Chromium, site: str) -> None:
     visit(browser, site, 1)
     pages = browser.ask("document.querySelectorAll('[class*=slidev-page-]').length")
@@ -47,14 +58,14 @@ def test_the_fonts_are_the_decks_own(browser: Chromium, site: str) -> None:
 
 
 def test_the_sample_is_the_recorded_one(browser: Chromium, site: str, run: dict[str, Any]) -> None:
-    visit(browser, site, 11)
-    seen = look(browser, 11)
+    visit(browser, site, 12)
+    seen = look(browser, 12)
     assert seen["sample"] == [line["text"] for line in run["sample"]["lines"]]
     assert seen["sampleElements"] == len(seen["sample"])
 
 
 @pytest.mark.parametrize(
-    ("slide", "figure"), [(3, "architecture"), (6, "training"), (9, "generation")]
+    ("slide", "figure"), [(3, "architecture"), (6, "training"), (9, "generation"), (11, "inside")]
 )
 def test_a_figure_has_words(
     browser: Chromium, site: str, run: dict[str, Any], slide: int, figure: str

@@ -173,14 +173,27 @@ def watching(run: Path, where: Path) -> Iterator[None]:
         process.wait()
 
 
+def test_the_slide_about_the_inside_is_there_for_runs_that_recorded_it(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
+    total = "document.querySelector('.corner .number').ariaLabel.split(' ').at(-1)"
+    for run, slides in ((made.pocket, SLIDES), (made.worse, SLIDES - 1), (made.pocket, SLIDES)):
+        stage.tell(run(tmp_path / f"{run.__name__}-{slides}"))
+        show(browser, stage.base, 7)
+        browser.wait(f"{total} === '{slides}'", 20)
+        turn_to(browser, 11)
+        assert bool(look(browser, 11)["images"]) == (slides == SLIDES)
+
+
 def test_a_sample_is_text_whatever_it_says(browser: Chromium, stage: Stage, tmp_path: Path) -> None:
     told = stage.tell(made.hostile(tmp_path / "run"))
-    show(browser, stage.base, 11)
-    seen = look(browser, 11)
+    show(browser, stage.base, 12)
+    seen = look(browser, 12)
     lines = [line["text"] for line in told["sample"]["lines"]]
     assert "<script>document.title = 'taken'</script>{{ 7 * 6 }}" in " ".join(lines)
     assert seen["sample"] == lines
     assert seen["sampleElements"] == len(lines)
+    assert seen["copied"] == []
     assert ["sample.prompt", "{{ 6 * 7 }}<i>"] in seen["runs"]
     assert "taken" not in seen["title"]
 

@@ -190,6 +190,48 @@ def sample(
     )
 
 
+def inspection(
+    leads: Sequence[int] = (2, 4, 4, 1, 0, 3),
+    iteration: int = 20,
+    number: int = 0,
+    n_layer: int = 4,
+    texts: Sequence[str] = WORDS,
+    earlier: int = 200,
+    before: float | None = 0.1,
+) -> ev.Inspection:
+    """The inside of a sample: its n-th final guess leads from block `leads[n]` on, and is drawn but
+    for every third. All but the last five tokens get `earlier` thousandths of attention together.
+    """
+    count = len(leads)
+    drawn = tuple((10 + n, texts[n % len(texts)]) for n in range(count))
+    context = (*((100 + n, f"p{n}") for n in range(6)), *drawn[:-1])
+    other, miss = (900, " other"), (901, " miss")
+
+    def rungs(n: int) -> Iterator[ev.Rung]:
+        final = miss[0] if n % 3 == 2 else drawn[n][0]
+        for rung in range(n_layer + 1):
+            guess = final if rung >= leads[n] else other[0]
+            share = round(0.2 + 0.7 * rung / n_layer, 4)
+            mine = guess == drawn[n][0]
+            yield ev.Rung(
+                rank=1 if mine else 7, probability=share if mine else 0.01, top=((guess, share),)
+            )
+
+    rows = tuple(
+        (*[earlier // (n + 1)] * (n + 1), *[(1000 - earlier) // 5] * 5) for n in range(count)
+    )
+    return ev.Inspection(
+        iteration=iteration,
+        sample=number,
+        context=context,
+        drawn=drawn,
+        ladder=tuple(tuple(rungs(n)) for n in range(count)),
+        texts=dict([*context, *drawn, other, miss]),
+        attention=tuple(ev.AttentionMap(block=k, head=None, rows=rows) for k in range(n_layer)),
+        initial=None if before is None else (before,) * count,
+    )
+
+
 def end(iteration: int, wall: float = 61.0, status: ev.Status = "finished") -> ev.End:
     return ev.End(
         time=1_700_000_300.0,

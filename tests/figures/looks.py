@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Affine2D, Bbox
 
 from shakegpt_figures import style
 
@@ -30,12 +30,20 @@ def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
     original = renderer.draw_text
 
     def draw_text(
-        gc: Any, x: float, y: float, said: str, prop: Any, *rest: Any, mtext: Text, **named: Any
+        gc: Any,
+        x: float,
+        y: float,
+        said: str,
+        prop: Any,
+        angle: float,
+        *rest: Any,
+        mtext: Text,
+        **named: Any,
     ) -> None:
-        ink = TextPath((0, 0), said, prop=prop).get_extents()
+        ink = TextPath((0, 0), said, prop=prop).get_extents(Affine2D().rotate_deg(angle))
         if said.strip():
             drawn.append((mtext, ink.translated(x, renderer.height - y)))
-        original(gc, x, y, said, prop, *rest, mtext=mtext, **named)
+        original(gc, x, y, said, prop, angle, *rest, mtext=mtext, **named)
 
     with style.talk(), patch.object(renderer, "draw_text", draw_text):
         figure.draw(renderer)
