@@ -143,11 +143,18 @@ def test_the_command_answers_three_questions(shakegpt: Commands, tmp_path: Path)
     done = shakegpt("inspect", "pocket", "--prompt", "ROMEO:", "--tokens", "4", cwd=tmp_path)
     assert done.code == 0 and max(map(len, done.out.splitlines())) <= 90
     assert sum(line.count("?") > 0 and line[0].isupper() for line in done.out.splitlines()) >= 3
-    asked = ("inspect", "pocket", "--tokens", "4", "--json")
+    asked = ("inspect", "pocket", "--tokens", "4", "--json", "--out", "inside.svg")
     record = msgspec.json.decode(shakegpt(*asked, cwd=tmp_path).out, type=Event)
     assert isinstance(record, Inspection) and len(record.drawn) == 4
     assert 0 <= mean_decision(record) <= 4
+    figure = (tmp_path / "inside.svg").read_text("utf-8")
+    assert f"block {mean_decision(record):.1f} of 4" in figure
     assert 0 < share_of_last(record, 0) <= 1.01
     assert sum(share for _, share in looked_at(record, 0, 99)) == pytest.approx(1, abs=0.02)
-    for bad in (["--tokens", "17"], ["--tokens", "0"], ["--prompt", "long " * 400]):
+    for bad in (
+        ["--tokens", "17"],
+        ["--tokens", "0"],
+        ["--prompt", "long " * 400],
+        ["--out", "x.gif"],
+    ):
         assert shakegpt("inspect", "pocket", *bad, cwd=tmp_path).code == 2

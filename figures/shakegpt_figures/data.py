@@ -59,6 +59,8 @@ from shakegpt_figures.story import Outcome, first_not_finite, outcome, story
 from shakegpt_figures.whole import replace
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+QUICK = 100
+"""Iterations that are few beside the thousands of a pretraining."""
 POINTS = 200
 """Of a curve, at most so many go to the deck."""
 
@@ -111,6 +113,7 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
         "rise": curves.largest_rise and curves.largest_rise.value,
         "not_finite": curves.not_finite,
         "before": len(samples) > 1,
+        "quick": history.iteration <= QUICK,
         "copied": None if sample.copies is None else sample.copies.longest,
     }
     return RunData(

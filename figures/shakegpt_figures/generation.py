@@ -23,7 +23,7 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import shown_sample
 from shakegpt_figures import words
-from shakegpt_figures.glyphs import drawable, face_for, token
+from shakegpt_figures.glyphs import drawable, face_for, token, whole_characters
 from shakegpt_figures.heading import heading
 from shakegpt_figures.style import (
     BACKGROUND,
@@ -109,9 +109,14 @@ def draw(histories: Sequence[History]) -> Figure:
 
 def rows(step: ev.Token, sample: SampleView) -> list[Row]:
     """The bars of a step: its likeliest candidates, the drawn token if not among them, the rest."""
-    settings = sample.start.settings
+    settings, bytewise = sample.start.settings, words.bytewise(sample)
     shown = [
-        Row(candidate.text, words.share(candidate, settings), candidate.id == step.id, rank)
+        Row(
+            words.named(candidate.id, candidate.text, bytewise),
+            words.share(candidate, settings),
+            candidate.id == step.id,
+            rank,
+        )
         for rank, candidate in enumerate(step.candidates[:BARS], 1)
     ]
     if not any(row.drawn for row in shown):
@@ -257,9 +262,7 @@ def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     """The end of a piece of context that fits `room` px, its face and its width."""
     face, size = face_for(piece, bold=new), SMALL + 2
     whole, piece = piece, piece[-1 - int(room / (size * NARROWEST)) :]  # no more of it can fit
-    shown = drawable(piece if piece.strip(" ") else "␣" * len(piece), face)
-    if not piece.strip("\ufffd"):
-        shown = "(byte)"
+    shown = drawable(whole_characters(piece) if piece.strip(" ") else "␣" * len(piece), face)
     if len(piece) < len(whole) or width(shown, size, face) > room:
         fits = bisect(
             range(len(shown)), room, key=lambda n: width("…" + shown[len(shown) - n :], size, face)

@@ -1,17 +1,19 @@
 r"""Text of a run made safe to draw: what has no shape, or no glyph in our fonts, becomes visible.
 
 Prompts, samples and names come from models and files. A newline turns into ↵, a space into ␣,
-controls and characters that the shipped fonts lack into escapes such as \u4e2d: a figure that
-fell back to a font of the machine would look different on the next one.
+controls into escapes such as \u202e. A character that the shipped fonts lack is taken from a font
+of the system, or becomes an escape, too, where no font has it.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
 from matplotlib.ft2font import FT2Font
 
+from shakegpt_figures import system_fonts
 from shakegpt_figures.style import STACKS, Face, fitting
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, formats, unassigned, separators
@@ -39,9 +41,21 @@ def drawable(text: str, face: Face = "sans") -> str:
 def _drawable(char: str, face: Face) -> str:
     if char in _NAMED:
         return _NAMED[char]
-    if unicodedata.category(char) in _UNSEEN or ord(char) not in _glyphs(face):
-        return _escape(char)
-    return char
+    shown = unicodedata.category(char) not in _UNSEEN
+    return char if shown and _has(char, face) else _escape(char)
+
+
+def _has(char: str, face: Face) -> bool:
+    return ord(char) in _glyphs(face) or system_fonts.covers(char)
+
+
+def lacking(text: str) -> str:
+    """The characters of a text that no font at hand can show, each once."""
+    return "".join(
+        char
+        for char in dict.fromkeys(text)
+        if unicodedata.category(char) not in _UNSEEN and not _has(char, "sans")
+    )
 
 
 def face_for(text: str, bold: bool = False) -> Face:
@@ -52,10 +66,13 @@ def face_for(text: str, bold: bool = False) -> Face:
     return "bold" if bold else "sans"
 
 
+def whole_characters(text: str) -> str:
+    """A text whose parts of characters, which several tokens make up, are called so."""
+    return re.sub("\ufffd+", "(byte)", text)
+
+
 def token(text: str, room: float, size: float, bold: bool = False) -> tuple[str, Face]:
     """A token as a person can tell it from others, cut to `room` px, and the face to draw it in."""
     face = face_for(text, bold)
-    if not text.strip("\ufffd"):
-        return "(byte)", face  # of a character that several tokens make up
-    shown = drawable(text.replace(" ", "␣"), face)
+    shown = drawable(whole_characters(text).replace(" ", "␣"), face)
     return fitting(shown, room, size, face), face

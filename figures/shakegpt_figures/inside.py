@@ -8,6 +8,7 @@ block. What did training change? Its probability before the first update, and no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from shakegpt_figures.attention import middle_block, triangle
 from shakegpt_figures.generation import share_text
 from shakegpt_figures.glyphs import token
 from shakegpt_figures.heading import heading
+from shakegpt_figures.save import render
 from shakegpt_figures.style import (
     CYAN,
     INK,
@@ -32,6 +34,7 @@ from shakegpt_figures.style import (
     talk,
     write,
 )
+from shakegpt_figures.whole import replace
 
 ROWS = 10
 """Drawn tokens that are shown."""
@@ -74,6 +77,16 @@ def draw_record(record: Inspection, name: str) -> Figure:
         write(page, LADDER[0], TOP + ROWS * ROW + 36, meaning, SMALL, LABEL)
         write(page, MARGIN, TOP + ROWS * ROW + 84, inside_words.LIMITS, SMALL, MUTED)
     return figure
+
+
+def write_record(record: Inspection, name: str, path: Path, format: str) -> None:
+    """The tokens of a record, of the model with this name, as a file, written whole.
+
+    Raises ShakegptError when it cannot be written.
+    """
+    figure = draw_record(record, name)
+    title, desc = inside_words.title(record), inside_words.record_alt(record)
+    replace(path, render(figure, format, title, desc))
 
 
 def _first(record: Inspection) -> int:

@@ -46,9 +46,11 @@ def title(record: Inspection) -> str:
 
 def alt(history: History) -> str:
     """The figure in words; "" when the log has no record."""
-    if inspected(history) is None:
-        return ""
-    record = record_of(history)
+    return record_alt(record_of(history)) if inspected(history) is not None else ""
+
+
+def record_alt(record: Inspection) -> str:
+    """A record's figure in words."""
     parts = [f"When did it decide? {title(record)}, {when_done(record.iteration)}."]
     for place, ((_, text), ladder) in enumerate(zip(record.drawn, record.ladder, strict=True)):
         final = record.texts[ladder[-1].top[0][0]]

@@ -16,7 +16,7 @@ from shakegpt.config import Figure, FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import finite_evals, loss_of
+from shakegpt.runlog.metrics import finite_evals, loss_of, shown_sample
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import printable
 from shakegpt_figures import data, inside_words, words
@@ -58,6 +58,15 @@ def run(config: FiguresConfig) -> int:
         now = standing_now(source.log.parent, source.history)
         print(printable(f"from {source.log.parent}" + (f" ({now})" if now else "")))
     print("\n".join(printable(str(path)) for path in written))
+    if lack := lacking_glyphs(sources[0].history):
+        print(
+            printable(
+                f"no font at hand has {words.count(len(lack), 'character')} of this run's samples "
+                f"({lack[:20]}): they are drawn as escapes; install a font for that script, such "
+                "as Noto Sans CJK"
+            ),
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -94,6 +103,17 @@ def files(
         print(printable(f"without {numbers}: {error}"), file=sys.stderr)
         return ready
     return [*ready, (numbers, data.encoded(deck_data))]
+
+
+def lacking_glyphs(history: History) -> str:
+    """The characters of what the figures show of the samples that no font at hand has."""
+    from shakegpt_figures.glyphs import lacking
+
+    said = [words.header(history).dataset.name]
+    for sample in filter(None, [shown_sample(history), *(words.samples(history) or ())]):
+        said += [sample.start.prompt, sample.text]
+        said += [c.text for token in sample.tokens for c in token.candidates]
+    return lacking("".join(said).replace("\ufffd", ""))
 
 
 def possible(name: str, history: History) -> bool:

@@ -76,10 +76,14 @@ def draw(sample: SampleView) -> DrawInfo | None:
     if not token.candidates:
         return None
     before = sample.start.prompt + "".join(t.text for t in sample.tokens[:first])
+    bytewise = words.bytewise(sample)
     ids = [candidate.id for candidate in token.candidates[:MOST_BARS]]
     return DrawInfo(
         context=clean(before)[-40:],
-        candidates=tuple((_short(c.text), c.raw) for c in token.candidates[:MOST_BARS]),
+        candidates=tuple(
+            (_short(words.named(c.id, c.text, bytewise)), c.raw)
+            for c in token.candidates[:MOST_BARS]
+        ),
         drawn=ids.index(token.id) if token.id in ids else None,
         temperature=sample.start.settings.temperature,
     )

@@ -93,7 +93,8 @@ def story(
     """The sentences for an outcome.
 
     `facts` says what was measured: noise, rise (val loss ever rose), not_finite (an iteration),
-    before (an earlier sample of the same prompt), copied (words of the longest copied passage).
+    before (an earlier sample of the same prompt), copied (words of the longest copied passage),
+    quick (few iterations).
     """
     return Story(
         title=_TITLE[kind],
@@ -107,11 +108,11 @@ def story(
             "How few iterations does that take?",
             "Can I see it learn, and trust what I see?",
         ),
-        curves=(_starts(pretrained), _ends(kind, facts), _noise(facts), _val(kind, facts)),
+        curves=(_starts(pretrained), _ends(kind, facts), _noise(kind, facts), _val(kind, facts)),
         heading="The same prompt, before and after" if facts.get("before") else "What it wrote",
         writing=_writing(kind, pretrained, invented, play),
         copied=_copied(facts.get("copied")),
-        lessons=(_lesson(kind, pretrained), _second(kind, facts), *_ALWAYS),
+        lessons=(_lesson(kind, pretrained, facts), _second(kind, facts), *_ALWAYS),
         closing=_closing(kind, pretrained),
     )
 
@@ -150,7 +151,9 @@ def _ends(kind: Outcome, facts: dict[str, Any]) -> str:
     return "There is no second evaluation yet, so nothing can be said about learning"
 
 
-def _noise(facts: dict[str, Any]) -> str:
+def _noise(kind: Outcome, facts: dict[str, Any]) -> str:
+    if kind == "diverged":
+        return "From there on train loss says nothing about the model either"
     if facts.get("noise"):
         return "Train loss is noisy: one micro-batch is off by about {curves.noise}"
     return "Too few micro-batches to say how noisy train loss is"
@@ -160,7 +163,7 @@ def _val(kind: Outcome, facts: dict[str, Any]) -> str:
     if kind == "unmeasured":
         return "Val loss is measured on text that the model never trains on"
     if kind == "diverged":
-        return "Only the evaluations before that say anything about the model"
+        return "Only the evaluations before it diverged do"
     if facts.get("rise"):
         return (
             "Val loss, measured on the same text each time, rose by {curves.largest_rise} at most"
@@ -189,10 +192,11 @@ def _copied(words: int | None) -> str:
     return "The longest copy from the training text is {sample.longest_copy}."
 
 
-def _lesson(kind: Outcome, pretrained: bool) -> Lesson:
+def _lesson(kind: Outcome, pretrained: bool, facts: dict[str, Any]) -> Lesson:
     if kind == "learned" and pretrained:
         return Lesson(
-            claim="Finetuning is quick.", why="{run.iterations_noun}, no second pretraining"
+            claim="Finetuning is quick." if facts["quick"] else "Finetuning works.",
+            why="{run.iterations_noun}, no second pretraining",
         )
     if kind == "learned":
         return Lesson(

@@ -27,6 +27,8 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
+from shakegpt_figures import system_fonts
+
 WIDTH, HEIGHT = 1920, 1080
 """The slide, px."""
 MARGIN = 125
@@ -94,12 +96,16 @@ def _family(face: Face, place: int) -> str:
     return f"shakegpt {face} {place}"
 
 
-@lru_cache
 def font(face: Face, size: float) -> FontProperties:
-    """A face at a size in px."""
+    """A face at a size in px, with those fonts of the system whose glyphs were asked for."""
+    return _font(face, size, system_fonts.used())
+
+
+@lru_cache
+def _font(face: Face, size: float, others: tuple[str, ...]) -> FontProperties:
     _register()
     family = [_family(face, place) for place in range(len(STACKS[face]))]
-    return FontProperties(family=family, weight=400, size=size)
+    return FontProperties(family=[*family, *others], weight=400, size=size)
 
 
 @contextmanager

@@ -68,6 +68,25 @@ def text_name(dataset: ev.Dataset) -> str:
     return one_line(re.sub(r"[-_]+", " ", stem), 60) or "a text"
 
 
+def named(id: int, text: str, bytewise: bool) -> str:
+    """A token's text; that of a single byte of a longer character by its value: 0xE4."""
+    if text != "\ufffd" or not bytewise or id > 255:
+        return text
+    return f"0x{_BYTES[id]:02X}"
+
+
+_BYTES = [*range(33, 127), *range(161, 173), *range(174, 256), *range(33), *range(127, 161), 173]
+"""The byte of each of the first 256 tokens in GPT-2's order."""
+
+
+def bytewise(sample: SampleView) -> bool:
+    """Whether the vocabulary begins with the bytes in GPT-2's order, by the sample's own tokens."""
+    seen = {(c.id, c.text) for token in sample.tokens for c in token.candidates}
+    ascii = [(id, text) for id, text in seen if len(text) == 1 and " " <= text <= "~"]
+    known = [id < 256 and _BYTES[id] == ord(text) for id, text in ascii]
+    return len(known) > 2 and all(known)
+
+
 def sampling(settings: ev.Settings) -> str:
     """How tokens were drawn: temperature 0.8 and top-k 200."""
     parts = [f"temperature {settings.temperature:g}"]

@@ -2,8 +2,8 @@
 
 A verdict on a claim is one of four. `holds`: the run shows what the talk says. `differs`: a run
 with the talk's settings shows something else. `other settings`: so does this run, but with another
-model, text or configuration (the row names them), of which the talk says nothing. `not measured`: the
-log has no record of it, or not yet. Every row names the log lines that it rests on.
+model, text or configuration (the row names them), of which the talk says nothing. `not measured`:
+the log has no record of it, or not yet. Every row names the log lines that it rests on.
 
 Two rows answer questions that the talk leaves open, from the `inspection` record of the shown
 sample, or the last one that has it. They are `measured` or `not recorded`, and no claim.

@@ -11,7 +11,7 @@ from shakegpt.bounds import Choice, Number, Switch, Text, setting
 from shakegpt.cli import preflight, why
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import WHAT, Device, SampleConfig
+from shakegpt.config import WHAT, Device, Format, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 from shakegpt.runlog.schema import Run, Settings
@@ -66,6 +66,12 @@ class Arguments:
     json: bool = setting(
         False, Switch(), "Print the inspection record, or what --why found, as JSON."
     )
+    out: str | None = setting(
+        None,
+        Text("FILE", path=True),
+        "Also draw it, as an SVG, PNG or PDF by the file's suffix.",
+        none="no figure",
+    )
     device: Device = setting(
         "auto", Choice(*get_args(Device)), "Where to compute; auto: a GPU if any."
     )
@@ -74,8 +80,11 @@ class Arguments:
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt inspect", words, ABOUT)
+    format = figure_format(arguments.out)
     if arguments.why is not None:
         why.require_run(arguments.model)
+        if arguments.out is not None:
+            raise ShakegptError("--out draws the inside of the model; leave it out with --why")
     preflight.model(arguments.model)
     with heavy_imports():
         import msgspec
@@ -119,12 +128,24 @@ def main(words: list[str]) -> int:
         initial=None if initial is None else initial.to(device).eval(),
     )
     assert record is not None  # a token was drawn and there is room
+    if arguments.out is not None:
+        from shakegpt_figures.inside import write_record
+
+        write_record(record, source.name, Path(arguments.out), format)
     if arguments.json:
         print(msgspec.json.encode(record).decode())
     else:
         show = printable if sys.stdout.isatty() else str
         print(*map(show, report(record, source.name)), sep="\n")
     return 0
+
+
+def figure_format(out: str | None) -> str:
+    """The format of the figure, svg by default. Raises ShakegptError for another suffix."""
+    format = Path(out).suffix.removeprefix(".").lower() if out is not None else "svg"
+    if format not in get_args(Format):
+        raise ShakegptError(f"--out {out} must end in .svg, .png or .pdf")
+    return format
 
 
 def _initial_model(run: Run, model: GPT) -> GPT | None:

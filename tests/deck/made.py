@@ -6,9 +6,12 @@ The numbers are synthetic, and so are the verses; only the layout is that of a r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
@@ -89,6 +92,68 @@ def pocket(where: Path) -> Made:
 def large(where: Path) -> Made:
     """As the talk's own run: GPT-2 Large, half an hour."""
     return make(where, records("gpt2-large", wall=1860.0))
+
+
+PROSE = """ The morning was grey, and the sea lay still.
+
+"You have not slept," said the keeper of the light, and put his lamp on the sill.
+
+I told him that I had counted ships until there were none, and that one had been late.
+"""
+EARLIER = " It was said of the king that he had a number of men and the rest of it was in a way of"
+
+
+def own(where: Path, scratch: bool = False, **how: Any) -> Made:
+    """A text of one's own, which is no play, with a sample before and one after training."""
+    run, *body = logs.talk_like(run_id="novel", **how)
+    assert isinstance(run, ev.Run)
+    text = msgspec.structs.replace(
+        run.dataset,
+        name="my-novel.txt",
+        sha256="1" * 64,
+        characters=600_000,
+        train_tokens=150_000,
+        val_tokens=15_000,
+        eval_tokens=15_000,
+        speakers=(),
+    )
+    config = {**run.config, "dataset": ["my-novel.txt"]}
+    model = run.model
+    if scratch:
+        config["init_from"] = "scratch"
+        model = msgspec.structs.replace(model, name="scratch")
+    run = msgspec.structs.replace(run, dataset=text, config=config, model=model)
+    curves = [r for r in body if isinstance(r, ev.Progress | ev.Step | ev.Eval)]
+    return make(where, [run, *curves, *_before_and_after(EARLIER, PROSE, "The sea"), logs.end(20)])
+
+
+def _before_and_after(before: str, after: str, prompt: str) -> Iterator[ev.Event]:
+    for number, text in enumerate((before, after)):
+        texts = re.findall(r"\s?\S+|\s", text)
+        yield from logs.sample(texts, prompt=prompt, iteration=20 * number, number=number)
+    yield logs.inspection(leads=(2, 3, 4, 1, 0, 3, 4, 4, 2, 1), texts=texts, number=1)
+    begin = after.find(" and the ") + 1
+    yield ev.Copies(iteration=20, sample=1, passages=((begin, begin + 22, 5, 0),))
+
+
+def scratch(where: Path) -> Made:
+    """As `own`, by a model that had learned nothing before."""
+    return own(where, scratch=True, start=8.3, goal=5.1)
+
+
+def diverged(where: Path) -> Made:
+    """The plays at far too high a rate: losses that are no numbers from iteration 5 on."""
+    run, *body = logs.talk_like(learning_rate=0.3)
+    curves: list[ev.Event] = []
+    for record in body:
+        if isinstance(record, ev.Eval) and record.iteration >= 5:
+            record = msgspec.structs.replace(record, val_loss=None)
+        if isinstance(record, ev.Progress | ev.Step) and record.iteration > 4:
+            record = msgspec.structs.replace(record, loss=None)
+        if isinstance(record, ev.Progress | ev.Step | ev.Eval):
+            curves.append(record)
+    samples = _before_and_after(EARLIER, " the the the , , the" * 8, "ROMEO:")
+    return make(where, [run, *curves, *samples, logs.end(20)])
 
 
 def running(where: Path) -> Made:

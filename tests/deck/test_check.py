@@ -29,7 +29,7 @@ def deck(tmp_path: Path) -> Path:
     need("Node", bool(shutil.which("node")))
     deck = tmp_path / "slides"
     (deck / "public").mkdir(parents=True)
-    for name in ("check.mjs", "talk.mjs", "slides.md"):
+    for name in ("check.mjs", "optional.mjs", "talk.mjs", "slides.md"):
         shutil.copy(SLIDES / name, deck)
     run = made.pocket(tmp_path / "run")
     for name in FIGURES:

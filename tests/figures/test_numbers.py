@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.metrics import finite_evals, loss_of, parameters
-from shakegpt_figures import architecture, generation, make, samples, save, training, words
+from shakegpt_figures import (
+    architecture,
+    generation,
+    inside,
+    make,
+    samples,
+    save,
+    style,
+    training,
+    words,
+)
 from tests.figures import logs
-from tests.figures.looks import Svg, complaints
+from tests.figures.looks import Svg, blended, complaints, contrast
 
 FIGURES = {
     "training": training,
     "architecture": architecture,
     "generation": generation,
     "samples": samples,
+    "inside": inside,
 }
 
 
@@ -103,8 +118,6 @@ def test_the_arithmetic_gives_the_published_totals(name: str, published: int) ->
 
 
 def test_a_model_whose_counts_do_not_add_up_is_refused() -> None:
-    import msgspec
-
     header = logs.header()
     lying = msgspec.structs.replace(
         header, model=msgspec.structs.replace(header.model, n_params=header.model.n_params + 1)
@@ -127,8 +140,6 @@ def test_bars_show_the_recorded_probabilities() -> None:
 
 
 def test_a_step_has_its_drawn_token_and_all_the_others() -> None:
-    import msgspec
-
     sample = run().samples[-1]
     far = msgspec.structs.replace(
         sample.tokens[0], id=4000, text="zounds", probability=0.001, rank=77
@@ -141,8 +152,6 @@ def test_a_step_has_its_drawn_token_and_all_the_others() -> None:
 
 
 def test_a_step_begins_where_the_model_was_unsure_and_keeps_true_ranks() -> None:
-    import msgspec
-
     history = run()
     sample = history.samples[-1]
     sure = [
@@ -160,8 +169,6 @@ def test_a_step_begins_where_the_model_was_unsure_and_keeps_true_ranks() -> None
 
 @pytest.mark.parametrize("u", [0.0, 0.37, 0.999])
 def test_the_needle_stands_where_the_random_number_fell(u: float) -> None:
-    import msgspec
-
     history = run()
     sample = history.samples[-1]
     first = words.first_unsure(sample)
@@ -186,15 +193,9 @@ def test_the_samples_before_and_after_stand_beside_each_other() -> None:
 def test_recorded_attention_is_drawn_as_it_was_paid() -> None:
     history = run()
     sample = history.samples[-1]
-    drawn = tuple((token.id, token.text) for token in sample.tokens[:4])
-    rows = tuple(tuple([100] * (row + 1) + [600]) for row in range(4))  # the prompt has two tokens
-    sample.inspection = ev.Inspection(
-        iteration=20,
-        sample=sample.start.sample,
-        context=((1, "RO"), (2, "MEO:"), *drawn[:3]),
-        drawn=drawn,
-        ladder=(),
-        texts={},
+    rows = tuple(tuple([40] * (row + 5) + [600]) for row in range(4))  # the prompt has six tokens
+    sample.inspection = msgspec.structs.replace(
+        logs.inspection(leads=(1, 2, 3, 4)),
         attention=(ev.AttentionMap(block=0, head=None, rows=rows),),
     )
     figure = architecture.draw([history])
@@ -203,3 +204,93 @@ def test_recorded_attention_is_drawn_as_it_was_paid() -> None:
     strong = [cell for cell in cells if cell.get_alpha() == 1]
     assert len(strong) == 4
     assert complaints(figure) == []
+
+
+def found(figure: Figure, gid: str) -> list[Rectangle]:
+    """The rectangles of a figure with this id, from top left, row by row."""
+    patches = [p for p in figure.axes[0].patches if p.get_gid() == gid]
+    rectangles = [p for p in patches if isinstance(p, Rectangle)]
+    return sorted(rectangles, key=lambda p: (p.get_y(), p.get_x()))
+
+
+@pytest.mark.parametrize("n_layer", [1, 4, 36])
+def test_the_inside_is_drawn_as_it_was_recorded(n_layer: int) -> None:
+    """Guesses shaded by probability, the drawn token's first lead outlined, before and after."""
+    leads = tuple(min(lead, n_layer) for lead in (2, 4, 4, 1, 0, 3))
+    record = logs.inspection(leads=leads, n_layer=n_layer, before=0.09)
+    history = logs.history([*logs.talk_like(), record])
+    figure = inside.draw([history])
+    assert complaints(figure) == []
+    guesses, columns = found(figure, "guess"), min(n_layer + 1, inside.RUNGS)
+    assert len(guesses) == columns * len(leads)
+    shares = [float(cell.get_alpha() or 0) / inside.SHADE for cell in guesses[:columns]]
+    assert shares[0] == pytest.approx(0.2) and shares[-1] == pytest.approx(0.9)
+    for cell in guesses:
+        ground = blended(style.CYAN, float(cell.get_alpha() or 0), style.BACKGROUND)
+        assert contrast(style.INK, ground) >= 4.5
+    rungs = sorted({round(k * n_layer / (inside.RUNGS - 1)) for k in range(inside.RUNGS)})
+    rings = [round((ring.get_y() - inside.TOP) // inside.ROW) for ring in found(figure, "first")]
+    drawn = [row for row in range(len(leads)) if row % 3 != 2]
+    assert rings == drawn  # the others were never the likeliest
+    first = next(k for k, rung in enumerate(rungs) if rung >= leads[0])
+    assert found(figure, "first")[0].get_x() == guesses[first].get_x()
+    cells = [cell for cell in found(figure, "attention")]
+    assert len(cells) == sum(6 + row for row in range(len(leads)))  # none looks ahead
+    before, now = found(figure, "chance")[:2]
+    assert before.get_width() / now.get_width() == pytest.approx(0.1)
+    mean = sum(leads) / len(leads)
+    assert f"leads from block {mean:.1f} of {n_layer} on" in " ".join(svg("inside", history).words)
+
+
+def test_a_log_without_the_record_has_no_figure_of_the_inside(tmp_path: Path) -> None:
+    from shakegpt.config import FiguresConfig
+
+    with pytest.raises(ShakegptError, match="inspection"):
+        inside.draw([run()])
+    old, new = logs.talk_like(), [*logs.talk_like(run_id="new"), logs.inspection()]
+    paths = [logs.write(records, tmp_path / name) for name, records in (("o", old), ("n", new))]
+    out = tmp_path / "out"
+    for path, there in ((paths[1], True), (paths[0], False)):
+        assert make.run(FiguresConfig(runs=(str(path),), out=str(out))) == 0
+        assert (out / "inside.svg").exists() is there
+    config = FiguresConfig(runs=(str(paths[0]),), out=str(out), only=("inside",))
+    with pytest.raises(ShakegptError, match="inspection"):
+        make.run(config)
+
+
+def test_copied_words_are_underlined() -> None:
+    before = logs.sample([" prose"], prompt="ROMEO:", iteration=0, number=0)
+    after = logs.sample([" the cat sat on", " the mat."], prompt="ROMEO:", number=1)
+    copies = ev.Copies(iteration=20, sample=1, passages=((1, 15, 4, 0),))
+    history = logs.history([logs.header(), *before, *after, copies, logs.end(20)])
+    figure = samples.draw([history])
+    (line,) = [line for line in figure.axes[0].get_lines() if line.get_gid() == "copied"]
+    left, right = numpy.asarray(line.get_xdata())
+    wide = style.width("the cat sat on", style.BODY)
+    assert right - left == pytest.approx(wide, abs=8)  # ink is narrower than its line
+    assert "longest copy: 4 words" in svg("samples", history).words
+
+
+def test_bytes_of_a_character_are_told_apart_where_the_vocabulary_is_gpt2s() -> None:
+    history = run()
+    sample = history.samples[-1]
+    first = words.first_unsure(sample)
+    ids = {"O": 46, ",": 11, ":": 25}
+    sample.tokens[:] = [
+        msgspec.structs.replace(
+            token,
+            candidates=tuple(
+                msgspec.structs.replace(c, id=ids.get(c.text, c.id)) for c in token.candidates
+            ),
+        )
+        for token in sample.tokens
+    ]
+    step = sample.tokens[first]
+    byte = msgspec.structs.replace(step.candidates[0], id=160, text="\ufffd")
+    sample.tokens[first] = msgspec.structs.replace(step, candidates=(byte, *step.candidates[1:]))
+    assert "0xE4" in svg("generation", history).words
+    sample.tokens[first + 1] = msgspec.structs.replace(
+        sample.tokens[first + 1],
+        candidates=(msgspec.structs.replace(step.candidates[1], id=7, text="O"),),
+    )
+    assert {"(byte)"} <= set(svg("generation", history).words)

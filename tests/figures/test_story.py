@@ -74,9 +74,45 @@ def test_an_outcome_is_named_and_nothing_else_is_claimed(kind: str, tmp_path: Pa
     assert ("learns" in run.story.title) == (kind in ("learned", "overfitted"))
     assert ("diverge" in said) == (kind == "diverged")
     assert ("overfit" in said) == (kind == "overfitted")
+    assert ("is noisy" in said) == (kind not in ("diverged", "unmeasured"))
     title = words.training_title(logs.history(records))
     assert ("diverges" in title) == (kind == "diverged")
     assert ("then rises to 3.40" in title) == (kind == "overfitted")
+
+
+def test_finetuning_of_many_iterations_is_not_called_quick(tmp_path: Path) -> None:
+    said = sentences(told(events({0: 3.6, 500: 3.0}), tmp_path / "run"))
+    assert "Finetuning works." in said and "quick" not in said
+
+
+@pytest.mark.parametrize(
+    ("passages", "sentence", "marked"),
+    [
+        (None, "", []),
+        ((), "No four words in a row are copied from the training text.", []),
+        # "was a\nnight by", over a line break; offsets count from the end of the prompt
+        (
+            ((1, 15, 4, 90),),
+            "The longest copy from the training text is 4 words.",
+            [(3, 8), (0, 8)],
+        ),
+    ],
+)
+def test_what_was_copied_is_marked_and_said(
+    passages: tuple[tuple[int, int, int, int], ...] | None,
+    sentence: str,
+    marked: list[tuple[int, int]],
+    tmp_path: Path,
+) -> None:
+    run, *body = events(OUTCOMES["learned"])
+    curves = [e for e in body if isinstance(e, ev.Progress | ev.Step | ev.Eval)]
+    sample = [*logs.sample([" was", " a\n", "night by", " day"], prompt="It", iteration=20)]
+    if passages is not None:
+        sample.append(ev.Copies(iteration=20, sample=0, passages=passages))
+    deck = told([run, *curves, *sample, logs.end(20)], tmp_path / "run")
+    assert sentence in sentences(deck)
+    assert ("training text" in sentences(deck)) == bool(sentence)
+    assert [span for line in deck.sample.lines for span in line.copied] == marked
 
 
 def test_an_explosion_is_a_divergence_in_readable_numbers(tmp_path: Path) -> None:

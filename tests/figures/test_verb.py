@@ -57,7 +57,7 @@ def test_two_processes_and_the_figures_that_ship_have_the_same_bytes(tmp_path: P
     other = {"PYTHONHASHSEED": "9", "TZ": "Asia/Tokyo", "MATPLOTLIBRC": rc, **plain}
     draw_elsewhere(recorded(), two, **other)  # as on a processor without newer instructions
     names = sorted(path.name for path in one.iterdir())
-    assert set(SVGS) <= set(names) and len(names) == 13
+    assert set(SVGS) <= set(names) and len(names) == 16
     for name in names:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
     if not matplotlib.__version__.startswith("3.11."):
