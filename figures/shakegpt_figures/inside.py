@@ -74,7 +74,8 @@ def draw_record(record: Inspection, name: str) -> Figure:
         if record.initial is not None and record.iteration:
             _changed(page, record, record.initial)
         meaning = "the surer, the stronger the color; outlined where the drawn token first leads"
-        write(page, LADDER[0], TOP + ROWS * ROW + 36, meaning, SMALL, LABEL)
+        end = TOP + min(ROWS, len(record.drawn)) * ROW
+        write(page, LADDER[0], end + 36, meaning, SMALL, LABEL)
         write(page, MARGIN, TOP + ROWS * ROW + 84, inside_words.LIMITS, SMALL, MUTED)
     return figure
 

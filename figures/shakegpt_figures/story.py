@@ -163,7 +163,7 @@ def _val(kind: Outcome, facts: dict[str, Any]) -> str:
     if kind == "unmeasured":
         return "Val loss is measured on text that the model never trains on"
     if kind == "diverged":
-        return "Only the evaluations before it diverged do"
+        return "Only the evaluations before that point count"
     if facts.get("rise"):
         return (
             "Val loss, measured on the same text each time, rose by {curves.largest_rise} at most"
@@ -188,8 +188,8 @@ def _copied(words: int | None) -> str:
     if words is None:
         return ""
     if words == 0:
-        return "No four words in a row are copied from the training text."
-    return "The longest copy from the training text is {sample.longest_copy}."
+        return "The last sample has no four words in a row from the training text."
+    return "The longest copy from the training text in the last sample is {sample.longest_copy}."
 
 
 def _lesson(kind: Outcome, pretrained: bool, facts: dict[str, Any]) -> Lesson:

@@ -80,9 +80,9 @@ class Screen:
         """What a figure depends on, as far as it is worth drawing again."""
         if name == "architecture":  # with the attention of the sample that the deck shows
             sample = shown_sample(histories[0])
-            inspected = sample is not None and sample.inspection is not None
-            number = sample and sample.start.sample
-            return words.header(histories[0]).model, number, inspected
+            attended = sample is not None and sample.inspection is not None
+            number = None if sample is None else sample.start.sample
+            return words.header(histories[0]).model, number, attended
         if name in ("generation", "samples"):
             sample = shown_sample(histories[0])
             copies = sample is not None and sample.copies is not None

@@ -66,9 +66,12 @@ def records(
 ) -> list[ev.Event]:
     """A finished run that ends with a sample of this text."""
     run, *body = logs.talk_like(name)
+    assert isinstance(run, ev.Run)
     curves = [r for r in body if isinstance(r, ev.Progress | ev.Step | ev.Eval)]
     texts = re.findall(r"\s?\S+|\s", text)
-    sample = [*logs.sample(texts, prompt=prompt), logs.inspection(texts=texts), copies(text)]
+    leads = (0, 12, 18, 24, 30, 36) if name == "gpt2-large" else (2, 4, 6, 1, 0, 3)
+    inside = logs.inspection(leads=leads, texts=texts, n_layer=run.model.n_layer)
+    sample = [*logs.sample(texts, prompt=prompt), inside, copies(text)]
     return [run, *curves, *sample, logs.end(20, wall)]
 
 
@@ -131,7 +134,8 @@ def _before_and_after(before: str, after: str, prompt: str) -> Iterator[ev.Event
     for number, text in enumerate((before, after)):
         texts = re.findall(r"\s?\S+|\s", text)
         yield from logs.sample(texts, prompt=prompt, iteration=20 * number, number=number)
-    yield logs.inspection(leads=(2, 3, 4, 1, 0, 3, 4, 4, 2, 1), texts=texts, number=1)
+    leads = (2, 3, 6, 1, 0, 3, 4, 5, 2, 1)
+    yield logs.inspection(leads=leads, texts=texts, number=1, n_layer=6)
     begin = after.find(" and the ") + 1
     yield ev.Copies(iteration=20, sample=1, passages=((begin, begin + 22, 5, 0),))
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from shakegpt.config import FiguresConfig
 from shakegpt.runlog.default_run import recorded
-from shakegpt_figures import make
+from shakegpt_figures import data, make
 from shakegpt_figures.source import Source
 from tests.deck import made
 from tests.deck.browse import show, turn_to
@@ -42,7 +42,7 @@ def take(runs: list[Path], out: Path, where: Path) -> None:
             numbers = deck / "data" / "run.json"
             make.put(make.files(config, [source], deck / "public", numbers))
             show(browser, base, 1)
-            digest = make.data.sha256(source.log)[:8]
+            digest = data.sha256(source.log)[:8]
             browser.wait(f"document.querySelector('.source').textContent.includes('{digest}')")
             show(browser, base, 2)
             slides = browser.ask(

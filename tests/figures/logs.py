@@ -204,7 +204,7 @@ def inspection(
     """
     count = len(leads)
     drawn = tuple((10 + n, texts[n % len(texts)]) for n in range(count))
-    context = (*((100 + n, f"p{n}") for n in range(6)), *drawn[:-1])
+    context = (*((100 + n, text) for n, text in enumerate("ROMEO:")), *drawn[:-1])
     other, miss = (900, " other"), (901, " miss")
 
     def rungs(n: int) -> Iterator[ev.Rung]:

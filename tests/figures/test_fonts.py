@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.fontBuilder import FontBuilder  # type: ignore[import-untyped]
+from fontTools.pens.ttGlyphPen import TTGlyphPen  # type: ignore[import-untyped]
 from matplotlib.font_manager import fontManager
 
 from shakegpt.config import FiguresConfig

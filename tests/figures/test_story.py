@@ -89,11 +89,11 @@ def test_finetuning_of_many_iterations_is_not_called_quick(tmp_path: Path) -> No
     ("passages", "sentence", "marked"),
     [
         (None, "", []),
-        ((), "No four words in a row are copied from the training text.", []),
+        ((), "The last sample has no four words in a row from the training text.", []),
         # "was a\nnight by", over a line break; offsets count from the end of the prompt
         (
             ((1, 15, 4, 90),),
-            "The longest copy from the training text is 4 words.",
+            "text in the last sample is 4 words.",
             [(3, 8), (0, 8)],
         ),
     ],
