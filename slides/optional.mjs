@@ -1,5 +1,16 @@
 /** Slides that only some runs have: `when: KEY` in a slide's matter names a key of run.json. */
 
+import { readFileSync } from 'node:fs'
+
+/** run.json, or null while it is not whole. */
+export function readRun(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch {
+    return null
+  }
+}
+
 /** What stands at a dotted path of run.json; undefined for nothing. */
 export function at(run, path) {
   let place = run

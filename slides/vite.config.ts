@@ -3,7 +3,7 @@ import { existsSync, readFileSync, utimesSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
-import { withoutAbsent } from './optional.mjs'
+import { at, readRun } from './optional.mjs'
 import { path as talkFile, readTalk } from './talk.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -29,13 +29,14 @@ const liveFigures: Plugin = {
 const optionalSlides: Plugin = {
   name: 'shakegpt:optional-slides',
   configureServer(server) {
-    const present = () => withoutAbsent(readFileSync(slides, 'utf8'), JSON.parse(readFileSync(numbers, 'utf8')))
-    let shown = present()
+    const keys = [...readFileSync(slides, 'utf8').matchAll(/^when: (\S+)$/gm)].map(([, key]) => key)
+    const present = (run: unknown) => keys.map((key) => Boolean(at(run, key))).join()
+    let shown = present(readRun(numbers))
     const follow = (file: string) => {
-      if (file !== numbers) return
-      const before = shown
-      shown = present()
-      if (shown !== before) utimesSync(slides, new Date(), new Date())
+      const run = file === numbers && readRun(numbers)
+      if (!run || present(run) === shown) return
+      shown = present(run)
+      utimesSync(slides, new Date(), new Date())
     }
     server.watcher.on('change', follow)
     server.watcher.on('add', follow)

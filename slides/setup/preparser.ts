@@ -1,8 +1,7 @@
 /** The speaker's title and duration, from talk.toml, for slides.md's own; and no slide that the run lacks. */
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { definePreparserSetup } from '@slidev/types'
-import { at } from '../optional.mjs'
+import { at, readRun } from '../optional.mjs'
 import { readTalk } from '../talk.mjs'
 
 const numbers = fileURLToPath(new URL('../data/run.json', import.meta.url))
@@ -16,10 +15,10 @@ export default definePreparserSetup(async () => {
           const place = lines.findIndex((line) => line.startsWith(`${key}: `))
           if (talk[key] && place >= 0) lines[place] = `${key}: ${JSON.stringify(talk[key])}`
         }
-        const run = JSON.parse(readFileSync(numbers, 'utf8'))
+        const run = readRun(numbers)
         for (const [place, line] of lines.entries()) {
           const key = line.match(/^when: (\S+)$/)?.[1]
-          if (key && !at(run, key)) lines[place] = 'disabled: true'
+          if (key && run && !at(run, key)) lines[place] = 'disabled: true'
         }
       },
     },

@@ -31,7 +31,11 @@ def show(page: Chromium, base: str, slide: int) -> None:
     """Load the deck at one slide with all its clicks done, and wait until it stands still."""
     index = "index.html" if base.startswith("file:") else ""
     page.open(f"{base}/{index}#/{slide}?clicks=99")
-    page.wait(STANDS % slide)
+    try:
+        page.wait(STANDS % slide, 45)
+    except TimeoutError:  # a dev server that bundled its dependencies anew under the page
+        page.open(f"{base}/{index}#/{slide}?clicks=99")
+        page.wait(STANDS % slide)
 
 
 def visit(page: Chromium, base: str, slide: int) -> None:
