@@ -16,7 +16,7 @@ from shakegpt.errors import ShakegptError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Memory = Literal["auto", "normal", "low"]
+Memory = Literal["auto", "normal", "low", "lowest"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["adamw", "muon"]
 SaveSignal = Literal["SIGUSR1", "SIGUSR2", "SIGXCPU"]
@@ -110,6 +110,13 @@ class FinetuneConfig:
         integer(1, unit="steps"),
         "Optimizer steps between evaluations, each with a sample and a saved state. Lower it to "
         "see more, raise it for long runs.",
+        TRAINING,
+    )
+    keep: int = setting(
+        2,
+        integer(1, unit="states"),
+        "Saved states that stay on disk, 12 bytes a parameter each. With 1 there is none to fall "
+        "back to if a disk error spoils it.",
         TRAINING,
     )
     patience: int | None = setting(
@@ -352,8 +359,10 @@ class FinetuneConfig:
         "auto",
         Choice(*get_args(Memory)),
         "low: recompute activations and keep AdamW's moments in a file on the run's disk, for the "
-        "same numbers in about half the memory and a third more time. auto: normal where that "
-        "fits. With --shard or --optimizer muon the moments stay in memory.",
+        "same numbers in about half the memory and a third more time. lowest: the weights and "
+        "gradients as well, a block in memory at a time; for a model larger than the memory. auto: "
+        "the first of normal, low and lowest that fits. With --shard or --optimizer muon the "
+        "moments stay in memory.",
         MACHINE,
     )
     compile: Compile = setting(
@@ -399,6 +408,17 @@ class FinetuneConfig:
             raise ShakegptError("; ".join(sentence for _, sentence in found))
 
 
+NOT_LOWEST: dict[str, tuple[tuple[Any, ...], str]] = {
+    "optimizer": (("muon",), "--optimizer muon, which orthogonalizes whole matrices"),
+    "lora_rank": ((), "--lora-rank, which leaves few gradients and moments"),
+    "shard": ((True,), "--shard, which divides the model among processes"),
+    "compile": (("on",), "--compile on"),
+    "dtype": (("float16",), "--dtype float16, whose loss is scaled"),
+    "device": (("cuda", "mps"), "a GPU"),
+}
+"""Settings whose named values `--memory lowest` does not support, and what to call them."""
+
+
 def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
     """Settings of `FinetuneConfig` that exclude each other: both fields, and a sentence."""
     found = []
@@ -411,6 +431,11 @@ def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
     if values["optimizer"] == "muon" and values["lora_rank"] is not None:
         sentence = "--optimizer muon trains whole matrices and --lora-rank none: give one of them"
         found.append((("optimizer", "lora_rank"), sentence))
+    if values["memory"] == "lowest":
+        for name, (refused, why) in NOT_LOWEST.items():
+            if values[name] in refused or (name == "lora_rank" and values[name] is not None):
+                sentence = f"--memory lowest cannot be combined with {why}: give --memory low"
+                found.append((("memory", name), sentence))
     width, heads = values["n_embd"], values["n_head"]
     if values["init_from"] == "scratch" and width % heads:
         sentence = f"--n-embd must be a multiple of --n-head {heads}, got {width}"

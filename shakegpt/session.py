@@ -29,6 +29,7 @@ from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
+from shakegpt.out_of_core.loop import OutOfCore
 from shakegpt.resource_errors import explain, resource_errors
 from shakegpt.resumption import require_same_run
 from shakegpt.runlog import history, schema
@@ -145,9 +146,8 @@ def _resume(
             header = history.load(run)[0].run
             assert header is not None
             _require_same(setup, header)
-            moving = memory.learned(setup.shape, config)
-            n, row = setup.shape.n_params, setup.place.memory
-            memory.require_disk(run, n, moving, row, resuming=True)
+            state.working_folder(run)  # of a process that was killed: deleted
+            memory.require_disk(run, setup.shape, config, setup.place.memory, resuming=True)
             return setup
 
         def log_resume() -> TrainingSetup:
@@ -157,7 +157,7 @@ def _resume(
             resumed = replace(setup, config=_with_copies_of_pipes(setup, run))
             iteration = int(saved.name) if saved is not None else 0
             records.write(resume_record(resumed, iteration, team))
-            state.set_aside(run / "state", saved)
+            state.set_aside(run / "state", saved, resumed.config.keep)
             for problem in problems:
                 records.write(schema.Warning(iteration=iteration, message=problem))
             return resumed
@@ -204,8 +204,7 @@ def _create_run_dir(setup: TrainingSetup) -> Path:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ShakegptError(f"cannot create --out-dir {run}: {error.strerror}") from error
-    moving = memory.learned(setup.shape, setup.config)
-    memory.require_disk(run, setup.shape.n_params, moving, setup.place.memory)
+    memory.require_disk(run, setup.shape, setup.config, setup.place.memory)
     return run
 
 
@@ -324,7 +323,8 @@ def _train(
     with supervisor:
         supervisor.on_abandon = lambda stopped: close("stopped", stopped.reason)
         try:
-            training = Finetuning(setup, model, run, log, supervisor, team)
+            trainer = OutOfCore if setup.place.memory == "lowest" else Finetuning
+            training = trainer(setup, model, run, log, supervisor, team)
             if past is not None:
                 training.continue_from(past, saved)
             training.train()
@@ -340,6 +340,9 @@ def _train(
             error = explain(error, run)
             _close_failed(close, error)
             raise error
+        finally:
+            if training is not None:
+                training.close()
 
 
 def _close_stopped(supervisor: Supervisor, close: Close, stopped: Stopped) -> None:

@@ -91,7 +91,7 @@ def test_only_the_change_learns_and_is_kept(tmp_path: Path) -> None:
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert moved == set(lora.trainable(model)) and all("lora_" in name for name in moved)
     assert all(p.grad is None for name, p in model.named_parameters() if name not in moved)
-    path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=3))
+    path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=3), keep=2)
     learned = sum(p.numel() for p in lora.trainable(model).values())
     assert state.size(path) < 12 * learned + 20_000 < 12 * model.config.n_params
     again = adapted()
@@ -103,7 +103,7 @@ def test_only_the_change_learns_and_is_kept(tmp_path: Path) -> None:
 def test_a_change_of_another_model_is_refused(tmp_path: Path) -> None:
     model = adapted()
     optimizer = adamw(lora.trainable(model), FinetuneConfig())
-    path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=1))
+    path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=1), keep=2)
     other = lora.adapt(random_model(5, **SHAPE), FinetuneConfig(lora_rank=3, lora_targets=ALL))
     with pytest.raises(ShakegptError, match="--init-from"):
         state.take_adapters(path, other)

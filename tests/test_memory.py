@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from shakegpt.checkpoint import io as checkpoint
+from shakegpt.checkpoint.resolve import POCKET
+from shakegpt.cli import preflight
 from shakegpt.config import FinetuneConfig
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import parameter_groups
 from shakegpt.hardware import memory
 from shakegpt.model import GPTConfig
-from shakegpt.runlog.schema import Step
+from shakegpt.runlog.control import Request, send
+from shakegpt.runlog.schema import Eval, Event, Progress, Sample, Step, Token
 from shakegpt.session import finetune, resume
-from shakegpt.train import mapped_adamw
+from shakegpt.train import mapped_adamw, state
 from shakegpt.train.mapped_adamw import MappedAdamW
 from tests.tiny import Listener, adamw, random_model, tiny_config
 
+WEIGHTS = "weights.safetensors"
 LARGE = GPTConfig(n_layer=36, n_head=20, n_embd=1280)
 
 
@@ -93,14 +101,17 @@ def test_a_disk_without_room_for_the_moments_is_told(
 
 
 def test_the_moments_count_before_the_start(tmp_path: Path) -> None:
-    free = memory.disk(10, 10) + 1
-    assert memory.disk(10, 10, "low") == memory.disk(10, 10) + 80
+    config, n = FinetuneConfig(), LARGE.n_params
+    free = memory.disk(LARGE, config) + 1
+    assert memory.disk(LARGE, config) == (3 * 12 + 2 * 4) * n
+    assert memory.disk(LARGE, config, "low") == memory.disk(LARGE, config) + 8 * n
+    assert memory.disk(LARGE, replace(config, keep=1)) == memory.disk(LARGE, config) - 12 * n
     usage = type("usage", (), {"free": free})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: usage)
-        memory.require_disk(tmp_path, 10, 10)
+        memory.require_disk(tmp_path, LARGE, config)
         with pytest.raises(ShakegptError, match="free and the run needs"):
-            memory.require_disk(tmp_path, 10, 10, "low")
+            memory.require_disk(tmp_path, LARGE, config, "low")
 
 
 def test_on_a_gpu_low_memory_keeps_the_moments_there() -> None:
@@ -132,26 +143,148 @@ def test_either_row_goes_on_where_the_other_stopped(tmp_path: Path, first_mapped
     assert all(torch.equal(second.named[name], whole.named[name]) for name in whole.named)
 
 
-def test_a_run_with_little_memory_tells_the_same_story(tmp_path: Path, text_file: Path) -> None:
-    """Five updates with accumulation, clipping and dropout, stopped and resumed in the middle."""
+@pytest.mark.parametrize("row", ["low", "lowest"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_with_little_memory_tells_the_same_story(
+    tmp_path: Path, text_file: Path, row: str, dtype: str
+) -> None:
+    """Five updates with accumulation, clipping and dropout, stopped and resumed in the middle, from
+    normal memory and with it.
+    """
     logs = []
-    for row in ("normal", "low"):
-        log, run = Listener(), tmp_path / row
-        config = replace(
-            tiny_config(text_file, run), memory=row, max_iters=5, dropout=0.1, grad_clip=0.5
+    for rows in (["normal"] * 3, [row, "normal", row]):
+        log, run = Listener(), tmp_path / "-".join(rows)
+        settings = {"memory": rows[0], "max_iters": 2, "eval_interval": 2, "dtype": dtype}
+        config = tiny_config(text_file, run, dropout=0.1, grad_clip=0.5, **settings)
+        finetune(config, log)
+        resume(run, 3, log, changes={"memory": rows[1]})
+        resume(run, 5, log, changes={"memory": rows[2]})
+        logs.append([_numbers(e) for e in log.records if isinstance(e, Step | Eval | Token)])
+        assert not (run / "out-of-core").exists()
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 5 + 5 + 5 * config.max_new_tokens
+    for name in ("state/000005/weights", "state/000005/optimizer", "model/model"):
+        runs = tmp_path.iterdir()
+        wanted, found = (load_file(run / f"{name}.safetensors") for run in runs)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_a_head_of_its_own_trains_out_of_core(tmp_path: Path, text_file: Path) -> None:
+    shape = dict(n_layer=2, n_head=2, n_embd=32, block_size=32, tie_word_embeddings=False)
+    start, tokenizer = tmp_path / "start", Tokenizer(POCKET)
+    checkpoint.save(random_model(**shape, vocab_size=tokenizer.n_vocab), start, tokenizer)
+    for row in ("normal", "lowest"):
+        changes = {"init_from": str(start), "memory": row, "max_iters": 2, "eval_interval": 1}
+        finetune(tiny_config(text_file, tmp_path / row, **changes))
+    for name in ("state/000002/weights", "state/000002/optimizer", "model/model"):
+        wanted, found = (
+            load_file(tmp_path / row / f"{name}.safetensors") for row in ("normal", "lowest")
         )
-        finetune(config if row == "normal" else replace(config, max_iters=3), log)
-        if row == "low":
-            resume(run, 5, log)
-        logs.append({s.iteration: s for s in log.records if isinstance(s, Step)})
-    normal, low = logs
-    assert normal.keys() == low.keys() == {1, 2, 3, 4, 5}
-    for k, step in normal.items():
-        assert (step.loss, step.grad_norm) == (low[k].loss, low[k].grad_norm)
-    wanted, found = (
-        load_file(tmp_path / row / "state/000005/weights.safetensors") for row in ("normal", "low")
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def _numbers(event: Step | Eval | Token) -> tuple[object, ...]:
+    match event:
+        case Step():
+            return event.iteration, event.loss, event.grad_norm
+        case Eval():
+            return event.iteration, event.val_loss, event.best
+    return event.iteration, event.id, event.probability
+
+
+def test_a_state_out_of_core_is_no_second_copy(tmp_path: Path, text_file: Path) -> None:
+    """The newest state, the best model and the files at work are the same; older states stay."""
+    inodes = dict[int, list[int]]()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Eval) and event.iteration:
+            paths = [run / "out-of-core/weights", run / f"state/{event.iteration:06d}" / WEIGHTS]
+            inodes[event.iteration] = [path.stat().st_ino for path in paths]
+
+    run = tmp_path / "run"
+    changes = {"memory": "lowest", "eval_interval": 1, "max_iters": 4, "keep": 1}
+    finetune(tiny_config(text_file, run, **changes), Listener(listen))
+    assert all(working == saved for working, saved in inodes.values())
+    saved = [inode for _, inode in inodes.values()]
+    assert len(saved) == 4 and all(a != b for a, b in itertools.pairwise(saved))
+    assert [path.name for path in (run / "state").iterdir()] == ["000004"]
+    assert state.newest_intact(run / "state") == (run / "state/000004", [])
+    best = run / "model/model.safetensors"
+    assert best.stat().st_ino == inodes[4][1] and best.stat().st_nlink == 2
+
+
+def test_lowest_memory_without_hard_links(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    changes = {"memory": "lowest", "max_iters": 4, "eval_interval": 1}
+    finetune(tiny_config(text_file, tmp_path / "linked", **changes))
+    monkeypatch.setattr(os, "link", refuse)
+    finetune(tiny_config(text_file, tmp_path / "copied", **changes | {"max_iters": 2}))
+    resume(tmp_path / "copied", 4)
+    linked, copied = (
+        load_file(tmp_path / name / "state/000004" / WEIGHTS) for name in ("linked", "copied")
     )
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert all(torch.equal(linked[name], copied[name]) for name in linked)
+    assert memory.disk(LARGE, FinetuneConfig(), "lowest", shared=False) == (
+        memory.disk(LARGE, FinetuneConfig(), "lowest") + 16 * LARGE.n_params
+    )
+
+
+def test_what_lowest_memory_does_not_support_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text_file: Path
+) -> None:
+    for other in (
+        {"optimizer": "muon"},
+        {"lora_rank": 4},
+        {"shard": True},
+        {"compile": "on"},
+        {"dtype": "float16"},
+        {"device": "cuda"},
+    ):
+        with pytest.raises(ShakegptError, match=r"--memory lowest .*--memory low$"):
+            FinetuneConfig(memory="lowest", **other)
+        tight = FinetuneConfig(**other)
+        device = str(other.get("device", "cpu"))
+        assert memory.choose(LARGE, tight, 0, device=device) == "low"
+    assert memory.choose(LARGE, FinetuneConfig(), 0, processes=2) == "low"
+    for name, value in (
+        ("WORLD_SIZE", "2"),
+        ("RANK", "0"),
+        ("MASTER_ADDR", "h"),
+        ("MASTER_PORT", "1"),
+    ):
+        monkeypatch.setenv(name, value)
+    faults = preflight.faults(tiny_config(text_file, tmp_path / "run", memory="lowest"))
+    assert "torchrun" in faults["memory"]
+
+
+def test_a_command_in_an_iteration_out_of_core_changes_no_number(
+    tmp_path: Path, text_file: Path
+) -> None:
+    """An evaluation and a sample between two blocks, with dropout."""
+    steps = []
+    for asked in (False, True):
+        run, waiting = tmp_path / f"{asked}", [asked]
+
+        def listen(event: Event, run: Path = run, waiting: list[bool] = waiting) -> None:
+            if isinstance(event, Progress) and event.iteration == 2 and waiting.pop(0):
+                send(run, Request(verb="evaluate"))
+                send(run, Request(verb="sample"))
+                waiting.append(False)
+                time.sleep(0.3)  # until the listener thread has them
+            elif not waiting:
+                waiting.append(False)
+
+        log = Listener(listen)
+        finetune(tiny_config(text_file, run, memory="lowest", max_iters=3, dropout=0.2), log)
+        steps.append([_numbers(e) for e in log.records if isinstance(e, Step)])
+        assert any(isinstance(e, Sample) and e.requested for e in log.records) == asked
+    assert steps[0] == steps[1]
 
 
 def test_auto_takes_the_fastest_row_that_fits() -> None:
@@ -159,6 +292,8 @@ def test_auto_takes_the_fastest_row_that_fits() -> None:
     needs = {row: memory.estimate(LARGE, config, row).total for row in ("normal", "low")}
     assert memory.choose(LARGE, config, needs["normal"]) == "normal"
     assert memory.choose(LARGE, config, needs["normal"] - 1) == "low"
+    assert memory.choose(LARGE, config, needs["low"]) == "low"
+    assert memory.choose(LARGE, config, needs["low"] - 1) == "lowest"
     assert memory.choose(LARGE, replace(config, memory="normal"), 0) == "normal"
     assert memory.choose(LARGE, replace(config, memory="low"), 1 << 50) == "low"
 

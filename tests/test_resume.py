@@ -330,7 +330,7 @@ def test_what_only_has_the_name_of_a_state_is_left_alone(tmp_path: Path) -> None
     (tmp_path / "000007" / "manifest.json").write_text("[" * 200_000)
     found, complaints = state.newest_intact(tmp_path)
     assert found is None and len(complaints) == 1 and "000007" in complaints[0]
-    state.set_aside(tmp_path, found)
+    state.set_aside(tmp_path, found, keep=2)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["000007.damaged", "000008", "000009"]
 
@@ -340,7 +340,7 @@ def test_a_state_spoiled_twice_is_set_aside_twice(tmp_path: Path) -> None:
     for name in ("000007", "000007.damaged"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text("{")
-    state.set_aside(tmp_path, state.newest_intact(tmp_path)[0])
+    state.set_aside(tmp_path, state.newest_intact(tmp_path)[0], keep=2)
     assert [path.name for path in tmp_path.iterdir()] == ["000007.damaged"]
 
 
@@ -378,7 +378,7 @@ def test_loss_scaling_is_kept(tmp_path: Path) -> None:
     model(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long)).backward()
     optimizer.step()
     position = state.Position(iteration=1, loss_scale=1024.0)
-    path = state.save(tmp_path / "state", model, optimizer, position)
+    path = state.save(tmp_path / "state", model, optimizer, position, keep=2)
     again = random_model(1, n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
     state.assign_weights(path, again)
     other = adamw(dict(again.named_parameters()), FinetuneConfig())

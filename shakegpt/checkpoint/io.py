@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from shakegpt.checkpoint.config_json import read_json
 from shakegpt.checkpoint.hints import no_weights
 from shakegpt.checkpoint.resolve import POCKET as POCKET
 from shakegpt.checkpoint.resolve import find as find
-from shakegpt.checkpoint.weights import HEAD, PREFIX
+from shakegpt.checkpoint.weights import HEAD, PREFIX, one_by_one
 from shakegpt.checkpoint.weights import assign as assign
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.data.vocabulary import tokenizer_config, vocabulary_files
@@ -52,6 +52,16 @@ def load(folder: Path, dropout: float = 0.0) -> GPT:
         model = GPT(replace(config, dropout=dropout))
     assign(model, folder, weight_files(folder))
     return model
+
+
+def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a checkpoint directory by name, float32, one in memory at a time.
+
+    Raises ShakegptError, as `load` does.
+    """
+    with torch.device("meta"):
+        wanted = dict(GPT(read_config(folder)).named_parameters())
+    yield from one_by_one(folder, weight_files(folder), wanted)
 
 
 def vocabulary(folder: Path) -> Tokenizer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,10 +171,31 @@ def assign(model: GPT, folder: Path, files: list[Path]) -> None:
             _require_finite(path, weight.name, tensor)
             owner, _, leaf = weight.name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor.float()))
+    _require_head(found)
+
+
+def one_by_one(
+    folder: Path, files: list[Path], wanted: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor]]:
+    """Name and numbers of each of the `wanted` weights in `files`, in any order; a tensor's memory
+    goes with it. Raises ShakegptError, as `assign` does.
+    """
+    found = contents(folder, files, wanted)
+    for weight in found.weights:
+        ((_, tensor),) = _tensors(weight.path, (weight,))
+        _require_finite(weight.path, weight.name, tensor)
+        yield weight.name, tensor.float()
+    _require_head(found)
+
+
+def _require_head(found: Contents) -> None:
+    """Raise ShakegptError for a second head that differs from the embedding."""
     head = found.head
     if head is not None:
+        embedding = next(weight for weight in found.weights if weight.name == EMBEDDING)
         ((_, tensor),) = _tensors(head.path, (head,))
-        if not torch.equal(tensor.float(), model.wte.weight):
+        ((_, other),) = _tensors(embedding.path, (embedding,))
+        if not torch.equal(tensor.float(), other.float()):
             raise ShakegptError(
                 f"{head.path} has its own output head: {head.key} differs from the embedding "
                 "wte.weight; to use and train it, set tie_word_embeddings to false in config.json"

@@ -195,6 +195,14 @@ def opening(run: ev.Run) -> list[str]:
         )
         moved = f"{moved}disk each iteration" if run.memory.traffic else ""  # not with --shard
         lines.append(f"memory low: activations are computed twice{moved}")
+    if run.memory.row == "lowest":
+        lines.append(
+            "memory lowest: one block in memory at a time, all else in files; "
+            f"{size(run.memory.traffic)} are read from and written to the run's disk each "
+            "iteration"
+        )
+    if run.memory.disk and run.memory.row != "normal":
+        lines.append(f"needs up to {size(run.memory.disk)} of disk")
     available = available_memory()
     if run.device == "cpu" and run.memory.total > available:
         lines.append(

@@ -33,6 +33,9 @@ def faults(config: FinetuneConfig) -> dict[str, str]:
         "dataset": _text_fault(config.dataset),
         "val_dataset": _text_fault(config.val_dataset or (), "--val-dataset"),
         "shard": _raised(lambda: env.require_shardable(config, config.dtype)),
+        "memory": _raised(lambda: env.require_alone(env.processes()))
+        if config.memory == "lowest"
+        else None,
     }
     if config.out_dir is not None:
         run = Path(config.out_dir)

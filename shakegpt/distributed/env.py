@@ -110,6 +110,15 @@ def require_shardable(config: FinetuneConfig, dtype: str) -> None:
         )
 
 
+def require_alone(processes: int) -> None:
+    """Raise ShakegptError for --memory lowest with several processes."""
+    if processes > 1:
+        raise ShakegptError(
+            f"--memory lowest trains in one process, and the launcher started {processes}: start "
+            "it without torchrun, or give --memory low"
+        )
+
+
 def job() -> str | None:
     """Identifies a torchrun job over its restarts: its --rdzv-id, else the launcher's process.
 

@@ -66,6 +66,12 @@ def _request_huge_pages(libc: ctypes.CDLL, size: int) -> None:
     libc.free(begin)
 
 
+def release_freed_memory() -> None:
+    """Return what the heap has free to the kernel, wherever it lies; does nothing without glibc."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def materialize_weights(model: nn.Module) -> None:
     """Copy weights that are mapped from a file, in ordinary pages, to the heap."""
     for p in model.parameters():

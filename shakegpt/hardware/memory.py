@@ -3,12 +3,15 @@
 The counts follow from the shapes: float32 weights, gradients and two moments are 4, 4 and 8 bytes
 per parameter; a block keeps 16 tensors of the size of the residual stream for its backward pass
 (measured for fused attention and one-kernel GELU). With `--memory low` a block keeps its input
-alone, and on a CPU the moments are in a file.
+alone, and on a CPU the moments are in a file; with `lowest` all of these are in files, and one
+block, or embedding and head, are in memory at a time.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from contextlib import suppress
 from math import gcd
 from pathlib import Path
@@ -16,12 +19,12 @@ from typing import Literal, Protocol
 
 import psutil
 
-from shakegpt.config import FinetuneConfig, count_parameters
+from shakegpt.config import FinetuneConfig, conflicts, count_parameters
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 from shakegpt.runlog import schema
 
-Row = Literal["normal", "low"]
+Row = Literal["normal", "low", "lowest"]
 """Settings of --memory, fastest first."""
 PROCESS = 380 << 20
 """Resident bytes of a Python process with torch imported, the text and its tokens, and temporary
@@ -101,6 +104,9 @@ def estimate(
     # Muon has one moment of each block matrix instead of two
     saved = 0 if adamw else 12 * shape.n_layer * shape.n_embd**2
     activations = shape.n_layer + copies if low else shape.n_layer * copies
+    needed_disk = disk(shape, config, row)
+    if row == "lowest":
+        return _out_of_core(shape, config, stream, tokens, needed_disk)
     return schema.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving) // shards,
         gradients=4 * moving // shards,
@@ -110,6 +116,42 @@ def estimate(
         process=PROCESS + (0 if alone else _unsharded(shape) if config.shard else 4 * moving),
         row=row,
         traffic=2 * 8 * moving if mapped else 0,
+        disk=needed_disk,
+    )
+
+
+def _out_of_core(
+    shape: Shape, config: FinetuneConfig, stream: int, tokens: int, needed_disk: int
+) -> schema.Memory:
+    """With lowest memory: of a block, or of embedding and head, whichever takes more."""
+    width, layers, micro_steps = shape.n_embd, shape.n_layer, config.gradient_accumulation_steps
+    block = 4 * (12 * width**2 + 13 * width)
+    n = _parameters(shape)
+    edges = 4 * n - layers * block
+    passing, piece = 16 * width**2, 4 * 4 * min(PIECE, max(shape.vocab_size, 4 * width) * width)
+    logits = min(HEAD_ROWS, tokens) * shape.vocab_size * 4
+    in_block = {
+        "weights": block,
+        "gradients": block + passing,  # and the newest one of the largest matrix
+        "optimizer": 0,
+        "activations": (STREAM_COPIES + 3) * stream,
+        "logits": 0,
+    }
+    in_head = {
+        "weights": edges,
+        "gradients": edges,
+        "optimizer": 0,
+        "activations": 4 * stream,
+        "logits": 2 * logits,
+    }
+    in_update = dict.fromkeys(in_head, 0) | {"optimizer": piece}
+    largest = max((in_block, in_head, in_update), key=lambda parts: sum(parts.values()))
+    return schema.Memory(
+        **largest,
+        process=PROCESS,
+        row="lowest",
+        traffic=4 * 10 * n + 5 * (layers + 1) * micro_steps * stream,
+        disk=needed_disk,
     )
 
 
@@ -132,8 +174,11 @@ def choose(
     """The setting of --memory; for auto, the fastest that fits in `available` bytes."""
     if config.memory != "auto":
         return config.memory
-    needed = estimate(shape, config, processes=processes, device=device).total
-    return "normal" if needed <= available else "low"
+    rows: list[Row] = ["normal", "low"]
+    if device == "cpu" and processes == 1 and not conflicts({**vars(config), "memory": "lowest"}):
+        rows.append("lowest")
+    needs = ((row, estimate(shape, config, row, processes, device).total) for row in rows)
+    return next((row for row, needed in needs if needed <= available), rows[-1])
 
 
 def require_memory(n_params: int) -> None:
@@ -163,37 +208,77 @@ def available_memory() -> int:
 
 
 def flops(
-    n_layer: int, n_embd: int, n_params: int, block_size: int, eval_tokens: int, c: FinetuneConfig
+    n_layer: int,
+    n_embd: int,
+    n_params: int,
+    block_size: int,
+    eval_tokens: int,
+    c: FinetuneConfig,
+    row: Row = "normal",
 ) -> float:
-    """Floating-point operations of a whole run: per parameter and token 2 forward, 4 backward, and
-    attention's own; evaluations are forward only, samples are neglected.
+    """Floating-point operations of a whole run: per parameter and token 2 forward, 4 backward, 2
+    more where activations are computed again, and attention's own; evaluations are forward only,
+    samples are neglected.
     """
     per_token = 2 * n_params + 4 * n_layer * n_embd * block_size
     trained = c.max_iters * c.batch_size * c.gradient_accumulation_steps * block_size
     evaluations = 1 + -(-c.max_iters // c.eval_interval)
     passes = 3 if c.lora_rank is None else 2  # frozen weights get no gradient, their inputs do
+    passes += row != "normal"
     return per_token * (passes * trained + evaluations * eval_tokens)
 
 
-def disk(n_params: int, moving: int, row: Row = "normal") -> int:
-    """Peak bytes of a run on disk: three states of 12 bytes per trainable parameter (two complete,
-    one being written), the best model and its replacement, the moments with low memory.
+def disk(shape: Shape, config: FinetuneConfig, row: Row = "normal", shared: bool = True) -> int:
+    """Peak bytes of a run on disk: its states of 12 bytes per trainable parameter and one that is
+    being written, the best model and its replacement, the moments with low memory.
+
+    With lowest memory, the gradients and the streams between blocks, of an iteration or an
+    evaluation; weights and moments are `shared` with the newest state where files can have two
+    names, and the best model is.
     """
-    return 3 * 12 * moving + 2 * 4 * n_params + (8 * moving if row == "low" else 0)
+    n = _parameters(shape)
+    moving = learned(shape, config)
+    states = (config.keep + 1) * 12 * moving
+    if row != "lowest":
+        return states + 2 * 4 * n + (8 * moving if row == "low" else 0)
+    length = min(config.block_size or shape.block_size, shape.block_size)
+    micro_batches = config.batch_size * config.gradient_accumulation_steps * length
+    streams = max((shape.n_layer + 2) * micro_batches, config.eval_tokens) * shape.n_embd * 4
+    return states + 4 * n + 4 * n + streams + (0 if shared else 16 * n)
 
 
 def require_disk(
-    run: Path, n_params: int, moving: int, row: Row = "normal", *, resuming: bool = False
+    run: Path, shape: Shape, config: FinetuneConfig, row: Row = "normal", *, resuming: bool = False
 ) -> None:
     """Raise ShakegptError if the disk of `run` has less free space than the run needs.
 
-    A run that is resumed has two states and a model there already, which the next ones replace.
+    A run that is resumed has states and a model there already, which the next ones replace.
     """
-    needed = disk(n_params, moving, row) - (24 * moving + 4 * n_params if resuming else 0)
+    needed = disk(shape, config, row, row != "lowest" or _can_link(run))
+    if resuming:
+        needed -= _size(run)
     free = shutil.disk_usage(run).free
     if free < needed:
         raise ShakegptError(
             f"the disk of {run} has {size(free)} free and the run needs {size(needed)} for its "
-            "states and model: free some space, or "
+            "states and model: free some space, give a lower --keep, or "
             f"{'move it to' if resuming else 'put --out-dir on'} another disk"
         )
+
+
+def _can_link(folder: Path) -> bool:
+    """Whether files of `folder` can have two names."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        other = Path(file.name + ".link")
+        try:
+            os.link(file.name, other)
+        except OSError:
+            return False
+        other.unlink()
+    return True
+
+
+def _size(run: Path) -> int:
+    """Bytes of the states and the model of a run; a file with two names counts once."""
+    files = (path.stat() for path in run.glob("*/**/*.safetensors"))
+    return sum({(file.st_dev, file.st_ino): file.st_size for file in files}.values())

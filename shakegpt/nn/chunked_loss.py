@@ -54,8 +54,13 @@ def head_loss(x: Tensor, matrix: Tensor, targets: Tensor, weight: float) -> Tens
 @torch.no_grad()
 def losses(model: GPT, idx: Tensor, targets: Tensor) -> Tensor:
     """Loss of each token, (B, T), in nats; for evaluations, without gradients."""
-    x, matrix = model.trunk(idx).flatten(0, 1), _in_autocast_dtype(model.head.weight)
-    chunks = _chunks(x, targets.flatten())
+    return token_losses(model.trunk(idx), model.head.weight, targets)
+
+
+@torch.no_grad()
+def token_losses(x: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    """Loss of each of targets (B, T), in nats, of x (B, T, C) by the head's matrix (V, C)."""
+    matrix, chunks = _in_autocast_dtype(head), _chunks(x.flatten(0, 1), targets.flatten())
     return torch.cat([_probs(x, matrix, y)[0] for x, y in chunks]).view_as(targets)
 
 
@@ -100,9 +105,10 @@ class _HeadLoss(torch.autograd.Function):
             rows = torch.arange(len(y_chunk), device=y_chunk.device)
             probs[rows, y_chunk] -= 1  # now d(sum of losses) / d(logits)
             dlogits = probs.to(matrix.dtype)
-            by_onednn = can_use_onednn(dlogits, matrix)
-            dx_sum = matmul_nt(dlogits, matrix.t()) if by_onednn else dlogits @ matrix
-            torch.mul(dx_sum, share, out=dx_chunk)
+            if ctx.needs_input_grad[0]:
+                by_onednn = can_use_onednn(dlogits, matrix)
+                dx_sum = matmul_nt(dlogits, matrix.t()) if by_onednn else dlogits @ matrix
+                torch.mul(dx_sum, share, out=dx_chunk)
             if tied.requires_grad:
                 assert tied.grad is not None
                 _add_product(tied.grad, dlogits.t(), x_chunk.to(matrix.dtype), share * weight)

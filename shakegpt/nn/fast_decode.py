@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,8 @@ def _pieces(weight: Tensor) -> int:
 
 
 def _norm(module: Any) -> Product:
+    if type(module) is not nn.LayerNorm:
+        return cast("Product", module)
     return partial(
         F.layer_norm,
         normalized_shape=module.normalized_shape,

@@ -92,9 +92,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     logits: int
     process: int
     row: str = "normal"
-    """Of the ladder: normal, or low, which recomputes and keeps the moments in a file."""
+    """Of the ladder: normal; low, which recomputes and keeps the moments in a file; or lowest, with
+    weights, gradients and activations in files as well."""
     traffic: int = 0
     """Bytes read and written on the disk each iteration, when memory is short."""
+    disk: int = 0
+    """Bytes that the run takes on disk at its peak; 0 in older logs."""
 
     @property
     def total(self) -> int:

@@ -44,6 +44,8 @@ def choose(requested: Compile, place: Place, flops: float, processes: int) -> tu
     """Whether to compile for a training of so many floating-point operations, and why."""
     if requested != "auto":
         return requested == "on", "requested"
+    if place.memory == "lowest":
+        return False, "the weights are in files"
     if place.device == "mps":
         return False, "TorchInductor is new on Apple GPUs"
     if processes > 1:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
 from shakegpt.distributed.group import Team
@@ -26,6 +28,7 @@ class ValLoss:
 
 
 ALONE = Team()
+Losses = Callable[[Tensor, Tensor], Tensor]
 
 
 def _nothing() -> None:
@@ -41,12 +44,15 @@ def measure(
     place: Place,
     check: Callable[[], None] = _nothing,
     team: Team = ALONE,
+    losses: Losses | None = None,
 ) -> ValLoss:
     """Loss of `model` over the validation windows of `dataset`; `check` is called between batches.
 
-    The processes of a team take turns at the batches, which are those of a single process: the loss
-    does not depend on the number of processes.
+    `losses`, of inputs and targets (B, T) to the loss of each token, replaces the model's own; it
+    is called for one batch after the other. The processes of a team take turns at the batches,
+    which are those of a single process: the loss does not depend on the number of processes.
     """
+    losses = losses or partial(chunked_loss.losses, model)
     windows = dataset.eval_windows(dataset.val, eval_tokens)
     batches = list(equally_long(windows, batch_size))
     window_losses = [torch.zeros(len(batch), dtype=torch.float64) for batch in batches]
@@ -54,9 +60,9 @@ def measure(
         mine = min(first + team.rank, len(batches) - 1)  # with none left, repeat the last one
         x, y = as_tensors(dataset.val, batches[mine])
         with place.autocast():
-            losses = chunked_loss.losses(model, x.to(place.device), y.to(place.device))  # (B, T)
+            batch = losses(x.to(place.device), y.to(place.device))  # (B, T)
         if mine == first + team.rank:
-            window_losses[mine] = losses.mean(1).to("cpu", torch.float64)
+            window_losses[mine] = batch.mean(1).to("cpu", torch.float64)
         check()
     means = team.sum(torch.cat(window_losses)).tolist()
     tokens = sum(window.length for window in windows)

@@ -68,8 +68,7 @@ class GuardedOptimizer:
         """
         inner, supervisor = self.inner, self._supervisor
         self._scaler.unscale_(inner)  # type: ignore[arg-type]
-        params = inner.named.values()
-        self.grad_norm = self._team.norm(torch.nn.utils.clip_grad_norm_(params, self._max_norm))
+        self.grad_norm = self._team.norm(inner.clip(self._max_norm))
         scale = self._scaler.get_scale()
         if not math.isfinite(self.grad_norm) and (not self._scales or scale < 1):
             raise self._failure(f"the gradient norm is {self.grad_norm}")

@@ -113,11 +113,12 @@ def _mapped_file(folder: Path, head: bytes, zeros: int) -> mmap.mmap:
     with writing(folder, zeros), tempfile.TemporaryFile(dir=folder) as file:
         file.write(head)
         file.flush()
-        _allocate(file.fileno(), len(head), zeros)
+        allocate(file.fileno(), len(head), zeros)
         return mmap.mmap(file.fileno(), 0)
 
 
-def _allocate(fd: int, begin: int, count: int) -> None:
+def allocate(fd: int, begin: int, count: int) -> None:
+    """Allocate the disk space of `count` bytes of zero in a file. Raises OSError."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, begin, count)
         return

@@ -56,6 +56,10 @@ class AdamW:
             self.state[p] |= {key: torch.zeros_like(p) for key in MOMENTS}
         return self.state[p]
 
+    def clip(self, max_norm: float) -> Tensor:
+        """Scale the gradients down to `max_norm`; returns their norm before that, ()."""
+        return torch.nn.utils.clip_grad_norm_(self.named.values(), max_norm)
+
     def zero_grad(self) -> None:
         """Zero the gradients in place: freeing them would fragment the heap."""
         for p in self.named.values():

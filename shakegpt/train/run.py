@@ -30,9 +30,9 @@ from shakegpt.runlog import advice, schema
 from shakegpt.runlog.history import History
 from shakegpt.train import compilation, state
 from shakegpt.train.commands import handle_commands, settings
-from shakegpt.train.evaluate import measure
+from shakegpt.train.evaluate import ValLoss, measure
 from shakegpt.train.guarded_optimizer import GuardedOptimizer, Schedule
-from shakegpt.train.optimizer import Group
+from shakegpt.train.optimizer import AdamW, Group
 from shakegpt.train.setup import TrainingSetup, initial_model, make_optimizer, training_loss
 from shakegpt.train.supervisor import Log, Supervisor
 
@@ -66,7 +66,7 @@ class TrainingRun(ABC):
         self.best: float | None = None
         """Lowest val loss so far."""
         self.samples, self.micro_step = 0, 0
-        self._losses, self._update_started = list[float](), 0.0
+        self._losses, self._update_started, self._updating = list[float](), 0.0, False
         self._training_started = supervisor.clock()
         self._saved_iteration, self._saved_at = 0, time.monotonic()
         self._evaluated_iteration = -1
@@ -83,9 +83,8 @@ class TrainingRun(ABC):
 
     def make_optimizer(self, groups: list[Group], schedule: Schedule) -> GuardedOptimizer:
         """The configured optimizer, with the trainable parameters in `groups`."""
-        inner = make_optimizer(self.config, self.trainable, groups, self.place, self.run, self.team)
         return GuardedOptimizer(
-            inner,
+            self.inner_optimizer(groups),
             schedule,
             self.config.grad_clip,
             self.share.rounds,
@@ -94,6 +93,13 @@ class TrainingRun(ABC):
             self.supervisor,
             self.failure,
         )
+
+    def inner_optimizer(self, groups: list[Group]) -> AdamW:
+        """The configured optimizer, unguarded."""
+        return make_optimizer(self.config, self.trainable, groups, self.place, self.run, self.team)
+
+    def close(self) -> None:  # noqa: B027
+        """Delete what no resume needs, once the run has ended."""
 
     @property
     def iteration(self) -> int:
@@ -159,6 +165,7 @@ class TrainingRun(ABC):
     def start_update(self) -> None:
         """Start the clock of an iteration."""
         self._update_started, self._losses = self.supervisor.clock(), []
+        self._updating = True
 
     def windows(self, iteration: int, micro_step: int) -> list[Window]:
         """The windows of the training text that are a micro-batch."""
@@ -193,7 +200,7 @@ class TrainingRun(ABC):
 
     def finish_update(self) -> None:
         """Log the iteration, unless its step was skipped: then it is run again."""
-        losses, self._losses = self._losses, []
+        losses, self._losses, self._updating = self._losses, [], False
         if self.optimizer.overflowed:
             return
         seconds = self.supervisor.clock() - self._update_started
@@ -240,10 +247,9 @@ class TrainingRun(ABC):
 
     def evaluate(self) -> None:
         """Log the mean loss over the validation windows; save the model if it is the best."""
-        started, c = self.supervisor.clock(), self.config
+        started = self.supervisor.clock()
         with self.inference("evaluating"):
-            how = (c.eval_tokens, c.batch_size, self.place)
-            val = measure(self.model, self.dataset, *how, self.supervisor.check, self.team)
+            val = self.val_loss()
         best = math.isfinite(val.loss) and (self.best is None or val.loss < self.best)
         evaluation = schema.Eval(
             iteration=self.iteration,
@@ -260,6 +266,15 @@ class TrainingRun(ABC):
             self.best = val.loss
             self.save_model()
         self.judge()
+
+    def val_loss(self) -> ValLoss:
+        """The mean loss over the validation windows."""
+        how = (self.config.eval_tokens, self.config.batch_size, self.place)
+        return measure(self.model, self.dataset, *how, self.supervisor.check, self.team)
+
+    def initial_model(self) -> GPT:
+        """The model of iteration 0, again."""
+        return initial_model(self.setup)
 
     def judge(self) -> None:
         """Log how the run is going; end it here if --patience is exhausted."""
@@ -309,7 +324,7 @@ class TrainingRun(ABC):
         """
         if self.team.sharded:
             return
-        initial = None if self.iteration == 0 else initial_model(self.setup).eval()
+        initial = None if self.iteration == 0 else self.initial_model().eval()
         record = inspect(
             self.model,
             self.tokenizer,
@@ -324,7 +339,7 @@ class TrainingRun(ABC):
 
     def set_max_iters(self, max_iters: int) -> None:
         """Change the number of iterations; one that has started is finished."""
-        started = self.iteration + bool(self._losses)
+        started = self.iteration + self._updating
         self.config = replace(self.config, max_iters=max(max_iters, started))
         self.supervisor.max_iters = self.config.max_iters
 
@@ -336,7 +351,7 @@ class TrainingRun(ABC):
                 return  # the state of iteration 0 is the initial checkpoint
             started, optimizer = time.monotonic(), self.optimizer
             position = state.Position(iteration=k, loss_scale=optimizer.loss_scale)
-            what = (self.run / "state", self.model, optimizer.inner, position)
+            what = (self.run / "state", self.model, optimizer.inner, position, self.config.keep)
             path = optimizer.inner.run_on_writer(lambda: state.save(*what))
             self._saved_iteration, self._saved_at = k, time.monotonic()
         if path is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,6 +37,10 @@ EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
 """Share of a plain matrix product's speed that training reaches. Measured on CPUs: 0.6 to 0.85 in
 float32, 0.35 to 0.45 in bfloat16, where the products are fast and all else is not.
 """
+DISK_SPEED = 2e9
+"""Bytes per second of what is read and written each iteration: of an SSD, partly from the cache."""
+DISK_SPEED = 2e9
+"""Bytes per second of what low memory moves: an SSD's, helped by the kernel's cache."""
 SCRATCH_BLOCK_SIZE = 256
 """Window of a model from scratch unless --block-size says otherwise."""
 
@@ -92,6 +97,7 @@ def prepare(
     processes = env.processes()
     free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
     row = memory.choose(shape, config, free, processes, place.device)
+    _require_lowest_works(row, place, processes)
     narrow = place.dtype != "float32" and processes > 1
     if config.shard and narrow and config.memory == "auto":
         row = "low"  # else each process keeps a copy of all weights in that dtype until backward
@@ -114,18 +120,38 @@ def prepare(
     return replace(setup, place=replace(place, compiled=compiled, compile_reason=reason))
 
 
+def _require_lowest_works(row: memory.Row, place: Place, processes: int) -> None:
+    """Raise ShakegptError for lowest memory where it is not supported."""
+    if row != "lowest":
+        return
+    if place.device != "cpu":
+        raise ShakegptError(
+            f"--memory lowest trains on a CPU, and this run would train on {place.device} "
+            f"({place.device_reason}): add --device cpu, or give --memory low"
+        )
+    env.require_alone(processes)
+    if not chunked_loss_works(place.device):
+        raise ShakegptError(
+            "--memory lowest needs the loss in chunks, which is switched off (SHAKEGPT_PLAIN) or "
+            "failed its self-test: give --memory low"
+        )
+
+
 def expected_seconds(setup: TrainingSetup) -> float:
     """Estimated duration of the run in one process, from a matrix product's measured speed."""
     place = setup.place
-    return _flops(setup) / (EFFICIENCY[place.dtype] * speed(place.device, place.dtype))
+    need = memory.estimate(setup.shape, setup.config, place.memory, device=place.device)
+    reached = EFFICIENCY[place.dtype] * speed(place.device, place.dtype)
+    computation = _flops(setup, place.memory) / reached
+    return computation + setup.config.max_iters * need.traffic / DISK_SPEED
 
 
-def _flops(setup: TrainingSetup) -> float:
+def _flops(setup: TrainingSetup, row: memory.Row = "normal") -> float:
     """Floating-point operations of the whole run."""
     shape, dataset = setup.shape, setup.dataset
     evaluated = dataset.record(setup.config.eval_tokens).eval_tokens
     sizes = (shape.n_layer, shape.n_embd, shape.n_params, dataset.block_size)
-    return memory.flops(*sizes, evaluated, setup.config)
+    return memory.flops(*sizes, evaluated, setup.config, row)
 
 
 def _texts(config: FinetuneConfig) -> list[Text]:
@@ -164,29 +190,61 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
 
 
 def initial_model(setup: TrainingSetup) -> GPT:
-    """The model of iteration 0: that of the checkpoint, or random weights from the seed."""
+    """The model of iteration 0: that of the checkpoint, or random weights from the seed.
+
+    With lowest memory, without its weights, which are only checked.
+    """
+    if setup.place.memory == "lowest":
+        if setup.config.init_from != "scratch":
+            for _ in initial_weights(setup):
+                pass
+        return empty_model(setup)
     if setup.config.init_from != "scratch":
         source = checkpoint.find(setup.config.init_from)
         model = checkpoint.load(source.folder, setup.config.dropout)
     else:
-        model = _empty_model(setup)
+        model = _meta_model(setup)
         model.to_empty(device="cpu")
         model.initialize(torch.Generator().manual_seed(setup.config.seed))
     return _finish(model, setup)
 
 
+def initial_weights(setup: TrainingSetup) -> Iterator[tuple[str, Tensor]]:
+    """The weights of `initial_model` by name, one in memory at a time. Raises ShakegptError."""
+    if setup.config.init_from != "scratch":
+        yield from checkpoint.weights(checkpoint.find(setup.config.init_from).folder)
+        return
+    generator, empty = torch.Generator().manual_seed(setup.config.seed), _meta_model(setup)
+    for name, p in sorted(empty.named_parameters()):
+        weight = torch.empty(p.shape)
+        part: Any = SimpleNamespace(config=empty.config)
+        part.named_parameters = lambda name=name, weight=weight: [(name, weight)]
+        GPT.initialize(part, generator)  # goes through the parameters in this order
+        yield name, weight
+
+
+def empty_model(setup: TrainingSetup) -> GPT:
+    """The model without memory for its weights."""
+    return _finish(_meta_model(setup), setup)
+
+
 def saved_model(setup: TrainingSetup, saved: Path) -> GPT:
-    """The model of the state at `saved`, its weights mapped from the file."""
+    """The model of the state at `saved`, its weights mapped from the file.
+
+    With lowest memory, without its weights.
+    """
+    if setup.place.memory == "lowest":
+        return empty_model(setup)
     if setup.config.lora_rank:
         model = initial_model(setup)
         state.take_adapters(saved, model)
         return model
-    model = _empty_model(setup)
+    model = _meta_model(setup)
     state.assign_weights(saved, model)
     return _finish(model, setup)
 
 
-def _empty_model(setup: TrainingSetup) -> GPT:
+def _meta_model(setup: TrainingSetup) -> GPT:
     with torch.device("meta"):
         return GPT(replace(setup.shape, dropout=setup.config.dropout))
 

@@ -24,8 +24,8 @@ from shakegpt.nn import lora
 from shakegpt.resource_errors import writing
 from shakegpt.train.optimizer import AdamW, read
 
-KEPT = 2
-"""States on disk: the newest, and the one to fall back to if a disk error spoils it."""
+WORKING = "out-of-core"
+"""Directory of a run in which `--memory lowest` works; of no use once its process has ended."""
 
 _NAME = re.compile(r"\d{6,}")
 _DAMAGED = ".damaged"
@@ -43,13 +43,13 @@ class Position:
     """With LoRA, the fingerprint of the frozen model: the state contains the adapters alone."""
 
 
-def save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Path:
-    """Write a state into `folder`, state/ of a run, and delete those that are too old."""
+def save(folder: Path, model: GPT, optimizer: AdamW, position: Position, keep: int) -> Path:
+    """Write a state into `folder`, state/ of a run, and delete all but the newest `keep`."""
     with writing(folder.parent, sum(12 * p.numel() for p in optimizer.named.values())):
-        return _save(folder, model, optimizer, position)
+        return _save(folder, model, optimizer, position, keep)
 
 
-def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Path:
+def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position, keep: int) -> Path:
     folder.mkdir(exist_ok=True)
     final = folder / f"{position.iteration:06d}"
     part = folder / f".{final.name}.part"
@@ -68,7 +68,7 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position) -> Pat
     part.rename(final)
     for directory in (folder, folder.parent):
         flush_to_disk(directory)
-    _prune(folder)
+    _prune(folder, keep)
     return final
 
 
@@ -77,17 +77,17 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _prune(folder: Path) -> None:
+def _prune(folder: Path, keep: int) -> None:
     for damaged in folder.glob(f"*{_DAMAGED}"):
         shutil.rmtree(damaged)
-    _clear(folder)
+    _clear(folder, keep)
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, keep: int) -> None:
     """Delete states that are too old and leftovers of a kill; renamed first, so that an interrupted
     deletion leaves nothing that looks like a state.
     """
-    for old in saved(folder)[KEPT:]:
+    for old in saved(folder)[keep:]:
         old.rename(old.with_name(f".{old.name}.part"))
     for leftover in folder.glob(".*.part"):
         shutil.rmtree(leftover)
@@ -116,17 +116,17 @@ def newest_intact(folder: Path) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def set_aside(folder: Path, intact: Path | None) -> None:
+def set_aside(folder: Path, intact: Path | None, keep: int) -> None:
     """Rename the states that are newer than `intact`; the next save deletes them.
 
-    Otherwise they would count as newer than the states of the resumed run.
+    Otherwise they would count as newer than the states of the resumed run, of which `keep` stay.
     """
     for path in saved(folder):
         if intact is None or int(path.name) > int(intact.name):
             damaged = path.with_name(path.name + _DAMAGED)
             shutil.rmtree(damaged, ignore_errors=True)  # of an earlier resume that was killed
             path.rename(damaged)
-    _clear(folder)
+    _clear(folder, keep)
 
 
 def _problem(path: Path) -> str | None:
@@ -137,6 +137,19 @@ def _problem(path: Path) -> str | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"{path} is incomplete ({error}): skipped"
     return f"{path / bad[0]} does not match its sha256: skipped" if bad else None
+
+
+def working_folder(run: Path) -> Path:
+    """Where `--memory lowest` works; what a killed process left there is deleted."""
+    folder = run / WORKING
+    if folder.exists():
+        shutil.rmtree(folder)
+    return folder
+
+
+def weights_file(path: Path) -> Path:
+    """The weights of the state at `path`."""
+    return path / _WEIGHTS
 
 
 def position(path: Path) -> Position:
@@ -156,9 +169,9 @@ def load(path: Path, optimizer: AdamW) -> Position:
 
 def assign_weights(path: Path, model: GPT) -> None:
     """Give `model` the weights of the state at `path`, memory-mapped."""
-    checkpoint.assign(model, path, [path / _WEIGHTS])
+    checkpoint.assign(model, path, [weights_file(path)])
 
 
 def take_adapters(path: Path, model: GPT) -> None:
     """Restore the adapters of `model` from the state at `path`. Raises ShakegptError."""
-    lora.restore(model, read(path / _WEIGHTS), position(path).base)
+    lora.restore(model, read(weights_file(path)), position(path).base)

@@ -1,10 +1,13 @@
 """Peak memory of a finetune beside its estimate, for the shapes of OpenAI's GPT-2s.
 
-`python -m tests.bench.memory --shapes 124M Medium --blocks 256 1024 --rows normal low`
+`python -m tests.bench.memory --shapes 124M Medium --blocks 256 1024 --rows normal low lowest`
 
 Each case is a process of its own that trains a checkpoint with random weights for two iterations of
-two micro-batches, and tells the most memory that was ever resident (ru_maxrss). The estimate is
-what `shakegpt finetune` prints before it starts.
+two micro-batches, and tells the most memory that was ever resident (ru_maxrss), pages of files
+included. The estimate is what `shakegpt finetune` prints before it starts. Losses and gradient
+norms of all rows are the same; the last one is printed, with the seconds of its iteration. With
+--limit, the kernel allows the process so much memory, its part of the page cache included (cgroup
+version 1 or 2; needs root).
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +37,7 @@ SHAPES = {
     "XL": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
 }
 GIB = 2**30
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 def main() -> None:
@@ -39,7 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="peak memory beside the estimate")
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["124M", "Medium", "Large"])
     parser.add_argument("--blocks", nargs="+", type=int, default=[256, 512, 1024])
-    parser.add_argument("--rows", nargs="+", default=["normal", "low"])
+    parser.add_argument("--rows", nargs="+", default=["normal", "low", "lowest"])
+    parser.add_argument("--iterations", type=int, default=2)
+    parser.add_argument("--limit", type=float, help="GiB that the kernel allows the process")
+    parser.add_argument("--folder", type=Path, help="of checkpoints and runs, on a disk with room")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--accumulation", type=int, default=2)
@@ -53,11 +62,13 @@ def main() -> None:
         return
     if asked.case is not None:
         how, run = asked.case
+        if asked.limit is not None:
+            _limit(int(asked.limit * GIB))
         print(json.dumps(_measure(how, run, asked.unsaved)))
         return
-    print("shape   block  row     estimate  measured   estimate/measured")
+    print("shape   block  row     estimate  measured   estimate/measured  s/iteration  loss, norm")
     for shape in asked.shapes:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
             start = Path(folder) / "start"
             # in a process of its own, whose memory goes with it
             subprocess.run(
@@ -71,25 +82,32 @@ def main() -> None:
                     "dtype": asked.dtype,
                     "batch_size": asked.batch,
                     "gradient_accumulation_steps": asked.accumulation,
+                    "max_iters": asked.iterations,
+                    "eval_interval": asked.iterations,
                 }
-                _print_case(shape, block, row, how, Path(folder) / "run", asked.unsaved)
+                options = ["--unsaved"] if asked.unsaved else []
+                options += [f"--limit={asked.limit}"] if asked.limit is not None else []
+                _print_case(shape, block, row, how, Path(folder) / "run", options)
 
 
 def _print_case(
-    shape: str, block: int, row: str, how: dict[str, object], run: Path, unsaved: bool
+    shape: str, block: int, row: str, how: dict[str, object], run: Path, options: list[str]
 ) -> None:
     command = [sys.executable, "-m", "tests.bench.memory", "--case", json.dumps(how), str(run)]
-    command += ["--unsaved"] if unsaved else []
+    command += options
     done = subprocess.run(command, capture_output=True, text=True)
     shutil.rmtree(run, ignore_errors=True)
+    with suppress(OSError):
+        _group(os.getpid()).rmdir()
     if done.returncode:
-        print(f"{shape:<7} {block:>5}  {row:<6}  failed: {done.stderr.splitlines()[-1]}")
+        reason = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
+        print(f"{shape:<7} {block:>5}  {row:<6}  failed: {reason}", flush=True)
         return
     found = json.loads(done.stdout.splitlines()[-1])
     estimate, peak = found["estimate"], found["peak"]
     print(
         f"{shape:<7} {block:>5}  {row:<6}  {estimate / GIB:7.2f}   {peak / GIB:7.2f}   "
-        f"{estimate / peak:6.2f}   GiB",
+        f"{estimate / peak:6.2f}   GiB  {found['seconds']:12.1f}  {found['loss']} {found['norm']}",
         flush=True,
     )
 
@@ -107,7 +125,21 @@ def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
     checkpoint.save(model, folder, Tokenizer(POCKET))
 
 
-def _measure(how: str, run: str, unsaved: bool) -> dict[str, int]:
+def _limit(size: int) -> None:
+    """Move this process to a control group of its own, with a memory limit."""
+    group = _group(os.getppid())
+    group.mkdir(exist_ok=True)
+    name = "memory.limit_in_bytes" if group.parent != CGROUPS else "memory.max"
+    (group / name).write_text(str(size))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _group(pid: int) -> Path:
+    """The control group of the cases that the process `pid` starts."""
+    return (CGROUPS / "memory" if (CGROUPS / "memory").is_dir() else CGROUPS) / f"shakegpt-{pid}"
+
+
+def _measure(how: str, run: str, unsaved: bool) -> dict[str, float | None]:
     from shakegpt.runlog import history
     from shakegpt.session import finetune
 
@@ -116,16 +148,21 @@ def _measure(how: str, run: str, unsaved: bool) -> dict[str, int]:
     config = replace(
         FinetuneConfig(**json.loads(how)),
         out_dir=run,
-        max_iters=2,
-        eval_interval=2,
         eval_tokens=2048,
         max_new_tokens=8,
     )
     finetune(config)
-    header = history.load(Path(run))[0].run
-    assert header is not None
+    past = history.load(Path(run))[0]
+    assert past.run is not None
+    step = past.steps[config.max_iters]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"estimate": header.memory.total, "peak": peak}
+    return {
+        "estimate": past.run.memory.total,
+        "peak": peak,
+        "seconds": step.seconds,
+        "loss": step.loss,
+        "norm": step.grad_norm,
+    }
 
 
 def _save_nothing() -> None:

@@ -58,7 +58,10 @@ LISTS: dict[str, Torture] = {
     "kills-at-calls": Torture(
         lambda lab, t: kills.kills_at_calls(lab, t), lambda lab, t: kills.kills_at_calls(lab, t, 4)
     ),
-    "kinds": Torture(lambda lab, t: kinds.kinds(lab, t, 60, 12), None),
+    "kinds": Torture(
+        lambda lab, t: kinds.kinds(lab, t, 60, 12),
+        lambda lab, t: kinds.kinds(lab, t, 4, 2, ("lowest",)),
+    ),
     "rivals": Torture(lambda lab, t: teams.rivals(lab, t, 40), None),
     "lost-processes": Torture(lambda lab, t: teams.lost_processes(lab, t, 16), None),
     "small-disks": Torture(

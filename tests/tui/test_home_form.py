@@ -242,7 +242,7 @@ def test_memory_auto_is_judged_by_the_row_that_the_trainer_will_choose() -> None
     large = models.of("gpt2-large", models.known())
     assert large is not None
     talk = PRESETS["talk"].config
-    roomy, tight, small = (machine.Machine(gib << 30) for gib in (64, 10, 2))
+    roomy, tight, small, tiny = (machine.Machine(mib << 20) for mib in (65536, 10240, 2048, 512))
     normal, low = roomy.need(large, talk), tight.need(large, talk)
     assert not normal.lowered and normal.bytes > 10 << 30
     assert low.lowered and low.bytes < 10 << 30
@@ -252,12 +252,14 @@ def test_memory_auto_is_judged_by_the_row_that_the_trainer_will_choose() -> None
         (roomy, talk, "are free."),
         (tight, talk, "(low: a third slower)"),
         (tight, replace(talk, memory="normal"), "set memory to auto"),
-        (small, talk, "lower batch size, block size or the model"),
+        (small, talk, "(lowest: in files"),
+        (tiny, talk, "lower batch size, block size or the model"),
         (roomy, replace(talk, device="cuda"), "no GPU was found"),
     ):
         assert said in takes(large, config, where).plain
     assert model_line(large, talk, tight).plain.endswith("fits, low")
-    assert model_line(large, talk, small).plain.endswith("too big")
+    assert model_line(large, talk, small).plain.endswith("fits, lowest")
+    assert model_line(large, talk, tiny).plain.endswith("too big")
 
 
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

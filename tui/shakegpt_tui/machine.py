@@ -23,8 +23,8 @@ class Need:
     """What a run takes in the place where its tensors will be."""
 
     bytes: int
-    lowered: bool
-    """Whether `--memory auto` will be low, because normal does not fit."""
+    lowered: str
+    """What `--memory auto` will be because normal does not fit: low or lowest; "" if it does."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Machine:
         row = memory.choose(shape, config, self.free(config), device=device)
         estimate = memory.estimate(shape, config, row, device=device)
         outside = estimate.process if on_gpu else 0
-        return Need(estimate.total - outside, row == "low" and config.memory == "auto")
+        lowered = row if row != "normal" and config.memory == "auto" else ""
+        return Need(estimate.total - outside, lowered)
 
 
 def machine() -> Machine:

@@ -14,6 +14,7 @@ from shakegpt.sanitize import one_line
 from shakegpt_tui import machine as machines
 from shakegpt_tui import models, speed
 
+_SLOWER = {"low": "a third slower", "lowest": "in files, half again as slow"}
 _HERE = {None: "…", True: "here", False: "fetch"}
 HEADS = f"{'':<12}{'on disk':>8}  {'':<6}{'memory':>8}  {'':<9} {'time':>6}"
 
@@ -92,14 +93,14 @@ def model_line(
 def _verdict(need: machines.Need, free: int) -> tuple[str, str]:
     if need.bytes > free:
         return "too big", "$warning"
-    return ("fits, low" if need.lowered else "fits"), "$success"
+    return (f"fits, {need.lowered}" if need.lowered else "fits"), "$success"
 
 
 def takes(model: models.Known, config: FinetuneConfig, here: machines.Machine) -> Content:
     """What the run takes, whether this machine has it and, when it has not, what helps."""
     need, place, free = here.need(model, config), here.place(config), here.free(config)
     where = one_line(f" on {here.gpu_name}", 40) if place != "memory" else ""
-    how = " (low: a third slower)" if need.lowered else ""
+    how = f" ({need.lowered}: {_SLOWER[need.lowered]})" if need.lowered else ""
     text = f"Takes about {format.size(need.bytes)} of {place}{how}; "
     if place != "memory" and here.gpu is None:
         return Content.styled(f"{text}no GPU was found: set device to auto.", "$warning")

@@ -1,0 +1,1 @@
+"""`--memory lowest`: training with weights, gradients, moments and activations in files."""
