@@ -49,7 +49,7 @@ class FrameView(Widget):
         *(f"frame--run{k}" for k in range(1, RUN_COLOURS + 1)),
         *(f"frame--{role}" for role in ("note", "mark", "gap")),
     }
-    # Run colours: Okabe and Ito's palette, of middling lightness, so that they do on any ground.
+    # Run colours: Okabe and Ito's hues and a grey that the colour blind tell from the pink.
     DEFAULT_CSS = """
     FrameView {
         & > .frame--raw { color: $secondary 45%; }
@@ -66,7 +66,7 @@ class FrameView(Widget):
         & > .frame--run2 { color: #cc79a7; }
         & > .frame--run3 { color: #d55e00; }
         & > .frame--run4 { color: #8f7fe0; }
-        & > .frame--run5 { color: #999999; }
+        & > .frame--run5 { color: #6f6f6f; }
         &:ansi {
             & > .frame--raw { color: ansi_cyan; text-style: dim; }
             & > .frame--axis, & > .frame--tick { color: ansi_default; }
