@@ -31,7 +31,8 @@ TURNS, MICRO_STEPS = 20, 8
 """How often training is watched and not watched, and for how long: two whole iterations."""
 TRAINING = ["--no-tui", "--max-iters", "100000", "--eval-interval", "100000"]
 """The default run, but for its end and its evaluations, which would fall into one turn or other."""
-WITH_ALL_PANES = {"rows": 60, "columns": 200}
+ROWS, COLUMNS = 60, 200
+"""A terminal in which all panes are shown."""
 BUSY = "import time\nwhile True: sum(range(10_000))"
 
 
@@ -76,7 +77,7 @@ def busy_keys(home: Path) -> bool:
     run = _run(home, "busy", 12)
     busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
     try:
-        with Terminal([str(run)], home, **WITH_ALL_PANES) as terminal:
+        with Terminal([str(run)], home, rows=ROWS, columns=COLUMNS) as terminal:
             terminal.until("sample 3 of 3")
             waits = [_key_to_screen(terminal, press) for press in range(60)]
     finally:
@@ -106,7 +107,7 @@ def _key_to_screen(terminal: Terminal, press: int) -> float:
 def idle(home: Path) -> bool:
     """Processor time of an open run screen to which nothing comes."""
     run = _run(home, "idle", 12)
-    with Terminal([str(run)], home, **WITH_ALL_PANES) as terminal:
+    with Terminal([str(run)], home, rows=ROWS, columns=COLUMNS) as terminal:
         terminal.until("sample 3 of 3")
         _drain(terminal, 3)
         process = psutil.Process(terminal.process.pid)
@@ -128,7 +129,7 @@ def big_log(home: Path) -> bool:
     run.mkdir()
     count = _write_big(run)
     began = time.perf_counter()
-    with Terminal([str(run)], home, **WITH_ALL_PANES) as terminal:
+    with Terminal([str(run)], home, rows=ROWS, columns=COLUMNS) as terminal:
         terminal.until("iteration 39000/40000")
         took = time.perf_counter() - began
     size = (run / "log.jsonl").stat().st_size
@@ -151,7 +152,7 @@ def slowing(home: Path) -> bool:
         while not load(run)[0].progress:
             assert trainer.poll() is None, "the trainer ended"
             time.sleep(0.5)
-        with Terminal([str(run)], home, **WITH_ALL_PANES) as terminal:
+        with Terminal([str(run)], home, rows=ROWS, columns=COLUMNS) as terminal:
             terminal.until("TRAINING")
             _drain(terminal, 3)
             turns = [_turn(run, terminal, halted) for halted in [True, False, False, True] * TURNS]

@@ -27,6 +27,7 @@ from shakegpt_tui.screens.help import KeyHelp
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.screens.presenter import PresenterScreen
 from shakegpt_tui.screens.prompt import PromptEditor
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList
@@ -48,9 +49,9 @@ DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
 }
 """Everything that can stand over a screen; escape takes each away."""
 COUNTS = (1, 2, 3, 10)
-PLACES = ("form", "runs", "run", "plot")
-TOUR = [PLACES[i] for i in (0, 1, 0, 2, 0, 3, 1, 2, 1, 3, 2, 3, 0)]
-"""From each of them to each other."""
+PLACES = ("form", "runs", "run", "plot", "stage")
+TOUR = [PLACES[i] for i in (0, 1, 0, 2, 0, 3, 1, 2, 1, 3, 2, 4, 2, 3, 0)]
+"""From each of them to each other; to the stage and back from the run that it shows."""
 
 
 ROUTES = {
@@ -95,7 +96,7 @@ async def go(pilot: Pilot[Any], app: ShakegptApp, place: str) -> None:
         app.open_home("form" if place == "form" else "runs")
         await until(pilot, lambda: _is_filled(app.screen))
         return
-    if isinstance(app.screen, PlotScreen):
+    if isinstance(app.screen, PlotScreen | PresenterScreen):
         await pilot.press("q")
     run = LIVE if place == "live" else FIRST
     if not isinstance(app.screen, RunScreen) or app.screen.run != run:
@@ -104,6 +105,9 @@ async def go(pilot: Pilot[Any], app: ShakegptApp, place: str) -> None:
     if place == "plot":
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, PlotScreen))
+    if place == "stage":
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, PresenterScreen))
 
 
 def _is_filled(screen: Screen[Any]) -> bool:
@@ -138,13 +142,15 @@ def test_every_screen_is_after_every_other_as_it_was(app: ShakegptApp) -> None:
                     await pilot.resize_terminal(*size)
                     before[size, place] = await settled(pilot)
             await pilot.resize_terminal(*SIZES[1])
+            under = {"form", "run"}  # a dialog is not another one on the second visit
             for place in TOUR:
                 await go(pilot, app, place)
                 await is_as_before(SIZES[1], place)
-                for open_dialog in DIALOGS.values() if place in ("form", "run") else ():
+                for open_dialog in DIALOGS.values() if place in under else ():
                     await app.push_screen(open_dialog())
                     await pilot.press("escape")
                     await is_as_before(SIZES[1], place)
+                under.discard(place)
             for place in PLACES:
                 await go(pilot, app, place)
                 for size in SIZES:
