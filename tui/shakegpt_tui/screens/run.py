@@ -235,6 +235,8 @@ class RunScreen(Driving, Reading):
             return not self.shakegpt.read_only
         if action == "replay":
             return self.follows and bool(self.history.evals or self.history.steps)
+        if action == "jump_to" and self.browser.token is not None:
+            return False  # at a token the key looks inside the model
         if action in ("hold", "faster", "slower", "jump", "jump_to"):
             return self.replay is not None
         if action == "resume":
