@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -334,6 +335,9 @@ def test_marks_stand_on_the_axis_and_a_text_stands_beside_its_line(compact: bool
     assert " lowest " in "\n".join(text(frame))
     assert text(frame)[-1].rstrip().endswith("step")
     assert "^ sample" in "\n".join(text(frame))
+    crowded = draw([told], 70, 10, look=look, marks=[Mark(x) for x in range(21)])
+    for row in (text(frame), text(crowded)):
+        assert {"0", "5", "10", "15", "20"} <= set(re.findall(r"\d+", row[axis if compact else -1]))
     labels = text(frame)[axis if compact else axis + 1]
     assert all(label in labels for label in ("0", "5", "10", "15", "20"))
     assert (axis == 9) == compact

@@ -36,7 +36,8 @@ def draw_axes(
             frame.put(axis - len(label), row_of, label, "tick")
     _x_ticks(frame, bottom, look)
     for mark in marks:
-        if (column := frame.column_of(mark.x)) is not None:
+        column = frame.column_of(mark.x)
+        if column is not None and frame.roles[bottom][column] != "tick":  # a label stays whole
             frame.put(column, bottom, symbols.mark, mark.role)
 
 

@@ -37,7 +37,8 @@ class SmallPlot(FrameView):
         series = self.metric.series
         frame = Frame.blank(width, height)
         if height > 1 and len(series.xs):
-            look = Look(self.drawable(self.symbols), axes=height >= AXES_FROM, compact=True)
+            axes = min(plot.size.height for plot in self.screen.query(SmallPlot)) >= AXES_FROM
+            look = Look(self.drawable(self.symbols), axes=axes, compact=True)
             frame = draw([Curve(series, "train")], width, height - 1, look=look, limit=self.limit)
             frame.chars.insert(0, [" "] * width)
             frame.roles.insert(0, [""] * width)
