@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shakegpt.cli.copied import finder, lines
 from shakegpt.data.copies import SHORTEST, Copy, CopyFinder, longest
+from shakegpt.session import finetune
+from tests.commands import Commands
+from tests.tiny import play, tiny_config
 
 TEXT = "ROMEO:\nBut soft, what light through yonder window breaks?\nIt is the east, and Juliet is"
 
@@ -64,3 +69,25 @@ def test_a_long_text() -> None:
     found = CopyFinder(" ".join(words)).copies(" ".join(sample))
     assert [copy.words for copy in found] == [12, 7]
     assert re.match(r"\S+", " ".join(words)[found[0].source :])[0] == words[200_000]  # type: ignore[index]
+
+
+def test_a_sample_of_a_run_is_compared_with_its_training_text(
+    shakegpt: Commands, tmp_path: Path
+) -> None:
+    path = tmp_path / "play.txt"
+    path.write_text(play(), "utf-8")
+    run = finetune(tiny_config(path, tmp_path / "run", max_iters=1, eval_interval=1))
+    words = ["sample", "run", "--max-new-tokens", "20", "--threads", "1"]
+    done = shakegpt(*words, "--copies", "on", cwd=tmp_path)
+    assert done.code == 0 and "training text" in done.err and "training text" not in done.out
+    assert not shakegpt(*words, cwd=tmp_path).err  # nobody sits at this terminal
+    text = path.read_text("utf-8")
+    learned, held_out = text[:200].split("\n", 1)[1], text[-200:-100]
+    first, *rest = lines(finder(str(run)), "Well, " + learned)
+    assert int(re.findall(r"\d+", first)[0]) == len(learned.split()) - 1 and len(rest) == 1
+    assert "training text" in next(lines(finder(str(run)), held_out))
+    path.write_text(play(seed=3), "utf-8")
+    assert "has changed" in shakegpt(*words, "--copies", "on", cwd=tmp_path).sentence
+    path.unlink()
+    assert shakegpt(*words, "--copies", "on", cwd=tmp_path).sentence
+    assert shakegpt("sample", "pocket", "--copies", "on", cwd=tmp_path).sentence

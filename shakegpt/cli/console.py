@@ -286,6 +286,17 @@ def _learned(history: History) -> list[str]:
     return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
 
 
+def _copied(history: History) -> list[str]:
+    """The longest passage that a sample of a trained model copied; [] where that is not known."""
+    trained = (s.copies for s in history.samples if s.start.iteration > 0)
+    longest = [copies.longest for copies in trained if copies is not None]
+    if not longest:
+        return []
+    if not max(longest):
+        return ["no 4 words in a row of its samples stand in the training text"]
+    return [f"the longest copy in its samples is {max(longest)} words"]
+
+
 def changed(history: History) -> list[str]:
     """The settings that the latest resume changed, a line each."""
     records = [record for record in (history.run, *history.resumes) if record is not None]
@@ -307,6 +318,7 @@ def summary(history: History, end: ev.End, run_dir: Path | None = None) -> list[
     run = history.run
     lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
     lines += _learned(history)
+    lines += _copied(history)
     if run is None:
         return lines
     where = shlex.quote(str(run_dir or run.config.get("out_dir") or f"runs/{run.run_id}"))

@@ -59,7 +59,7 @@ class Arguments:
         Text("TOKEN"),
         "Of a run: how likely this token was after each iteration, and the ten windows of its text "
         "that moved it most, by training the run again. One of the tokens written, or one to "
-        "follow the prompt.",
+        "follow the prompt; \\n stands for a line's end.",
         WHAT,
         none="inspect the model",
     )
@@ -115,7 +115,7 @@ def main(words: list[str]) -> int:
     drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
     path = Path(arguments.model)
     if arguments.why is not None:
-        place, token = why.choose(tokenizer, arguments.why, drawn)
+        place, token = why.choose(tokenizer, arguments.why.replace("\\n", "\n"), drawn)
         return why.explain(path, tokenizer, [*ids, *drawn[:place]], token, arguments.json)
     run, best = history.header(path), history.losses(path).best_eval
     initial = _initial_model(run, model) if run is not None else None

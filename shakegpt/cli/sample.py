@@ -8,12 +8,12 @@ import sys
 from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
-from shakegpt.bounds import Text, setting
+from shakegpt.bounds import Choice, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import WHAT, SampleConfig
+from shakegpt.config import SAMPLING, WHAT, SampleConfig
 from shakegpt.data.decoding import decode, normalize_newlines
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
@@ -21,6 +21,7 @@ from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import printable
 
 if TYPE_CHECKING:
+    from shakegpt.data.copies import CopyFinder
     from shakegpt.data.tokenizer import Tokenizer
     from shakegpt.model import GPT
 
@@ -38,6 +39,13 @@ class Arguments(SampleConfig):
         "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
         WHAT,
         positional=True,
+    )
+    copies: Literal["auto", "on", "off"] = setting(
+        "auto",
+        Choice("auto", "on", "off"),
+        "Say on standard error which passages of each text stand word for word in the run's "
+        "training text. auto: when a run is sampled in a terminal.",
+        SAMPLING,
     )
 
 
@@ -71,14 +79,43 @@ def main(words: list[str]) -> int:
         run = history.header(Path(arguments.model))
         cost = quantize_and_measure(model, tokenizer, run, arguments.dtype)
         print(f"shakegpt: {printable(cost)}", file=sys.stderr)
+    finder = _finder(arguments)
     if arguments.interactive:
-        _converse(model, tokenizer, arguments)
+        _converse(model, tokenizer, arguments, finder)
         return 0
     for number in range(arguments.num_samples):
         if number:
             print(SEPARATOR)
-        _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
+        text = _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
+        _say_copies(finder, text)
     return 0
+
+
+def _finder(arguments: Arguments) -> CopyFinder | None:
+    """What finds copies, where they are to be found. Raises ShakegptError."""
+    is_run = history.header(Path(arguments.model)) is not None
+    if arguments.copies == "off":
+        return None
+    if arguments.copies == "auto" and not (is_run and sys.stdout.isatty()):
+        return None
+    from shakegpt.cli import copied
+
+    try:
+        return copied.finder(arguments.model)
+    except ShakegptError as error:
+        if arguments.copies == "on":
+            raise
+        print(f"shakegpt: {printable(str(error))}", file=sys.stderr)
+        return None
+
+
+def _say_copies(finder: CopyFinder | None, text: str) -> None:
+    if finder is not None:
+        from shakegpt.cli import copied
+
+        sys.stdout.flush()
+        for line in copied.lines(finder, text):
+            print(f"shakegpt: {line}", file=sys.stderr)
 
 
 def _prompt(arguments: Arguments) -> str:
@@ -97,7 +134,9 @@ def _prompt(arguments: Arguments) -> str:
         raise ShakegptError(f"cannot read --prompt-file {file}: {why}") from None
 
 
-def _converse(model: GPT, tokenizer: Tokenizer, arguments: Arguments) -> None:
+def _converse(
+    model: GPT, tokenizer: Tokenizer, arguments: Arguments, finder: CopyFinder | None
+) -> None:
     """Continue each line of standard input, the k-th with seed + k, until its end."""
     shown = "> " if sys.stdin.isatty() else ""
     if shown:
@@ -111,7 +150,8 @@ def _converse(model: GPT, tokenizer: Tokenizer, arguments: Arguments) -> None:
         prompt = line.replace("\\n", "\n")
         try:
             ids = tokenizer.encode(prompt, "the prompt")
-            _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
+            text = _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
+            _say_copies(finder, text)
         except ShakegptError as error:
             if error.exit_code != 2:
                 raise
@@ -128,8 +168,8 @@ def _write_one(
     arguments: Arguments,
     number: int,
     out: TextIO,
-) -> None:
-    """Write the text of the seed + `number`, as it is drawn."""
+) -> str:
+    """Write the text of the seed + `number`, as it is drawn; returns it without the prompt."""
     from shakegpt.data.tokenizer import Decoder
     from shakegpt.generate import generate
 
@@ -143,6 +183,7 @@ def _write_one(
     show = printable if out.isatty() else str  # a file gets the text as it is
     out.write(show(prompt) if arguments.prompt_echo else "")
     decoder, end, warned = Decoder(tokenizer), arguments.until, False
+    written = list[str]()
     held = ""  # what may be the beginning of `end`
     for draw in generate(model, tokenizer, ids, settings, arguments.repetition_penalty):
         if draw.slid and not warned:
@@ -155,13 +196,17 @@ def _write_one(
         if draw.id != tokenizer.eot:
             held += decoder.add(draw.id)
             if end is not None and end in held:
-                out.write(show(held.partition(end)[0]) + "\n")
-                return
+                written.append(held.partition(end)[0])
+                out.write(show(written[-1]) + "\n")
+                return "".join(written)
             certain = len(held) - _overlap(held, end)
-            out.write(show(held[:certain]))
+            written.append(held[:certain])
+            out.write(show(written[-1]))
             out.flush()
             held = held[certain:]
-    out.write(show(held + decoder.flush()) + "\n")
+    written.append(held + decoder.flush())
+    out.write(show(written[-1]) + "\n")
+    return "".join(written)
 
 
 def _overlap(text: str, end: str | None) -> int:

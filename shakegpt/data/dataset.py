@@ -71,7 +71,7 @@ class Dataset:
         self.text, self.val_text, self.block_size, self.seed = text, val_text, block_size, seed
         self.tokenizer = tokenizer
         end = len(text.content)
-        split = end if val_text else _split(text, val_fraction)
+        split = end if val_text else split_place(text, val_fraction)
         held_out = (val_text, 0, len(val_text.content)) if val_text else (text, split, end)
         self.train_end = split
         self.train = _tokens(text, 0, split, tokenizer)
@@ -169,7 +169,7 @@ def _shuffle(seed: int, epoch: int, count: int, slack: int) -> tuple[NDArray[np.
     return random.permutation(count), int(random.integers(slack + 1))
 
 
-def _split(text: Text, val_fraction: float) -> int:
+def split_place(text: Text, val_fraction: float) -> int:
     """Where the validation part begins, in characters; between documents if one ends near there."""
     content, place = text.content, int(len(text.content) * (1 - val_fraction))
     if END_OF_TEXT not in content or not 0 < place < len(content):
