@@ -1,4 +1,4 @@
-/** The built deck as a vector PDF, by the Chromium at hand: `npm run pdf`. Slides, or with --notes a handout. */
+/** The built deck as a vector PDF, by the Chromium at hand: `npm run pdf`. Slides, or with --notes a handout of slides and notes. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -12,8 +12,8 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
 const here = dirname(fileURLToPath(import.meta.url))
 const dist = join(here, 'dist')
-const page = process.argv.includes('--notes') ? 'presenter/print' : 'export'
-const out = join(here, page === 'export' ? 'deck.pdf' : 'handout.pdf')
+const notes = process.argv.includes('--notes')
+const out = join(here, notes ? 'handout.pdf' : 'deck.pdf')
 
 function stop(sentence) {
   console.error(`No PDF: ${sentence}.`)
@@ -56,23 +56,62 @@ function devtools(process) {
     })
 }
 
-async function print(call, address) {
+/** Open a page of the deck and wait until `ready` holds; a function that evaluates in it. */
+async function open(call, address, ready) {
   const { targetId } = await call('Target.createTarget', { url: address })
   const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true })
-  const run = JSON.parse(readFileSync(join(here, 'data', 'run.json'), 'utf8'))
-  const deck = withoutAbsent(readFileSync(join(here, 'slides.md'), 'utf8'), run)
-  const slides = (deck.match(/^# |^image: /gm) ?? []).length
-  const ready = `document.querySelectorAll('${page === 'export' ? '.print-slide-container' : '#page-root .break-inside-avoid-page'}')
-    .length >= ${page === 'export' ? slides : 2} && document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete)`
+  const loaded = `${ready} && document.fonts.status === 'loaded' && [...document.images].every((image) => image.complete)`
   const limit = Date.now() + 120_000
-  for (;;) {
-    const { result } = await call('Runtime.evaluate', { expression: ready }, sessionId)
-    if (result.value) break
+  const ask = async (expression) =>
+    (await call('Runtime.evaluate', { expression, returnByValue: true }, sessionId)).result.value
+  while (!(await ask(loaded))) {
     if (Date.now() > limit) throw new Error('the slides did not load within two minutes')
     await new Promise((next) => setTimeout(next, 200))
   }
   await new Promise((next) => setTimeout(next, 1000))
-  const { data } = await call('Page.printToPDF', { preferCSSPageSize: true, printBackground: true }, sessionId)
+  return { ask, sessionId }
+}
+
+/** In the page: number of the slide -> its notes as HTML. */
+const readNotes = `Object.fromEntries([...document.querySelectorAll('#page-root .break-inside-avoid-page')].map(
+  (part) => [parseInt(part.querySelector('h2').textContent), part.querySelector('h2').nextElementSibling.innerHTML]))`
+
+/** In the page of all slides: each one small, its notes beside it, on white paper. */
+function layOut(notes) {
+  const style = document.createElement('style')
+  style.textContent = `
+    @page { size: A4; margin: 12mm }
+    html, body { height: auto !important; overflow: visible !important; background: #fff !important }
+    html { color-scheme: light !important }
+    .handout { display: grid; grid-template-columns: 88mm 1fr; gap: 6mm; margin-bottom: 6mm; break-inside: avoid }
+    .handout .print-slide-container { zoom: 0.34; break-after: auto !important }
+    .handout .note, .handout .note * { color: #1e293b !important; font-size: 9.5pt; line-height: 1.35; opacity: 1 }
+    .handout .note p { margin: 0 0 1.5mm }`
+  const parts = [...document.querySelectorAll('.print-slide-container')].map((slide, i) => {
+    const [part, frame, note] = ['section', 'div', 'div'].map((name) => document.createElement(name))
+    part.className = 'handout'
+    note.className = 'note'
+    note.innerHTML = notes[i + 1] ?? ''
+    frame.append(slide)
+    part.append(frame, note)
+    return part
+  })
+  document.head.append(style)
+  document.body.replaceChildren(...parts)
+}
+
+async function print(call, base) {
+  const run = JSON.parse(readFileSync(join(here, 'data', 'run.json'), 'utf8'))
+  const deck = withoutAbsent(readFileSync(join(here, 'slides.md'), 'utf8'), run)
+  const count = (deck.match(/^# |^image: /gm) ?? []).length
+  const slides = await open(call, `${base}/export`, `document.querySelectorAll('.print-slide-container').length >= ${count}`)
+  if (notes) {
+    const parts = "document.querySelectorAll('#page-root .break-inside-avoid-page').length"
+    const page = await open(call, `${base}/presenter/print`, `${parts} > 1`)
+    await slides.ask(`(${layOut})(${JSON.stringify(await page.ask(readNotes))})`)
+  }
+  const how = { preferCSSPageSize: true, printBackground: true }
+  const { data } = await call('Page.printToPDF', how, slides.sessionId)
   writeFileSync(out, Buffer.from(data, 'base64'))
 }
 
@@ -82,7 +121,7 @@ server.listen(0, '127.0.0.1', async () => {
   const chromium = spawn(browser, flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] })
   let problem = ''
   try {
-    await print(devtools(chromium), `http://127.0.0.1:${server.address().port}/index.html#/${page}`)
+    await print(devtools(chromium), `http://127.0.0.1:${server.address().port}/index.html#`)
   } catch (error) {
     problem = error.message
   }

@@ -99,6 +99,10 @@ def add_axes(figure: Figure, at: Scale, evaluated: Sequence[int]) -> Axes:
     axes.set_axisbelow(True)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_fontproperties(font("sans", BODY - 2))
+    if at.log:  # 100,000 stays right of the margin
+        axes.tick_params(axis="y", pad=4)
+        for label in axes.get_yticklabels():
+            label.set_fontproperties(font("sans", SMALL))
     axes.set_xlabel("iteration", fontproperties=font("sans", BODY - 2), labelpad=10)
     return axes
 

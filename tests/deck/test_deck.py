@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,32 @@ def test_the_deck_opens_from_a_disk(browser: Chromium, built: Path, run: dict[st
         if wrong := faults(browser, base, slide, run):
             found[slide] = wrong
     assert found == {}
+
+
+def test_every_page_of_the_pdf_has_its_number(browser: Chromium, site: str) -> None:
+    browser.open(f"{site}/#/export")
+    pages = "[...document.querySelectorAll('.print-slide-container')]"
+    browser.wait(f"{pages}.length === {SLIDES}")
+    numbers = browser.ask(f"{pages}.map(page => page.querySelector('.corner').textContent)")
+    assert numbers == ["", *map(str, range(2, SLIDES + 1))]
+
+
+def test_the_handout_has_slides_and_notes_on_paper(
+    browser: Chromium, built: Path, tmp_path: Path
+) -> None:
+    for name in ("pdf.mjs", "optional.mjs", "slides.md", "data/run.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "slides" / name, tmp_path / name)
+    (tmp_path / "dist").symlink_to(built)
+    done = subprocess.run(
+        ["node", "pdf.mjs", "--notes"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    pdf = (tmp_path / "handout.pdf").read_bytes()
+    pages = len(re.findall(rb"/Type /Page\b", pdf))
+    assert SLIDES / 8 < pages < SLIDES / 2  # several slides on each
+    assert b"/MediaBox [0 0 594" in pdf  # A4, upright
+    assert pdf.count(b"/Subtype /Image") < SLIDES  # slides are vectors
 
 
 def test_there_are_as_many_slides_as_the_talk_has(browser: Chromium, site: str) -> None:

@@ -19,7 +19,7 @@ import pytest
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_figures import data
 from tests.deck import made
-from tests.deck.browse import SLIDES, faults, look, show, turn_to
+from tests.deck.browse import SLIDES, faults, look, show, turn_to, visit
 from tests.deck.build import ROOT
 from tests.deck.chromium import Chromium
 from tests.deck.conftest import FIGURES, copy_deck, presenting, stand_in
@@ -129,7 +129,10 @@ def test_every_slide_holds_another_run(
 ) -> None:
     told = stage.tell(getattr(made, kind)(tmp_path / "run"))
     found = {}
-    show(browser, stage.base, 2)
+    visit(browser, stage.base, 1)
+    digest = told["run"]["log_short"]
+    browser.wait(f"document.querySelector('.source').textContent.includes('{digest}')")
+    visit(browser, stage.base, 2)
     inside = bool(told["alt"]["inside"])
     browser.wait(TOTAL % (SLIDES if inside else SLIDES - 1))
     for slide in (n if inside or n < 11 else n - 1 for n in OF_A_RUN):

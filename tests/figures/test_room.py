@@ -36,6 +36,12 @@ def test_curves(how: dict[str, Any]) -> None:
     assert complaints(training.draw([run(**how)])) == []
 
 
+@pytest.mark.parametrize("goal", [123456.0, 9150.0, 1e8])
+def test_an_explosion_stays_within_the_margins(goal: float) -> None:
+    found = texts(training.draw([run(start=3.6, goal=goal)]))
+    assert [t.get_text() for t, box in found if box.x0 < style.MARGIN - 1] == []
+
+
 @pytest.mark.parametrize("name", sorted(logs.SHAPES))
 def test_models(name: str) -> None:
     assert complaints(architecture.draw([run(name=name)])) == []
