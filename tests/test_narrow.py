@@ -15,7 +15,7 @@ from shakegpt.cli import main
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
-from shakegpt.nn import quantize
+from shakegpt.nn import quantize, quantize_cost
 from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.nn.quantize import FEW, Bf16, Bits, Int8, losses
 from shakegpt.nn.quantize_cost import quantize_and_measure
@@ -134,3 +134,31 @@ def test_the_verb_says_the_cost_before_it_writes(capsys: pytest.CaptureFixture[s
     assert main.main(["sample", "pocket", *flags]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("ROMEO:") and err.startswith("shakegpt: weights in int8")
+
+
+def test_the_cost_is_measured_once_for_a_model(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And again when the weights, the text or the dtype are others."""
+    monkeypatch.setenv("SHAKEGPT_CACHE", str(tmp_path / "cache"))
+    weights, run = tmp_path / "weights", header(0, dataset=[str(text_file)])
+    weights.write_bytes(b"1")
+    measured = []
+
+    def measure(*_: object) -> torch.Tensor:
+        measured.append(1)
+        return torch.tensor([1.0, 2.0 + len(measured)])
+
+    monkeypatch.setattr(quantize_cost, "_val_losses", measure)
+
+    def say(bits: quantize.Bits = "int8") -> str:
+        model = pocket()
+        said = quantize_and_measure(model, TOKENIZER, run, bits, [weights])
+        assert isinstance(model.wte, quantize.QuantizedEmbedding)
+        return said
+
+    first = say()
+    assert len(measured) == 2 and say() == first and len(measured) == 2
+    assert say("bf16") != first and len(measured) == 4
+    weights.write_bytes(b"12")
+    assert say() != first and len(measured) == 6

@@ -61,7 +61,6 @@ def main(words: list[str]) -> int:
         from shakegpt.checkpoint import io as checkpoint
         from shakegpt.hardware.device import choose
         from shakegpt.nn import matmul
-        from shakegpt.nn.quantize_cost import quantize_and_measure
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
@@ -76,8 +75,13 @@ def main(words: list[str]) -> int:
     model = checkpoint.load(source.folder).to(place.device).eval()
     matmul.install(model)
     if arguments.dtype != "float32":
-        run = history.header(Path(arguments.model))
-        cost = quantize_and_measure(model, tokenizer, run, arguments.dtype)
+        from shakegpt.nn.quantize_cost import quantize_and_measure
+
+        run, files = (
+            history.header(Path(arguments.model)),
+            sorted(source.folder.glob("*.safetensors")),
+        )
+        cost = quantize_and_measure(model, tokenizer, run, arguments.dtype, files)
         print(f"shakegpt: {printable(cost)}", file=sys.stderr)
     finder = _finder(arguments)
     if arguments.interactive:

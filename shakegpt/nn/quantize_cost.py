@@ -1,11 +1,20 @@
-"""The cost of quantized weights: the loss on the same validation windows, before and after."""
+"""The cost of quantized weights: the loss on the same validation windows, before and after.
+
+Measured once for a model, and kept in the user's cache directory.
+"""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from shakegpt.config import EvaluateConfig
+from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
 from shakegpt.data.evaluation import evaluation
 from shakegpt.data.tokenizer import Tokenizer
@@ -21,12 +30,23 @@ LONGEST = 256
 
 
 def quantize_and_measure(
-    model: GPT, tokenizer: Tokenizer, run: schema.Run | None, bits: Bits
+    model: GPT,
+    tokenizer: Tokenizer,
+    run: schema.Run | None,
+    bits: Bits,
+    files: Sequence[Path] = (),
 ) -> str:
     """Quantize `model`; returns a sentence with what that costs on the validation text of `run`.
 
     On that of the plays for a model of no run. If the text cannot be loaded, the sentence says so.
+    With the `files` that its weights are from, the sentence is kept: it is measured again when they
+    change.
     """
+    kept = _place(files, tokenizer, run, bits) if files else None
+    with suppress(OSError, UnicodeError):
+        if kept is not None and (known := kept.read_text("utf-8")):
+            quantize(model, bits)
+            return known
     try:
         length = min(LONGEST, model.config.block_size)
         dataset = evaluation(EvaluateConfig(), run, tokenizer, length).dataset
@@ -37,11 +57,23 @@ def quantize_and_measure(
     quantize(model, bits)
     after = _val_losses(model, dataset)
     error_of_mean = (after - before).std() / len(after) ** 0.5
-    return (
+    cost = (
         f"weights in {bits}: val loss {before.mean():.4f} -> {after.mean():.4f} nats/token "
         f"({(after - before).mean():+.4f} +- {error_of_mean:.4f}) over {len(after)} tokens of "
         f"{dataset.text.name}"
     )
+    if kept is not None:
+        write_cache(kept, cost.encode())
+    return cost
+
+
+def _place(files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, bits: Bits) -> Path:
+    """The file of the cache for weights in `files`, by their sizes and times."""
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    text = None if run is None else (run.dataset.sha256, run.dataset.val_sha256)
+    key = repr((bits, stats, tokenizer.fingerprint, text, TOKENS, LONGEST, torch.__version__))
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return cache_dir() / "quantized" / f"{name}.txt"
 
 
 @torch.inference_mode()
