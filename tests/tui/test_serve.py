@@ -22,7 +22,7 @@ from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList
 from tests.deck.chromium import Chromium, executable
 from tests.tui import logs
-from tests.tui.screens import Driver, live, play, text, until
+from tests.tui.screens import LARGE, Driver, live, play, text, until
 from tests.tui.terminals import environment
 
 pytest.importorskip("textual_serve")
@@ -123,7 +123,9 @@ def test_read_only_no_key_changes_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         await pilot.press("d", "y", "u", "f5", "f4")
         await pilot.pause(0.2)
         assert isinstance(app.screen, HomeScreen)
-        await pilot.press("f2", "enter")
+        await pilot.resize_terminal(*LARGE)
+        assert "New run" not in text(app)
+        await pilot.press("f2")
         await pilot.pause(0.3)
         assert not (run / CONTROL_NAME).exists()
 

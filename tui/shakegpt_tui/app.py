@@ -184,9 +184,11 @@ class ShakegptApp(App[str]):
         from shakegpt_tui.screens.home import HomeScreen
 
         self.came_from_home = True
+        pane = "runs" if self.read_only else pane
         while len(self.screen_stack) > 1:
             self.pop_screen()
         home = HomeScreen(order=self.settings.order, pane=pane, filled_form=self._filled_form)
+        home.set_class(self.read_only, "-read-only")
         self.push_screen(home, partial(self._chosen, home))
 
     def on_run_list_sorted(self, event: RunList.Sorted) -> None:

@@ -55,6 +55,7 @@ class HomeScreen(BaseScreen[Result | None]):
         }
         .pane:focus-within { border: round $primary; }
         .form { max-width: 64; }
+        &.-read-only .form { display: none; }
         &.-narrow, &.-slim {
             .form { max-width: 100%; }
             &.-runs .form { display: none; }
@@ -135,6 +136,8 @@ class HomeScreen(BaseScreen[Result | None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The way to where one is already is not offered; read-only, nothing is started."""
         if getattr(self.app, "read_only", False) and action in ("start", "further"):
+            return False
+        if getattr(self.app, "read_only", False) and (action, *parameters) == ("pane", "form"):
             return False
         return action != "pane" or not self.has_class(f"-{parameters[0]}")
 

@@ -92,11 +92,11 @@ class PresenterScreen(BaseScreen[None]):
         self.query_one("#losses", LargeText).say(*_losses(now))
         self.query_one(BoldCurves).show(run_curves.of_history(history), history.max_iters)
         shown = screen.browser.sample
-        first = next((s for s in history.samples if s is not shown), None)
-        self.set_class(first is None, "-only")
-        for name, view in (("before", first), ("after", shown)):
-            if view is not None:
-                self.query_one(f"#{name}", LargeText).say(_sample(view), tail=view.end is None)
+        partner = screen.browser.partner()
+        self.set_class(partner is None, "-only")
+        pair = sorted(filter(None, (partner, shown)), key=lambda view: view.start.iteration)
+        for name, view in zip(("after", "before"), reversed(pair), strict=False):
+            self.query_one(f"#{name}", LargeText).say(_sample(view), tail=view.end is None)
 
     def action_other(self) -> None:
         """Where there is room for one sample: the other one."""
