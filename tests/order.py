@@ -15,6 +15,7 @@ import pytest
 COMMANDS = ("tests/test_bad_input.py", "tests/test_cli.py", "tests/deck/test_commands.py")
 """Files that run the command line in one shared process: see `tests.commands`."""
 LONGEST = (
+    "tests/tui/test_walks.py",
     "tests/test_distributed.py",
     "tests/tui/test_watch_terminal.py",
     "tests/torture/test_short.py",
