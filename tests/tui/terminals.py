@@ -121,6 +121,10 @@ class Terminal:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """An environment without the settings and colours of whoever runs the tests."""
+    settings = home / "config" / "shakegpt" / "tui.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    if not settings.exists():
+        settings.write_text("{}")  # it is not the first time, which begins with the tour
     kept = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
     paths = os.pathsep.join(str(ROOT / part) for part in ("", "tui", "figures"))
     usual = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}

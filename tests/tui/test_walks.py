@@ -31,6 +31,7 @@ from shakegpt_tui.screens.presenter import PresenterScreen
 from shakegpt_tui.screens.prompt import PromptEditor
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList
+from shakegpt_tui.screens.tour import STEPS, Tour
 from shakegpt_tui.settings import Prompting
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui import logs
@@ -46,6 +47,7 @@ DIALOGS: dict[str, Callable[[], Screen[Any]]] = {
     "keys": lambda: KeyHelp([]),
     "picker": lambda: PlotPicker([FIRST, SECOND], []),
     "palette": CommandPalette,
+    "tour": Tour,
 }
 """Everything that can stand over a screen; escape takes each away."""
 COUNTS = (1, 2, 3, 10)
@@ -307,3 +309,49 @@ def test_a_start_that_fails_returns_to_the_form_as_it_was(
             await until(pilot, lambda: "gpt2-medium, with the settings of gpt2" in text(app))
 
     asyncio.run(body())
+
+
+def test_titles_previews_and_the_way_back(app: ShakegptApp) -> None:
+    """From the list, which previews, into a run and back with esc; the terminal's title follows."""
+
+    async def body() -> None:
+        async with app.run_test(size=SIZES[2]) as pilot:
+            await until(pilot, lambda: _is_filled(app.screen))
+            await pilot.press("f3")
+            await until(pilot, lambda: "What light through" in text(app))  # of the last sample
+            assert "choices" in text(app) and "iteration" in text(app)
+            footer = text(app).splitlines()[-1]
+            assert "⏎ Open" in footer and "Commands" in footer  # as wide as the screen
+            for run in (SECOND, FIRST):
+                await pilot.press("enter")
+                await until(pilot, lambda: isinstance(app.screen, RunScreen))
+                await until(pilot, lambda: run.name in text(app).splitlines()[0])  # noqa: B023
+                assert app.title.startswith(run.name)
+                await pilot.press("t")
+                await until(pilot, lambda: "token 1 of" in text(app))
+                await pilot.press("escape", "escape")  # the tokens, then the run
+                await until(pilot, lambda: _is_filled(app.screen))
+                assert app.screen.has_class("-runs")
+                await pilot.press("down")
+                assert app.title == "shakegpt"
+            await pilot.press("ctrl+p")
+            await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+            await pilot.press(*"tour", "enter")
+            for step in STEPS:
+                await until(pilot, lambda: step.title in text(app))  # noqa: B023
+                await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+            assert not app.screen.query(".-toured")
+
+    asyncio.run(body())
+
+
+def test_the_first_time_begins_with_the_tour(app: ShakegptApp, tmp_path: Path) -> None:
+    with Terminal([str(FIRST)], tmp_path, XDG_CONFIG_HOME=str(tmp_path / "new")) as terminal:
+        terminal.until(STEPS[0].title)
+        terminal.press("\x1b")
+        time.sleep(0.5)
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert b"\x1b]2;first" in terminal.seen  # the terminal's title
+    assert (tmp_path / "new" / "shakegpt" / "tui.json").exists()  # the next is not the first

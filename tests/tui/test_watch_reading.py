@@ -101,10 +101,19 @@ def test_search_in_all_samples(tmp_path: Path) -> None:
         burst(app, *"no", "ctrl+u", *"THE STN", "left", "backspace", "U", "enter")
         await until(pilot, lambda: screen.hit is not None)
         assert screen.hit is not None and screen.hit.sample == 2
+        assert "found 3 of 3" in text(app)
         await pilot.press("n")
         await until(pilot, lambda: screen.hit is not None and screen.hit.sample == 0)
+        await until(pilot, lambda: "found 1 of 3" in text(app))
         await pilot.press("N")
         await until(pilot, lambda: screen.hit is not None and screen.hit.sample == 2)
+        await pilot.press("slash", *"yon")  # while one types
+        await until(pilot, lambda: screen.hit is not None and "yon " in text(app))
+        await pilot.press("q")
+        await until(pilot, lambda: screen.hit is None and "none" in text(app))
+        await pilot.press("escape")  # back to where it began
+        await until(pilot, lambda: not screen.browser.needle and "found" not in text(app))
+        assert screen.browser.position == 2
 
     play(live(tmp_path, 12), script, config=tmp_path)
 

@@ -228,13 +228,13 @@ def test_the_picture_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
 def test_nothing_is_repainted_that_did_not_change(tmp_path: Path) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         status, now = run_screen(app).query_one(Status), run_screen(app).facts()
-        status.show(now)
+        status.show(now, "run")
         lines = status.query(Quiet)
         assert [line.say(Content(line.said)) for line in lines if line.id == "brief"] == [True]
-        status.show(now)
+        status.show(now, "run")
         await pilot.pause(0.2)
         painted = [line.id for line in lines if line._repaint_required]
-        status.show(now)
+        status.show(now, "run")
         assert painted == [line.id for line in lines if line._repaint_required] == []
 
     play(live(tmp_path), script, config=tmp_path)

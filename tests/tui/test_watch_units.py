@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt_tui import browse, driver, facts, feed, form, settings, trainer
+from shakegpt_tui.explain import explanations
 from tests.tui import logs
 
 
@@ -242,3 +244,19 @@ def test_a_stranger_is_killed_only_while_it_holds_the_log(tmp_path: Path) -> Non
     run = logs.write(tmp_path / "run", [logs.own_header(os.getpid(), logs.T0)])
     told = History().extend([logs.own_header(os.getpid(), logs.T0)])
     assert trainer.kill_stranger(told, run) is False  # and this test goes on
+
+
+def test_each_number_is_explained_in_two_sentences_beside_its_value() -> None:
+    history = History().extend(logs.story(12))
+    now = facts.facts(history, logs.T0 + 30)
+    entries = {e.term: e for e in explanations(now, history, history.samples[-1])}
+    for entry in entries.values():
+        assert len(re.findall(r"\.( |$)", entry.text)) >= 2, entry
+    values = {name: entry.value for name, entry in entries.items()}
+    assert values["train loss"] == f"{history.steps[12].loss:.3f}"
+    assert values["val loss"] == f"{history.evals[10].val_loss:.3f}"
+    assert "as among 99 " in entries["val loss"].text  # e to the 4.595
+    assert "9.01 blind" in entries["train loss"].text  # log of 8192 tokens
+    assert values["iteration"] == "12 of 20" and values["lr"] == "1e-3"
+    assert (values["temperature"], values["top-k"]) == ("0.8", "200")
+    assert len(explanations(facts.facts(History(), 0.0), History(), None)) == len(entries)

@@ -8,14 +8,13 @@ import os
 import re
 import signal
 import time as clock
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.actions import parse
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
@@ -32,6 +31,7 @@ from shakegpt_tui import trainer as trainers
 from shakegpt_tui.ascii import SAMPLE, AsciiFilter
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
+from shakegpt_tui.palette import Commands
 from shakegpt_tui.replay_feed import ReplayFeed
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
 from shakegpt_tui.trainer import Trainer
@@ -51,14 +51,17 @@ SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 BURST = 0.3
 """Seconds within which a key that is repeated was not pressed anew."""
 
-BESIDE_COMMANDS = ("command_palette", "quit")
-"""What needs no place among the commands: them, and the second key that quits."""
-
 
 class ShakegptApp(App[str]):
     """Home, or one run when a feed is given. Its result is a last word for the terminal."""
 
     TITLE = "shakegpt"
+    COMMANDS: ClassVar[set[Any]] = {Commands}
+    CSS = """
+    Toast { width: auto; max-width: 42; padding: 0 1; margin-top: 0; }
+    .-narrow Toast, .-slim Toast { max-width: 100%; }
+    .-toured { outline: heavy $accent; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [*APP_KEYS]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-too-narrow"),
@@ -90,7 +93,6 @@ class ShakegptApp(App[str]):
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
-        self.came_from_home = False
         self._filled_form: Filled | None = None
         self._dialog_key = "", 0.0
         """The last key that a dialog got, and when."""
@@ -150,6 +152,21 @@ class ShakegptApp(App[str]):
             self.open_run(self._feed)
         if not (self.is_headless or terminal.in_browser()):
             self.set_interval(2.0, self._leave_a_dead_terminal)
+            if self._is_first_time() and isinstance(self._feed, LiveFeed | None):
+                self.call_after_refresh(self.action_tour)
+
+    def _is_first_time(self) -> bool:
+        """Whether there were no settings before, and are now: else each time would be the first."""
+        before = self._config.exists()
+        if not before:
+            memory.save(self.settings, self._config)
+        return not before and self._config.exists()
+
+    def action_tour(self) -> None:
+        """The tour."""
+        from shakegpt_tui.screens.tour import Tour
+
+        self.push_screen(Tour())
 
     def _leave_a_dead_terminal(self) -> None:
         """A hang-up that was ignored (nohup) would leave the app spinning on a closed terminal."""
@@ -172,6 +189,11 @@ class ShakegptApp(App[str]):
             by_signal = bool(self.return_code and self.return_code > 128)
             trainers.save_all(self._trainers.values(), stop=alone, hurry=by_signal)
 
+    def watch_title(self, title: str) -> None:
+        """Show it as the title of the terminal's window or tab (OSC 2)."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
+
     def open_run(self, feed: Feed) -> None:
         """Show a run over what is shown."""
         from shakegpt_tui.screens.run import RunScreen  # home is there without its 40 ms
@@ -183,7 +205,6 @@ class ShakegptApp(App[str]):
         """Show the start form and the list of runs in place of what is shown, the keys at one."""
         from shakegpt_tui.screens.home import HomeScreen
 
-        self.came_from_home = True
         pane = "runs" if self.read_only else pane
         while len(self.screen_stack) > 1:
             self.pop_screen()
@@ -269,18 +290,21 @@ class ShakegptApp(App[str]):
 
     def picture(self) -> str:
         """The screen as SVG that fetches nothing: fonts of the reader's machine only."""
-        svg = self.export_screenshot(title=self.title)
+        svg = self.export_screenshot(title=self.TITLE)
         svg = re.sub(r",?\s*url\([^)]*\)\s*format\([^)]*\)", "", svg)
         return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
     def action_help_keys(self) -> None:
-        """What each key does on the screen that is shown."""
+        """What each key does on the screen that is shown, and what the numbers of a run are."""
         from shakegpt_tui.screens.help import KeyHelp
 
         shown = self.screen
         own = [b for _, b in shown._bindings if shown.check_action(*parse(b.action)[1:])]
         focused = [b.binding for b in shown.active_bindings.values() if _is_ours(b.node, shown)]
-        self.push_screen(KeyHelp([*own, *focused, *(b for _, b in self._bindings)]))
+        from shakegpt_tui.screens.run_base import RunBase
+
+        explained = shown.explanations() if isinstance(shown, RunBase) else ()
+        self.push_screen(KeyHelp([*own, *focused, *(b for _, b in self._bindings)], explained))
 
     def copy(self, text: str) -> None:
         """OSC 52, and once more in tmux's envelope, for a tmux that lets it through."""
@@ -310,22 +334,6 @@ class ShakegptApp(App[str]):
             self.leave(runs[-1])
         else:
             self.exit()
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: what the screen's keys do, and of Textual's own what they do not."""
-        for command in super().get_system_commands(screen):
-            if command.title in ("Theme", "Maximize", "Minimize"):
-                yield command
-        listed = dict.fromkeys(BESIDE_COMMANDS)
-        for active in screen.active_bindings.values():
-            action, label, text = (
-                active.binding.action,
-                active.binding.description,
-                active.binding.tooltip,
-            )
-            if active.enabled and text and action not in listed:
-                listed[action] = None
-                yield SystemCommand(label, text, partial(self.run_action, action, active.node))
 
 
 def _is_ours(node: DOMNode, screen: Screen[object]) -> bool:

@@ -11,7 +11,8 @@ from textual.binding import Binding
 
 RUN_TABLE: dict[str, list[Binding]] = {
     "Help": [
-        Binding("question_mark", "app.help_keys", "Keys", key_display="?", tooltip="This list")
+        Binding("question_mark", "app.help_keys", "Keys", key_display="?",
+                tooltip="This list, and what you are looking at")
     ],
     "Driving the run": [
         Binding("space", "pause", "Pause", tooltip="Pause training after this micro-step"),
@@ -67,8 +68,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
         Binding("p", "replay", "Replay", False, tooltip="Play the run again from its start"),
         Binding("m", "messages", "Messages", False,
                 tooltip="Commands and messages on small screens"),
-        Binding("escape", "plain", "Back", False,
-                tooltip="Leave the search, the tokens, the messages"),
+        Binding("escape", "plain", "Back", False, key_display="esc",
+                tooltip="Leave tokens, search, messages; else back to the list of runs"),
     ],
 }  # fmt: skip
 APP_TABLE: dict[str, list[Binding]] = {
@@ -87,6 +88,12 @@ APP_TABLE: dict[str, list[Binding]] = {
         Binding("ctrl+q", "quit", "Quit", False, tooltip="As q, while typing too", priority=True),
     ]
 }
+FILLING = (
+    "plain", "home", "limit", "before", "inside", "search", "colour", "seek(1)", "evaluate", "save",
+    "last_state", "replay", "copy", "write", "messages", "undelete", "first", "follow",
+    "cycle_theme", "picture", "command_palette",
+)  # fmt: skip
+"""Actions whose keys fill a footer that is wide enough, the most useful first."""
 RUN_KEYS = [binding for bindings in RUN_TABLE.values() for binding in bindings]
 APP_KEYS = [binding for bindings in APP_TABLE.values() for binding in bindings]
 _HEADINGS = {

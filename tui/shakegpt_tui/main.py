@@ -144,7 +144,8 @@ def show(feed: Feed | None, trainer: Trainer | None = None) -> int:
     from shakegpt_tui.app import ShakegptApp
 
     app = ShakegptApp(feed, trainer)
-    word = app.run()
+    with terminal.title_kept():
+        word = app.run()
     app.save_runs()
     if word:
         _say(one_line(word))

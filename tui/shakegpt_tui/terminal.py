@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from shakegpt.cli.attended import unattended
 
@@ -67,6 +69,22 @@ def has_colours() -> bool:
 def _is_tty(stream: object) -> bool:
     isatty = getattr(stream, "isatty", None)
     return isatty is not None and bool(isatty())
+
+
+@contextmanager
+def title_kept() -> Iterator[None]:
+    """Give the terminal back with the title that it had (XTWINOPS 22 and 23)."""
+    _write("\x1b[22;2t")
+    try:
+        yield
+    finally:
+        _write("\x1b[23;2t")
+
+
+def _write(sequence: str) -> None:
+    with suppress(OSError):  # a terminal that hung up
+        sys.stderr.write(sequence)
+        sys.stderr.flush()
 
 
 def tune() -> None:

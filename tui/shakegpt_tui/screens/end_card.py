@@ -27,7 +27,7 @@ def end_card(screen: RunScreen, now: Facts) -> Content:
         return Content("")
     rows = [
         ("val loss", f"{format.loss(now.first_val, 2)} → {format.loss(now.best_val, 2)}{_at(now)}"),
-        ("choices", f"{choices(now.first_val)} → {choices(now.best_val)} equally likely tokens"),
+        ("choices", f"{choices(now.first_val)} → {choices(now.best_val)} tokens"),
         ("time", f"{format.duration(now.took)}, {now.iteration:,} iterations"),
     ]
     measured = [view.copies for view in screen.history.samples if view.copies is not None]

@@ -108,15 +108,18 @@ class HomeScreen(BaseScreen[Result | None]):
         """Paint the screen once, then fill it."""
         self.app.call_later(self._paint)  # the app starts in one batch, which paints nothing
 
+    def on_screen_resume(self) -> None:
+        """No run is shown."""
+        self.app.title = self.app.TITLE or ""
+
     def _paint(self) -> None:
         self.refresh()
         self.call_after_refresh(self._fill)
 
     async def _fill(self) -> None:
         """Form, list and keys; those begin at the start button: enter starts the default run."""
-        from textual.widgets import Footer
-
         from shakegpt_tui.screens.run_list import RunList
+        from shakegpt_tui.widgets.footer import FittingFooter
         from shakegpt_tui.widgets.start_form import StartForm
 
         form = StartForm(self.base, self.filled_form, classes="pane form")
@@ -127,7 +130,7 @@ class HomeScreen(BaseScreen[Result | None]):
             if self.is_attached:  # not closed meanwhile
                 await self.query_one("#panes", Horizontal).mount(form, listed)
             if self.is_attached:
-                await self.mount(Footer(compact=True, show_command_palette=False), TooSmall())
+                await self.mount(FittingFooter(), TooSmall())
         if not self.query("#start"):
             return
         self.filled = True

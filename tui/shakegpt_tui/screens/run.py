@@ -11,12 +11,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Footer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.schema import Heartbeat, Progress
 from shakegpt.runlog.status import is_local
+from shakegpt.sanitize import one_line
 from shakegpt_tui import run_curves
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.feed import Batch
@@ -28,6 +28,7 @@ from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
 from shakegpt_tui.widgets.activity import Activity, messages, ticker
 from shakegpt_tui.widgets.candidates import Candidates
+from shakegpt_tui.widgets.footer import FittingFooter
 from shakegpt_tui.widgets.machine_line import MachineLine
 from shakegpt_tui.widgets.multiples import Multiples
 from shakegpt_tui.widgets.quiet import Quiet
@@ -97,7 +98,7 @@ class RunScreen(Driving, Reading):
                 yield Candidates(id="candidates")
                 yield Activity(id="activity")
         yield Quiet(id="ticker")
-        yield Footer(compact=True, show_command_palette=False)
+        yield FittingFooter()
         yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
@@ -181,7 +182,7 @@ class RunScreen(Driving, Reading):
         now = self.facts()
         self.moving = now.moving
         with self.app.batch_update():
-            self.query_one(Status).show(now)
+            self.query_one(Status).show(now, self.name_of_run)
             self._show_words(now)
             busy = self.follows and now.moving and is_local(self.history)
             self.query_one(MachineLine).active = busy
@@ -254,6 +255,8 @@ class RunScreen(Driving, Reading):
             return self.live and not self.facts().moving and self.can_draw("last_state")
         if action == "stop":
             return self.live and (self.facts().moving or bool(self.waiting))
+        if action == "seek":
+            return bool(self.browser.needle)
         if action in ("evaluate", "save"):
             return self.live and self.facts().moving
         return True
@@ -278,8 +281,14 @@ class RunScreen(Driving, Reading):
 
         self.app.push_screen(PresenterScreen(self))
 
+    @property
+    def name_of_run(self) -> str:
+        """The name of its directory."""
+        return one_line(self.run.absolute().name, 60)
+
     def on_screen_resume(self) -> None:
-        """The plot over this screen may have chosen other symbols."""
+        """Name the run in the terminal's title. The plot may have chosen other symbols."""
+        self.app.title = f"{self.name_of_run} · {self.app.TITLE}"
         for curve in self.query(LossSparkline):
             curve.draw_with(self.shakegpt.settings.symbols)
         for multiples in self.query(Multiples):

@@ -13,6 +13,7 @@ from shakegpt.runlog.status import trainer_alive
 from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
+from shakegpt_tui.explain import Explanation, explanations
 from shakegpt_tui.facts import Facts, facts
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.replay_feed import ReplayFeed
@@ -83,6 +84,10 @@ class RunBase(BaseScreen[None]):
         now = self.feed.now()
         found = facts(self.history, now, exited=self._exited(), launching=self.launching)
         return found if self.refused is None else replace(found, word="unreadable")
+
+    def explanations(self) -> list[Explanation]:
+        """What the numbers on the screen are."""
+        return explanations(self.facts(), self.history, self.browser.sample)
 
     def never_began(self) -> bool:
         """Whether its trainer is gone without a first record."""

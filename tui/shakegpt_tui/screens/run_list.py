@@ -28,6 +28,7 @@ from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, ro
 from shakegpt_tui.trainer import last_words
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
+from shakegpt_tui.widgets.run_preview import RunPreview
 
 NONE_YET = (
     "No runs yet.\n\nF5 starts the run on the form. As it stands that takes a minute or two and no "
@@ -35,6 +36,8 @@ NONE_YET = (
     "Every run is kept under runs/ and is listed here."
 )
 NO_SUCH = "No run has these words. Escape lists all runs again."
+PREVIEW_FROM = 18
+"""Rows from which on the list previews the run under the cursor."""
 EVERY = 2.0
 """Seconds between looks at the directory of runs."""
 
@@ -122,6 +125,7 @@ class RunList(Vertical):
         yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
         yield NoRuns(id="none", markup=False)
         yield Quiet(id="order")
+        yield RunPreview()
 
     def on_mount(self) -> None:
         """Look now and every few seconds; another theme has other colours for what is there."""
@@ -150,7 +154,8 @@ class RunList(Vertical):
         self._show()
 
     def on_resize(self) -> None:
-        """Another width may have room for other columns."""
+        """Another width may have room for other columns, another height for a preview."""
+        self.query_one(RunPreview).display = self.size.height >= PREVIEW_FROM
         self._show()
 
     @property
@@ -202,6 +207,8 @@ class RunList(Vertical):
         text = _about(run) if run is not None else ""
         said = Content(f"{count}, by {self.order}  ·  {printable(text)}")
         self.query_one("#order", Quiet).say(said, layout=True)
+        if run is not None:
+            self.query_one(RunPreview).show(run.path, run.updated)
 
     def _change(self, before: list[Row]) -> None:
         """Change the cells that say something else than `before`."""

@@ -17,6 +17,11 @@ from shakegpt_tui.widgets.sample_text import Look
 class Reading(RunBase):
     """The actions that change what is looked at, and the drawing of it."""
 
+    found = ""
+    """Which place of how many the search is at."""
+    _search_from: int | None = None
+    """The sample that was shown when the search began."""
+
     def show_samples(self) -> None:
         """Draw the sample in question, the one beside it, and the candidates of the cursor."""
         shown, kept = self.browser.sample, self.shakegpt.settings
@@ -57,7 +62,8 @@ class Reading(RunBase):
     def _place(self, position: int) -> str:
         count = len(self.history.samples)
         following = self.browser.chosen is None and position == count - 1
-        return f"{position + 1} of {count}{'' if following else ' ◂▸'}"
+        found = f" · found {self.found}" if self.hit and self.hit.sample == position else ""
+        return f"{position + 1} of {count}{'' if following else ' ◂▸'}{found}"
 
     def _show_candidates(self) -> None:
         """Those of the token under the cursor or, without a cursor, of each as it is drawn."""
@@ -140,13 +146,20 @@ class Reading(RunBase):
         if bars:
             bars.first().focus_field()
         else:
-            await self.mount(SearchBar(self.browser.needle), before="Footer")
+            self._search_from = self.browser.chosen
+            await self.mount(SearchBar(self.browser.needle), before="FittingFooter")
 
     def search(self, needle: str) -> None:
-        """Look for `needle` in all samples and show the first place."""
+        """Look for `needle` in all samples, show the first place from where the search began and
+        count; with "" go back there.
+        """
+        from shakegpt_tui.widgets.search_bar import SearchBar
+
         self.browser.needle, self.hit = needle, None
-        if needle:
-            self.action_seek(1)
+        self.browser.chosen, self.browser.token = self._search_from, None
+        self._seek(1)
+        for bar in self.query(SearchBar):
+            bar.say(self.found if needle else "")
         self.redraw()
 
     def action_seek(self, by: int) -> None:
@@ -154,10 +167,16 @@ class Reading(RunBase):
         if not self.browser.needle:
             self.say("nothing searched for yet: press /", problem=True)
             return
-        self.hit = self.browser.seek(by, self.hit)
+        self._seek(by)
         if self.hit is None:
             self.say(f"“{one_line(self.browser.needle, 40)}” is in no sample", problem=True)
         self.redraw()
+
+    def _seek(self, by: int) -> None:
+        """Go to a place where the text occurs, and say which of how many it is."""
+        self.hit = self.browser.seek(by, self.hit)
+        hits = self.browser.hits()
+        self.found = f"{hits.index(self.hit) + 1} of {len(hits)}" if self.hit else "none"
 
     def action_messages(self) -> None:
         """Show commands and messages where there is no room for them beside the samples."""
@@ -166,8 +185,7 @@ class Reading(RunBase):
     def action_plain(self) -> None:
         """Leave tokens, search and messages; with nothing of these to leave, go back home."""
         reading = self.browser.needle or self.hit or self.browser.token is not None
-        home = self.shakegpt.came_from_home or self.never_began()
-        if home and not reading and not self.has_class("-activity"):
+        if not reading and not self.has_class("-activity"):
             self.shakegpt.open_home("form" if self.never_began() else "runs")
             return
         self.browser.token, self.browser.needle, self.hit = None, "", None
@@ -178,7 +196,7 @@ class Reading(RunBase):
         """Send the sample to the clipboard of the terminal, which may or may not take it."""
         if self.browser.sample is not None:
             self.shakegpt.copy(printable(full_text(self.browser.sample)))
-            self.say("sent to the terminal's clipboard; if it took nothing, Y writes a file")
+            self.say("copied, if the terminal lets it; Y: to a file")
 
     def action_write(self) -> None:
         """Write the sample to a file: in the run directory or, if that is not ours, here."""

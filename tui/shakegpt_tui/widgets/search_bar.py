@@ -1,4 +1,4 @@
-"""Where a text to look for is typed: a line above the footer, gone when it has served."""
+"""Where a text to look for is typed: a line above the footer that counts while one types."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input
 
 from shakegpt_tui.widgets.field import Field
+from shakegpt_tui.widgets.quiet import Quiet
 
 
 class SearchBar(Horizontal):
-    """Posts `Asked` for enter and removes itself, for escape too."""
+    """Posts `Asked` while one types; enter removes it, escape removes it with an empty text."""
 
     class Asked(Message):
-        """A text to look for; empty ends the search."""
+        """A text to look for so far; empty ends the search."""
 
         def __init__(self, needle: str) -> None:
             super().__init__()
@@ -30,6 +32,7 @@ class SearchBar(Horizontal):
     def compose(self) -> ComposeResult:
         """One field."""
         yield _Field(self._needle, placeholder="find in all samples", compact=True)
+        yield Quiet(id="count")
 
     def on_mount(self) -> None:
         """Type at once; the old text is marked, so that typing replaces it."""
@@ -41,14 +44,28 @@ class SearchBar(Horizontal):
         field.focus()
         field.select_all()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Search."""
+    def say(self, count: str) -> None:
+        """Show how many places there are."""
+        self.query_one(Quiet).say(Content.styled(count, "$quiet"), layout=True)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search what is typed so far."""
         event.stop()
-        self.post_message(self.Asked(event.value))
-        self.action_close()
+        if event.value != self._needle:
+            self._needle = event.value
+            self.post_message(self.Asked(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the search."""
+        event.stop()
+        self._close()
 
     def action_close(self) -> None:
-        """Leave without searching."""
+        """Leave the search."""
+        self.post_message(self.Asked(""))
+        self._close()
+
+    def _close(self) -> None:
         self.display = False  # or the focus would come back to the field while it is removed
         self.remove()
 

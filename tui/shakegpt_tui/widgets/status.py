@@ -85,13 +85,13 @@ class Status(Vertical):
         yield Quiet(id="brief")
         yield Quiet(id="details")
 
-    def show(self, facts: Facts) -> None:
-        """Say what `facts` say."""
+    def show(self, facts: Facts, name: str) -> None:
+        """Say what `facts` say of the run with this name."""
         chip, colour = self.query_one("#chip", Quiet), CHIPS[facts.state]
         _say_as_wide(chip, Content.styled(f" {facts.word.upper()} ", f"bold reverse ${colour}"))
         where = Content.styled(headline(facts), "bold")
         _say_as_wide(self.query_one("#headline", Quiet), where)
-        subject = " · ".join(filter(None, (facts.model, facts.dataset, facts.device)))
+        subject = " · ".join(filter(None, (name, facts.model, facts.dataset, facts.device)))
         self.query_one("#subject", Quiet).say(Content.styled(subject, "$quiet"))
         self.query_one(ProgressLine).fraction = facts.fraction
         self._show_numbers(facts)
