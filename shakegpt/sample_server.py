@@ -3,7 +3,8 @@
     python -P -m shakegpt.sample_server [IDLE_SECONDS]
 
 Each `sample` is answered by the records of a run log, one JSON object a line: `Sample`, `Token`s,
-`SampleEnd`, then a `Command` that says whether it is done or was refused, and why. A `stop` ends
+`SampleEnd`, then a `Command` that says whether it is done or was refused, and why. One with `drawn`
+is answered by an `Inspection` of these tokens in place of a sample. A `stop` ends
 all that was requested before it. The model stays loaded until another is requested. The process
 ends when stdin is closed, or after IDLE_SECONDS without a request. It writes no file.
 """
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 IDLE = 600.0
 """Seconds without a request after which the process ends."""
 
+MOST_COMPARED = 400_000_000
+"""Parameters up to which a model and the one before training are both kept in memory."""
+
 
 class Server:
     """Answers requests one at a time, in the order they came."""
@@ -46,6 +50,8 @@ class Server:
         """Number of the last request that was stopped; they count from 1."""
         self._key: tuple[object, ...] = ()
         self._loaded: tuple[GPT, Tokenizer] | None = None
+        self._before: tuple[str, GPT] | None = None
+        """The model before training, once it was compared with."""
 
     def serve(self, idle: float) -> None:
         """Answer until there was no request for `idle` seconds."""
@@ -58,7 +64,10 @@ class Server:
             status: Literal["done", "refused"] = "done"
             message = ""
             try:
-                self._sample(request, number)
+                if request.drawn:
+                    self._inspect(request)
+                else:
+                    self._sample(request, number)
             except Stopped as stop:
                 message = stop.reason
             except (ShakegptError, OSError) as error:
@@ -112,6 +121,41 @@ class Server:
             model, tokenizer, prompt, settings, request.iteration, 0, True, check
         ):
             self._write(record)
+
+    def _inspect(self, request: SampleRequest) -> None:
+        """Look inside the model; with `before` inside that one too, where both fit in memory."""
+        from shakegpt.inspection.record import inspect
+
+        model, tokenizer = self._load(request)
+        context = list(request.context) or [tokenizer.eot or 0]
+        ids = (*context, *request.drawn)
+        if min(ids) < 0 or max(ids) >= model.config.vocab_size:
+            raise ShakegptError("these tokens are not of this model's vocabulary")
+        small = model.config.n_params <= MOST_COMPARED
+        initial = self._load_before(request.before) if request.before and small else None
+        if initial is not None and initial.config != model.config:
+            initial = None  # it has changed since the run began
+        record = inspect(
+            model,
+            tokenizer,
+            context,
+            list(request.drawn),
+            iteration=request.iteration,
+            initial=initial,
+        )
+        if record is None:
+            raise ShakegptError("the context is as long as the model's window")
+        self._write(record)
+
+    def _load_before(self, name: str) -> GPT:
+        """The model `name`, which is kept."""
+        if self._before is None or self._before[0] != name:
+            from shakegpt.checkpoint import io as checkpoint
+            from shakegpt.hardware.device import choose
+
+            model = checkpoint.load(checkpoint.find(name).folder)
+            self._before = name, model.to(choose("auto", "float32").device).eval()
+        return self._before[1]
 
     def _load(self, request: SampleRequest) -> tuple[GPT, Tokenizer]:
         """The model and its vocabulary; the last one that was requested is kept."""

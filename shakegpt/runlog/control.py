@@ -59,6 +59,12 @@ class SampleRequest(Request, frozen=True, kw_only=True):
     """Directory of a saved state whose weights replace those of `model`; None: the model's own."""
     iteration: int = 0
     """Of the weights, for the records."""
+    context: tuple[int, ...] = ()
+    drawn: tuple[int, ...] = ()
+    """With these, nothing is sampled: the answer is the `Inspection` of the first of the token ids
+    `drawn` as they followed the ids `context`."""
+    before: str | None = None
+    """The model of iteration 0, whose probabilities the inspection compares with."""
 
 
 _decode = msgspec.json.Decoder(Request).decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_pane import SamplePane
+from tests.tui import logs
 from tests.tui.screens import (
     LARGE,
     SMALL,
@@ -66,6 +68,20 @@ def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int
         await until(pilot, lambda: "token 4 of" not in text(app))
 
     play(live(tmp_path), script, size=size, config=tmp_path)
+
+
+def test_the_candidates_of_the_token_that_is_being_drawn(tmp_path: Path) -> None:
+    run = live(tmp_path)
+    sample = list(logs.sample(2, 7, time.time()))
+    logs.write(run, sample[:5])
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await until(pilot, lambda: "token 4 of 4" in text(app) and "▸ “ yonder”" in text(app))
+        assert "through yonder▌" in text(app)
+        logs.write(run, sample[5:])
+        await until(pilot, lambda: "token 4 of 4" not in text(app) and "▌" not in text(app))
+
+    play(run, script, config=tmp_path)
 
 
 def test_a_click_chooses_the_token(tmp_path: Path) -> None:

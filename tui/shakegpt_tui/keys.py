@@ -55,6 +55,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
         Binding("c", "colour", "Colours", False, tooltip="Colour tokens by probability"),
         Binding("t", "tokens", "Tokens", tooltip="Walk the tokens with ←→↑↓, or click one: "
                 "its candidates are shown"),
+        Binding("i", "inside", "Inside",
+                tooltip="At a token: what the model looked at, when it decided, what it learned"),
         Binding("slash", "search", "Find", False, key_display="/", tooltip="Find in all samples"),
         Binding("n", "seek(1)", "Next", False, tooltip="The next place found"),
         Binding("N", "seek(-1)", "Previous", False, tooltip="The place found before"),

@@ -242,8 +242,10 @@ class RunScreen(Driving, Reading):
             return self.replay is not None
         if action == "resume":
             return self.live and not self.facts().moving and bool(self.history.checkpoints)
+        if action == "inside":
+            return self.browser.token is not None
         if action == "limit":
-            return self.live and self.history.run is not None
+            return self.live and self.history.run is not None and self.browser.token is None
         if action in ("pause", "go_on"):
             paused = self.facts().word in ("paused", "pausing")
             return self.live and self.facts().moving and paused == (action == "go_on")

@@ -9,14 +9,15 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.replay_feed import ReplayFeed
-from shakegpt_tui.screens.run_sampling import SETTINGS, Sampling
+from shakegpt_tui.screens.run_inspecting import Inspecting
+from shakegpt_tui.screens.run_sampling import SETTINGS
 from shakegpt_tui.settings import Prompting
 
 SPEEDS = (0.25, 256.0)
 """The slowest and the fastest replay."""
 
 
-class Driving(Sampling):
+class Driving(Inspecting):
     """The actions that change the run; each says what it did or why it could not."""
 
     leaving = False
@@ -77,6 +78,12 @@ class Driving(Sampling):
         self.shakegpt.keep(self.shakegpt.settings)
         if result[1]:
             self.action_sample()
+
+    def action_inside(self) -> None:
+        """What happened inside the model when the token under the cursor was predicted."""
+        from shakegpt_tui.screens.inside import Inside
+
+        self.app.push_screen(Inside(self))
 
     def action_limit(self) -> None:
         """Change the iteration limit; a run that has ended resumes with it."""

@@ -74,13 +74,13 @@ class Sampling(RunBase):
                 values[name] = config.get(name, getattr(SampleConfig, name))
         if not values["max_new_tokens"]:  # a run that drew no samples by itself
             values["max_new_tokens"] = SampleConfig.max_new_tokens
-        self._request(values, weights)
+        self.request(values, weights)
 
-    def _request(self, values: dict[str, Any], weights: Weights) -> None:
-        """Request a sample by exactly these values."""
+    def request(self, values: dict[str, Any], weights: Weights) -> SampleRequest | None:
+        """Request a sample by exactly these values, or an inspection; None when it was not sent."""
         chosen = self._weights(weights)
         if chosen is None:
-            return
+            return None
         self.sampling_error = ""
         try:
             request = msgspec.convert({"verb": "sample", **values, **chosen}, SampleRequest)
@@ -90,13 +90,16 @@ class Sampling(RunBase):
             self.sampler.send(request)
         except msgspec.ValidationError as error:
             self.sampling_error = f"the settings of this run cannot be used: {error}"
-            return
+            return None
         except ShakegptError as error:
             self.sampling_error = str(error)
-            return
+            return None
         except OSError:
             pass  # it has just ended: `_ended` says so
-        self.driver.asked[request.id] = self.waiting[request.id] = request
+        self.waiting[request.id] = request
+        if not request.drawn:
+            self.driver.asked[request.id] = request
+        return request
 
     @work(thread=True, group="sampler", exit_on_error=False)
     def _listen(self, sampler: Sampler) -> None:
@@ -128,8 +131,9 @@ class Sampling(RunBase):
         self.redraw_soon()
 
     def _close_request(self, answer: Command) -> None:
-        self.waiting.pop(answer.id, None)
-        self.history.commands[answer.id] = answer
+        request = self.waiting.pop(answer.id, None)
+        if request is None or not request.drawn:  # what is shown elsewhere is no command
+            self.history.commands[answer.id] = answer
         if answer.status == "refused":
             self.sampling_error = answer.message
 
@@ -179,7 +183,7 @@ class Sampling(RunBase):
             self.draw({}, weights)
         else:
             settings = msgspec.structs.asdict(shown.start.settings)
-            self._request({"prompt": shown.start.prompt, **settings}, weights)
+            self.request({"prompt": shown.start.prompt, **settings}, weights)
         self.redraw()
 
     def on_unmount(self) -> None:

@@ -32,7 +32,7 @@ class Candidates(Quiet):
 
 def _head(token: Token, count: int) -> Content:
     return Content.assemble(
-        (f"token {token.index + 1} of {count} ", "$quiet"), (_name(token.text), "bold")
+        (f"token {token.index + 1} of {count} ", "$quiet"), (token_name(token.text), "bold")
     )
 
 
@@ -42,7 +42,7 @@ def _draw_line(token: Token) -> Content:
 
 
 def _line(candidate: Candidate, drawn: bool, width: int) -> Content:
-    name = _name(candidate.text)
+    name = token_name(candidate.text)
     style = "bold $primary" if drawn else ""
     return Content.assemble(
         (f"{'▸' if drawn else ' '} {name:<{NAME_WIDTH}} ", style),
@@ -51,7 +51,8 @@ def _line(candidate: Candidate, drawn: bool, width: int) -> Content:
     )
 
 
-def _name(text: str) -> str:
+def token_name(text: str) -> str:
+    """The text of a token in quotes, its blanks visible or in place."""
     return one_line(text, NAME_WIDTH - 2).join("“”") if text else "(part of a character)"
 
 

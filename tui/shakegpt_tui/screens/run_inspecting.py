@@ -1,0 +1,91 @@
+"""Inspections of a run's tokens: those of its log, and others from the weights that are saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+
+from shakegpt.runlog.history import SampleView
+from shakegpt.runlog.schema import Inspection
+from shakegpt_tui.screens.run_sampling import Sampling, Weights
+
+CHUNK = 16
+"""Tokens that are inspected at once: as many as a record holds."""
+
+
+class Inspecting(Sampling):
+    """Finds or computes what happened inside the model when a token was predicted."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        self.inspections: dict[tuple[int, int], Inspection] = {}
+        """By sample (its `id`) and the index of the first token inspected."""
+        self._inspecting: dict[str, tuple[int, int]] = {}
+        """The same keys by request."""
+
+    def inspection(self, view: SampleView, token: int) -> tuple[Inspection, int] | str:
+        """A record and the place of the token in it, or in a sentence why there is none (yet)."""
+        recorded = view.inspection
+        if recorded is not None and token < len(recorded.drawn):
+            return recorded, token
+        first = token - token % CHUNK
+        if (found := self.inspections.get((id(view), first))) is not None:
+            return found, token - first
+        if self.sampling_error:
+            return self.sampling_error
+        return self._compute(view, first)
+
+    def _compute(self, view: SampleView, first: int) -> str:
+        """Request the inspection of the tokens from `first` on, once; the sentence to show."""
+        key = id(view), first
+        if any(self._inspecting.get(id) == key for id in self.waiting):
+            return "looking inside …"
+        now = self.facts()
+        if not self.live or now.moving:
+            return (
+                "The log holds the first tokens of the first and the last sample. Others are "
+                "computed once the run has ended."
+            )
+        iteration = view.start.iteration
+        weights = self._weights_of(iteration)
+        if weights is None:
+            return (
+                f"This sample is of iteration {iteration}, whose weights were not saved: look at "
+                "the first or the last sample, or draw one with s."
+            )
+        ids = [token.id for token in view.tokens[: first + CHUNK]]
+        context = [id for id, _ in view.start.prompt_tokens] + ids[:first]
+        window = self.history.run.model.block_size if self.history.run else 0
+        if len(context) + CHUNK > window:
+            return "Here the model's window had moved on: what it saw then is not known."
+        before = self._weights("before")
+        request = self.request(
+            {
+                "context": tuple(context),
+                "drawn": tuple(ids[first:]),
+                "before": before["model"] if before and iteration else None,
+            },
+            weights,
+        )
+        if request is None:
+            return self.sampling_error
+        self._inspecting[request.id] = key
+        return "looking inside …"
+
+    def _weights_of(self, iteration: int) -> Weights | None:
+        """Which of the weights at hand are those of `iteration`."""
+        kinds: tuple[Weights, ...] = ("best", "last_state", "before")
+        for kind in kinds:
+            chosen = self._weights(kind)
+            if chosen is not None and chosen.get("iteration", 0) == iteration:
+                return kind
+        return None
+
+    @on(Sampling.Answered)
+    def _inspected(self, event: Sampling.Answered) -> None:
+        if event.sampler is not self.sampler or not isinstance(event.record, Inspection):
+            return
+        request = next(iter(self.waiting), "")  # they are answered in their order
+        if (key := self._inspecting.get(request)) is not None:
+            self.inspections[key] = event.record
