@@ -237,7 +237,11 @@ def test_a_burst_in_a_real_terminal_deletes_nothing_and_leaves_an_app_that_answe
         terminal.press("?")
         terminal.until("Go to the start form")
         assert len(find_runs()) == 1
-        terminal.press("qqq")
+        terminal.forget()
+        terminal.press("qqq")  # of the help only
+        terminal.until("by newest")
+        time.sleep(2 * BURST)
+        terminal.press("q")
         assert terminal.wait() == 0 and "Traceback" not in terminal.plain
 
 
@@ -319,7 +323,7 @@ def test_titles_previews_and_the_way_back(app: ShakegptApp) -> None:
             await until(pilot, lambda: _is_filled(app.screen))
             await pilot.press("f3")
             await until(pilot, lambda: "What light through" in text(app))  # of the last sample
-            assert "choices" in text(app) and "iteration" in text(app)
+            await until(pilot, lambda: "choices" in text(app) and "iteration" in text(app))
             footer = text(app).splitlines()[-1]
             assert "⏎ Open" in footer and "Commands" in footer  # as wide as the screen
             for run in (SECOND, FIRST):

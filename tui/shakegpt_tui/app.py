@@ -105,16 +105,15 @@ class ShakegptApp(App[str]):
         """Forward keys, but for a burst of the key that closed a dialog: it was meant for the
         dialog, not for the screen below.
         """
-        if isinstance(event, Key) and not event.is_forwarded:
+        if isinstance(event, Key):
             now, in_dialog = clock.monotonic(), isinstance(self.screen, ModalScreen)
             key, pressed_at = self._dialog_key
-            if in_dialog:
-                self._dialog_key = event.key, now
-            elif event.key == key and now - pressed_at < BURST:
+            if not in_dialog and event.key == key and now - pressed_at < BURST:
+                # also one that was sent to the dialog and bubbles from it after it has closed
                 self._dialog_key = key, now
                 return
-            else:
-                self._dialog_key = "", 0.0
+            if not event.is_forwarded:
+                self._dialog_key = (event.key, now) if in_dialog else ("", 0.0)
         await super().on_event(event)
 
     def on_load(self) -> None:
