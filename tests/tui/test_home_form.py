@@ -378,7 +378,7 @@ def timed(base: Path, name: str, *, host: str = "", seconds: float = 2.0) -> Non
     tokens = DEFAULT.batch_size * DEFAULT.gradient_accumulation_steps * (DEFAULT.block_size or 0)
     step = next(s for s in logs.iteration(1, logs.T0) if isinstance(s, ev.Step))
     step = msgspec.structs.replace(step, seconds=seconds, tokens_per_second=tokens / seconds)
-    logs.write(base / name, [head, step, step])
+    logs.write(base / name, [head, step, step, step])
 
 
 def test_the_time_rests_on_the_newest_run_of_the_model_on_this_machine(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int
         await pilot.press("up")
         assert browser.sample.tokens[browser.token].text == " yonder"
         await until(pilot, lambda: "token 4 of 28" in text(app))
-        assert "drawn at 5.0%, model 4.0%, rank 3" in text(app)
+        assert "chance 5.0%, model's 4.0%, rank 3" in text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "token 4 of" not in text(app))
 

@@ -20,7 +20,7 @@ def readout(
     others: Mapping[str, Reading],
     started: float | None,
 ) -> Content:
-    """`iteration 12 · val 2.951 at 10 · train 3.020 · 1:23 in, 15:52:07 · smooth 3.100`.
+    """`iteration 12 · val 2.951 at 10 · train 3.020 · 1:23 after the start, 15:52:07`.
 
     The most wanted first: 50 columns have room for what is before the time of day.
     `own` are the run's readings at x = `at`, `others` those of val loss of other runs by name,
@@ -57,4 +57,8 @@ def _when(own: Sequence[Reading], at: float, started: float | None) -> str:
         moment = clock.strftime("%H:%M:%S", clock.localtime(min(times)))
     except (OverflowError, ValueError, OSError):  # a time that no calendar has, from a damaged log
         return ""
-    return moment if started is None else f"{format.duration(min(times) - started)} in, {moment}"
+    return (
+        moment
+        if started is None
+        else f"{format.duration(min(times) - started)} after the start, {moment}"
+    )

@@ -21,6 +21,8 @@ from shakegpt.runlog.schema import Event, Run, SampleEnd, Step
 from shakegpt.sanitize import one_line
 
 KINDS = (Run, Step, SampleEnd)
+LEAST_STEPS = 3
+"""Iterations that a run must have for a measure: the first one is slow."""
 MOST_RUNS = 12
 """Runs that are looked at, the newest first."""
 MOST_BYTES = 32 << 20
@@ -65,18 +67,20 @@ def measures(base: Path) -> list[Measure]:
 
 
 def measure(name: str, records: Iterable[Event]) -> Measure | None:
-    """The speed of the run `name`; None for one of another machine or without a step."""
-    header, tokens, seconds, per_token = None, 0.0, 0.0, 0.0
+    """The speed of the run `name`; None for one of another machine, or a short one."""
+    header, steps, tokens, seconds, per_token = None, 0, 0.0, 0.0, 0.0
     for record in records:
         match record:
             case Run():
                 header = record
             case Step():
+                steps += 1
                 tokens += record.tokens_per_second * record.seconds
                 seconds += record.seconds
             case SampleEnd(tokens=drawn) if drawn:
                 per_token = record.seconds / drawn
-    if header is None or header.host != socket.gethostname() or not tokens or not seconds:
+    enough = steps >= LEAST_STEPS and tokens > 0 and seconds > 0
+    if header is None or header.host != socket.gethostname() or not enough:
         return None
     model, config = header.model, header.config
     given = config.get("block_size")

@@ -37,7 +37,7 @@ def _head(token: Token, count: int) -> Content:
 
 
 def _draw_line(token: Token) -> Content:
-    text = f"drawn at {_share(token.probability)}, model {_share(token.raw)}, rank {token.rank}"
+    text = f"chance {_share(token.probability)}, model's {_share(token.raw)}, rank {token.rank}"
     return Content.styled(text, "$quiet")
 
 
