@@ -225,7 +225,8 @@ class RunScreen(Driving, Reading):
 
     def _shape_to(self, now: Facts) -> None:
         """Let the footer follow the state: only keys that do something now are there."""
-        shape = (now.state, self.launching, self.history.run is None, bool(self.waiting))
+        browser = self.browser.token is None, bool(self.browser.needle)
+        shape = (now.state, self.launching, self.history.run is None, bool(self.waiting), browser)
         if shape != self._shape:
             self._shape = shape
             self.refresh_bindings()
