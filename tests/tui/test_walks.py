@@ -20,7 +20,8 @@ from textual.widgets import Input
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import delete_run, find_runs
 from shakegpt_tui import trainer
-from shakegpt_tui.app import BURST, ShakegptApp
+from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.bursts import BURST
 from shakegpt_tui.dialogs import AskNumber, Choice, Way
 from shakegpt_tui.feed import LiveFeed
 from shakegpt_tui.screens.help import KeyHelp
@@ -200,8 +201,6 @@ def test_no_burst_of_a_dialogs_keys_takes_more_than_the_dialog(
             own -= {"tab", "shift+tab", "ctrl+c", "super+c"}  # of any screen
             for key, count in product(sorted(own | {*more}), COUNTS):
                 logs.write(LIVE, [logs.beat("training", 7, time.time())])  # it lives on
-                if key == "question_mark":
-                    await pilot.pause(BURST)  # or the key that opens it anew is of the burst
                 await opened(pilot, app)
                 runs = len(find_runs())
                 burst(app, *[key] * count)
@@ -212,6 +211,8 @@ def test_no_burst_of_a_dialogs_keys_takes_more_than_the_dialog(
                 assert runs - len(find_runs()) == (dialog == "delete" and key == "y")
                 assert isinstance(app.screen, HomeScreen | RunScreen | PlotScreen | ModalScreen)
                 await until(pilot, lambda: bool(text(app).strip()), 5)
+                if key == "question_mark":
+                    await pilot.pause(BURST + 0.1)  # or the key that opens it anew is of the burst
             await settled(pilot)
 
     asyncio.run(bursts())

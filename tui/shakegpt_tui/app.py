@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.actions import parse
-from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.events import Event, Key
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
@@ -29,6 +27,7 @@ from shakegpt_tui import settings as memory
 from shakegpt_tui import terminal
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.ascii import SAMPLE, AsciiFilter
+from shakegpt_tui.bursts import BurstGuard
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
 from shakegpt_tui.palette import Commands
@@ -48,11 +47,8 @@ HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
 
-BURST = 0.3
-"""Seconds within which a key that is repeated was not pressed anew."""
 
-
-class ShakegptApp(App[str]):
+class ShakegptApp(BurstGuard):
     """Home, or one run when a feed is given. Its result is a last word for the terminal."""
 
     TITLE = "shakegpt"
@@ -94,27 +90,10 @@ class ShakegptApp(App[str]):
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
         self._filled_form: Filled | None = None
-        self._dialog_key = "", 0.0
-        """The last key that a dialog got, and when."""
         self._feed = feed
         self._trainers: dict[Path, Trainer] = {}
         if trainer is not None:
             self.started(trainer)
-
-    async def on_event(self, event: Event) -> None:
-        """Forward keys, but for a burst of the key that closed a dialog: it was meant for the
-        dialog, not for the screen below.
-        """
-        if isinstance(event, Key):
-            now, in_dialog = clock.monotonic(), isinstance(self.screen, ModalScreen)
-            key, pressed_at = self._dialog_key
-            if not in_dialog and event.key == key and now - pressed_at < BURST:
-                # also one that was sent to the dialog and bubbles from it after it has closed
-                self._dialog_key = key, now
-                return
-            if not event.is_forwarded:
-                self._dialog_key = (event.key, now) if in_dialog else ("", 0.0)
-        await super().on_event(event)
 
     def on_load(self) -> None:
         """Before the terminal is taken: the look, and signals that give it back."""
