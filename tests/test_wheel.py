@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -95,6 +96,10 @@ def test_a_run_its_figures_and_its_picture(bin_dir: Path, tmp_path: Path) -> Non
     run([shakegpt, "figures", tmp_path / "run", "--only", "architecture"], tmp_path)
     assert list((tmp_path / "run").rglob("architecture.svg"))
     run([shakegpt, "claims"], tmp_path)
+    run([shakegpt, "deck", "talk"], tmp_path)
+    assert (tmp_path / "talk" / "public" / "inside.svg").is_file()
+    if shutil.which("node"):
+        run(["node", "check.mjs"], tmp_path / "talk")
     picture: list[str | Path] = [
         bin_dir / "shakegpt-tui",
         "picture",
