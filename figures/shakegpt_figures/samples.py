@@ -5,6 +5,7 @@ Speakers that the text lacks are marked, and passages that stand in it word for 
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -120,14 +121,24 @@ def _underline(
 
 
 def _wrapped(text: str, room: float) -> list[tuple[int, int]]:
-    """Begin and end of each line of at most `room` px that a text is broken into between words."""
+    """Begin and end of each line of at most `room` px that a text is broken into: between words,
+    and inside one that is wider, as in scripts without spaces.
+    """
     rows = [(0, 0)]
     begin = 0
     for word in text.split(" "):
         end = begin + len(word)
-        if width(drawable(text[rows[-1][0] : end]), BODY) > room and rows[-1][1] > rows[-1][0]:
+        if _wide(text[rows[-1][0] : end]) > room and rows[-1][1] > rows[-1][0]:
             rows.append((begin, end))
         else:
             rows[-1] = (rows[-1][0], end)
+        while _wide(text[slice(*rows[-1])]) > room:
+            first, last = rows.pop()
+            fits = bisect(range(first + 2, last), room, key=lambda n: _wide(text[first:n]))
+            rows += [(first, first + 1 + fits), (first + 1 + fits, last)]
         begin = end + 1
     return [row for row in rows if text[row[0] : row[1]].strip()]
+
+
+def _wide(text: str) -> float:
+    return width(drawable(text), BODY)

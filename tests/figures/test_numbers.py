@@ -271,6 +271,16 @@ def test_copied_words_are_underlined() -> None:
     assert "longest copy: 4 words" in svg("samples", history).words
 
 
+def test_a_sample_without_spaces_is_broken_into_lines_and_not_cut() -> None:
+    text = "".join(chr(ord("а") + n % 32) for n in range(150))
+    before = logs.sample([" prose"], prompt="Он: ", iteration=0, number=0)
+    after = logs.sample([text], prompt="Он: ", iteration=20, number=1)
+    history = logs.history([logs.header(), *before, *after, logs.end(20)])
+    assert complaints(samples.draw([history])) == []
+    drawn = "".join(svg("samples", history).words)
+    assert text[:100] in drawn
+
+
 def test_bytes_of_a_character_are_told_apart_where_the_vocabulary_is_gpt2s() -> None:
     history = run()
     sample = history.samples[-1]
