@@ -70,20 +70,6 @@ def test_a_token_and_what_could_have_stood_there(tmp_path: Path, size: tuple[int
     play(live(tmp_path), script, size=size, config=tmp_path)
 
 
-def test_the_candidates_of_the_token_that_is_being_drawn(tmp_path: Path) -> None:
-    run = live(tmp_path)
-    sample = list(logs.sample(2, 7, time.time()))
-    logs.write(run, sample[:5])
-
-    async def script(pilot: Driver, app: ShakegptApp) -> None:
-        await until(pilot, lambda: "token 4 of 4" in text(app) and "▸ “ yonder”" in text(app))
-        assert "through yonder▌" in text(app)
-        logs.write(run, sample[5:])
-        await until(pilot, lambda: "token 4 of 4" not in text(app) and "▌" not in text(app))
-
-    play(run, script, config=tmp_path)
-
-
 def test_a_click_chooses_the_token(tmp_path: Path) -> None:
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         lines = text(app).splitlines()
