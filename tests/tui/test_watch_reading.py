@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.settings import load
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_pane import SamplePane
-from tests.tui import logs
 from tests.tui.screens import (
     LARGE,
     SMALL,
