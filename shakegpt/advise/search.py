@@ -133,10 +133,16 @@ def search(
 
 
 def _bracket(found: Search) -> None:
-    """Try lengths around the best one, also at half its rate, while the budget lasts."""
-    for factor in (1, 2**0.5, 2**-0.5):
-        best = found.best
-        steps = max(LEAST_STEPS, round(best.tokens * factor / found.step_tokens))
-        for rate in (best.rate, best.rate / STEP):
-            if found.affords(steps * found.step_tokens):
-                found.try_run(rate, steps * found.step_tokens)
+    """Try lengths around the best one, and lower rates, which memorize later, while the budget
+    lasts; the most promising first.
+    """
+    best, step = found.best, found.step_tokens
+    for factor, rate in (
+        (2**0.5, best.rate / STEP),
+        (2**0.5, best.rate),
+        (1.0, best.rate / STEP),
+        (2**-0.5, best.rate),
+    ):
+        tokens = step * max(LEAST_STEPS, round(best.tokens * factor / step))
+        if found.affords(tokens):
+            found.try_run(rate, tokens)

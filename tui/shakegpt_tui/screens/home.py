@@ -77,6 +77,8 @@ class HomeScreen(BaseScreen[Result | None]):
         Binding("f4", "further", "Settings", priority=True,
                 tooltip="Show all settings, or the few again"),
         Binding("f5", "start", "Start", tooltip="Start the run on the form", priority=True),
+        Binding("f6", "advise", "Advise", show=False, priority=True,
+                tooltip="Find settings for the text and model by short runs; again: give up"),
     ]  # fmt: skip
 
     def __init__(
@@ -138,7 +140,7 @@ class HomeScreen(BaseScreen[Result | None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The way to where one is already is not offered; read-only, nothing is started."""
-        if getattr(self.app, "read_only", False) and action in ("start", "further"):
+        if getattr(self.app, "read_only", False) and action in ("start", "further", "advise"):
             return False
         if getattr(self.app, "read_only", False) and (action, *parameters) == ("pane", "form"):
             return False
@@ -164,6 +166,10 @@ class HomeScreen(BaseScreen[Result | None]):
     def action_start(self) -> None:
         """Start the run on the form, or show what is wrong there."""
         self._with_form(lambda form: form.start())
+
+    def action_advise(self) -> None:
+        """Find settings for the text and model on the form; while that goes on, give up."""
+        self._with_form(lambda form: form.advise())
 
     def _with_form(self, do: Callable[[StartForm], None]) -> None:
         from shakegpt_tui.widgets.start_form import StartForm

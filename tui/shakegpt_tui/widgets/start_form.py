@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from textual import on, work
 from textual.actions import SkipAction
@@ -18,9 +19,10 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, OptionList, Select, Static
 
 from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
 from shakegpt.presets import FIRST, PRESETS
 from shakegpt.sanitize import one_line
-from shakegpt_tui import form, models, speed
+from shakegpt_tui import adviser, form, models, speed
 from shakegpt_tui import machine as machines
 from shakegpt_tui.form import fitting
 from shakegpt_tui.widgets.field import Field
@@ -128,6 +130,13 @@ class StartForm(Vertical):
             super().__init__()
             self.measures = measures
 
+    class Probed(Message):
+        """A line of the probe's progress, or what it recommends, or why it failed."""
+
+        def __init__(self, line: str, found: Mapping[str, Any] | None = None) -> None:
+            super().__init__()
+            self.line, self.found = line, found
+
     def __init__(
         self, base: Path, filled: form.Filled | None = None, *, classes: str | None = None
     ) -> None:
@@ -145,6 +154,7 @@ class StartForm(Vertical):
         """What the preset and the model suggest, which was followed by all that was not typed."""
         self.measures: list[speed.Measure] = []
         self._judging = False
+        self._adviser: adviser.Adviser | None = None
         self.machine = machines.machine()
 
     def compose(self) -> ComposeResult:
@@ -329,6 +339,50 @@ class StartForm(Vertical):
         wrong = self.query("FormRow.wrong")
         if wrong:
             wrong.first().query_one(Input).focus()
+
+    def advise(self) -> None:
+        """Find settings for the text and model by short runs; while that goes on, give up."""
+        if self._adviser is not None:
+            self._adviser.close()
+            return
+        self._judge()
+        if self.config is None:
+            return
+        try:
+            self._adviser = adviser.Adviser(self.config)
+        except ShakegptError as error:
+            self.app.notify(str(error), severity="error", markup=False)
+            return
+        self.query_one("#need", Static).update("Trying settings in short runs; F6 gives up.")
+        self._probe(self._adviser)
+
+    @work(thread=True, group="advice", exit_on_error=False)
+    def _probe(self, probe: adviser.Adviser) -> None:
+        for line in probe.progress():
+            self.post_message(self.Probed(line))
+        try:
+            found = probe.found()
+            self.post_message(self.Probed(adviser.sentence(found), found))
+        except ShakegptError as error:
+            self.post_message(self.Probed(str(error), {}))
+
+    def on_start_form_probed(self, event: Probed) -> None:
+        """Show the progress; at its end, fill in what is recommended."""
+        if event.found is None:
+            self.query_one("#need", Static).update(Content(f"F6 gives up. {event.line}"))
+            return
+        self._adviser = None
+        if event.found:
+            advised = adviser.settings(event.found)
+            self._fill(self.texts | {name: form.typed(v) for name, v in advised.items()})
+        self._judge()
+        severity: Literal["information", "error"] = "information" if event.found else "error"
+        self.app.notify(event.line, severity=severity, timeout=20, markup=False)
+
+    def on_unmount(self) -> None:
+        """End a probe that goes on."""
+        if self._adviser is not None:
+            self._adviser.close()
 
     def action_walk(self, by: int) -> None:
         """To the setting below or above; lists have keys of their own for that."""

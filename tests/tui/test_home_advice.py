@@ -1,0 +1,96 @@
+"""Advice on the start form: the probe's progress, what it fills in, how it fails and is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shakegpt.config import FinetuneConfig
+from shakegpt_tui import adviser
+from shakegpt_tui.widgets.start_form import StartForm
+from tests.tui.test_home_screen import Host, base, run
+
+__all__ = ["base"]
+FOUND = {
+    "config": {"dataset": ["plays"], "max_iters": 77, "learning_rate": 7e-4, "decay_lr": True},
+    "forecast": {"loss": 3.5, "low": 3.4, "high": 3.6},
+    "start": {"loss": 4.6},
+    "unknown": [],
+}
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Have `script` stand in for `shakegpt advise`."""
+    path = folder / "advise.py"
+    path.write_text(f"import sys, json, time\n{script}\n")
+    monkeypatch.setattr(adviser, "COMMAND", (sys.executable, str(path)))
+
+
+async def until(host: Host, done: object) -> None:
+    limit = time.monotonic() + 20
+    while not done() and time.monotonic() < limit:  # type: ignore[operator]
+        await asyncio.sleep(0.02)
+    assert done()  # type: ignore[operator]
+
+
+def test_what_is_recommended_is_filled_in(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tmp_path / "words.json"
+    script = f"json.dump(sys.argv[1:], open({str(words)!r}, 'w'))\n"
+    script += f"print('shakegpt: short runs', file=sys.stderr)\nprint({json.dumps(FOUND)!r})"
+    stand_in(monkeypatch, tmp_path, script)
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f6")
+            await until(app, lambda: app.field("max_iters").value == "77")
+            await pilot.press("f5")
+            await pilot.pause()
+            assert app.result is not None
+            flags = app.result[1]
+            assert isinstance(flags, list)
+            for given in (["--max-iters", "77"], ["--learning-rate", "0.0007"], ["--decay-lr"]):
+                assert " ".join(given) in " ".join(flags)
+
+    run(test())
+    passed = json.loads(words.read_text())
+    assert passed[0] == "plays" and passed[-1] == "--json" and "--init-from" in passed
+
+
+def test_a_failed_probe_says_why_and_one_that_is_given_up_ends(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            form = app.screen.query_one(StartForm)
+            stand_in(monkeypatch, tmp_path, "sys.exit('shakegpt: the text is too short')")
+            await pilot.press("f6")
+            await until(app, lambda: any("too short" in n.message for n in app._notifications))
+            stand_in(monkeypatch, tmp_path, "time.sleep(60)")
+            await until(app, lambda: form._adviser is None)
+            await pilot.press("f6")
+            await until(app, lambda: form._adviser is not None)
+            await pilot.press("f6")
+            await until(app, lambda: form._adviser is None)
+            assert app.field("max_iters").value == "20"
+
+    run(test())
+
+
+def test_it_runs_the_real_command(tmp_path: Path) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("To be, or not to be.\n")
+    probe = adviser.Adviser(FinetuneConfig(dataset=(str(text),), threads=1))
+    assert list(probe.progress())
+    with pytest.raises(Exception, match="too short"):
+        probe.found()

@@ -1,0 +1,88 @@
+"""The process that finds settings for a text and a model: `shakegpt advise --json`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from shakegpt import bounds
+from shakegpt.config import FinetuneConfig
+from shakegpt.errors import ShakegptError
+from shakegpt.sanitize import one_line
+
+COMMAND = (sys.executable, "-P", "-m", "shakegpt", "advise")
+PASSED_ON = ("init_from", "text_field", "seed", "device", "dtype", "threads")
+"""Settings of a run that the short runs need as well."""
+
+
+class Adviser:
+    """A probe. It ends when `close` is called, or by itself."""
+
+    def __init__(self, config: FinetuneConfig) -> None:
+        """Of the text and model of `config`. Raises ShakegptError when it cannot start."""
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        words = list(config.dataset)
+        for name in PASSED_ON:
+            if (value := getattr(config, name)) is not None:
+                words += bounds.words(name, value)
+        try:
+            self._process = subprocess.Popen(
+                [*COMMAND, *words, "--json"],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ShakegptError(f"cannot start the probe: {error}", exit_code=1) from None
+        self._last = ""
+
+    def progress(self) -> Iterator[str]:
+        """Its lines of progress, until it ends; blocks, for a thread only."""
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._last = one_line(line.strip().removeprefix("shakegpt: "), 200) or self._last
+                yield self._last
+
+    def found(self) -> Mapping[str, Any]:
+        """What it recommends, after `progress`. Raises ShakegptError, with its last words, when it
+        failed.
+        """
+        code = self._process.wait()
+        with self._output as output:
+            output.seek(0)
+            data = output.read()
+        with suppress(ValueError):
+            found = json.loads(data)
+            if code == 0 and isinstance(found, dict):
+                return found
+        raise ShakegptError(self._last or f"the probe ended with exit code {code}", exit_code=1)
+
+    def close(self) -> None:
+        """End it at once; it has nothing to save."""
+        self._process.kill()
+        self._process.wait()
+
+
+def settings(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a recommendation has, by field of `FinetuneConfig`."""
+    config = found["config"]
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
+
+
+def sentence(found: Mapping[str, Any]) -> str:
+    """What a recommendation expects, and what it cannot tell."""
+    guess, unknown = found["forecast"], "; ".join(found["unknown"])
+    text = (
+        f"Advised: val loss {guess['loss']:.2f} expected ({guess['low']:.2f} to "
+        f"{guess['high']:.2f}), from {found['start']['loss']:.2f}"
+    )
+    return one_line(text + (f". Cannot tell {unknown}" if unknown else ""), 400)
