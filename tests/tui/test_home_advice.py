@@ -54,7 +54,7 @@ def test_what_is_recommended_is_filled_in(
             await until(app, lambda: app.field("max_iters").value == "77")
             await pilot.press("f5")
             await pilot.pause()
-            assert app.result is not None
+            assert isinstance(app.result, tuple)
             flags = app.result[1]
             assert isinstance(flags, list)
             for given in (["--max-iters", "77"], ["--learning-rate", "0.0007"], ["--decay-lr"]):
