@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual.app import App, ComposeResult
 
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.lettering import HALVES, SIZES, Lettering, largest
 from shakegpt_tui.screens.presenter import PresenterScreen
 from shakegpt_tui.screens.run import RunScreen
-from shakegpt_tui.widgets.large_text import LargeText
+from shakegpt_tui.widgets.large_text import LargeText, Part
 from tests.tui import logs
 from tests.tui.screens import Driver, play, text, until
 
@@ -83,6 +86,26 @@ def test_the_stage_shows_losses_curves_and_samples_in_blocks_alone(
         assert "FINISHED" in text(app)
 
     play(run, script, size=size, config=tmp_path)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_running_text_fills_its_room_and_leaves_no_line_blank(tail: bool) -> None:
+    class Host(App[None]):
+        def compose(self) -> ComposeResult:
+            yield LargeText(id="said", running=True)
+
+    async def body() -> None:
+        app = Host()
+        async with app.run_test(size=(60, 24)) as pilot:
+            said = app.query_one(LargeText)
+            said.styles.height = "100%"
+            said.say([Part("one:"), Part("two\n\nthree\n \nfour five\n" * 2000)], tail=tail)
+            await pilot.pause()
+            blank = [not said.render_line(y).text.strip() for y in range(24)]
+            assert sum(blank) <= 24 // 4 + 2  # a row between lines at most, and what is left below
+            assert not any(a and b for a, b in pairwise(blank[:-3]))
+
+    asyncio.run(body())
 
 
 def test_a_sample_that_is_drawn_is_followed_on_the_stage(tmp_path: Path) -> None:

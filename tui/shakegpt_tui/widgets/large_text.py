@@ -38,7 +38,7 @@ class LargeText(Widget):
         & > .large--val { color: $primary; }
         & > .large--train { color: $secondary; }
         & > .large--prompt { color: $accent; }
-        & > .large--quiet { color: $quiet; }
+        & > .large--quiet { color: $foreground 60%; }
     }
     """
 
@@ -94,13 +94,12 @@ class LargeText(Widget):
         most = max(4, min(height // 4, TALLEST))
         font = largest("n" * LETTERS_A_LINE, width, most) or Lettering(SIZES[0])
         room = max(height // font.rows, 1)
-        most = 1000 if self.tail else room
-        lines = [
-            (line, part.role)
-            for part in self.said[0]
-            for line in font.wrap(part.text, width, most)
-            if line.strip()  # of few rows none is left blank
-        ]
+        most = room * width  # letters that may be seen: none is narrower than a cell
+        lines: list[tuple[str, str]] = []
+        for part in self.said[0]:
+            text = part.text[-most:] if self.tail else part.text[:most]
+            text = "\n".join(filter(str.strip, text.splitlines()))  # no row is left blank
+            lines += [(line, part.role) for line in font.wrap(text, width, most)]
         shown = lines[:1] + lines[1:][1 - room :] if self.tail and room > 1 else lines[:room]
         return [
             strip for line, role in shown for strip in self._line([(font.draw(line), role)], font)
