@@ -326,7 +326,7 @@ def test_titles_previews_and_the_way_back(app: ShakegptApp) -> None:
             await until(pilot, lambda: "What light through" in text(app))  # of the last sample
             await until(pilot, lambda: "choices" in text(app) and "iteration" in text(app))
             footer = text(app).splitlines()[-1]
-            assert "⏎ Open" in footer and "Commands" in footer  # as wide as the screen
+            assert "⏎ Open" in footer and len(footer) > 100  # nearly as wide as the screen
             for run in (SECOND, FIRST):
                 await pilot.press("enter")
                 await until(pilot, lambda: isinstance(app.screen, RunScreen))

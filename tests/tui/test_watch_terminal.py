@@ -202,7 +202,7 @@ def test_each_command_has_help(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["no/such/run"], "unknown run or preset 'no/such/run'"),
+        (["no/such/run"], "no/such/run is no preset"),
         (["tlak"], "did you mean 'talk'?"),
         (["replay"], "needs a RUN"),
         (["replay", "x", "--speed", "fast"], "--speed must be a number > 0"),
