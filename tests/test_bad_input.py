@@ -95,6 +95,8 @@ BAD: dict[str, tuple[str, str]] = {
     "resume of no run": ("finetune --no-tui --resume nothing", "is no run"),
     "resume of nothing": ("finetune --no-tui --resume gone", "is no run"),
     "sample of nothing": ("sample gone", "no model 'gone'"),
+    "sample of a file": ("sample nothing/../good.txt", "good.txt is a file"),
+    "an unknown flag that is like none": ("finetune --epochs 3", r"flag '--epochs' \(see"),
     "sample of two": ("sample pocket gone", "unexpected argument 'gone'"),
     "sample without a model": ("sample", "needs a MODEL"),
     "cold below zero": ("sample pocket --temperature -1", "--temperature .* got -1"),

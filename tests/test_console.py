@@ -178,6 +178,16 @@ def test_a_worse_evaluation_names_the_best_one(records: list[ev.Event]) -> None:
     assert "not finite" in lines[2]
 
 
+def test_the_start_says_how_many_epochs_the_iterations_are(records: list[ev.Event]) -> None:
+    run = of(records, ev.Run)
+    assert isinstance(run, ev.Run)
+    text = msgspec.structs.replace(run.dataset, train_tokens=1000)
+    config = run.config | {"max_iters": 50, "batch_size": 5, "block_size": 20}
+    config |= {"gradient_accumulation_steps": 2}
+    changed = msgspec.structs.replace(run, dataset=text, config=config)
+    assert any("10 epochs in 50 iterations" in line for line in told.opening(changed))
+
+
 def test_more_memory_than_there_is_gets_a_warning(records: list[ev.Event]) -> None:
     run = of(records, ev.Run)
     assert isinstance(run, ev.Run)

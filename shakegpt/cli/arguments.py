@@ -66,7 +66,10 @@ def given(
     for word in sorted(rest, key=lambda word: not word.startswith("-")):
         name = word.split("=")[0]
         if word.startswith("-"):
-            close = suggestion(name, parser.flags) or f" (see {prog} --help)"
+            close = (
+                suggestion(name, (f for f in parser.flags if "_" not in f))
+                or f" (see {prog} --help)"
+            )
             raise ShakegptError(f"unknown flag {name!r}{close}")
         raise ShakegptError(f"unexpected argument {word!r} (see {prog} --help)")
     settings = bounds.settings(kind)
@@ -85,7 +88,7 @@ def given(
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The question whether a word close to `word` was meant; "" when none of `known` is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -24,7 +24,7 @@ from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import bits_per_character
+from shakegpt.runlog.metrics import bits_per_character, epochs
 from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
@@ -171,10 +171,15 @@ def opening(run: ev.Run) -> list[str]:
     """What is trained on what, where, and the memory and time it needs."""
     model, data, processes = run.model, run.dataset, run.world.processes if run.world else 1
     evaluated = "all of them" if data.eval_whole else f"{data.eval_tokens:,} of them"
+    iterations, seen = run.config.get("max_iters"), ""
+    if isinstance(iterations, int) and (often := epochs(run, iterations)) is not None:
+        times = f"{often:.2g}" if often < 10 else f"{often:,.0f}"
+        seen = f", {times} epochs in {iterations:,} iterations"
     lines = [
         f"{run.run_id}: {model.name}, {parameters(model.n_params)} parameters, {model.n_layer} "
         f"blocks, on {one_line(data.name, 60)}",
-        f"{data.train_tokens:,} training tokens; val loss over {data.val_tokens:,}, {evaluated}",
+        f"{data.train_tokens:,} training tokens{seen}; val loss over {data.val_tokens:,}, "
+        f"{evaluated}",
         f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
         "threads",
         *(one_line(note, 300) for note in data.notes),

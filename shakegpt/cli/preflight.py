@@ -85,7 +85,8 @@ def model(name: str) -> GPTConfig:
         return read_config(find(name).folder)
     except ShakegptError as error:
         path = Path(name)
-        if not is_on_hub(name) or not path.parent.name or not path.parent.is_dir():
+        looked_up = is_on_hub(name) and not exists(name)
+        if not looked_up or not path.parent.name or not path.parent.is_dir():
             raise
         close = arguments.suggestion(name, (str(near) for near in path.parent.iterdir()))
         raise ShakegptError(f"{error}; there is no directory {name} either{close}") from None

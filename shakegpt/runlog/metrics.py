@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from shakegpt.runlog.history import History, SampleView
-from shakegpt.runlog.schema import Eval, Model
+from shakegpt.runlog.schema import Eval, Model, Run
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,16 @@ def upward_share(losses: Sequence[float]) -> float | None:
     if len(moves) < 2 or not way:
         return None
     return total(move for move in moves if move > 0) / way
+
+
+def epochs(run: Run, iterations: int) -> float | None:
+    """How often `iterations` see each training token, on average; None where a part is unknown."""
+    config, tokens = run.config, run.dataset.train_tokens
+    sizes = (config.get("batch_size"), config.get("gradient_accumulation_steps"),
+             config.get("block_size") or run.model.block_size)  # fmt: skip
+    if not tokens or not all(isinstance(size, int) for size in sizes):
+        return None
+    return iterations * math.prod(sizes) / tokens
 
 
 def largest_rise(losses: Sequence[float]) -> float | None:
