@@ -31,369 +31,181 @@ _TEXTS = Several(Text("TEXT", path=True, known=("plays", "tinyshakespeare", "-")
 _THREADS = integer(1, 4096, "threads")
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A configuration that is checked when it is made."""
+
+    def __post_init__(self) -> None:
+        """Raise ShakegptError, naming each field and value, for what can never work."""
+        bounds.check(self)
+
+
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(Checked):
     """Finetune a GPT-2 on a text. The defaults fit the pocket GPT-2 and two CPU cores."""
 
-    init_from: str = setting(
-        "pocket",
-        Text(
-            "MODEL",
-            path=True,
-            known=(
-                "pocket",
-                "gpt2",
-                "gpt2-medium",
-                "gpt2-large",
-                "gpt2-xl",
-                "distilgpt2",
-                "scratch",
-            ),
-        ),
+    # fmt: off
+    init_from: str = setting("pocket",
+        Text("MODEL", path=True, known=("pocket", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl",
+        "distilgpt2", "scratch")),
         "Model to start from: pocket (ships with shakegpt), gpt2, gpt2-medium, gpt2-large, "
-        "gpt2-xl, distilgpt2, owner/name on the Hugging Face Hub, a checkpoint directory, a run, "
-        "or scratch.",
-        WHAT,
-    )
-    dataset: tuple[str, ...] = setting(
-        ("plays",),
-        _TEXTS,
-        "Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (downloaded once), "
-        "text files, record files (JSON Lines, JSON, CSV, TSV, Parquet), directories, or - for "
-        "standard input.",
-        WHAT,
-    )
-    text_field: str | None = setting(
-        None,
-        Text("FIELD"),
+        "gpt2-xl, distilgpt2, owner/name on the Hugging Face Hub, a checkpoint directory, a "
+        "run, or scratch.", WHAT)
+    dataset: tuple[str, ...] = setting(("plays",), _TEXTS,
+        "Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (downloaded "
+        "once), text files, record files (JSON Lines, JSON, CSV, TSV, Parquet), directories, or "
+        "- for standard input.", WHAT)
+    text_field: str | None = setting(None, Text("FIELD"),
         "Field or column of the record files that holds the text.",
-        WHAT,
-        none="the one named text, or the only one that holds prose",
-    )
-    separate_documents: bool = setting(
-        True,
-        Switch(),
-        "Put the end-of-text token after each document where there are several files or records, "
-        "so that a sample ends by itself; --no-separate-documents joins them by a blank line.",
-        WHAT,
-    )
-    val_dataset: tuple[str, ...] | None = setting(
-        None,
-        _TEXTS,
+        WHAT, none="the one named text, or the only one that holds prose")
+    separate_documents: bool = setting(True, Switch(),
+        "Put the end-of-text token after each document where there are several files or "
+        "records, so that a sample ends by itself; --no-separate-documents joins them by a "
+        "blank line.", WHAT)
+    val_dataset: tuple[str, ...] | None = setting(None, _TEXTS,
         "Text to validate on, named as in --dataset; all of --dataset is then trained on.",
-        WHAT,
-        none="the last part of --dataset",
-    )
-    val_fraction: float | None = setting(
-        None,
-        real(0, 0.9, "fraction", above=True),
+        WHAT, none="the last part of --dataset")
+    val_fraction: float | None = setting(None, real(0, 0.9, "fraction", above=True),
         "Fraction of the characters of --dataset held out from its end for validation.",
-        WHAT,
-        none="0.1",
-    )
-    out_dir: str | None = setting(
-        None,
-        Text("DIR", path=True),
-        "Directory of the run; must not hold a run yet.",
-        WHAT,
-        none="runs/<time>-<model>",
-    )
+        WHAT, none="0.1")
+    out_dir: str | None = setting(None, Text("DIR", path=True),
+        "Directory of the run; must not hold a run yet.", WHAT, none="runs/<time>-<model>")
 
-    max_iters: int = setting(
-        20,
-        integer(0, unit="steps"),
-        "Optimizer steps. 20 is enough for the talk's story; raise it while val loss still falls.",
-        TRAINING,
-    )
-    eval_interval: int = setting(
-        5,
-        integer(1, unit="steps"),
+    max_iters: int = setting(20, integer(0, unit="steps"),
+        "Optimizer steps. 20 is enough for the talk's story; raise it while val loss still "
+        "falls.", TRAINING)
+    eval_interval: int = setting(5, integer(1, unit="steps"),
         "Optimizer steps between evaluations, each with a sample and a saved state. Lower it to "
-        "see more, raise it for long runs.",
-        TRAINING,
-    )
-    keep: int = setting(
-        2,
-        integer(1, unit="states"),
-        "Saved states that stay on disk, 12 bytes a parameter each. With 1 there is none to fall "
-        "back to if a disk error spoils it.",
-        TRAINING,
-    )
-    patience: int | None = setting(
-        None,
-        integer(1, unit="evaluations"),
+        "see more, raise it for long runs.", TRAINING)
+    keep: int = setting(2, integer(1, unit="states"),
+        "Saved states that stay on disk, 12 bytes a parameter each. With 1 there is none to "
+        "fall back to if a disk error spoils it.", TRAINING)
+    patience: int | None = setting(None, integer(1, unit="evaluations"),
         "Stop after this many evaluations in a row without a lower val loss.",
-        TRAINING,
-        none="train to --max-iters",
-    )
-    max_minutes: float | None = setting(
-        None,
-        real(0, unit="minutes", above=True),
+        TRAINING, none="train to --max-iters")
+    max_minutes: float | None = setting(None, real(0, unit="minutes", above=True),
         "Stop after the iteration in which this much training time has passed.",
-        TRAINING,
-        none="no limit",
-    )
-    eval_tokens: int = setting(
-        40_000,
-        integer(1, unit="tokens"),
+        TRAINING, none="no limit")
+    eval_tokens: int = setting(40_000, integer(1, unit="tokens"),
         "Validation tokens that each evaluation predicts, evenly spread and always the same; a "
         "smaller split is used whole. Raise it for a more exact val loss, lower it for a faster "
-        "run.",
-        TRAINING,
-    )
-    batch_size: int = setting(
-        32,
-        integer(1, unit="sequences"),
-        "Sequences per micro-batch. Lower it when memory is short, with more accumulation instead.",
-        TRAINING,
-    )
-    gradient_accumulation_steps: int = setting(
-        4,
-        integer(1, unit="steps"),
+        "run.", TRAINING)
+    batch_size: int = setting(32, integer(1, unit="sequences"),
+        "Sequences per micro-batch. Lower it when memory is short, with more accumulation "
+        "instead.", TRAINING)
+    gradient_accumulation_steps: int = setting(4, integer(1, unit="steps"),
         "Micro-batches per optimizer step, which so sees batch_size x this x block_size tokens.",
-        TRAINING,
-    )
-    block_size: int | None = setting(
-        128,
-        integer(2, unit="tokens"),
-        "Sequence length. Short sequences show more of the text in one optimizer step; lower it to "
-        "save memory and time.",
-        TRAINING,
-        none="what the model was made for",
-    )
-    learning_rate: float = setting(
-        1.4e-3,
-        real(0, 10, "rate", above=True),
-        "Learning rate of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5.",
-        TRAINING,
-    )
-    optimizer: Optimizer = setting(
-        "adamw",
-        Choice(*get_args(Optimizer)),
-        "What updates the weights. muon: Muon for the matrices of the blocks, AdamW for the rest; "
-        "for models that Muon pretrained, and for few steps. OpenAI's models were pretrained with "
-        "Adam.",
-        TRAINING,
-    )
-    muon_learning_rate: float = setting(
-        0.03,
-        real(0, 10, "rate", above=True),
-        "Learning rate of Muon, with --optimizer muon. With --decay-lr it follows the same curve.",
-        TRAINING,
-    )
-    decay_lr: bool = setting(
-        False,
-        Switch(),
+        TRAINING)
+    block_size: int | None = setting(128, integer(2, unit="tokens"),
+        "Sequence length. Short sequences show more of the text in one optimizer step; lower it "
+        "to save memory and time.", TRAINING, none="what the model was made for")
+    learning_rate: float = setting(1.4e-3, real(0, 10, "rate", above=True),
+        "Learning rate of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5.", TRAINING)
+    optimizer: Optimizer = setting("adamw", Choice(*get_args(Optimizer)),
+        "What updates the weights. muon: Muon for the matrices of the blocks, AdamW for the "
+        "rest; for models that Muon pretrained, and for few steps. OpenAI's models were "
+        "pretrained with Adam.", TRAINING)
+    muon_learning_rate: float = setting(0.03, real(0, 10, "rate", above=True),
+        "Learning rate of Muon, with --optimizer muon. With --decay-lr it follows the same "
+        "curve.", TRAINING)
+    decay_lr: bool = setting(False, Switch(),
         "Warm up and decay the learning rate along a cosine instead of keeping it constant. For "
-        "long runs.",
-        TRAINING,
-    )
-    warmup_iters: int = setting(
-        0,
-        integer(0, unit="steps"),
-        "Optimizer steps of linear warm-up, with --decay-lr. From scratch, about 1 % of max_iters.",
-        TRAINING,
-    )
-    lr_decay_iters: int | None = setting(
-        None,
-        integer(1, unit="steps"),
-        "Optimizer step at which the cosine ends, with --decay-lr; lower it to stay at min_lr for "
-        "a while.",
-        TRAINING,
-        none="max_iters",
-    )
-    min_lr: float = setting(
-        0.0,
-        real(0, 10, "rate"),
+        "long runs.", TRAINING)
+    warmup_iters: int = setting(0, integer(0, unit="steps"),
+        "Optimizer steps of linear warm-up, with --decay-lr. From scratch, about 1 % of "
+        "max_iters.", TRAINING)
+    lr_decay_iters: int | None = setting(None, integer(1, unit="steps"),
+        "Optimizer step at which the cosine ends, with --decay-lr; lower it to stay at min_lr "
+        "for a while.", TRAINING, none="max_iters")
+    min_lr: float = setting(0.0, real(0, 10, "rate"),
         "Learning rate at the end of the cosine, with --decay-lr. A tenth of learning_rate is "
-        "usual.",
-        TRAINING,
-    )
-    weight_decay: float = setting(
-        0.1,
-        real(0, 10, "rate"),
-        "Weight decay, on matrices only. Raise it against overfitting.",
-        TRAINING,
-    )
-    beta1: float = setting(
-        0.8,
-        real(0, 0.999999, "decay"),
-        "AdamW's decay of the mean gradient. 0.9 is usual; lower it when optimizer steps are few.",
-        TRAINING,
-    )
-    beta2: float = setting(
-        0.9,
-        real(0, 0.999999, "decay"),
+        "usual.", TRAINING)
+    weight_decay: float = setting(0.1, real(0, 10, "rate"),
+        "Weight decay, on matrices only. Raise it against overfitting.", TRAINING)
+    beta1: float = setting(0.8, real(0, 0.999999, "decay"),
+        "AdamW's decay of the mean gradient. 0.9 is usual; lower it when optimizer steps are "
+        "few.", TRAINING)
+    beta2: float = setting(0.9, real(0, 0.999999, "decay"),
         "AdamW's decay of the mean squared gradient. 0.95 is usual; 0.99 or more for small "
-        "batches.",
-        TRAINING,
-    )
-    grad_clip: float | None = setting(
-        1.0,
-        real(0, unit="norm", above=True),
+        "batches.", TRAINING)
+    grad_clip: float | None = setting(1.0, real(0, unit="norm", above=True),
         "Largest gradient norm; larger gradients are scaled down to it.",
-        TRAINING,
-        none="no clipping",
-    )
-    dropout: float = setting(
-        0.0,
-        real(0, 0.99, "share"),
+        TRAINING, none="no clipping")
+    dropout: float = setting(0.0, real(0, 0.99, "share"),
         "Share of activations dropped while training. Try 0.1 against overfitting in long runs.",
-        TRAINING,
-    )
+        TRAINING)
 
-    n_layer: int = setting(
-        6,
-        integer(1, 1000, "blocks"),
-        "Transformer blocks, with --init-from scratch only. More learn more from a long text, in "
-        "more time.",
-        SCRATCH,
-    )
-    n_head: int = setting(
-        6,
-        integer(1, 1000, "heads"),
+    n_layer: int = setting(6, integer(1, 1000, "blocks"),
+        "Transformer blocks, with --init-from scratch only. More learn more from a long text, "
+        "in more time.", SCRATCH)
+    n_head: int = setting(6, integer(1, 1000, "heads"),
         "Attention heads per block, with --init-from scratch only. One for each 64 of width is "
-        "usual.",
-        SCRATCH,
-    )
-    n_embd: int = setting(
-        384,
-        integer(1, 100_000, "width"),
+        "usual.", SCRATCH)
+    n_embd: int = setting(384, integer(1, 100_000, "width"),
         "Embedding width, with --init-from scratch only; a multiple of n_head. Time and memory "
-        "grow with its square.",
-        SCRATCH,
-    )
-    tokenizer: str = setting(
-        "pocket",
-        Text("NAME", path=True, known=("pocket", "gpt2", "char")),
-        "Vocabulary, with --init-from scratch only: pocket, gpt2, char (a token for each character "
-        "of the text), bpe:N (N tokens learned from the text, as bpe:4096), or a checkpoint "
-        "directory. char for small models of short texts.",
-        SCRATCH,
-    )
+        "grow with its square.", SCRATCH)
+    tokenizer: str = setting("pocket", Text("NAME", path=True, known=("pocket", "gpt2", "char")),
+        "Vocabulary, with --init-from scratch only: pocket, gpt2, char (a token for each "
+        "character of the text), bpe:N (N tokens learned from the text, as bpe:4096), or a "
+        "checkpoint directory. char for small models of short texts.", SCRATCH)
 
-    lora_rank: int | None = setting(
-        None,
-        integer(1, 4096, "rank"),
-        "Train only a low-rank change of some matrices (LoRA) and leave the model as it is: less "
-        "memory, another curve; 8 is usual, at a ten times higher learning rate.",
-        LORA,
-        none="train all weights",
-    )
-    lora_alpha: float = setting(
-        16.0,
-        real(0, 100_000, "scale", above=True),
-        "With --lora-rank: the change is scaled by alpha / rank. Raise it to learn faster.",
-        LORA,
-    )
-    lora_dropout: float = setting(
-        0.0,
-        real(0, 0.99, "share"),
+    lora_rank: int | None = setting(None, integer(1, 4096, "rank"),
+        "Train only a low-rank change of some matrices (LoRA) and leave the model as it is: "
+        "less memory, another curve; 8 is usual, at a ten times higher learning rate.",
+        LORA, none="train all weights")
+    lora_alpha: float = setting(16.0, real(0, 100_000, "scale", above=True),
+        "With --lora-rank: the change is scaled by alpha / rank. Raise it to learn faster.", LORA)
+    lora_dropout: float = setting(0.0, real(0, 0.99, "share"),
         "With --lora-rank: share of the change's inputs dropped while training; 0.05 to 0.1 "
-        "against overfitting.",
-        LORA,
-    )
-    lora_targets: tuple[Matrix, ...] = setting(
-        ("attn.c_attn",),
-        Several(Choice(*get_args(Matrix))),
-        "With --lora-rank: the matrices of each block that are changed. All four learn most.",
-        LORA,
-    )
+        "against overfitting.", LORA)
+    lora_targets: tuple[Matrix, ...] = setting(("attn.c_attn",), Several(Choice(*get_args(Matrix))),
+        "With --lora-rank: the matrices of each block that are changed. All four learn most.", LORA)
 
-    prompt: str = setting(
-        "ROMEO:",
-        Text(empty=True),
+    prompt: str = setting("ROMEO:", Text(empty=True),
         "Prompt of the sample that each evaluation draws. Use a beginning that suits your text.",
-        SAMPLING,
-    )
-    max_new_tokens: int = setting(
-        200,
-        integer(0, 1_000_000, "tokens"),
-        "Length of that sample; 0 draws none, which saves seconds an evaluation.",
-        SAMPLING,
-    )
-    temperature: float = setting(
-        0.8,
-        real(0, 100, "t"),
-        "Of that sample: 0 always takes the likeliest token, 1 draws as the model predicts. Lower "
-        "it for safer words, raise it for wilder ones.",
-        SAMPLING,
-    )
-    top_k: int | None = setting(
-        200,
-        integer(1, unit="k"),
+        SAMPLING)
+    max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"),
+        "Length of that sample; 0 draws none, which saves seconds an evaluation.", SAMPLING)
+    temperature: float = setting(0.8, real(0, 100, "t"),
+        "Of that sample: 0 always takes the likeliest token, 1 draws as the model predicts. "
+        "Lower it for safer words, raise it for wilder ones.", SAMPLING)
+    top_k: int | None = setting(200, integer(1, unit="k"),
         "Of that sample: draw from the k likeliest tokens only. Lower it against nonsense.",
-        SAMPLING,
-        none="from all tokens",
-    )
-    top_p: float | None = setting(
-        None,
-        real(0, 1, "p", above=True),
-        "Of that sample: draw from the likeliest tokens that make up probability p together; 0.9 "
-        "is usual where top_k is too blunt.",
-        SAMPLING,
-        none="from all tokens",
-    )
+        SAMPLING, none="from all tokens")
+    top_p: float | None = setting(None, real(0, 1, "p", above=True),
+        "Of that sample: draw from the likeliest tokens that make up probability p together; "
+        "0.9 is usual where top_k is too blunt.", SAMPLING, none="from all tokens")
 
-    seed: int = setting(
-        1337,
-        integer(0, 2**63 - 1, "seed"),
-        "Decides sequences, dropout, samples and, from scratch, the weights. Change it to see how "
-        "much of a result is chance.",
-        MACHINE,
-    )
-    device: Device = setting(
-        "auto",
-        Choice(*get_args(Device)),
-        "Where to train. auto: cuda, else mps, else cpu.",
-        MACHINE,
-    )
-    dtype: Dtype = setting(
-        "auto",
-        Choice(*get_args(Dtype)),
-        "Arithmetic of the matrix products; weights stay float32. auto: bfloat16 where the device "
-        "is fast at it, float16 with loss scaling where only that works, else float32.",
-        MACHINE,
-    )
-    memory: Memory = setting(
-        "auto",
-        Choice(*get_args(Memory)),
-        "low: recompute activations and keep AdamW's moments in a file on the run's disk, for the "
-        "same numbers in about half the memory and a third more time. lowest: the weights and "
-        "gradients as well, a block in memory at a time; for a model larger than the memory. auto: "
-        "the first of normal, low and lowest that fits. With --shard or --optimizer muon the "
-        "moments stay in memory.",
-        MACHINE,
-    )
-    compile: Compile = setting(
-        "auto",
-        Choice(*get_args(Compile)),
-        "Compile the model's blocks first: half a minute of waiting, then faster steps on a GPU. "
-        "auto: when the whole run ends sooner for it, which on a CPU it seldom does.",
-        MACHINE,
-    )
-    shard: bool = setting(
-        False,
-        Switch(),
-        "Under torchrun: each process holds only its shard of weights, gradients and moments. For "
-        "what does not fit one device; it sends more than plain torchrun, which copies the model.",
-        MACHINE,
-    )
-    save_signal: SaveSignal | None = setting(
-        None,
-        Choice(*get_args(SaveSignal)),
-        "Signal of a batch system at which the state is saved and the run ends, as with SIGTERM. "
-        "Unless named here, SIGUSR1 and SIGUSR2 save and training goes on.",
-        MACHINE,
-        none="SIGXCPU",
-    )
-    threads: int | None = setting(
-        None,
-        _THREADS,
+    seed: int = setting(1337, integer(0, 2**63 - 1, "seed"),
+        "Decides sequences, dropout, samples and, from scratch, the weights. Change it to see "
+        "how much of a result is chance.", MACHINE)
+    device: Device = setting("auto", Choice(*get_args(Device)),
+        "Where to train. auto: cuda, else mps, else cpu.", MACHINE)
+    dtype: Dtype = setting("auto", Choice(*get_args(Dtype)),
+        "Arithmetic of the matrix products; weights stay float32. auto: bfloat16 where the "
+        "device is fast at it, float16 with loss scaling where only that works, else float32.",
+        MACHINE)
+    memory: Memory = setting("auto", Choice(*get_args(Memory)),
+        "low: recompute activations and keep AdamW's moments in a file on the run's disk, for "
+        "the same numbers in about half the memory and a third more time. lowest: the weights "
+        "and gradients as well, a block in memory at a time; for a model larger than the "
+        "memory. auto: the first of normal, low and lowest that fits. With --shard or "
+        "--optimizer muon the moments stay in memory.", MACHINE)
+    compile: Compile = setting("auto", Choice(*get_args(Compile)),
+        "Compile the model's blocks first: half a minute of waiting, then faster steps on a "
+        "GPU. auto: when the whole run ends sooner for it, which on a CPU it seldom does.", MACHINE)
+    shard: bool = setting(False, Switch(),
+        "Under torchrun: each process holds only its shard of weights, gradients and moments. "
+        "For what does not fit one device; it sends more than plain torchrun, which copies the "
+        "model.", MACHINE)
+    save_signal: SaveSignal | None = setting(None, Choice(*get_args(SaveSignal)),
+        "Signal of a batch system at which the state is saved and the run ends, as with "
+        "SIGTERM. Unless named here, SIGUSR1 and SIGUSR2 save and training goes on.",
+        MACHINE, none="SIGXCPU")
+    threads: int | None = setting(None, _THREADS,
         "CPU threads of the arithmetic; lower it to leave cores to other work.",
-        MACHINE,
-        none="PyTorch's choice, the physical cores",
-    )
+        MACHINE, none="PyTorch's choice, the physical cores")
+    # fmt: on
 
     def __post_init__(self) -> None:
         """Raise ShakegptError, naming each field and value, for what can never work."""
@@ -402,7 +214,7 @@ class FinetuneConfig:
             if isinstance(texts, str | list):
                 names = (texts,) if isinstance(texts, str) else tuple(texts)
                 object.__setattr__(self, name, names)
-        bounds.check(self)
+        super().__post_init__()
         # not vars(self): a configuration from an older log has class defaults for newer fields
         if found := conflicts({field.name: getattr(self, field.name) for field in fields(self)}):
             raise ShakegptError("; ".join(sentence for _, sentence in found))
@@ -444,163 +256,79 @@ def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
+class SampleConfig(Checked):
     """Draw text from a model."""
 
-    prompt: str = setting(
-        "ROMEO:",
-        Text(empty=True),
-        "What the model continues; - reads it from standard input.",
-        SAMPLING,
-    )
-    prompt_file: str | None = setting(
-        None,
-        Text("FILE", path=True),
-        "Read the prompt from this file, as it is, in UTF-8.",
-        SAMPLING,
-        none="as --prompt says",
-    )
-    prompt_echo: bool = setting(
-        True, Switch(), "Write the prompt before what the model adds to it.", SAMPLING
-    )
-    until: str | None = setting(
-        None,
-        Text("STRING"),
+    # fmt: off
+    prompt: str = setting("ROMEO:", Text(empty=True),
+        "What the model continues; - reads it from standard input.", SAMPLING)
+    prompt_file: str | None = setting(None, Text("FILE", path=True),
+        "Read the prompt from this file, as it is, in UTF-8.", SAMPLING, none="as --prompt says")
+    prompt_echo: bool = setting(True, Switch(),
+        "Write the prompt before what the model adds to it.", SAMPLING)
+    until: str | None = setting(None, Text("STRING"),
         "End a text before this string, if the model writes it.",
-        SAMPLING,
-        none="at the end-of-text token or --max-new-tokens",
-    )
-    repetition_penalty: float = setting(
-        1.0,
-        real(0.1, 100, "factor"),
-        "Divide the scores of tokens that the text has already by this: 1.2 against loops, 1 for "
-        "none.",
-        SAMPLING,
-    )
-    interactive: bool = setting(
-        False,
-        Switch(),
-        "Keep the model loaded and continue each line that is typed; \\n in it stands for a line's "
-        "end. The arrow keys edit it and bring earlier ones; Ctrl-C ends a text, Ctrl-D all.",
-        SAMPLING,
-    )
-    max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"), "Tokens to draw.", SAMPLING)
-    num_samples: int = setting(
-        1, integer(1, unit="n"), "How many texts to draw; the k-th uses seed + k.", SAMPLING
-    )
-    temperature: float = setting(
-        0.8,
-        real(0, 100, "t"),
+        SAMPLING, none="at the end-of-text token or --max-new-tokens")
+    repetition_penalty: float = setting(1.0, real(0.1, 100, "factor"),
+        "Divide the scores of tokens that the text has already by this: 1.2 against loops, 1 "
+        "for none.", SAMPLING)
+    interactive: bool = setting(False, Switch(),
+        "Keep the model loaded and continue each line that is typed; \\n in it stands for a "
+        "line's end. The arrow keys edit it and bring earlier ones; Ctrl-C ends a text, Ctrl-D "
+        "all.", SAMPLING)
+    max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"),
+        "Tokens to draw.", SAMPLING)
+    num_samples: int = setting(1, integer(1, unit="n"),
+        "How many texts to draw; the k-th uses seed + k.", SAMPLING)
+    temperature: float = setting(0.8, real(0, 100, "t"),
         "0 always takes the likeliest token, 1 draws as the model predicts, more is wilder.",
-        SAMPLING,
-    )
-    top_k: int | None = setting(
-        200,
-        integer(1, unit="k"),
-        "Draw from the k likeliest tokens only.",
-        SAMPLING,
-        none="from all tokens",
-    )
-    top_p: float | None = setting(
-        None,
-        real(0, 1, "p", above=True),
+        SAMPLING)
+    top_k: int | None = setting(200, integer(1, unit="k"),
+        "Draw from the k likeliest tokens only.", SAMPLING, none="from all tokens")
+    top_p: float | None = setting(None, real(0, 1, "p", above=True),
         "Draw from the likeliest tokens that make up probability p together.",
-        SAMPLING,
-        none="from all tokens",
-    )
-    seed: int = setting(
-        1337,
-        integer(0, 2**63 - 1, "seed"),
-        "Same seed, same text (on the same kind of device).",
-        SAMPLING,
-    )
-    dtype: Weights = setting(
-        "float32",
-        Choice(*get_args(Weights)),
-        "Bits of the weights. float32 is exact; int8 is fastest on any CPU, bf16 gains where the "
-        "CPU computes in it. What fewer bits cost in loss is measured and printed first.",
-        MACHINE,
-    )
-    device: Device = setting(
-        "auto",
-        Choice(*get_args(Device)),
-        "Where to compute. auto: cuda, else mps, else cpu.",
-        MACHINE,
-    )
-    threads: int | None = setting(
-        None, _THREADS, "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice"
-    )
-
-    def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
-        bounds.check(self)
+        SAMPLING, none="from all tokens")
+    seed: int = setting(1337, integer(0, 2**63 - 1, "seed"),
+        "Same seed, same text (on the same kind of device).", SAMPLING)
+    dtype: Weights = setting("float32", Choice(*get_args(Weights)),
+        "Bits of the weights. float32 is exact; int8 is fastest on any CPU, bf16 gains where "
+        "the CPU computes in it. What fewer bits cost in loss is measured and printed first.",
+        MACHINE)
+    device: Device = setting("auto", Choice(*get_args(Device)),
+        "Where to compute. auto: cuda, else mps, else cpu.", MACHINE)
+    threads: int | None = setting(None, _THREADS,
+        "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice")
+    # fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(Checked):
     """Measure a model on a text: val loss and perplexity."""
 
-    dataset: tuple[str, ...] | None = setting(
-        None,
-        _TEXTS,
+    # fmt: off
+    dataset: tuple[str, ...] | None = setting(None, _TEXTS,
         "Text to measure on, named as in `shakegpt finetune`: files as a whole; of plays, "
         "tinyshakespeare and the run's own text the validation part.",
-        WHAT,
-        none="the run's own text, else plays",
-    )
-    text_field: str | None = setting(
-        None,
-        Text("FIELD"),
-        "Field or column of the record files that holds the text.",
-        WHAT,
-        none="as in finetune",
-    )
-    val_fraction: float | None = setting(
-        None,
-        real(0, 1, "fraction", above=True),
+        WHAT, none="the run's own text, else plays")
+    text_field: str | None = setting(None, Text("FIELD"),
+        "Field or column of the record files that holds the text.", WHAT, none="as in finetune")
+    val_fraction: float | None = setting(None, real(0, 1, "fraction", above=True),
         "Fraction of the text to measure on, from its end; 1 for all of it.",
-        WHAT,
-        none="as --dataset says",
-    )
-    eval_tokens: int | None = setting(
-        None,
-        integer(1, unit="tokens"),
+        WHAT, none="as --dataset says")
+    eval_tokens: int | None = setting(None, integer(1, unit="tokens"),
         "Tokens to predict, evenly spread; a smaller text is used whole.",
-        WHAT,
-        none="all of a file, else as many as the run's own evaluations, else 40,000",
-    )
-    block_size: int | None = setting(
-        None,
-        integer(2, unit="tokens"),
-        "Sequence length.",
-        WHAT,
-        none="that of the run, else what the model was made for",
-    )
-    batch_size: int = setting(
-        8,
-        integer(1, unit="sequences"),
-        "Sequences at a time. Lower it when memory is short.",
-        MACHINE,
-    )
-    device: Device = setting(
-        "auto",
-        Choice(*get_args(Device)),
-        "Where to compute. auto: cuda, else mps, else cpu.",
-        MACHINE,
-    )
-    dtype: Dtype = setting(
-        "auto",
-        Choice(*get_args(Dtype)),
-        "Arithmetic of the matrix products. auto: that of the run, else as in finetune.",
-        MACHINE,
-    )
-    threads: int | None = setting(
-        None, _THREADS, "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice"
-    )
-
-    def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
-        bounds.check(self)
+        WHAT, none="all of a file, else as many as the run's own evaluations, else 40,000")
+    block_size: int | None = setting(None, integer(2, unit="tokens"),
+        "Sequence length.", WHAT, none="that of the run, else what the model was made for")
+    batch_size: int = setting(8, integer(1, unit="sequences"),
+        "Sequences at a time. Lower it when memory is short.", MACHINE)
+    device: Device = setting("auto", Choice(*get_args(Device)),
+        "Where to compute. auto: cuda, else mps, else cpu.", MACHINE)
+    dtype: Dtype = setting("auto", Choice(*get_args(Dtype)),
+        "Arithmetic of the matrix products. auto: that of the run, else as in finetune.", MACHINE)
+    threads: int | None = setting(None, _THREADS,
+        "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice")
+    # fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -649,86 +377,56 @@ Format = Literal["svg", "png", "pdf"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiguresConfig:
+class FiguresConfig(Checked):
     """Draw the figures of a run."""
 
-    runs: tuple[str, ...] = setting(
-        (),
-        Several(Text("RUN", path=True), least=0),
-        "Run directories; several are compared in training.svg. Default: the newest finished run, "
-        "or the recorded one that ships.",
-        positional=True,
-    )
-    out: str | None = setting(
-        None,
-        Text("DIR", path=True),
+    # fmt: off
+    runs: tuple[str, ...] = setting((), Several(Text("RUN", path=True), least=0),
+        "Run directories; several are compared in training.svg. Default: the newest finished "
+        "run, or the recorded one that ships.", positional=True)
+    out: str | None = setting(None, Text("DIR", path=True),
         "Directory for the figures and run.json.",
-        none="the deck's; without a deck, and for png and pdf, figures/ in the run's directory",
-    )
-    only: tuple[Figure, ...] = setting(
-        get_args(Figure),
-        Several(Choice(*get_args(Figure))),
-        "Figures to draw; by default all that the log has records for.",
-    )
-    theme: Theme = setting(
-        "dark", Choice(*get_args(Theme)), "Colors: dark as the slides, light for paper."
-    )
-    transparent: bool = setting(False, Switch(), "Leave the background out.")
-    format: tuple[Format, ...] = setting(
-        ("svg",), Several(Choice(*get_args(Format))), "File formats to write; the deck shows svg."
-    )
-    watch: bool = setting(
-        False,
-        Switch(),
-        "Follow a run, by default the newest that trains, and redraw until it ends; wait for one "
-        "that has not begun.",
-    )
-
-    def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
-        bounds.check(self)
+        none="the deck's; without a deck, and for png and pdf, figures/ in the run's directory")
+    only: tuple[Figure, ...] = setting(get_args(Figure), Several(Choice(*get_args(Figure))),
+        "Figures to draw; by default all that the log has records for.")
+    theme: Theme = setting("dark", Choice(*get_args(Theme)),
+        "Colors: dark as the slides, light for paper.")
+    transparent: bool = setting(False, Switch(),
+        "Leave the background out.")
+    format: tuple[Format, ...] = setting(("svg",), Several(Choice(*get_args(Format))),
+        "File formats to write; the deck shows svg.")
+    watch: bool = setting(False, Switch(),
+        "Follow a run, by default the newest that trains, and redraw until it ends; wait for "
+        "one that has not begun.")
+    # fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeckConfig:
+class DeckConfig(Checked):
     """Lay out the talk's slides, with the figures and numbers of a run."""
 
-    directory: str = setting(
-        "talk",
-        Text("DIR", path=True),
-        "Directory of the deck, created when absent.",
-        positional=True,
-    )
-    run: str | None = setting(
-        None,
-        Text("RUN", path=True),
-        "Run that the slides show.",
-        none="the newest finished run, or the recorded one that ships",
-    )
-
-    def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
-        bounds.check(self)
+    # fmt: off
+    directory: str = setting("talk", Text("DIR", path=True),
+        "Directory of the deck, created when absent.", positional=True)
+    run: str | None = setting(None, Text("RUN", path=True),
+        "Run that the slides show.", none="the newest finished run, or the recorded one that ships")
+    # fmt: on
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimsConfig:
+class ClaimsConfig(Checked):
     """Check the talk's claims against a run."""
 
-    run: str | None = setting(
-        None,
-        Text("RUN", path=True),
+    # fmt: off
+    run: str | None = setting(None, Text("RUN", path=True),
         "Run directory. Default: the newest finished run, or the recorded one that ships.",
-        none="the newest finished run",
-        positional=True,
-    )
-    strict: bool = setting(
-        False, Switch(), "Exit with 1 when a claim differs or could not be measured."
-    )
-    deck: bool = setting(
-        False,
-        Switch(),
-        "Also check the deck in this directory: its numbers, sentences, figures and code.",
-    )
-    json: bool = setting(False, Switch(), "Print the rows as JSON instead of a table.")
-    markdown: bool = setting(False, Switch(), "Print the rows as a Markdown table.")
+        none="the newest finished run", positional=True)
+    strict: bool = setting(False, Switch(),
+        "Exit with 1 when a claim differs or could not be measured.")
+    deck: bool = setting(False, Switch(),
+        "Also check the deck in this directory: its numbers, sentences, figures and code.")
+    json: bool = setting(False, Switch(),
+        "Print the rows as JSON instead of a table.")
+    markdown: bool = setting(False, Switch(),
+        "Print the rows as a Markdown table.")
+    # fmt: on
