@@ -190,8 +190,8 @@ class Setting:
             return None
         fault = self.type.fault(value)
         or_none = ", or none" if fault and self.none is not None else ""
-        shown = str(value) if isinstance(value, float | bool) else reprlib.repr(value)
-        return f"{fault}{or_none}, got {shown}" if fault else None
+        given = str(value) if isinstance(value, float | bool) else reprlib.repr(value)
+        return f"{fault}{or_none}, got {given}" if fault else None
 
 
 def setting(
@@ -232,14 +232,14 @@ def words(name: str, value: Any) -> list[str]:
 
 def faults(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
     """Field name -> a sentence, for each of `values` that the configuration `kind` cannot have."""
-    known, found = settings(kind), dict[str, str]()
+    known, sentences = settings(kind), dict[str, str]()
     for name, value in values.items():
         if fault := known[name].fault(value):
-            found[name] = f"{shown(name, known[name])} {fault}"
-    return found
+            sentences[name] = f"{display_name(name, known[name])} {fault}"
+    return sentences
 
 
-def shown(name: str, about: Setting) -> str:
+def display_name(name: str, about: Setting) -> str:
     """How messages and help call a field: by its flag, or by the name of the place it has."""
     if not about.positional:
         return flag(name)
@@ -249,5 +249,5 @@ def shown(name: str, about: Setting) -> str:
 def check(config: Any) -> None:
     """Raise ShakegptError, naming each field and value, unless all of `config` is in bounds."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    if found := faults(config, values):
-        raise ShakegptError("; ".join(found.values()))
+    if sentences := faults(config, values):
+        raise ShakegptError("; ".join(sentences.values()))

@@ -216,8 +216,10 @@ class FinetuneConfig(Checked):
                 object.__setattr__(self, name, names)
         super().__post_init__()
         # not vars(self): a configuration from an older log has class defaults for newer fields
-        if found := conflicts({field.name: getattr(self, field.name) for field in fields(self)}):
-            raise ShakegptError("; ".join(sentence for _, sentence in found))
+        if conflicting := conflicts(
+            {field.name: getattr(self, field.name) for field in fields(self)}
+        ):
+            raise ShakegptError("; ".join(sentence for _, sentence in conflicting))
 
 
 NOT_LOWEST: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -233,26 +235,26 @@ NOT_LOWEST: dict[str, tuple[tuple[Any, ...], str]] = {
 
 def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
     """Settings of `FinetuneConfig` that exclude each other: both fields, and a sentence."""
-    found = []
+    conflicting = []
     if values["val_dataset"] is not None and values["val_fraction"] is not None:
         sentence = (
             "--val-dataset and --val-fraction exclude each other: a validation text leaves all of "
             "--dataset to training; give one of them"
         )
-        found.append((("val_fraction", "val_dataset"), sentence))
+        conflicting.append((("val_fraction", "val_dataset"), sentence))
     if values["optimizer"] == "muon" and values["lora_rank"] is not None:
         sentence = "--optimizer muon trains whole matrices and --lora-rank none: give one of them"
-        found.append((("optimizer", "lora_rank"), sentence))
+        conflicting.append((("optimizer", "lora_rank"), sentence))
     if values["memory"] == "lowest":
         for name, (refused, why) in NOT_LOWEST.items():
             if values[name] in refused or (name == "lora_rank" and values[name] is not None):
                 sentence = f"--memory lowest cannot be combined with {why}: give --memory low"
-                found.append((("memory", name), sentence))
+                conflicting.append((("memory", name), sentence))
     width, heads = values["n_embd"], values["n_head"]
     if values["init_from"] == "scratch" and width % heads:
         sentence = f"--n-embd must be a multiple of --n-head {heads}, got {width}"
-        found.append((("n_embd", "n_head"), sentence))
-    return found
+        conflicting.append((("n_embd", "n_head"), sentence))
+    return conflicting
 
 
 @dataclass(frozen=True, kw_only=True)

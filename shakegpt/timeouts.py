@@ -29,9 +29,9 @@ def call_with_timeout(job: Callable[[], T]) -> T:
 
     threading.Thread(target=answer, daemon=True).start()
     try:
-        found, error = answers.get(timeout=NETWORK_TIMEOUT)
+        result, error = answers.get(timeout=NETWORK_TIMEOUT)
     except queue.Empty:
-        raise TimeoutError(f"no answer within {NETWORK_TIMEOUT:g} s") from None
+        raise TimeoutError(f"no result within {NETWORK_TIMEOUT:g} s") from None
     if error is not None:
         raise error
-    return cast("T", found)
+    return cast("T", result)

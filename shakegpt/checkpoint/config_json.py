@@ -58,16 +58,16 @@ def read_config(folder: Path) -> GPTConfig:
 def config_warnings(folder: Path) -> list[str]:
     """What config.json says that has no effect on the model here, or is not known to have any."""
     raw = read_json(folder / "config.json")
-    found = []
+    warnings = []
     for name in raw.get("architectures") or []:
         if "For" in name:
-            found.append(f"config.json says {name}: its language model is used, not its head")
+            warnings.append(f"config.json says {name}: its language model is used, not its head")
     unknown = [key for key in raw if key not in _KNOWN and key not in _COMPUTED_AS]
     if unknown:
-        found.append(f"config.json: unknown field {some(unknown)} ignored")
+        warnings.append(f"config.json: unknown field {some(unknown)} ignored")
     if raw.get("n_ctx", raw.get("n_positions")) != raw.get("n_positions", raw.get("n_ctx")):
-        found.append(f"config.json has n_ctx {raw['n_ctx']}: n_positions is used")
-    return found
+        warnings.append(f"config.json has n_ctx {raw['n_ctx']}: n_positions is used")
+    return warnings
 
 
 _SHAPE = {

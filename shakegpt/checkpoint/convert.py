@@ -163,10 +163,10 @@ def _as_gpt2(
             raise ShakegptError(f"{source} has the weight {name} twice: which one is unclear")
         weights[name] = weights.pop(key)
     if arguments:
-        wanted = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
-        if missing := [key for key in wanted if key not in arguments]:
+        required = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+        if missing := [key for key in required if key not in arguments]:
             raise ShakegptError(f"{source} has model_args without {missing[0]}: not nanoGPT's")
-        config = {key: arguments[key] for key in wanted} | {"model_type": "gpt2"}
+        config = {key: arguments[key] for key in required} | {"model_type": "gpt2"}
         config["n_positions"] = config.pop("block_size")
         config["activation_function"] = "gelu"  # nanoGPT's is exact
         (staged / "config.json").write_text(json.dumps(config), "utf-8")

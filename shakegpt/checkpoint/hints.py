@@ -91,14 +91,14 @@ def is_meant(folder: Path) -> bool:
 
 def _pickles(names: list[str]) -> list[str]:
     """Files of weights by torch.save, the whole model before others."""
-    found = [
+    pickled = [
         name
         for name in names
         if name.endswith(PICKLES)
         and name not in ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt")
         and not name.startswith("rng_state")
     ]
-    return sorted(found, key=lambda name: (not name.startswith(("pytorch_model", "ckpt")), name))
+    return sorted(pickled, key=lambda name: (not name.startswith(("pytorch_model", "ckpt")), name))
 
 
 def _names(folder: Path) -> list[str]:

@@ -45,10 +45,10 @@ def provenance(folder: Path, tokenizer: Tokenizer) -> Provenance:
         sums = [hashlib.sha256("".join(f"{s}\n" for s in sums).encode()).hexdigest()]
     with torch.device("meta"):
         model = GPT(replace(read_config(folder), dropout=0.0))
-    found = contents(folder, files, dict(model.named_parameters()))
+    stored = contents(folder, files, dict(model.named_parameters()))
     home = folder.resolve()
     revision = home.name if home.parent.name == "snapshots" else None
-    warnings = (*config_warnings(folder), *tokenizer.warnings, *found.warnings)
+    warnings = (*config_warnings(folder), *tokenizer.warnings, *stored.warnings)
     return Provenance(sums[0], revision, warnings)
 
 

@@ -36,7 +36,7 @@ _OTHER_HEADS = re.compile(
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredWeight:
     """A weight in a file: the model's name for it, and the file's."""
 
     name: str
@@ -48,8 +48,8 @@ class Found:
 class Contents:
     """What the files of a checkpoint hold: the weights, the head of a tied model, and warnings."""
 
-    weights: tuple[Found, ...]
-    head: Found | None
+    weights: tuple[StoredWeight, ...]
+    head: StoredWeight | None
     warnings: tuple[str, ...]
 
 
@@ -70,11 +70,11 @@ def plain_names(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def contents(folder: Path, files: Iterable[Path], wanted: Mapping[str, Tensor]) -> Contents:
-    """Where the `wanted` weights are, each once, shape and dtype checked. Raises ShakegptError."""
+def contents(folder: Path, files: Iterable[Path], parameters: Mapping[str, Tensor]) -> Contents:
+    """Where the weights of `parameters` are, each once, of right shape. Raises ShakegptError."""
     keys = {(path, key): info for path in files for key, info in _header(path).items()}
     names = plain_names(key for _, key in keys)
-    weights, heads, warnings = dict[str, Found](), dict[str, Found](), list[str]()
+    weights, heads, warnings = dict[str, StoredWeight](), dict[str, StoredWeight](), list[str]()
     for (path, key), (shape, dtype) in keys.items():
         name = names[key]
         if _MASK.fullmatch(name):
@@ -82,23 +82,23 @@ def contents(folder: Path, files: Iterable[Path], wanted: Mapping[str, Tensor]) 
         if _OTHER_HEADS.fullmatch(name):
             warnings.append(f"{path.name} has {key}, a head for another task: ignored")
             continue
-        expected = wanted.get(EMBEDDING if name == HEAD else name)
+        expected = parameters.get(EMBEDDING if name == HEAD else name)
         if expected is None:
             raise ShakegptError(_unexpected(path, key))
         _require_kind(path, key, shape, dtype, tuple(expected.shape))
-        known = heads if name == HEAD and name not in wanted else weights
+        known = heads if name == HEAD and name not in parameters else weights
         if name in known:
             raise ShakegptError(f"{folder} has the weight {name} twice: which one is unclear")
-        known[name] = Found(name, path, key)
+        known[name] = StoredWeight(name, path, key)
     if EMBEDDING not in weights and HEAD in heads:  # saved once, under the other of its names
         head = heads.pop(HEAD)
-        weights[EMBEDDING] = Found(EMBEDDING, head.path, head.key)
-    if HEAD in wanted and HEAD not in weights:
+        weights[EMBEDDING] = StoredWeight(EMBEDDING, head.path, head.key)
+    if HEAD in parameters and HEAD not in weights:
         raise ShakegptError(
             f"{folder}/config.json has tie_word_embeddings false, but the weights have no "
             f"{HEAD}: set it to true if the model shares its embedding with its head"
         )
-    if missing := wanted.keys() - weights.keys():
+    if missing := parameters.keys() - weights.keys():
         raise ShakegptError(
             f"{folder} lacks the weight {min(missing)}: the copy is not complete, or it is not a "
             "GPT-2"
@@ -165,34 +165,34 @@ def assign(model: GPT, folder: Path, files: list[Path]) -> None:
     Raises ShakegptError for a head that differs from the embedding, where `model` shares one matrix
     for both: transformers would ignore it, or not, by its version.
     """
-    found = contents(folder, files, dict(model.named_parameters()))
+    stored = contents(folder, files, dict(model.named_parameters()))
     for path in files:
-        for weight, tensor in _tensors(path, found.weights):
+        for weight, tensor in _tensors(path, stored.weights):
             _require_finite(path, weight.name, tensor)
             owner, _, leaf = weight.name.rpartition(".")
             setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor.float()))
-    _require_head(found)
+    _require_head(stored)
 
 
 def one_by_one(
-    folder: Path, files: list[Path], wanted: Mapping[str, Tensor]
+    folder: Path, files: list[Path], parameters: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Name and numbers of each of the `wanted` weights in `files`, in any order; a tensor's memory
-    goes with it. Raises ShakegptError, as `assign` does.
+    """Name and numbers of each of `parameters` in `files`, in any order; a tensor's memory goes
+    with it. Raises ShakegptError, as `assign` does.
     """
-    found = contents(folder, files, wanted)
-    for weight in found.weights:
+    stored = contents(folder, files, parameters)
+    for weight in stored.weights:
         ((_, tensor),) = _tensors(weight.path, (weight,))
         _require_finite(weight.path, weight.name, tensor)
         yield weight.name, tensor.float()
-    _require_head(found)
+    _require_head(stored)
 
 
-def _require_head(found: Contents) -> None:
+def _require_head(stored: Contents) -> None:
     """Raise ShakegptError for a second head that differs from the embedding."""
-    head = found.head
+    head = stored.head
     if head is not None:
-        embedding = next(weight for weight in found.weights if weight.name == EMBEDDING)
+        embedding = next(weight for weight in stored.weights if weight.name == EMBEDDING)
         ((_, tensor),) = _tensors(head.path, (head,))
         ((_, other),) = _tensors(embedding.path, (embedding,))
         if not torch.equal(tensor.float(), other.float()):
@@ -202,7 +202,7 @@ def _require_head(found: Contents) -> None:
             )
 
 
-def _tensors(path: Path, weights: Iterable[Found]) -> list[tuple[Found, Tensor]]:
+def _tensors(path: Path, weights: Iterable[StoredWeight]) -> list[tuple[StoredWeight, Tensor]]:
     """Those of `weights` that are in the file `path`, mapped."""
     try:
         with safe_open(path, framework="pt") as file:

@@ -52,12 +52,12 @@ def given(
     parser = Parser(prog, about)
     parser.add_settings(kind)
     try:
-        found, rest = parser.parse_known_intermixed_args(list(words))
+        parsed, rest = parser.parse_known_intermixed_args(list(words))
     except argparse.ArgumentError as error:
         name = (error.argument_name or "").split("/")[0]
         takes_none = name in parser.flags and parser.flags[name].nargs == 0
         raise ShakegptError(f"{name} {'takes no' if takes_none else 'needs a'} value") from None
-    values = vars(found)
+    values = vars(parsed)
     if values.pop("help"):
         described = Parser(prog, about)
         described.add_settings(kind, base(values))
@@ -75,7 +75,7 @@ def given(
     settings = bounds.settings(kind)
     for field in fields(kind):
         if field.default is MISSING and field.name not in values:
-            name = bounds.shown(field.name, settings[field.name])
+            name = bounds.display_name(field.name, settings[field.name])
             raise ShakegptError(f"{prog} needs a {name} (see {prog} --help)")
     values = {
         name: text if isinstance(text, bool) else settings[name].parse(text)
@@ -129,8 +129,8 @@ class Parser(argparse.ArgumentParser):
             action.completer = _completer(about)
             self.flags |= dict.fromkeys(action.option_strings, action)
             if about.positional:
-                shown = action.metavar + (" ..." if isinstance(about.type, Several) else "")
-                positionals.append(shown if field.default is MISSING else f"[{shown}]")
+                usage = action.metavar + (" ..." if isinstance(about.type, Several) else "")
+                positionals.append(usage if field.default is MISSING else f"[{usage}]")
         options = groups.get("options") or self.add_argument_group("options")
         help = options.add_argument(
             "-h", "--help", action="store_true", help="Print this help and exit."
@@ -146,7 +146,7 @@ def _add(group: Any, name: str, about: Setting, default: Any) -> Any:
     if about.positional:
         return group.add_argument(
             name,
-            metavar=bounds.shown(name, about),
+            metavar=bounds.display_name(name, about),
             nargs="*" if several else "?",
             default=argparse.SUPPRESS,
             help=about.help.replace("%", "%%"),
@@ -176,11 +176,11 @@ def _default(about: Setting, default: Any) -> str:
     if default is None:
         return f"(default: none, {about.none})"
     if isinstance(default, bool):
-        shown = "yes" if default else "no"
+        text = "yes" if default else "no"
     else:
-        shown = " ".join(default) if isinstance(default, tuple) else f"{default}"
+        text = " ".join(default) if isinstance(default, tuple) else f"{default}"
     none = f"none: {about.none}; " if about.none is not None else ""
-    return f"({none}default: {shown})"
+    return f"({none}default: {text})"
 
 
 def _completer(about: Setting) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +9,8 @@ from typing import Any, cast
 from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
+from shakegpt.cli.model import note
 from shakegpt.resource_errors import resource_errors
-from shakegpt.sanitize import one_line
 
 ABOUT = "Make a safe checkpoint directory of nanoGPT's ckpt.pt, a pytorch_model.bin and the like."
 
@@ -49,8 +48,8 @@ def main(words: list[str]) -> int:
     directory = Path(arguments.directory)
     with resource_errors(directory):
         notes = convert(arguments.source, directory, arguments.tokenizer)
-    for note in notes:
-        print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
+    for sentence in notes:
+        note(sentence)
     print(f"the model is in {directory}; start from it with:")
     print(f"  shakegpt finetune --init-from {directory}")
     return 0

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import math
-import sys
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from shakegpt.bounds import Text, setting
+from shakegpt.checkpoint.config_json import read_config
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import WHAT, Dtype, EvaluateConfig
+from shakegpt.cli.model import ModelArgument, load_model, note, open_vocabulary
+from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.data.folders import RECORDS, kind_of
 from shakegpt.errors import ShakegptError
 from shakegpt.format import bits
 from shakegpt.runlog import history
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.runlog.schema import Run
-from shakegpt.sanitize import one_line
 
 ABOUT = "Val loss and perplexity of a model, over fixed sequences of a text."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(EvaluateConfig):
+class Arguments(EvaluateConfig, ModelArgument):
     """All arguments of the command."""
-
-    model: str = setting(
-        cast("Any", MISSING),
-        Text("MODEL", path=True, known=("pocket",)),
-        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
-        WHAT,
-        positional=True,
-    )
 
 
 def main(words: list[str]) -> int:
@@ -45,28 +36,18 @@ def main(words: list[str]) -> int:
     config = _like_the_run(arguments, run)
     preflight.evaluate(arguments.model, config)
     with heavy_imports():
-        import torch
-
-        from shakegpt.checkpoint import io as checkpoint
         from shakegpt.data.evaluation import evaluation
         from shakegpt.hardware.device import choose
-        from shakegpt.nn import matmul
         from shakegpt.train.evaluate import measure
 
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    source = checkpoint.find(arguments.model)
-    shape = checkpoint.read_config(source.folder)
     place = choose(config.device, config.dtype)
-    vocabulary = checkpoint.vocabulary(source.folder)
-    for warning in vocabulary.warnings:
-        print(f"shakegpt: {one_line(warning, 300)}", file=sys.stderr)
-    measured = evaluation(config, run, vocabulary, config.block_size or shape.block_size)
+    source, vocabulary = open_vocabulary(arguments.model)
+    block_size = config.block_size or read_config(source.folder).block_size
+    measured = evaluation(config, run, vocabulary, block_size)
     dataset, text = measured.dataset, measured.dataset.text
-    for note in text.notes:
-        print(f"shakegpt: {one_line(note, 300)}", file=sys.stderr)
-    model = checkpoint.load(source.folder).to(place.device).eval()
-    matmul.install(model)
+    for sentence in text.notes:
+        note(sentence)
+    model = load_model(source, place.device, arguments.threads)
     result = measure(model, dataset, measured.eval_tokens, config.batch_size, place)
     if not math.isfinite(result.loss):
         raise ShakegptError(

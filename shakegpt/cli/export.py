@@ -6,7 +6,6 @@ import csv
 import importlib
 import io
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, cast
 from shakegpt.bounds import Switch, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
+from shakegpt.cli.model import load_model, note, open_vocabulary
 from shakegpt.errors import ShakegptError
 from shakegpt.files import PART, write_atomically
 from shakegpt.format import size
@@ -152,18 +152,12 @@ def _write_events(run: Path, folder: Path) -> None:
 
 def _write_model(name: str, path: Path) -> None:
     with heavy_imports():
-        from shakegpt.checkpoint import io as checkpoint
         from shakegpt.checkpoint.gguf_file import write_gguf
 
-    source = checkpoint.find(name)
-    tokenizer = checkpoint.vocabulary(source.folder)
-    model = checkpoint.load(source.folder)
+    source, tokenizer = open_vocabulary(name)
+    model = load_model(source, "cpu")
     if model.config.activation_function == "gelu":
-        print(
-            "shakegpt: this model computes GELU exactly and llama.cpp its tanh form: logits differ "
-            "by about 0.001",
-            file=sys.stderr,
-        )
+        note("GELU is exact here and of the tanh form in llama.cpp: logits differ by about 0.001")
     written = write_gguf(path, source.name, model, tokenizer)
     print(f"the model is in {path}, {size(written)}; run it with:")
     print(f"  llama-cli -m {path} -p ROMEO: -no-cnv")

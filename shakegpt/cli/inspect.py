@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, get_args
 
 from shakegpt.bounds import Choice, Number, Switch, Text, setting
 from shakegpt.cli import preflight, why
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
+from shakegpt.cli.model import ModelArgument, load_model, open_vocabulary
 from shakegpt.config import WHAT, Device, Format, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
@@ -26,16 +27,9 @@ MOST_TOKENS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ModelArgument):
     """All arguments of the command."""
 
-    model: str = setting(
-        cast("Any", MISSING),
-        Text("MODEL", path=True, known=("pocket",)),
-        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
-        WHAT,
-        positional=True,
-    )
     prompt: str = setting("ROMEO:", Text("TEXT"), "Text that the model continues.", WHAT)
     tokens: int = setting(
         12, Number(int, 1, MOST_TOKENS, "tokens"), "Tokens to write and inspect.", WHAT
@@ -89,17 +83,15 @@ def main(words: list[str]) -> int:
     with heavy_imports():
         import msgspec
 
-        from shakegpt.checkpoint import io as checkpoint
         from shakegpt.generate import generate
         from shakegpt.hardware.device import choose
         from shakegpt.inspection.record import inspect
         from shakegpt.inspection.report import report
 
-    source = checkpoint.find(arguments.model)
-    tokenizer = checkpoint.vocabulary(source.folder)
+    source, tokenizer = open_vocabulary(arguments.model)
     ids = tokenizer.encode(arguments.prompt, "the prompt") or [tokenizer.eot or 0]
     device = choose(arguments.device, "float32").device
-    model = checkpoint.load(source.folder).to(device).eval()
+    model = load_model(source, device)
     if len(ids) >= model.config.block_size:
         raise ShakegptError(
             f"--prompt has {len(ids)} tokens and leaves no room in the {model.config.block_size} "

@@ -28,7 +28,7 @@ def faults(config: FinetuneConfig) -> dict[str, str]:
 
     Looks at names and sizes on this machine only: fast, no network, and no text is read.
     """
-    found = {
+    fault_of = {
         "init_from": _raised(lambda: local_shape(config.init_from)),
         "dataset": _text_fault(config.dataset),
         "val_dataset": _text_fault(config.val_dataset or (), "--val-dataset"),
@@ -39,18 +39,18 @@ def faults(config: FinetuneConfig) -> dict[str, str]:
     }
     if config.out_dir is not None:
         run = Path(config.out_dir)
-        found["out_dir"] = _raised(lambda: require_unused(run))
+        fault_of["out_dir"] = _raised(lambda: require_unused(run))
     if config.init_from == "scratch":
-        found["tokenizer"] = _tokenizer_fault(config.tokenizer)
-    elif found["init_from"] is None and (shape := local_shape(config.init_from)) is not None:
-        found["block_size"] = block_size_fault(config.block_size, shape, config.init_from)
-    return {name: fault for name, fault in found.items() if fault}
+        fault_of["tokenizer"] = _tokenizer_fault(config.tokenizer)
+    elif fault_of["init_from"] is None and (shape := local_shape(config.init_from)) is not None:
+        fault_of["block_size"] = block_size_fault(config.block_size, shape, config.init_from)
+    return {name: fault for name, fault in fault_of.items() if fault}
 
 
 def require_no_faults(config: FinetuneConfig) -> None:
     """Raise ShakegptError, naming all of them, when `config` has faults."""
-    if found := faults(config):
-        raise ShakegptError("; ".join(found.values()))
+    if fault_of := faults(config):
+        raise ShakegptError("; ".join(fault_of.values()))
 
 
 def finetune(config: FinetuneConfig) -> None:

@@ -6,14 +6,15 @@ import importlib
 import itertools
 import sys
 from contextlib import suppress
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Literal, TextIO
 
-from shakegpt.bounds import Choice, Text, setting
+from shakegpt.bounds import Choice, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import SAMPLING, WHAT, SampleConfig
+from shakegpt.cli.model import ModelArgument, load_model, note, open_vocabulary
+from shakegpt.config import SAMPLING, SampleConfig
 from shakegpt.data.decoding import decode, normalize_newlines
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
@@ -30,16 +31,9 @@ SEPARATOR = "-" * 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(SampleConfig):
+class Arguments(SampleConfig, ModelArgument):
     """All arguments of the command."""
 
-    model: str = setting(
-        cast("Any", MISSING),
-        Text("MODEL", path=True, known=("pocket",)),
-        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
-        WHAT,
-        positional=True,
-    )
     copies: Literal["auto", "on", "off"] = setting(
         "auto",
         Choice("auto", "on", "off"),
@@ -56,24 +50,13 @@ def main(words: list[str]) -> int:
 
     preflight.model(arguments.model)
     with heavy_imports():
-        import torch
-
-        from shakegpt.checkpoint import io as checkpoint
         from shakegpt.hardware.device import choose
-        from shakegpt.nn import matmul
 
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
     prompt = _prompt(arguments)
-    source = checkpoint.find(arguments.model)
-    checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
-    tokenizer = checkpoint.vocabulary(source.folder)
-    for warning in tokenizer.warnings:
-        print(f"shakegpt: {printable(warning)}", file=sys.stderr)
+    source, tokenizer = open_vocabulary(arguments.model)
     ids = tokenizer.encode(prompt, "the prompt")
-    place = choose(arguments.device, "float32")
-    model = checkpoint.load(source.folder).to(place.device).eval()
-    matmul.install(model)
+    device = choose(arguments.device, "float32").device
+    model = load_model(source, device, arguments.threads)
     if arguments.dtype != "float32":
         from shakegpt.nn.quantize_cost import quantize_and_measure
 
@@ -82,7 +65,7 @@ def main(words: list[str]) -> int:
             sorted(source.folder.glob("*.safetensors")),
         )
         cost = quantize_and_measure(model, tokenizer, run, arguments.dtype, files)
-        print(f"shakegpt: {printable(cost)}", file=sys.stderr)
+        note(cost)
     finder = _finder(arguments)
     if arguments.interactive:
         _converse(model, tokenizer, arguments, finder)
@@ -142,13 +125,13 @@ def _converse(
     model: GPT, tokenizer: Tokenizer, arguments: Arguments, finder: CopyFinder | None
 ) -> None:
     """Continue each line of standard input, the k-th with seed + k, until its end."""
-    shown = "> " if sys.stdin.isatty() else ""
-    if shown:
+    mark = "> " if sys.stdin.isatty() else ""
+    if mark:
         with suppress(ImportError):  # `input` edits lines and remembers them once it is imported
             importlib.import_module("readline")
     for number in itertools.count():
         try:
-            line = input(shown)
+            line = input(mark)
         except EOFError:
             return
         prompt = line.replace("\\n", "\n")

@@ -204,8 +204,8 @@ def is_canonical(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> boo
             v, v_until = right, rank
             while True:
                 meets = known.get(u + v, rank)
-                begun = max(known[u], known[v])
-                if begun < meets < u_until and meets <= v_until and meets < rank:
+                both_exist = max(known[u], known[v])
+                if both_exist < meets < u_until and meets <= v_until and meets < rank:
                     return False
                 if v not in made:
                     break

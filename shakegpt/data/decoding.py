@@ -92,8 +92,8 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
     if good >= max(1, bad):  # damaged: chance hardly makes valid UTF-8 of another encoding
         return _decode_strictly(data, UTF8, name), UTF8
     encoding = _legacy_encoding(sample)
-    shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
-    return _decode_strictly(data, encoding, name, shown), shown
+    label = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
+    return _decode_strictly(data, encoding, name, label), label
 
 
 def normalize_newlines(text: str) -> str:
@@ -133,12 +133,12 @@ def read_text_bytes(stream: BinaryIO) -> bytes:
 
 
 def _decode_strictly(
-    data: bytes, encoding: str, name: str, shown: str = "", skipped: int = 0
+    data: bytes, encoding: str, name: str, label: str = "", skipped: int = 0
 ) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise _damaged(name, shown or encoding, error, data, skipped) from None
+        raise _damaged(name, label or encoding, error, data, skipped) from None
 
 
 def _damaged(

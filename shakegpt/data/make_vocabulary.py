@@ -90,7 +90,7 @@ def _pieces(texts: Iterable[str]) -> Iterator[str]:
         for document in text.split(END_OF_TEXT):
             start = 0
             while start < len(document):
-                found = _CUT.search(document, start + _PIECE)
-                end = found.start() if found else len(document)
+                blank = _CUT.search(document, start + _PIECE)
+                end = blank.start() if blank else len(document)
                 yield document[start:end]
                 start = end

@@ -28,12 +28,12 @@ def plays() -> str:
     Raises ShakegptError when the package with the files is not installed.
     """
     sources = [path.read_bytes() for path in files()]
-    kept = cache_dir() / f"plays-{_key(sources)}.txt"
+    cached = cache_dir() / f"plays-{_key(sources)}.txt"
     try:
-        return kept.read_bytes().decode("utf-8")
+        return cached.read_bytes().decode("utf-8")
     except (OSError, ValueError):
         text = "\n".join(lay_out(source.decode("utf-8")) for source in sources)
-        write_cache(kept, text.encode("utf-8"))
+        write_cache(cached, text.encode("utf-8"))
         return text
 
 
@@ -76,5 +76,5 @@ def lay_out(markdown: str) -> str:
 def _mark_speakers(markdown: str) -> str:
     """Put a NUL before a speaker's name: stars are emphasis from here on."""
     lines = markdown.replace("\0", "").split("\n")
-    found = [(line, _SPEAKER.fullmatch(line)) for line in lines]
-    return "\n".join(f"\0{match[1]}" if match else line for line, match in found)
+    matches = [(line, _SPEAKER.fullmatch(line)) for line in lines]
+    return "\n".join(f"\0{match[1]}" if match else line for line, match in matches)

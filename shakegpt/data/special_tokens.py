@@ -67,19 +67,19 @@ def read_special_tokens(
     extra = [_content(folder, token) for token in others] if isinstance(others, list) else []
     extra += [token for key, token in given.items() if token and not key.endswith("_token")]
 
-    found = dict[str, AddedToken]()
+    tokens = dict[str, AddedToken]()
     for id, token in (decoder if isinstance(decoder, dict) else {}).items():
-        _take(folder, found, _content(folder, token), int(id) if id.isdecimal() else id, token)
+        _take(folder, tokens, _content(folder, token), int(id) if id.isdecimal() else id, token)
     for token in (whole or {}).get("added_tokens") or []:
-        _take(folder, found, _content(folder, token), token.get("id"), token)
+        _take(folder, tokens, _content(folder, token), token.get("id"), token)
     special = {*extra, *given.values()}
     for content, id in (read_object(folder, "added_tokens.json") or {}).items():
         flags = {"special": content in special, "normalized": content not in special}
-        _take(folder, found, content, id, flags)
+        _take(folder, tokens, content, id, flags)
 
     kind = config.get("tokenizer_class") or model_config.get("tokenizer_class")
     by_default = (kind is None or str(kind).startswith("GPT2")) and (
-        END_OF_TEXT in vocab or END_OF_TEXT in found
+        END_OF_TEXT in vocab or END_OF_TEXT in tokens
     )
     default = END_OF_TEXT if by_default else None
     names: dict[str, str | None] = dict.fromkeys(ROLES, default)
@@ -90,16 +90,16 @@ def read_special_tokens(
         for token in [*roles.values(), *(others if isinstance(others, list) else [])]
         if isinstance(token, dict)
     }
-    following = max(len(vocab), *(token.id + 1 for token in found.values()), 0)
+    following = max(len(vocab), *(token.id + 1 for token in tokens.values()), 0)
     for name in [*names.values(), *extra]:
-        if name is not None and name not in found:
+        if name is not None and name not in tokens:
             flags = {"normalized": False, **described.get(name, {}), "special": True}
-            _take(folder, found, name, vocab.get(name, following), flags)
+            _take(folder, tokens, name, vocab.get(name, following), flags)
             following += name not in vocab
     ignored = [_content(folder, t) for key, t in table.items() if key.endswith("_token") and t]
-    if lost := [token for token in ignored if token not in found]:
+    if lost := [token for token in ignored if token not in tokens]:
         warnings.append(f"special_tokens_map.json names {some(lost)}: ignored")
-    return SpecialTokens(_in_order(folder, found, vocab), names, tuple(dict.fromkeys(extra)))
+    return SpecialTokens(_in_order(folder, tokens, vocab), names, tuple(dict.fromkeys(extra)))
 
 
 _CLASSES = ("GPT2Tokenizer", "PreTrainedTokenizer", "TokenizersBackend")
@@ -153,17 +153,17 @@ def _content(folder: Path, token: object) -> str:
 
 
 def _take(
-    folder: Path, found: dict[str, AddedToken], content: str, id: object, flags: object
+    folder: Path, tokens: dict[str, AddedToken], content: str, id: object, flags: object
 ) -> None:
     """Add a token to those that are known. Raises ShakegptError for another id than before."""
-    known = found.get(content)
+    known = tokens.get(content)
     if type(id) is not int or (known is not None and known.id != id):
         before = f"{known.id} and " if known is not None else ""
         raise ShakegptError(f"{folder} gives the added token {content!r} the id {before}{id!r}")
     if known is None:
         given = flags if isinstance(flags, dict) else {}
         special = bool(given.get("special", False))
-        found[content] = AddedToken(
+        tokens[content] = AddedToken(
             content,
             id,
             single_word=bool(given.get("single_word", False)),
@@ -175,10 +175,10 @@ def _take(
 
 
 def _in_order(
-    folder: Path, found: Mapping[str, AddedToken], vocab: Mapping[str, int]
+    folder: Path, tokens: Mapping[str, AddedToken], vocab: Mapping[str, int]
 ) -> tuple[AddedToken, ...]:
     """By id, which must be the vocabulary's, or follow on it without a gap, as they are loaded."""
-    added = sorted(found.values(), key=lambda token: token.id)
+    added = sorted(tokens.values(), key=lambda token: token.id)
     following = len(vocab)
     for token in added:
         right = vocab.get(token.content, following)

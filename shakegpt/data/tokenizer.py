@@ -80,9 +80,9 @@ class Tokenizer:
         Raises ShakegptError for characters that the vocabulary cannot spell, naming them.
         """
         if missing := self._missing(text):
-            shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
+            listed = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
             raise ShakegptError(
-                f"{name} has {shown}, which the vocabulary lacks: use only characters of the "
+                f"{name} has {listed}, which the vocabulary lacks: use only characters of the "
                 "text that it was made from"
             )
         return self._ids_of(text)
@@ -241,11 +241,11 @@ def _chunks(text: str, start: int, end: int | None, whole: Iterable[str] = ()) -
     end = len(text) if end is None else end
     while start < end:
         at = start + CHUNK
-        while found := _CUT.search(text, at, end):
-            at = found.start()
+        while cut_at := _CUT.search(text, at, end):
+            at = cut_at.start()
             if all(text.find(t, max(start, at - len(t)), at + len(t)) < 0 for t in whole):
                 break
             at += 1
-        cut = found.start() if found else end
+        cut = cut_at.start() if cut_at else end
         yield text[start:cut]
         start = cut

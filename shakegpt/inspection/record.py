@@ -45,8 +45,8 @@ def inspect(
     traced = trace(model, ids)
     ladder = _ladder(lens(model, traced.streams[:, -n:], tokenizer.n_vocab), drawn)
     begin = max(0, len(ids) - CONTEXT)
-    shown = {id for rungs in ladder for rung in rungs for id, _ in rung.top} | {*ids, *drawn}
-    texts = {id: tokenizer.decode([id]) for id in sorted(shown)}
+    recorded = {id for rungs in ladder for rung in rungs for id, _ in rung.top} | {*ids, *drawn}
+    texts = {id: tokenizer.decode([id]) for id in sorted(recorded)}
     return Inspection(
         iteration=iteration,
         sample=sample,

@@ -23,7 +23,7 @@ def report(record: Inspection, model: str) -> Iterator[str]:
     last = len(record.ladder[0]) - 1
     rungs = sorted({round(k * last / (MOST_RUNGS - 1)) for k in range(MOST_RUNGS)})
     prompt = record.context[: len(record.context) - len(record.drawn) + 1]
-    yield f"{model}, iteration {record.iteration}, after {shown(''.join(t for _, t in prompt))}"
+    yield f"{model}, iteration {record.iteration}, after {visible(''.join(t for _, t in prompt))}"
     yield ""
     yield "When did it decide? The likeliest token after each block; * marks the drawn one."
     names = ("start" if k == 0 else f"block {k}" for k in rungs)
@@ -31,10 +31,10 @@ def report(record: Inspection, model: str) -> Iterator[str]:
     for (id, text), ladder in zip(record.drawn, record.ladder, strict=True):
         cells = (
             f"{'*' if ladder[k].top[0][0] == id else ' '}"
-            f"{clip(shown(record.texts[ladder[k].top[0][0]])):<{CELL}}"
+            f"{clip(visible(record.texts[ladder[k].top[0][0]])):<{CELL}}"
             for k in rungs
         )
-        chance = f"{clip(shown(text)):<{CELL}} {percent(ladder[-1].probability):>6} "
+        chance = f"{clip(visible(text)):<{CELL}} {percent(ladder[-1].probability):>6} "
         yield (chance + "".join(cells)).rstrip()
     yield (
         f"The final guess leads from block {mean_decision(record):.1f} of {last} on, on average"
@@ -44,9 +44,9 @@ def report(record: Inspection, model: str) -> Iterator[str]:
     yield "What did it look at? Mean attention of the recorded heads."
     for position, (_, text) in enumerate(record.drawn):
         parts = (
-            f"{clip(shown(word))} {percent(share)}" for word, share in looked_at(record, position)
+            f"{clip(visible(word))} {percent(share)}" for word, share in looked_at(record, position)
         )
-        yield f"{clip(shown(text)):<{CELL}} " + ", ".join(parts)
+        yield f"{clip(visible(text)):<{CELL}} " + ", ".join(parts)
     yield ""
     if record.initial is None:
         yield "What did training change? Inspect a run to see it: its iteration 0 is not at hand."
@@ -56,13 +56,13 @@ def report(record: Inspection, model: str) -> Iterator[str]:
             record.drawn, record.ladder, record.initial, strict=True
         ):
             now = percent(ladder[-1].probability)
-            yield f"{clip(shown(text)):<{CELL}} {percent(before):>7} -> {now}"
+            yield f"{clip(visible(text)):<{CELL}} {percent(before):>7} -> {now}"
     yield ""
     yield "Attention says where a head read, not why a token was chosen. Early guesses are"
     yield "read with a head that was trained for the last block: noisy in small models."
 
 
-def shown(text: str) -> str:
+def visible(text: str) -> str:
     """A token with its blanks made visible."""
     return printable(text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣"))
 

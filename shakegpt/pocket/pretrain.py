@@ -92,11 +92,11 @@ class Stop:
     """Set by SIGTERM and SIGINT."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle the signal."""
-        self.wanted = True
+        self.requested = True
 
 
 class Pretraining:
@@ -146,7 +146,7 @@ class Pretraining:
         """
         saved, logged, began = time.monotonic(), self.progress.tokens, time.monotonic()
         losses = list[float]()
-        while self.progress.tokens < until and not stop.wanted:
+        while self.progress.tokens < until and not stop.requested:
             start, before = time.monotonic(), self.progress.tokens
             loss = self.update(stop)
             if loss is None:
@@ -185,7 +185,7 @@ class Pretraining:
         self.model.train()
         for first in range(at, at + size, micro):
             total += self.pass_through(*self.batch(first, micro), micro / size)
-            if stop.wanted:
+            if stop.requested:
                 self.model.zero_grad(set_to_none=True)
                 return None
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.grad_clip)
@@ -249,13 +249,13 @@ class Pretraining:
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and the state of both optimizers by name, in the weights' shapes."""
-        found = {f"weight {name}": p.detach() for name, p in self.model.named_parameters()}
-        found |= {f"momentum {name}": tensor for name, tensor in self.muon.momentum.items()}
+        tensors = {f"weight {name}": p.detach() for name, p in self.model.named_parameters()}
+        tensors |= {f"momentum {name}": tensor for name, tensor in self.muon.momentum.items()}
         for name, p in self.others.items():
             state = self.adamw.state[p]
-            found[f"exp_avg {name}"] = state.get("exp_avg", torch.zeros_like(p))
-            found[f"exp_avg_sq {name}"] = state.get("exp_avg_sq", torch.zeros_like(p))
-        return found
+            tensors[f"exp_avg {name}"] = state.get("exp_avg", torch.zeros_like(p))
+            tensors[f"exp_avg_sq {name}"] = state.get("exp_avg_sq", torch.zeros_like(p))
+        return tensors
 
     def branch_off(self, decay_tokens: int) -> None:
         """From here on, let the rate fall to zero over that many tokens."""

@@ -1,0 +1,63 @@
+"""The model that a command is about: its argument, and loading it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from shakegpt.bounds import Text, setting
+from shakegpt.config import WHAT
+from shakegpt.sanitize import one_line
+
+if TYPE_CHECKING:
+    from shakegpt.checkpoint.resolve import Source
+    from shakegpt.data.tokenizer import Tokenizer
+    from shakegpt.model import GPT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelArgument:
+    """The argument MODEL."""
+
+    model: str = setting(
+        cast("Any", MISSING),
+        Text("MODEL", path=True, known=("pocket",)),
+        "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
+        WHAT,
+        positional=True,
+    )
+
+
+def note(sentence: str) -> None:
+    """Print a sentence on stderr, in one line."""
+    print(f"shakegpt: {one_line(sentence, 300)}", file=sys.stderr)
+
+
+def open_vocabulary(name: str) -> tuple[Source, Tokenizer]:
+    """Where the model `name` is, and its vocabulary; prints what of it is ignored.
+
+    Raises ShakegptError for what is no checkpoint.
+    """
+    from shakegpt.checkpoint import io as checkpoint
+
+    source = checkpoint.find(name)
+    checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
+    tokenizer = checkpoint.vocabulary(source.folder)
+    for warning in tokenizer.warnings:
+        note(warning)
+    return source, tokenizer
+
+
+def load_model(source: Source, device: str, threads: int | None = None) -> GPT:
+    """The model of `source` on `device`, in eval mode, with its fast products."""
+    import torch
+
+    from shakegpt.checkpoint import io as checkpoint
+    from shakegpt.nn import matmul
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    model = checkpoint.load(source.folder).to(device).eval()
+    matmul.install(model)
+    return model
