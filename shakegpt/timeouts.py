@@ -31,7 +31,7 @@ def call_with_timeout(job: Callable[[], T]) -> T:
     try:
         result, error = answers.get(timeout=NETWORK_TIMEOUT)
     except queue.Empty:
-        raise TimeoutError(f"no result within {NETWORK_TIMEOUT:g} s") from None
+        raise TimeoutError(f"no answer within {NETWORK_TIMEOUT:g} s") from None
     if error is not None:
         raise error
     return cast("T", result)

@@ -128,9 +128,17 @@ def test_a_second_ctrl_c_does_not_wait_for_a_save(tmp_path: Path, text_file: Pat
     assert finish(process)[0] == 130 and time.monotonic() - began < 2
 
 
-def test_a_hang_up_stops_nothing(tmp_path: Path, text_file: Path) -> None:
-    process = begin(text_file, tmp_path)
-    process.send_signal(signal.SIGHUP)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_hang_up_and_an_ignored_ctrl_c_stop_nothing(
+    number: int, tmp_path: Path, text_file: Path
+) -> None:
+    """A shell's `command &` starts it with SIGINT ignored: Ctrl-C is meant for what is in front."""
+    before_it = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = begin(text_file, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before_it)
+    process.send_signal(number)
     before = load(tmp_path / "run")[0].iteration
     wait_for(tmp_path / "run" / LOG_NAME, '"event":"step","time":', 5)
     limit = time.monotonic() + 20

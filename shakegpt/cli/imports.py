@@ -16,7 +16,9 @@ def heavy_imports() -> Iterator[None]:
     garbage among it would only take time, a tenth of the whole.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_DFL) if is_main else None
+    handler = signal.getsignal(signal.SIGINT)
+    if is_main and handler is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()
     try:
         yield

@@ -105,13 +105,12 @@ def upward_share(losses: Sequence[float]) -> float | None:
 
 
 def epochs(run: Run, iterations: int) -> float | None:
-    """How often `iterations` see each training token, on average; None where a part is unknown."""
-    config, tokens = run.config, run.dataset.train_tokens
-    sizes = (config.get("batch_size"), config.get("gradient_accumulation_steps"),
-             config.get("block_size") or run.model.block_size)  # fmt: skip
-    if not tokens or not all(isinstance(size, int) for size in sizes):
-        return None
-    return iterations * math.prod(sizes) / tokens
+    """How often `iterations` see each training token, on average; None without a text."""
+    names = ("batch_size", "gradient_accumulation_steps", "block_size")
+    sizes = [run.config.get(name) for name in names]
+    sizes[2] = sizes[2] or run.model.block_size
+    tokens = math.prod(size if isinstance(size, int) else 0 for size in sizes)
+    return iterations * tokens / run.dataset.train_tokens if run.dataset.train_tokens else None
 
 
 def largest_rise(losses: Sequence[float]) -> float | None:

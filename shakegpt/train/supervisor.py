@@ -94,7 +94,8 @@ class Supervisor:
             fd = self._wakeup_write.fileno()
             self._old_fd = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
             for number in self._stop_signals | self._save_signals:
-                self._old_handlers[number] = signal.signal(number, lambda *_: None)
+                if number != signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._old_handlers[number] = signal.signal(number, lambda *_: None)
             if sys.platform != "win32":
                 self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._listener.start()
