@@ -1,8 +1,4 @@
-"""The real command line, run often: one process imports what is heavy, and forks for each command.
-
-A forked command has its own working directory, environment, streams and session; it runs
-`shakegpt.cli.main.main` and leaves with its exit code, as the installed script does.
-"""
+"""The real command line, run often by a fork server (`tests.fork_server`), or as a process."""
 
 from __future__ import annotations
 
@@ -16,39 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "tui", ROOT / "figures")))
 PATIENCE = 120.0
 """Seconds until a process that should have answered or ended fails the test; it is ended then."""
-NURSERY = """
-import json, os, sys
-sys.path[:0] = {paths!r}
-import torch, huggingface_hub  # noqa
-import shakegpt.cli.main, shakegpt.cli.finetune, shakegpt.session, shakegpt.cli.sample  # noqa
-import shakegpt.cli.evaluate, shakegpt.train.evaluate, shakegpt.cli.console  # noqa
-for line in sys.stdin:
-    told = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        for number, path, flags in ((0, told["stdin"], os.O_RDONLY), (1, told["out"], os.O_RDWR),
-                                    (2, told["err"], os.O_RDWR)):
-            os.dup2(os.open(path, flags), number)
-        os.chdir(told["cwd"])
-        os.environ.update(told["env"])
-        sys.argv = ["shakegpt", *told["argv"]]
-        code = 70
-        try:
-            code = shakegpt.cli.main.main()
-        except SystemExit as left:
-            code = left.code or 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -74,13 +40,12 @@ class Commands:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder, self._count = folder, 0
-        paths = [str(ROOT), str(ROOT / "tui"), str(ROOT / "figures")]
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY.format(paths=paths)],
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | environment,
+            env=os.environ | {"PYTHONPATH": PATHS} | environment,
         )
 
     def __call__(self, *argv: str, cwd: Path, stdin: bytes = b"", **env: str) -> Done:
@@ -89,22 +54,20 @@ class Commands:
         source, out, err = (self._folder / f"{self._count}.{name}" for name in ("in", "out", "err"))
         for path in (source, out, err):
             path.write_bytes(stdin if path == source else b"")
-        told = {"argv": argv, "cwd": str(cwd), "env": env}
-        told |= {"stdin": str(source), "out": str(out), "err": str(err)}
-        code = self._ask(json.dumps(told))
+        request = {"argv": argv, "cwd": str(cwd), "env": env}
+        request |= {"stdin": str(source), "out": str(out), "err": str(err)}
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        self._server.stdout.readline()  # its process number
+        code = json.loads(self._server.stdout.readline())["code"]
         return Done(code, out.read_text("utf-8", "replace"), err.read_text("utf-8"))
 
-    def _ask(self, line: str) -> int:
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.write(line + "\n")
-        self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline())
-
     def close(self) -> None:
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.close()
-        self._nursery.wait(10)
-        self._nursery.stdout.close()
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.close()
+        self._server.wait(10)
+        self._server.stdout.close()
 
 
 def start(*argv: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
@@ -112,7 +75,7 @@ def start(*argv: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "shakegpt", *argv],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}"} | env,
+        env=os.environ | {"PYTHONPATH": PATHS} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,12 +19,11 @@ from safetensors.numpy import load_file
 
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
+from tests.commands import PATHS
 from tests.torture.tiny import USUAL, flags, play
 
-ROOT = Path(__file__).parents[2]
 LIMIT = 120.0
 """Seconds after which a command counts as hung, and is ended by SIGABRT."""
-PATHS = f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ Meanwhile = Callable[[int], object]
 
 
 class Lab:
-    """A directory, a text, a nursery, and the measure of an unhurt run."""
+    """A directory, a text, a fork server, and the measure of an unhurt run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,8 +58,8 @@ class Lab:
         self.text = folder / "play.txt"
         self.text.write_text(play(), "utf-8")
         self._streams = [folder / name for name in ("out", "err")]
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.nursery"],
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.fork_server", "--warm"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -107,8 +106,13 @@ class Lab:
         if gate and not pipe.exists():
             os.mkfifo(pipe)
         streams = dict(zip(("out", "err"), map(str, self._streams), strict=True))
-        told = {"argv": argv, "cwd": str(self.folder), "env": env or {}, "clock": clock} | streams
-        self._tell(told | {"gate": str(pipe) if gate else ""})
+        request = {
+            "argv": argv,
+            "cwd": str(self.folder),
+            "env": env or {},
+            "clock": clock,
+        } | streams
+        self._tell(request | {"gate": str(pipe) if gate else ""})
         pid = self._hear()["pid"]
         opened = os.open(pipe, os.O_WRONLY) if gate else -1
         if meanwhile is not None:
@@ -124,21 +128,21 @@ class Lab:
         return Ended(code, out, err, time.monotonic() - began)
 
     def _tell(self, what: dict[str, Any]) -> None:
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.write(json.dumps(what) + "\n")
-        self._nursery.stdin.flush()
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(what) + "\n")
+        self._server.stdin.flush()
 
     def _hear(self) -> dict[str, Any]:
-        assert self._nursery.stdout is not None
-        heard: dict[str, Any] = json.loads(self._nursery.stdout.readline())
+        assert self._server.stdout is not None
+        heard: dict[str, Any] = json.loads(self._server.stdout.readline())
         return heard
 
     def close(self) -> None:
-        """End the nursery."""
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.close()
-        self._nursery.wait(20)
-        self._nursery.stdout.close()
+        """End the fork server."""
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.close()
+        self._server.wait(20)
+        self._server.stdout.close()
 
 
 def fingerprint(run: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import summarize
-from tests.torture.lab import PATHS
+from tests.commands import PATHS
 from tests.torture.screens import SCREEN, Terminal
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags, play

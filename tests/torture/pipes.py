@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from shakegpt.runlog.history import load
-from tests.torture.lab import PATHS, Lab, fingerprint, same
+from tests.commands import PATHS
+from tests.torture.lab import Lab, fingerprint, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.torture.lab import PATHS
+from tests.commands import PATHS
 
 SCREEN = [sys.executable, "-c", "import sys; from shakegpt_tui.main import main; sys.exit(main())"]
 TRAINER = [sys.executable, "-m", "shakegpt"]

@@ -9,7 +9,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from tests.torture.lab import ROOT
+from tests.commands import ROOT
 from tests.torture.tally import Tally
 
 SIGNALS = ("tests/test_signals.py", "tests/tui/test_watch_terminal.py")

@@ -1,10 +1,10 @@
 """Commands of shakegpt without their start: one process imports what is heavy, and forks for each.
 
-A case is then a fifth of a second of work instead of five seconds. The forked command runs
-`shakegpt.cli.main.main` with a session, streams, directory and environment of its own; with `gate`
-it waits at a named pipe until a tracer holds it.
+The forked command runs `shakegpt.cli.main.main` with a session, streams, directory and environment
+of its own, and leaves with its exit code, as the installed script does; with `gate` it waits at a
+named pipe until a tracer holds it.
 
-    python -m tests.torture.nursery      a JSON object a line in; {"pid": …}, then {"code": …} out
+    python -m tests.fork_server [--warm]   a JSON object a line in; {"pid": …}, then {"code": …} out
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ time.time = _set_clock  # before shakegpt is imported: its records are stamped b
 def serve() -> None:
     """Fork for each line of standard input until it ends."""
     for line in sys.stdin:
-        told = json.loads(line)
+        request = json.loads(line)
         child = os.fork()
         if child == 0:
-            _live(told)
+            _live(request)
         print(json.dumps({"pid": child}), flush=True)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print(json.dumps({"code": code}), flush=True)
 
 
-def _live(told: dict[str, Any]) -> None:
+def _live(request: dict[str, Any]) -> None:
     code = 70
     try:
-        _settle_in(told)
+        _settle_in(request)
         import shakegpt.cli.main
 
-        sys.argv = ["shakegpt", *told["argv"]]
+        sys.argv = ["shakegpt", *request["argv"]]
         code = shakegpt.cli.main.main()
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
@@ -67,15 +67,26 @@ def _live(told: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _settle_in(told: dict[str, Any]) -> None:
+def _settle_in(request: dict[str, Any]) -> None:
     os.setsid()
-    for number, path in enumerate((os.devnull, told["out"], told["err"])):
+    streams = (request.get("stdin", os.devnull), request["out"], request["err"])
+    for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_RDWR), number)
-    os.chdir(told["cwd"])
-    os.environ.update(told["env"])
-    _jumps.extend((time.monotonic() + after, seconds) for after, seconds in told["clock"])
-    if told["gate"]:
-        select.select([os.open(told["gate"], os.O_RDONLY | os.O_NONBLOCK)], [], [])
+    os.chdir(request["cwd"])
+    os.environ.update(request["env"])
+    _jumps.extend(
+        (time.monotonic() + after, seconds) for after, seconds in request.get("clock", ())
+    )
+    if request.get("gate"):
+        select.select([os.open(request["gate"], os.O_RDONLY | os.O_NONBLOCK)], [], [])
+
+
+def imports() -> None:
+    """Import what commands import late."""
+    import huggingface_hub
+    import torch
+
+    del huggingface_hub, torch
 
 
 def warm() -> None:
@@ -95,6 +106,9 @@ def warm() -> None:
 
 
 if __name__ == "__main__":
-    warm()
-    print(json.dumps({"ready": True}), flush=True)
+    if "--warm" in sys.argv:
+        warm()
+        print(json.dumps({"ready": True}), flush=True)
+    else:
+        imports()
     serve()
