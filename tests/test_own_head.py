@@ -61,7 +61,9 @@ def test_transformers_computes_the_same(run: Path) -> None:
         assert torch.allclose(theirs.eval()(BATCH).logits, logits, atol=1e-4)
 
 
-@pytest.mark.parametrize("changes", [{"memory": "low"}, {"gradient_accumulation_steps": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"memory": "low"}, {"memory": "lowest"}, {"gradient_accumulation_steps": 1}]
+)
 def test_a_resumed_run_is_the_same_to_the_bit(
     changes: dict[str, Any], source: Path, text_file: Path, tmp_path: Path
 ) -> None:
