@@ -129,12 +129,15 @@ class Replay:
             for window in training.windows(k, micro_step)
         ]
         n, optimizer = len(windows), training.optimizer
+        if n < 2:
+            return
         self._restore(k)
         training.model.train()
         for x, y in training.batches(k):
             training.loss(x, y).backward()
         named = training.trainable
-        total = {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
+        share = n / (n - 1)  # the mean is over one window less
+        total = {name: share * p.grad for name, p in named.items() if p.grad is not None}
         optimizer.step()
         with_all = self._probability()
         for window in windows:
@@ -148,7 +151,7 @@ class Replay:
                 p = named[name]
                 assert p.grad is not None
                 # the loss of one window has the weight of a micro-batch: batch_size too much
-                p.grad.mul_(-1 / config.batch_size).add_(gradient).mul_(n / (n - 1))
+                torch.add(gradient, p.grad, alpha=-share / config.batch_size, out=p.grad)
             optimizer.step()
             yield Effect(window, with_all - self._probability())
         optimizer.zero_grad()

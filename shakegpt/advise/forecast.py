@@ -3,9 +3,10 @@
 A finetuning loss falls by a similar amount with every doubling of the tokens, shrinking from one
 doubling to the next: a power law above a floor (Hernandez et al. 2021, "Scaling Laws for
 Transfer").
-A short curve fixes the latest fall well and its shrinking badly, since its shortest runs have few
-steps; the shrinking is therefore what full runs showed (docs/advice.md), and the interval reaches
-from none to what the curve itself shows.
+A short curve fixes the latest fall well and its shrinking badly: texts that differ much from what
+the model knows fall fast at first, and then some go on as a power law while others, such as log
+lines, soon reach their floor. The shrinking is therefore the geometric mean of the usual one and
+of the curve's own, and the interval reaches from none to the square of the curve's own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from itertools import pairwise
 
 SHRINK = 0.9
 """What each doubling's fall is of the fall before, usually."""
-LEAST, MOST = 0.65, 0.8
-"""Bounds on the fastest shrinking that the interval allows for."""
+LEAST, MOST = 0.3, 1.0
+"""Bounds on what is believed of a measured shrinking."""
+FASTEST = 0.8
+"""The interval allows at least for a shrinking as fast as this."""
 FLOOR = 0.01
 """Half the interval is at least this share of the loss."""
 
@@ -43,13 +46,13 @@ def forecast(curve: Sequence[tuple[int, float]], target: int) -> Forecast:
         for (x, loss), (next_x, next_loss) in pairwise(points)
     ]  # (middle in doublings, nats per doubling)
     at, fall = falls[-1] if falls else (points[-1][0], 0.0)
-    fastest = MOST
+    seen = SHRINK
     if len(falls) > 1 and fall > 0 and falls[-2][1] > 0:
         before_at, before = falls[-2]
-        fastest = min(MOST, max(LEAST, (fall / before) ** (1 / (at - before_at))))
+        seen = min(MOST, max(LEAST, (fall / before) ** (1 / (at - before_at))))
     end, loss = points[-1]
     last = math.log2(max(target, curve[-1][0]))
-    ratios = (SHRINK, 1.0, fastest)
+    ratios = (math.sqrt(SHRINK * seen), 1.0, min(FASTEST, seen**2))
     center, low, high = (loss - fall * _integral(ratio, end - at, last - at) for ratio in ratios)
     floor = FLOOR * loss
     return Forecast(center, min(low, center - floor), max(high, center + floor))

@@ -34,6 +34,8 @@ this many epochs, whichever is more."""
 EVALUATIONS, PATIENCE = 10, 3
 OTHER_MINUTES = (1, 2, 5, 10, 30, 60)
 FEW_VAL_TOKENS = 4000
+WIDE = 0.04
+"""Half an interval that is wide, as a share of the loss."""
 
 
 @dataclass(frozen=True)
@@ -221,11 +223,13 @@ def _conclude(
         memory=memory.estimate(setup.shape, config, place.memory, device=place.device).total,
         probe_seconds=probe_seconds,
         longer=longer,
-        unknown=tuple(_unknown(found, limit, setup, start)),
+        unknown=tuple(_unknown(found, limit, setup, start, at(tokens))),
     )
 
 
-def _unknown(found: Search, limit: str, setup: TrainingSetup, start: ValLoss) -> list[str]:
+def _unknown(
+    found: Search, limit: str, setup: TrainingSetup, start: ValLoss, guess: Forecast
+) -> list[str]:
     """What the probe could not tell, a sentence each."""
     sentences, train_tokens = [], len(setup.dataset.train)
     epochs = found.best.tokens / train_tokens
@@ -233,6 +237,11 @@ def _unknown(found: Search, limit: str, setup: TrainingSetup, start: ValLoss) ->
         sentences.append(
             f"where the val loss turns: it still fell after {epochs:.1f} epochs; --patience stops "
             "the run there, and the best model is what is saved"
+        )
+    if guess.high - guess.low > 2 * WIDE * guess.loss:
+        sentences.append(
+            f"the val loss exactly: after {found.curve[-1].tokens:,} tokens it still falls by much "
+            "with every doubling, and how soon that ends is not seen"
         )
     if start.tokens < FEW_VAL_TOKENS:
         error = f" (standard error {start.standard_error:.2f})" if start.standard_error else ""
