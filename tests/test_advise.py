@@ -134,6 +134,7 @@ def test_a_recommendation_and_the_command_that_follows_it(
     [
         ["advise"],
         ["advise", "nowhere.txt"],
+        ["advise", "-"],
         ["advise", "plays", "--init-from", "scratch"],
         ["advise", "plays", "--apply", "--json"],
         ["advise", "plays", "--minutes", "0"],

@@ -84,6 +84,8 @@ def main(words: list[str]) -> int:
     given = ("init_from", "text_field", "seed", "device", "dtype", "threads")
     settings = {name: getattr(arguments, name) for name in given} | {"dataset": arguments.text}
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
+    if request.reads_pipe:
+        raise ShakegptError("advise reads the text more than once: give a file, not a pipe")
     config = request.config(preflight.model(arguments.init_from))
     preflight.require_no_faults(config)
     preflight.finetune(config)
