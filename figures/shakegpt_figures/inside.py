@@ -143,7 +143,7 @@ def _looked(page: Axes, record: Inspection) -> None:
     _question(page, LOOKED, "What did it look at?")
     write(page, LOOKED, 290, f"block {middle_block(record) + 1}, mean of its heads", SMALL, MUTED)
     for column, (_, text) in enumerate(record.context[begin:end]):
-        shown, face = token(text, 76, SMALL)
+        shown, face = token(text, 66, SMALL)
         x = LOOKED + (column + 0.5) * CELL
         write(page, x, TOP - 6, shown, SMALL, LABEL, face, ha="center", va="bottom", rotation=90)
     triangle(page, record, (LOOKED, TOP), (CELL, ROW), rows, begin)

@@ -103,7 +103,10 @@ class Screen:
     def _write(self, source: Source, digests: Sequence[str]) -> None:
         """Put figures and numbers in place, when together they leave nothing of another run."""
         other = [n for n in self._names() if n not in self._ready]
+        began = not source.history.progress and source.history.end is None
         for name in [name for name in other if not possible(name, source.history)]:
+            if name == "inside" and began:
+                continue  # its record follows the sample: no slide goes, only to come again
             other.remove(name)
             (self._out / f"{name}.svg").unlink(missing_ok=True)
         numbers: list[Content] = []

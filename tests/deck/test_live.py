@@ -21,7 +21,7 @@ from shakegpt_figures import data
 from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to, visit
 from tests.deck.build import ROOT
-from tests.deck.chromium import Chromium
+from tests.deck.chromium import Chromium, Seen
 from tests.deck.conftest import FIGURES, copy_deck, presenting, stand_in
 from tests.figures import logs
 
@@ -135,6 +135,8 @@ def test_every_slide_holds_another_run(
     visit(browser, stage.base, 2)
     inside = bool(told["alt"]["inside"])
     browser.wait(TOTAL % (SLIDES if inside else SLIDES - 1))
+    if not inside:
+        browser.seen = Seen()  # Slidev warns while it takes a slide away
     for slide in (n if inside or n < 11 else n - 1 for n in OF_A_RUN):
         turn_to(browser, slide)
         if wrong := faults(browser, stage.base, slide, told):
@@ -146,19 +148,20 @@ def test_a_run_that_trains_is_followed_on_stage(
     browser: Chromium, stage: Stage, tmp_path: Path
 ) -> None:
     """The whole way: a log grows, `shakegpt figures --watch` redraws, the slides change."""
-    run = made.begun(tmp_path / "run").run
+    run = logs.write([logs.inspection(iteration=0)], made.begun(tmp_path / "run").run)
     with watching(run, stage.deck.parent):
         show(browser, stage.base, 7)
         first = "document.querySelector('[data-run=\"curves.%s\"]')?.textContent"
         browser.wait(f"{first % 'first'} === '4.20' && {first % 'first_perplexity'} === '67'")
+        browser.wait(TOTAL % SLIDES)
         turn_to(browser, 6)
         browser.ask("window.still = true")
         with RunLog(run / LOG_NAME) as log:
             for record in logs.curve([[4.1, 3.9]] * 5, {5: 3.5}):
                 log.write(record)
             log.write(logs.end(5))
-        browser.wait("document.querySelector('.slidev-page-6 img').alt.includes('to 3.50 in 5')")
-        browser.wait("document.querySelector('.slidev-page-6 img').src.includes('?v=')")
+        browser.wait("document.querySelector('.slidev-page-6 img')?.alt.includes('to 3.50 in 5')")
+        browser.wait("document.querySelector('.slidev-page-6 img')?.src.includes('?v=')")
         turn_to(browser, 7)
         assert browser.ask(first % "best") == "3.50"
         assert browser.ask("window.still") is True

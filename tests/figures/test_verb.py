@@ -248,6 +248,25 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
         follow(screen, [source])
 
 
+def test_a_new_run_takes_the_deck_over_once_its_inspection_is_there(tmp_path: Path) -> None:
+    old = logs.write([*logs.talk_like(run_id="old"), logs.inspection()], tmp_path / "old")
+    out = tmp_path / "out"
+    numbers = out / "run.json"
+    assert make.run(FiguresConfig(runs=(str(old),), out=str(out))) == 0
+    header = logs.header(run_id="new")
+    records = [header, *logs.curve([], {0: 4.2}), *logs.sample(iteration=0)]
+    source = Source(logs.write(records, tmp_path / "new"))
+    screen = Screen(FiguresConfig(), out, numbers)
+    for record, shown in ((None, "old"), (logs.inspection(iteration=0), "new")):
+        if record is not None:
+            logs.write([record], tmp_path / "new")
+            source.refresh()
+        screen.show([source])
+        run = data.read(numbers).run
+        assert run.id == shown and bool(run.stale) == (shown == "old")
+        assert make.stale_figures(out, run.log_sha256) == []
+
+
 def test_a_watch_waits_for_its_run_and_marks_the_deck_until_it_has_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
