@@ -83,11 +83,12 @@ def _keep(file: Path, sweep: str, found: list[Point]) -> None:
     kept = json.loads(file.read_text("utf-8"))["points"] if file.exists() else []
     points = [point for point in kept if point["sweep"] != sweep] + found
     points.sort(key=lambda point: list(CASES).index(point["sweep"]))
-    told = {"machine": _machine(), "points": points}
+    told = {"machine": machine(), "points": points}
     file.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, its threads, the memory and PyTorch's version."""
     from importlib.metadata import version
 
     names = [platform.machine()]

@@ -24,6 +24,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig, GPTConfig
@@ -48,8 +49,10 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=["normal", "low", "lowest"])
     parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--limit", type=float, help="GiB that the kernel allows the process")
+    parser.add_argument("--json", type=Path, help="put the measured points into this file")
     parser.add_argument("--folder", type=Path, help="of checkpoints and runs, on a disk with room")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--eval-tokens", type=int, default=2048)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--accumulation", type=int, default=2)
     parser.add_argument("--unsaved", action="store_true", help="no states: XL's take 19 GB each")
@@ -84,15 +87,18 @@ def main() -> None:
                     "gradient_accumulation_steps": asked.accumulation,
                     "max_iters": asked.iterations,
                     "eval_interval": asked.iterations,
+                    "eval_tokens": asked.eval_tokens,
                 }
                 options = ["--unsaved"] if asked.unsaved else []
                 options += [f"--limit={asked.limit}"] if asked.limit is not None else []
-                _print_case(shape, block, row, how, Path(folder) / "run", options)
+                point = _print_case(shape, block, row, how, Path(folder) / "run", options)
+                if point is not None and asked.json is not None:
+                    _keep(asked.json, {"shape": shape, "block": block, "row": row, **point})
 
 
 def _print_case(
     shape: str, block: int, row: str, how: dict[str, object], run: Path, options: list[str]
-) -> None:
+) -> dict[str, Any] | None:
     command = [sys.executable, "-m", "tests.bench.memory", "--case", json.dumps(how), str(run)]
     command += options
     done = subprocess.run(command, capture_output=True, text=True)
@@ -102,7 +108,7 @@ def _print_case(
     if done.returncode:
         reason = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
         print(f"{shape:<7} {block:>5}  {row:<6}  failed: {reason}", flush=True)
-        return
+        return None
     found = json.loads(done.stdout.splitlines()[-1])
     estimate, peak = found["estimate"], found["peak"]
     print(
@@ -110,6 +116,17 @@ def _print_case(
         f"{estimate / peak:6.2f}   GiB  {found['seconds']:12.1f}  {found['loss']} {found['norm']}",
         flush=True,
     )
+    return dict(found)
+
+
+def _keep(file: Path, point: dict[str, Any]) -> None:
+    """Put a point in the place of its old one."""
+    from tests.bench.growth import machine
+
+    kept = json.loads(file.read_text("utf-8"))["points"] if file.exists() else []
+    points = [p for p in kept if any(p[k] != point[k] for k in ("shape", "block", "row"))]
+    told = {"machine": machine(), "points": [*points, point]}
+    file.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
 def _write_checkpoint(shape: GPTConfig, folder: Path) -> None:
@@ -148,7 +165,6 @@ def _measure(how: str, run: str, unsaved: bool) -> dict[str, float | None]:
     config = replace(
         FinetuneConfig(**json.loads(how)),
         out_dir=run,
-        eval_tokens=2048,
         max_new_tokens=8,
     )
     finetune(config)
@@ -160,6 +176,7 @@ def _measure(how: str, run: str, unsaved: bool) -> dict[str, float | None]:
         "estimate": past.run.memory.total,
         "peak": peak,
         "seconds": step.seconds,
+        "cpu": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
         "loss": step.loss,
         "norm": step.grad_norm,
     }
