@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from shakegpt_figures.save import render
 from shakegpt_figures.style import talk
-from tests.bench import growth_figure, growth_points
+from tests.bench import growth_figure, growth_points, memory_figure
 from tests.commands import ROOT
 
 DOCS = ROOT / "docs"
@@ -35,3 +37,15 @@ def test_page_and_figure_show_the_measured_points() -> None:
         figure = growth_figure.draw(costs)
     drawn = render(figure, "svg", growth_figure.TITLE, growth_figure.describe(costs))
     assert drawn == (DOCS / "cost.svg").read_bytes()
+
+
+def test_page_and_figure_show_the_rows_of_memory() -> None:
+    told = json.loads((DOCS / "memory.json").read_text("utf-8"))
+    page = (DOCS / "cost.md").read_text("utf-8")
+    assert memory_figure.put_in(page, told) == page
+    with talk():
+        figure = memory_figure.draw(told)
+    drawn = render(figure, "svg", memory_figure.TITLE, memory_figure.describe())
+    assert drawn == (DOCS / "memory.svg").read_bytes()
+    for point in told["points"]:
+        assert point["estimate"] == pytest.approx(point["peak"], rel=0.1), point
