@@ -252,7 +252,7 @@ def test_memory_auto_is_judged_by_the_row_that_the_trainer_will_choose() -> None
         (roomy, talk, "are free."),
         (tight, talk, "(low: a third slower)"),
         (tight, replace(talk, memory="normal"), "set memory to auto"),
-        (small, talk, "(lowest: in files"),
+        (small, talk, "of disk (lowest: half again as slow)"),
         (tiny, talk, "lower batch size, block size or the model"),
         (roomy, replace(talk, device="cuda"), "no GPU was found"),
     ):

@@ -25,6 +25,8 @@ class Need:
     bytes: int
     lowered: str
     """What `--memory auto` will be because normal does not fit: low or lowest; "" if it does."""
+    disk: int
+    """Bytes that it takes on disk at its peak."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Machine:
         estimate = memory.estimate(shape, config, row, device=device)
         outside = estimate.process if on_gpu else 0
         lowered = row if row != "normal" and config.memory == "auto" else ""
-        return Need(estimate.total - outside, lowered)
+        return Need(estimate.total - outside, lowered, estimate.disk)
 
 
 def machine() -> Machine:

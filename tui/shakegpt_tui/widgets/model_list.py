@@ -14,7 +14,7 @@ from shakegpt.sanitize import one_line
 from shakegpt_tui import machine as machines
 from shakegpt_tui import models, speed
 
-_SLOWER = {"low": "a third slower", "lowest": "in files, half again as slow"}
+_SLOWER = {"low": "a third slower", "lowest": "half again as slow"}
 _HERE = {None: "…", True: "here", False: "fetch"}
 HEADS = f"{'':<12}{'on disk':>8}  {'':<6}{'memory':>8}  {'':<9} {'time':>6}"
 
@@ -101,7 +101,8 @@ def takes(model: models.Known, config: FinetuneConfig, here: machines.Machine) -
     need, place, free = here.need(model, config), here.place(config), here.free(config)
     where = one_line(f" on {here.gpu_name}", 40) if place != "memory" else ""
     how = f" ({need.lowered}: {_SLOWER[need.lowered]})" if need.lowered else ""
-    text = f"Takes about {format.size(need.bytes)} of {place}{how}; "
+    files = f" and {format.size(need.disk)} of disk" if need.lowered == "lowest" else ""
+    text = f"Takes about {format.size(need.bytes)} of {place}{files}{how}; "
     if place != "memory" and here.gpu is None:
         return Content.styled(f"{text}no GPU was found: set device to auto.", "$warning")
     text += f"{format.size(free)} are free{where}"
