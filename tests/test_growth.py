@@ -47,5 +47,5 @@ def test_page_and_figure_show_the_rows_of_memory() -> None:
         figure = memory_figure.draw(told)
     drawn = render(figure, "svg", memory_figure.TITLE, memory_figure.describe())
     assert drawn == (DOCS / "memory.svg").read_bytes()
-    for point in told["points"]:
+    for point in (p for p in told["points"] if p["row"] == "lowest"):
         assert point["estimate"] == pytest.approx(point["peak"], rel=0.1), point
