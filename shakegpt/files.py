@@ -40,8 +40,12 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
     all, even through a power cut.
 
     Raises OSError, or what `content` raises; what was at `path` stays then. Processes may write one
-    path at the same time: the last one wins.
+    path at the same time: the last one wins. A device or pipe is written to, never replaced.
     """
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            content(file) if callable(content) else file.write(content)
+        return
     for left in path.parent.glob(f".{escape(path.name)}.*{PART}"):  # of a killed process
         with suppress(OSError):
             if time.time() - left.lstat().st_mtime > ABANDONED_AFTER:

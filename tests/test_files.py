@@ -199,3 +199,13 @@ def test_files_are_as_private_as_their_owner_wants(tmp_path: Path, mask: int) ->
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
     assert modes == {0o666 & ~mask}
+
+
+def test_a_device_or_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, b"metrics")
+    assert os.read(reader, 20) == b"metrics"
+    os.close(reader)
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
