@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 from textual.widgets import TextArea
 
 from shakegpt.runlog import schema as ev
@@ -180,5 +181,24 @@ def test_a_finished_run_tells_its_time_and_resumes_with_a_new_limit(tmp_path: Pa
         await pilot.press("2", "0", "enter")
         await until(pilot, lambda: "at least 21" in text(app))
         await pilot.press("escape")
+
+    play(run, script, config=tmp_path)
+
+
+def test_the_terminal_is_notified_once_when_a_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, messages = live(tmp_path), list[str]()
+    monkeypatch.setattr(
+        ShakegptApp, "notify_terminal", lambda self, message: messages.append(message)
+    )
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await until(pilot, lambda: run_screen(app).caught_up and not messages)
+        logs.write(run, [logs.end(7, time.time())])
+        await until(pilot, lambda: len(messages) == 1)
+        await pilot.press("v")
+        await pilot.pause(0.3)
+        assert len(messages) == 1 and "finished" in messages[0] and run.name in messages[0]
 
     play(run, script, config=tmp_path)

@@ -22,6 +22,7 @@ from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
+from shakegpt.notify.terminal import notification
 from shakegpt.sanitize import one_line
 from shakegpt_tui import settings as memory
 from shakegpt_tui import terminal
@@ -92,6 +93,8 @@ class ShakegptApp(BurstGuard):
         self._filled_form: Filled | None = None
         self._feed = feed
         self._trainers: dict[Path, Trainer] = {}
+        self.notifies = True
+        """Whether the terminal is notified when a run ends; not with --no-notify."""
         if trainer is not None:
             self.started(trainer)
 
@@ -171,6 +174,11 @@ class ShakegptApp(BurstGuard):
         """Show it as the title of the terminal's window or tab (OSC 2)."""
         if self._driver is not None and not self.is_headless:
             self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
+
+    def notify_terminal(self, message: str) -> None:
+        """Ring the terminal's bell, with a notification where it is known to have one."""
+        if self.notifies and self._driver is not None and not self.is_headless:
+            self._driver.write(notification(message))
 
     def open_run(self, feed: Feed) -> None:
         """Show a run over what is shown."""

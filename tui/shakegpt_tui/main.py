@@ -96,7 +96,7 @@ def watch(words: list[str]) -> int:
     from shakegpt_tui.feed import LiveFeed
 
     started = trainer.start(words)
-    return show(LiveFeed(started.run), started)
+    return show(LiveFeed(started.run), started, notifies=request.notify)
 
 
 def open_run(run: Path, why: str | None) -> int:
@@ -138,12 +138,16 @@ def print_status(run: Path, why: str) -> int:
     return 0
 
 
-def show(feed: Feed | None, trainer: Trainer | None = None) -> int:
-    """Show a run, or the first screen; returns the exit code."""
+def show(feed: Feed | None, trainer: Trainer | None = None, *, notifies: bool = True) -> int:
+    """Show a run, or the first screen; returns the exit code.
+
+    `notifies`: whether the terminal is notified when a run ends.
+    """
     terminal.tune()
     from shakegpt_tui.app import ShakegptApp
 
     app = ShakegptApp(feed, trainer)
+    app.notifies = notifies
     with terminal.title_kept():
         word = app.run()
     app.save_runs()

@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from shakegpt.errors import ShakegptError
+from shakegpt.notify.result import Result
 from shakegpt.runlog.schema import Heartbeat, Progress
 from shakegpt.runlog.status import is_local
 from shakegpt.sanitize import one_line
@@ -73,6 +74,7 @@ class RunScreen(Driving, Reading):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__(*values, **named)
+        self._was_at_work = False
         self.narrator = Narrator()
 
     _redraw_at: Timer | None = None
@@ -189,6 +191,7 @@ class RunScreen(Driving, Reading):
             self.show_samples()
         self._show_curves()
         self._shape_to(now)
+        self._announce(now)
         self.shakegpt.refresh_plot()
 
     def _show_words(self, now: Facts) -> None:
@@ -222,6 +225,18 @@ class RunScreen(Driving, Reading):
         )
         if self.has_class("-broad"):
             self.query_one(Multiples).show(run_curves.metrics(history), history.max_iters)
+
+    def _announce(self, now: Facts) -> None:
+        """Notify the terminal once when a run that was seen at work no longer is."""
+        if not (self.follows and self.caught_up):
+            return
+        if self._was_at_work and not now.state.at_work:
+            losses = (now.first_val, now.best_val, now.val_loss)
+            at = (now.iteration, now.max_iters)
+            self.shakegpt.notify_terminal(
+                Result(self.run, now.state, None, "", *at, *losses).message
+            )
+        self._was_at_work = now.state.at_work
 
     def _shape_to(self, now: Facts) -> None:
         """Let the footer follow the state: only keys that do something now are there."""
