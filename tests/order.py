@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("tests/test_bad_input.py", "tests/test_cli.py", "tests/deck/test_commands.py")
+COMMANDS = ("tests/cli/test_bad_input.py", "tests/cli/test_cli.py", "tests/deck/test_commands.py")
 """Files that run the command line in one shared process: see `tests.commands`."""
 LONGEST = (
     "tests/tui/test_walks.py",
-    "tests/test_distributed.py",
+    "tests/distributed/test_distributed.py",
     "tests/tui/test_watch_terminal.py",
     "tests/torture/test_short.py",
-    "tests/test_signals.py",
+    "tests/train/test_signals.py",
     "commands",
     "tests/tui/test_watch_screen.py",
-    "tests/test_resume.py",
+    "tests/train/test_resume.py",
     "deck",
 )
 """Groups by the time they take (`pytest --durations=0`); all others are shorter."""

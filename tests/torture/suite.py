@@ -12,10 +12,10 @@ from pathlib import Path
 from tests.commands import ROOT
 from tests.torture.tally import Tally
 
-SIGNALS = ("tests/test_signals.py", "tests/tui/test_watch_terminal.py")
+SIGNALS = ("tests/train/test_signals.py", "tests/tui/test_watch_terminal.py")
 """Trainer, console and screen: INT, TERM, HUP, closed pipes and terminals, twice, saving."""
 NUMBERS = (
-    *("tests/test_dataset.py", "tests/test_finetune.py", "tests/test_generate.py"),
+    *("tests/data/test_dataset.py", "tests/test_finetune.py", "tests/test_generate.py"),
     *("-k", "number or window or text or short or batch or length or loss or gradient or epoch"),
 )
 """Losses, gradients, weights and scores that are no numbers; lengths at every edge."""

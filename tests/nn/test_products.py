@@ -79,5 +79,5 @@ allocator.available_memory = lambda: 10 << 30
 kept, few = allocator.keep_freed_memory(1 << 28), again()
 assert kept and not given and few < many / 100, (kept, given, few, many)
 """
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -19,7 +19,7 @@ from shakegpt.nn import quantize, quantize_cost
 from shakegpt.nn.fast_decode import SlidingWindow
 from shakegpt.nn.quantize import FEW, Bf16, Bits, Int8, losses
 from shakegpt.nn.quantize_cost import quantize_and_measure
-from tests.test_runs import header
+from tests.runlog.test_runs import header
 from tests.tiny import play, random_model
 
 BITS: list[Bits] = ["bf16", "int8"]

@@ -18,8 +18,8 @@ from shakegpt.train import state
 from shakegpt_tui import trainer
 from shakegpt_tui.terminal import missing
 from tests.commands import ROOT, Commands, finish, start, wait_for
-from tests.test_signals import begin, saved_iteration
 from tests.tiny import as_flags, tiny_config
+from tests.train.test_signals import begin, saved_iteration
 
 QUICK = ("--max-iters", "1", "--max-new-tokens", "0", "--eval-tokens", "64", "--batch-size", "1")
 
