@@ -87,4 +87,7 @@ const oneScript: Plugin = {
   },
 }
 
-export default defineConfig({ plugins: [liveFigures, optionalSlides, talk, addresses, handout, oneScript] })
+/** Bundled before the first page: one that is met while slides are shown reloads the stage, or breaks it. */
+const bundled = ['uqr', 'ansis', 'file-saver', 'nanotar', 'pptxgenjs', 'recordrtc', '@shikijs/engine-javascript']
+
+export default defineConfig({ optimizeDeps: { include: bundled }, plugins: [liveFigures, optionalSlides, talk, addresses, handout, oneScript] })

@@ -97,8 +97,9 @@ def copy_deck(modules: Path, where: Path, run: Made) -> Path:
     (deck / "node_modules").symlink_to(modules)
     (where / "shakegpt").symlink_to(ROOT / "shakegpt")
     config = deck / "vite.config.ts"  # Vite serves only what lies under the deck, unless told
-    allowed = f"server: {{ fs: {{ allow: ['{ROOT}', '{deck}'] }} }}, plugins"
-    config.write_text(config.read_text("utf-8").replace("{ plugins", f"{{ {allowed}"))
+    more = f"server: {{ fs: {{ allow: ['{ROOT}', '{deck}'] }} }}, cacheDir: '{where}/vite',"
+    begin = "defineConfig({ "
+    config.write_text(config.read_text("utf-8").replace(begin, begin + more))
     data.write(run.history, run.log, deck / "data" / "run.json")
     for name in FIGURES:
         (deck / "public" / f"{name}.svg").write_text(stand_in(run.log))

@@ -54,6 +54,16 @@ def stage(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield Stage(deck, base)
 
 
+def test_all_slides_come_at_a_first_start_without_a_reload(browser: Chromium, stage: Stage) -> None:
+    """Nothing is left to be bundled once the first page is shown: it would reload the stage."""
+    show(browser, stage.base, 1)
+    browser.ask("window.still = true")
+    for slide in range(1, SLIDES + 1):
+        turn_to(browser, slide)
+    assert browser.ask("window.still") is True
+    assert browser.seen.errors == [] and browser.seen.failures == []
+
+
 def test_another_run_takes_the_stage_without_a_reload(
     browser: Chromium, stage: Stage, tmp_path: Path
 ) -> None:
@@ -148,6 +158,9 @@ def test_a_run_that_trains_is_followed_on_stage(
     browser: Chromium, stage: Stage, tmp_path: Path
 ) -> None:
     """The whole way: a log grows, `shakegpt figures --watch` redraws, the slides change."""
+    stage.tell(made.pocket(tmp_path / "before"))
+    show(browser, stage.base, 2)
+    browser.wait(TOTAL % SLIDES)
     run = logs.write([logs.inspection(iteration=0)], made.begun(tmp_path / "run").run)
     with watching(run, stage.deck.parent):
         show(browser, stage.base, 7)
