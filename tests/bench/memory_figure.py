@@ -63,7 +63,7 @@ def main() -> None:
 def draw(told: dict[str, Any]) -> Figure:
     """The slide: memory on the left, disk on the right, over the number of parameters."""
     figure, page = slide()
-    heading(page, TITLE, f"dashes: estimate · rings: measured, 2 updates · {told['machine']}")
+    heading(page, TITLE, f"dashes: estimate · rings: measured · {told['machine']}")
     n = [SHAPES[name].n_params for name in SIZES]
     for left, word in ((196, "peak memory, GiB"), (1100, "disk, GiB, 32 micro-batches, 1 state")):
         write(page, left, 268, word, BODY, face="bold")
@@ -106,18 +106,22 @@ def table(told: dict[str, Any]) -> str:
     found = {(p["shape"], p["row"]): p for p in told["points"]}
     lines = [
         "| model | `--memory` | memory, estimate | measured | disk | disk traffic an iteration "
-        "| s an iteration of 2 × 1,024 tokens |",
-        "|---|---|---|---|---|---|---|",
+        "| operations | processor s of the measurement |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in SIZES:
         for row in ROWS:
             need = memory.estimate(SHAPES[name], CONFIG, row)
             point = found.get((name, row))
             measured = size(point["peak"]) if point else ""
-            seconds = f"{point['seconds']:.0f}" if point else ""
+            seconds = f"{point['cpu']:.0f}" if point else ""
+            again = 0.0 if row == "normal" else 1 / 3  # of forward and backward
+            shape = SHAPES[name]
+            if row == "lowest":
+                again += shape.vocab_size * shape.n_embd / (3 * shape.n_params)
             traffic = size(need.traffic) if need.traffic else ""
-            cells = (name, row, size(need.total), measured, size(need.disk), traffic, seconds)
-            lines.append(f"| {' | '.join(cells)} |")
+            needs = (size(need.total), measured, size(need.disk), traffic)
+            lines.append(f"| {' | '.join((name, row, *needs, f'× {1 + again:.2f}', seconds))} |")
     return "\n".join([told["machine"] + ".", "", *lines, ""])
 
 
