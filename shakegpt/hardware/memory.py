@@ -141,8 +141,8 @@ def _out_of_core(
         "weights": edges,
         "gradients": edges,
         "optimizer": 0,
-        "activations": 4 * stream,
-        "logits": 2 * logits,
+        "activations": STREAM_COPIES * stream,  # freed ones of the blocks, in the heap
+        "logits": logits,
     }
     in_update = dict.fromkeys(in_head, 0) | {"optimizer": piece}
     largest = max((in_block, in_head, in_update), key=lambda parts: sum(parts.values()))
