@@ -114,8 +114,14 @@ def main(words: list[str]) -> int:
     config = configure(request)
     with heavy_imports():
         from shakegpt import session
+    from shakegpt.distributed import env
+    from shakegpt.runlog import history
 
-    return _with_console(request, lambda log: session.finetune(config, log, own_process=True))
+    earlier = env.earlier_attempt(config.out_dir)  # a restarted job resumes its run
+    past = history.load(earlier)[0] if earlier is not None else None
+    return _with_console(
+        request, lambda log: session.finetune(config, log, own_process=True), past, earlier
+    )
 
 
 def on_terminal() -> bool:
