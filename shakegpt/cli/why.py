@@ -96,7 +96,7 @@ def explain(run: Path, tokenizer: Tokenizer, context: list[int], token: int, as_
             print(json.dumps(found))
             return code
         for row in rows:
-            show(f"{100 * row['effect']:>+9.3f} points  {row['speaker'] or ''}".rstrip())
+            show(f"{100 * row['effect']:>+9.2g} points  {row['speaker'] or ''}".rstrip())
             show(f"{'':>9} {row['excerpt']}")
         if update:
             show(
