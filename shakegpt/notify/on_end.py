@@ -24,7 +24,7 @@ class OnEnd:
         """
         self._words, self._terminal, self._run = words, terminal, run
         self._watchdog: Watchdog | None = None
-        self._begun = False
+        self._started = False
 
     def write(self, event: schema.Event) -> None:
         """Start watching with the record that begins a run or its continuation."""
@@ -33,7 +33,7 @@ class OnEnd:
         if not isinstance(event, schema.Run | schema.Resume):
             return
         assert self._run is not None  # a resumed run is known from the start
-        self._begun = True
+        self._started = True
         if self._words:
             try:
                 self._watchdog = Watchdog(self._run.absolute(), self._words)
@@ -41,8 +41,8 @@ class OnEnd:
                 print(f"shakegpt: --on-end will not see a crash: {error}", file=sys.stderr)
 
     def end(self, exit_code: int) -> None:
-        """Run the command and notify; only if a run had begun."""
-        if not self._begun or self._run is None:
+        """Run the command and notify; only if a run had started."""
+        if not self._started or self._run is None:
             return
         if self._watchdog is not None:
             self._watchdog.dismiss()

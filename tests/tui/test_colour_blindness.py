@@ -14,26 +14,10 @@ from textual.theme import Theme
 
 from shakegpt_tui.themes import OWN
 from shakegpt_tui.widgets.frame_view import FrameView
+from tests.figures.looks import BLIND
 
 Colour = tuple[float, float, float]
-SEEN = {
-    "usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "protanopia": (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deuteranopia": (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-    "tritanopia": (
-        (1.255528, -0.076749, -0.178779),
-        (-0.078411, 0.930809, 0.147602),
-        (0.004733, 0.691367, 0.303900),
-    ),
-}
+SEEN = {"usual": ((1, 0, 0), (0, 1, 0), (0, 0, 1)), **BLIND}
 XTERM = {
     "ansi_yellow": "#cdcd00",
     "ansi_cyan": "#00cdcd",
