@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shakegpt import bounds
-from shakegpt.cli.finetune import parse
+from shakegpt.cli.finetune_arguments import parse
 from shakegpt.config import EvaluateConfig, FinetuneConfig, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.presets import PRESETS

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shakegpt.checkpoint.resolve import POCKET
-from shakegpt.cli.finetune import parse
+from shakegpt.cli.finetune_arguments import parse
 from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.presets import HUB_SHAPES, LARGE, PRESETS, SMALL, suited
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from shakegpt.cli import finetune
+from shakegpt.cli import finetune_arguments
 from shakegpt.cli.arguments import given
 from shakegpt.cli.main import COMMANDS
 from tests.commands import ROOT
@@ -41,7 +41,7 @@ def test_a_command_can_be_said(line: str) -> None:
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         assert verb in targets
     elif verb == "finetune":
-        finetune.parse(rest)
+        finetune_arguments.parse(rest)
     else:
         assert verb in COMMANDS
         given(import_module(f"shakegpt.cli.{verb}").Arguments, verb, rest, "")

@@ -74,7 +74,7 @@ class Request:
 
 
 def requested(settings: dict[str, Any], *, watches: bool) -> Request:
-    """What the arguments that were given ask for, see `finetune.parse`. Raises ShakegptError."""
+    """What the arguments that were given ask for, see `parse`. Raises ShakegptError."""
     asks_tui = settings.get("tui", False)
     tui = settings.pop("tui", True)
     word, resume = settings.pop("preset", None), settings.pop("resume", None)

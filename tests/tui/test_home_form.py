@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shakegpt.cli import finetune
+from shakegpt.cli import finetune_arguments
 from shakegpt.cli.preflight import faults
 from shakegpt.config import FinetuneConfig, count_parameters
 from shakegpt.errors import ShakegptError
@@ -134,7 +134,7 @@ def test_the_command_line_makes_of_the_flags_what_the_form_says(preset: str, mod
         replace(PRESETS[preset].config, init_from=model),
         replace(typed, init_from=model),
     ):
-        assert finetune.parse(form.flags(config, preset)).config() == config
+        assert finetune_arguments.parse(form.flags(config, preset)).config() == config
 
 
 def test_a_model_brings_its_settings_and_what_was_typed_stays() -> None:

@@ -70,7 +70,7 @@ def watch(words: list[str]) -> int:
 
     Without a terminal, or with --no-tui, train without a screen, or print how the run stands.
     """
-    from shakegpt.cli.finetune import parse
+    from shakegpt.cli.finetune_arguments import parse
 
     request = parse(words, watches=True)
     why = terminal.missing(request.asks_tui) if request.tui else "--no-tui"

@@ -137,7 +137,7 @@ def start(words: Sequence[str]) -> Trainer:
     """Start or resume a run with the arguments of `shakegpt finetune`, by default in a new
     directory.
     """
-    from shakegpt.cli.finetune import parse
+    from shakegpt.cli.finetune_arguments import parse
 
     request = parse(list(words))
     if request.resume is not None:
