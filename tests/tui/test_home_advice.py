@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from textual.widgets import Button
 
 from shakegpt.config import FinetuneConfig
+from shakegpt.presets import FIRST, PRESETS
 from shakegpt_tui import adviser
 from shakegpt_tui.widgets.start_form import StartForm
-from tests.tui.test_home_screen import Host, base, run
+from tests.tui.screens import text
+from tests.tui.test_home_screen import SIZES, Host, base, run
 
 __all__ = ["base"]
 FOUND = {
@@ -72,17 +75,33 @@ def test_a_failed_probe_says_why_and_one_that_is_given_up_ends(
         app = Host(base)
         async with app.run_test(size=(80, 24)) as pilot:
             await app.settled(pilot)
-            form = app.screen.query_one(StartForm)
+            form, button = app.screen.query_one(StartForm), app.screen.query_one("#advise", Button)
             stand_in(monkeypatch, tmp_path, "sys.exit('shakegpt: the text is too short')")
             await pilot.press("f6")
             await until(app, lambda: any("too short" in n.message for n in app._notifications))
             stand_in(monkeypatch, tmp_path, "time.sleep(60)")
             await until(app, lambda: form._adviser is None)
-            await pilot.press("f6")
+            ready = str(button.label)
+            await pilot.click("#advise")
             await until(app, lambda: form._adviser is not None)
-            await pilot.press("f6")
+            assert str(button.label) != ready
+            await pilot.click("#advise")
             await until(app, lambda: form._adviser is None)
+            assert str(button.label) == ready
             assert app.field("max_iters").value == "20"
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_its_button_stands_whole_on_the_form(base: Path, size: tuple[int, int]) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=size) as pilot:
+            await app.settled(pilot)
+            first = text(app).splitlines()
+            (line,) = (line for line in first if "Start" in line and "F5" in line)
+            assert "Advise" in line and "F6" in line and PRESETS[FIRST].config.init_from in line
 
     run(test())
 

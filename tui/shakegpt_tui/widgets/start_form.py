@@ -28,6 +28,9 @@ from shakegpt_tui.form import fitting
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
 
+ADVISE, GIVE_UP = "Advise  F6", "Give up F6"
+"""What the button says that finds settings, before and while it does."""
+
 
 class FormRow(Vertical):
     """One setting: label and input on a line, what is wrong with it below."""
@@ -73,7 +76,9 @@ class StartForm(Vertical):
         & > #first { height: 1; margin-bottom: 1; }
         #preset { width: 1fr; }
         #preset #label { text-wrap: nowrap; text-overflow: ellipsis; }
-        #start { margin-left: 1; width: 12; min-width: 12; }
+        #start, #advise { margin-left: 1; width: 12; min-width: 12; }
+        #advise:focus { background: $primary; text-style: bold underline; }
+        #advise:ansi:focus { background: ansi_default; text-style: bold reverse; }
         #start:focus { background: $primary; text-style: bold underline; }
         #start:ansi:focus { background: ansi_default; text-style: bold reverse; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
@@ -163,6 +168,7 @@ class StartForm(Vertical):
             # It stays blank, its prompt naming the preset in use, which can so be chosen again
             presets = [(form.heading(name, ""), name) for name in PRESETS]
             yield Select(presets, prompt=self._heading(), compact=True, id="preset")
+            yield Button(ADVISE, id="advise", compact=True)
             yield Button("Start  F5", id="start", variant="primary", compact=True)
         with Rows(id="settings"):
             for name in form.ESSENTIAL:
@@ -340,6 +346,11 @@ class StartForm(Vertical):
         if wrong:
             wrong.first().query_one(Input).focus()
 
+    @on(Button.Pressed, "#advise")
+    def _advise_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.advise()
+
     def advise(self) -> None:
         """Find settings for the text and model by short runs; while that goes on, give up."""
         if self._adviser is not None:
@@ -353,6 +364,7 @@ class StartForm(Vertical):
         except ShakegptError as error:
             self.app.notify(str(error), severity="error", markup=False)
             return
+        self.query_one("#advise", Button).label = GIVE_UP
         self.query_one("#need", Static).update("Trying settings in short runs; F6 gives up.")
         self._probe(self._adviser)
 
@@ -372,6 +384,7 @@ class StartForm(Vertical):
             self.query_one("#need", Static).update(Content(f"F6 gives up. {event.line}"))
             return
         self._adviser = None
+        self.query_one("#advise", Button).label = ADVISE
         if event.found:
             advised = adviser.settings(event.found)
             self._fill(self.texts | {name: form.typed(v) for name, v in advised.items()})
