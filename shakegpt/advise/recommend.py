@@ -26,15 +26,17 @@ SMALLER = 16
 small steps beat few large ones (docs/advice.md)."""
 VAL_TOKENS = 8192
 """Validation tokens that each short run is measured on."""
-SHORT_RUNS = 14
+SHORT_RUNS = 12
 """Short runs of a search, about; each is evaluated once, which costs a third of training."""
+LONG = 300.0
+"""Seconds of a probe that needs to be allowed."""
 UNSEEN, LEAST_EPOCHS = 2.0, 4.0
 """Where no turn was seen, a run is at most this many times longer than the longest short run, or
 this many epochs, whichever is more."""
 EVALUATIONS, PATIENCE = 10, 3
 OTHER_MINUTES = (1, 2, 5, 10, 30, 60)
 FEW_VAL_TOKENS = 4000
-WIDE = 0.04
+WIDE = 0.03
 """Half an interval that is wide, as a share of the loss."""
 
 
@@ -99,14 +101,17 @@ def recommend(
     probe_seconds: float,
     say: Callable[[str], None] = lambda line: None,
     *,
+    long: bool = False,
     tokens: int | None = None,
     probe_tokens: int | None = None,
 ) -> Recommendation:
     """What to train `base`, settings that suit its model, with for `minutes` on its text.
 
     `tokens` and `probe_tokens` set the length of the run and of the probe whatever the machine's
-    speed is: then the same recommendation comes out everywhere. `say` gets lines of progress.
-    Raises ShakegptError for a text or model that cannot be used.
+    speed is: then the same recommendation comes out everywhere. `say` gets lines of progress, the
+    first of which says how long the probe takes. Raises ShakegptError for a text or model that
+    cannot be used and, without `long`, for a probe of more than `LONG` and `probe_seconds` seconds:
+    before it has trained more than two updates.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -116,19 +121,26 @@ def recommend(
         length = setup.dataset.block_size
         usual = base.batch_size * base.gradient_accumulation_steps * length
         step = length * max(1, usual // SMALLER // length)
-        start, at_start, eval_seconds = _before(setup)
-        trials = Trials(setup, scratch, VAL_TOKENS)
-        trials.loss(step, base.learning_rate, step)  # the first steps include set-up
-        trials.tokens, trials.seconds = 0, 0.0
-        trials.loss(step, base.learning_rate, LEAST_STEPS * step)
-        target = tokens or int(minutes * 60 * trials.speed)
-        budget = probe_tokens or int(probe_seconds * trials.speed - SHORT_RUNS * VAL_TOKENS / 3)
-        budget = max(budget, int(COST * LEAST_STEPS * step))
-        expected = (budget + SHORT_RUNS * VAL_TOKENS / 3) / trials.speed
-        say(
+        least, evaluations = int(COST * LEAST_STEPS * step), SHORT_RUNS * VAL_TOKENS / 3
+        first = Trials(setup, scratch, length)
+        first.loss(step, base.learning_rate, step)  # includes set-up
+        first.tokens, first.seconds = 0, 0.0
+        first.loss(step, base.learning_rate, step)
+        budget = probe_tokens or max(int(probe_seconds * first.speed - evaluations), least)
+        expected = (budget + evaluations) / first.speed
+        about = (
             f"the probe takes about {duration(expected)}: short runs of {setup.name} on "
             f"{setup.dataset.text.name}, {len(setup.dataset.train):,} training tokens"
         )
+        if not long and probe_tokens is None and expected > max(LONG, 1.1 * probe_seconds):
+            raise ShakegptError(f"{about}; give --long for it, or a smaller model")
+        say(about)
+        start, at_start, eval_seconds = _before(setup)
+        trials = Trials(setup, scratch, VAL_TOKENS)
+        trials.loss(step, base.learning_rate, LEAST_STEPS * step)
+        target = tokens or int(minutes * 60 * trials.speed)
+        left = probe_seconds - (time.monotonic() - started)
+        budget = probe_tokens or max(int(left * trials.speed - evaluations), least)
 
         def run(step_tokens: int, rate: float, tokens: int) -> float:
             loss = trials.loss(step_tokens, rate, tokens)
@@ -240,8 +252,8 @@ def _unknown(
         )
     if guess.high - guess.low > 2 * WIDE * guess.loss:
         sentences.append(
-            f"the val loss exactly: after {found.curve[-1].tokens:,} tokens it still falls by much "
-            "with every doubling, and how soon that ends is not seen"
+            f"the val loss within {100 * WIDE:.0f} %: after {found.curve[-1].tokens:,} tokens it "
+            "still falls by much with every doubling, and how soon that ends is not seen"
         )
     if start.tokens < FEW_VAL_TOKENS:
         error = f" (standard error {start.standard_error:.2f})" if start.standard_error else ""

@@ -17,8 +17,12 @@ STEP = 2.0
 """Ratio of neighbouring learning rates."""
 LENGTHS = (1, 2, 4)
 """Lengths of the rungs, in units of the first."""
-COST = 23.0
-"""What the rungs and the larger batch take together, in units of the first length, about."""
+HALF = 0.5
+"""Length of the shortest run, in the same unit: another point of the curve, for the forecast."""
+LONGER, NEAR = 2, 0.02
+"""So many rates are tried at the next length, if they are within this share of the best loss."""
+COST = 20.5
+"""What all of it takes, with the larger batch, in units of the first length, at most about."""
 LEAST_STEPS = 8
 """Optimizer steps of the shortest runs."""
 LARGER = 4
@@ -114,11 +118,13 @@ def search(
     steps = 0 if repeats else min(budget / COST, target / LENGTHS[-1]) / step_tokens
     unit = step_tokens * max(LEAST_STEPS, round(steps))
     rates = [rate / STEP**2, rate / STEP, rate, rate * STEP]
-    for length, keep in zip(LENGTHS, (len(rates), 3, 2), strict=True):
-        for each in rates[:keep]:
+    for length in LENGTHS:
+        for each in rates:
             found.try_run(each, length * unit)
         found.leave_edge(length * unit)
-        rates = [run.rate for run in found.at(length * unit)]
+        best, *others = found.at(length * unit)
+        near = [run.rate for run in others if run.loss <= (1 + NEAR) * best.loss]
+        rates = [best.rate, *near][:LONGER]
         if found.turned:
             break
     last = found.curve[-1]
@@ -129,6 +135,8 @@ def search(
         last = found.curve[-1]
     if found.turned:
         _bracket(found)
+    else:
+        found.try_run(found.curve[0].rate, step_tokens * round(HALF * unit / step_tokens))
     return found
 
 

@@ -58,9 +58,12 @@ class Arguments:
     probe_seconds: float = setting(
         55.0,
         real(1, 1e6, "seconds"),
-        "How long the short runs may take together; a model too slow for it takes what it needs "
-        "and says so first.",
+        "How long the short runs may take together. A model too slow for it takes what it needs, "
+        "which is said first; more than 5 minutes need --long.",
         MACHINE,
+    )
+    long: bool = setting(
+        False, Switch(), "Make the short runs also where they take more than 5 minutes.", MACHINE
     )
     seed: int = setting(1337, integer(0, 2**63 - 1, "seed"), "Seed of the short runs.", MACHINE)
     device: Device = setting("auto", Choice(*get_args(Device)), "As in finetune.", MACHINE)
@@ -95,7 +98,7 @@ def main(words: list[str]) -> int:
     def say(line: str) -> None:
         print(f"shakegpt: {one_line(line, 200)}", file=sys.stderr, flush=True)
 
-    found = recommend(config, arguments.minutes, arguments.probe_seconds, say)
+    found = recommend(config, arguments.minutes, arguments.probe_seconds, say, long=arguments.long)
     if arguments.json:
         print(json.dumps(found.as_json()))
         return 0

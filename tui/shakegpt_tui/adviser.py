@@ -32,7 +32,7 @@ class Adviser:
                 words += bounds.words(name, value)
         try:
             self._process = subprocess.Popen(
-                [*COMMAND, *words, "--json"],
+                [*COMMAND, *words, "--long", "--json"],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.PIPE,
