@@ -4,9 +4,12 @@ diverging. Console, terminal UI, log and `--patience` use the same rules.
 The rules look at evaluations, which always measure the same windows, and at the mean train loss of
 the iterations between two of them. They are tried from top to bottom; the first that holds speaks.
 
-1. diverging: the latest val loss is not finite, or more than `DIVERGED` above the first one.
+1. diverging: the latest val loss is not finite, or more than `DIVERGED` above the first one, and
+   train loss is above that too: a text learned by heart ends with a high val loss, but a low train
+   loss.
 2. memorizing: val loss has risen by more than `RISE` since its best evaluation, while train loss
-   fell. rising: the same without a falling train loss.
+   fell by more than `TRAIN_FALL`, and the text has been seen more than once. rising: the same
+   without a falling train loss, or within the first epoch, in which nothing is seen again.
 3. gap: train loss is more than `GAP` below val loss.
 4. learning: val loss fell by more than `LEVEL` of its whole fall, and by more than `RISE`, between
    the latest two evaluations. level: it did not.
@@ -29,33 +32,38 @@ DIVERGED = 0.1
 RISE = 0.005
 """Nats between two evaluations that count as a change; the windows are the same, so the noise of
 sampling them cancels."""
+TRAIN_FALL = 0.05
+"""Nats of train loss that count as a fall; each mean is of other windows."""
 GAP = 0.5
 """Nats of train loss below val loss."""
 LEVEL = 0.02
 """Share of the whole fall, within one interval between evaluations."""
 
 
-def advice(history: History) -> Advice | None:
-    """What the evaluations so far say; None before there are two."""
+def advice(history: History, epochs: float) -> Advice | None:
+    """What the evaluations so far say of a run that has seen its text `epochs` times; None before
+    there are two.
+    """
     evals = [history.evals[k] for k in sorted(history.evals)]
     if len(evals) < 2:
         return None
-    rule, sentence = _verdict(history, evals)
+    rule, sentence = _verdict(history, evals, epochs)
     return Advice(rule=rule, iteration=evals[-1].iteration, sentence=sentence)
 
 
-def _verdict(history: History, evals: Sequence[Eval]) -> tuple[Rule, str]:
+def _verdict(history: History, evals: Sequence[Eval], epochs: float) -> tuple[Rule, str]:
     """The rule that holds, and its sentence."""
-    if (diverging := _diverging(evals[0], evals[-1])) is not None:
+    train = _train_loss(history, evals[-1].iteration)
+    if (diverging := _diverging(evals[0], evals[-1], train)) is not None:
         return "diverging", diverging
     points = [(e.iteration, e.val_loss) for e in evals if e.val_loss is not None]
     best_at, best = min(points, key=lambda point: point[1])
     (before_at, before), (last_at, last) = points[-2:]
-    train = _train_loss(history, last_at)
     if last - best > RISE:
         rise = f"best was iteration {best_at:,} ({best:.2f}); val loss rose by {last - best:.2f}"
         train_then = _train_loss(history, best_at)
-        if train is not None and train_then is not None and train < train_then:
+        fell = train is not None and train_then is not None and train_then - train > TRAIN_FALL
+        if fell and epochs > 1:
             return "memorizing", f"{rise} while train loss fell: it memorizes the text"
         return "rising", f"{rise} since: a lower learning rate may help"
     if train is not None and last - train > GAP:
@@ -81,10 +89,12 @@ def evaluations_since_best(history: History) -> int:
     return count
 
 
-def _diverging(first: Eval, last: Eval) -> str | None:
+def _diverging(first: Eval, last: Eval, train: float | None) -> str | None:
     if last.val_loss is None or not math.isfinite(last.val_loss):
         return "val loss is not finite: this rate diverges; try a third of it"
-    if first.val_loss is not None and last.val_loss - first.val_loss > DIVERGED:
+    if first.val_loss is None or (train is not None and train < first.val_loss):
+        return None
+    if last.val_loss - first.val_loss > DIVERGED:
         rise = last.val_loss - first.val_loss
         return f"val loss is {rise:.2g} above its start: this rate diverges; try a third of it"
     return None

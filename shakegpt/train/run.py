@@ -278,9 +278,12 @@ class TrainingRun(ABC):
 
     def judge(self) -> None:
         """Log how the run is going; end it here if --patience is exhausted."""
-        if (verdict := advice.advice(self.curve)) is not None:
+        config = self.config
+        update = config.batch_size * config.gradient_accumulation_steps * self.dataset.block_size
+        epochs = self.iteration * update / len(self.dataset.train)
+        if (verdict := advice.advice(self.curve, epochs)) is not None:
             self.log.write(verdict)
-        patience = self.config.patience
+        patience = config.patience
         if patience is not None and advice.evaluations_since_best(self.curve) >= patience:
             self.set_max_iters(self.iteration)
 

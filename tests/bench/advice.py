@@ -1,13 +1,15 @@
 """How good `shakegpt advise` is: its settings against a grid, its forecast against a real run.
 
-    python -m tests.bench.advice OUT.jsonl TEXT [TEXT …] [--tokens N] [--no-grid]
+    python -m tests.bench.advice OUT.jsonl TEXT [TEXT …] [--tokens N] [--grid full|around|none]
 
 For each text: the probe and its recommendation for a run of N tokens, which is then trained as
-recommended; and 20 runs of N tokens each, 5 learning rates times 4 batches, with the same warm-up
-and cosine, each with its lowest val loss of 8 evaluations, since a run saves its best model. All
-with the same model, seed and validation windows, one line of JSON a text, appended to OUT. What
-the probe may train on is given in tokens, about what 55 s train on a quiet two-core machine, so
-that a busy machine gives the same numbers. `--table OUT.jsonl` prints Markdown.
+recommended; and a grid of runs of N tokens, 5 learning rates times 4 batches or, with `around`, the
+two rates and the larger batch beside the recommendation. All with the same model, seed, warm-up,
+cosine and validation windows; a run counts with its lowest val loss of 8 evaluations, since a run
+saves its best model. Each probe and each run is a line of JSON in OUT, appended when it is done;
+what stands there is not made again. What the probe may train on is given in tokens, about what 50 s
+train on a quiet two-core machine, so that a busy machine gives the same numbers.
+`--table OUT.jsonl` prints Markdown.
 
     python -m tests.bench.advice --make DIR     writes texts to try: code, logs, plays
 """
@@ -21,6 +23,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,81 +40,111 @@ RATES = (3.5e-4, 7e-4, 1.4e-3, 2.8e-3, 5.6e-3)
 STEP_TOKENS = (1024, 2048, 4096, 16384)
 EVALUATIONS = 8
 VAL_TOKENS = 16_384
+Setting = tuple[int, float, int]
+"""Tokens per step, learning rate, length in tokens."""
 
 
-class Curves(Trials):
-    """Short runs that are evaluated on their way, too."""
+class Store:
+    """The lines of a file: one `probe` for each text and N, and one `run` for each setting."""
 
-    def curve(self, config: FinetuneConfig) -> list[tuple[int, float]]:
-        """(iteration, val loss) of a run."""
-        every = max(1, config.max_iters // EVALUATIONS)
-        return list(self.losses(config, every, VAL_TOKENS))
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Append a row to the file."""
+        self.rows.append(row)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, file=sys.stderr, flush=True)
+        return row
+
+    def probe(self, text: str, target: int) -> dict[str, Any] | None:
+        """The recommendation for `target` tokens of a text."""
+        rows = (r for r in self.rows if (r["kind"], r["text"]) == ("probe", text))
+        return next((row for row in rows if row["target"] == target), None)
+
+    def runs(self, text: str) -> dict[Setting, float]:
+        """The lowest val loss of each run on a text."""
+        rows = (r for r in self.rows if (r["kind"], r["text"]) == ("run", text))
+        return {(r["step"], r["rate"], r["tokens"]): min(r["losses"]) for r in rows}
 
 
-def grid(trials: Curves, tokens: int) -> list[dict[str, Any]]:
-    """The 20 runs: settings, lowest val loss, last val loss."""
-    rows = []
-    base, length = trials.setup.config, trials.setup.dataset.block_size
-    for step in STEP_TOKENS:
-        for rate in RATES:
-            losses = [loss for _, loss in trials.curve(schedule(base, step, rate, tokens, length))]
-            rows.append({"rate": rate, "step": step, "best": min(losses), "last": losses[-1]})
-            print(rows[-1], file=sys.stderr, flush=True)
-    return rows
-
-
-def try_text(text: str, tokens: int, probe_tokens: int, with_grid: bool) -> dict[str, Any]:
-    """What advise recommends for a text, what that gives, and what the grid gives."""
-    base = replace(FinetuneConfig(), dataset=(text,), eval_tokens=VAL_TOKENS)
-    started = time.monotonic()
+def probe(store: Store, text: str, base: FinetuneConfig, tokens: int, probe_tokens: int) -> None:
+    """Add what advise recommends for a text."""
+    started, before = time.monotonic(), time.process_time()
     found = recommend(base, 1, 1, print, tokens=tokens, probe_tokens=probe_tokens)
-    probe_seconds = time.monotonic() - started
+    store.add(
+        {
+            "kind": "probe",
+            "text": Path(text).name,
+            "target": tokens,
+            "bytes": len(load_text((text,)).content.encode()),
+            "train_tokens": found.train_tokens,
+            "tokens": found.tokens,
+            "limit": found.limit,
+            "rate": found.config.learning_rate,
+            "step": found.tokens // found.config.max_iters,
+            "start": found.start.loss,
+            "forecast": found.forecast.loss,
+            "low": found.forecast.low,
+            "high": found.forecast.high,
+            "unknown": found.unknown,
+            "probe_tokens": sum(run.tokens for run in found.runs),
+            "probe_seconds": time.monotonic() - started,
+            "processor_seconds": time.process_time() - before,
+            "curve": [(run.tokens, run.rate, run.step_tokens, run.loss) for run in found.runs],
+        }
+    )
+
+
+def around(row: dict[str, Any], tokens: int) -> list[Setting]:
+    """The settings beside the recommended ones."""
+    step, rate = row["step"], row["rate"]
+    return [(step, rate / 2, tokens), (step, rate * 2, tokens), (step, rate, tokens)] + [
+        (2 * step, factor * rate, tokens) for factor in (1, 2)
+    ]
+
+
+def train(store: Store, text: str, base: FinetuneConfig, settings: Iterable[Setting]) -> None:
+    """Add the runs that were not made yet."""
+    name = Path(text).name
     with tempfile.TemporaryDirectory() as folder:
         setup = prepare(replace(base, max_new_tokens=0), Path(folder) / "vocabulary")
-        trials = Curves(setup, Path(folder), VAL_TOKENS)
-        advised = [loss for _, loss in trials.curve(replace(found.config, max_new_tokens=0))]
-        print("advised", min(advised), found.forecast, flush=True)
-        rows = grid(trials, tokens) if with_grid else []
-    return {
-        "text": Path(text).name,
-        "bytes": len(load_text((text,)).content.encode()),
-        "train_tokens": found.train_tokens,
-        "tokens": found.tokens,
-        "limit": found.limit,
-        "rate": found.config.learning_rate,
-        "step": found.tokens // found.config.max_iters,
-        "start": found.start.loss,
-        "forecast": found.forecast.loss,
-        "low": found.forecast.low,
-        "high": found.forecast.high,
-        "advised": min(advised),
-        "probe_tokens": sum(run.tokens for run in found.runs),
-        "probe_seconds": probe_seconds,
-        "grid": rows,
-        "curve": [(run.tokens, run.rate, run.step_tokens, run.loss) for run in found.runs],
-    }
+        trials, length = Trials(setup, Path(folder), VAL_TOKENS), setup.dataset.block_size
+        for step, rate, tokens in settings:
+            if (step, rate, tokens) in store.runs(name):
+                continue
+            config = schedule(setup.config, step, rate, tokens, length)
+            every = max(1, config.max_iters // EVALUATIONS)
+            losses = [loss for _, loss in trials.losses(config, every, VAL_TOKENS)]
+            row = {"text": name, "step": step, "rate": rate, "tokens": tokens, "losses": losses}
+            store.add({"kind": "run", **row})
 
 
-def table(path: Path) -> str:
-    """Markdown of the lines of `path`."""
+def table(store: Store) -> str:
+    """Markdown of what is stored."""
     lines = [
-        "| text | size | training tokens | start | grid's best | its settings | advised "
-        "| settings | off the best | forecast | off |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| text | size | training tokens | start | runs in the grid | grid's best | its settings "
+        "| advised | settings | off the best | forecast | off |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in map(json.loads, path.read_text().splitlines()):
-        best = min(row["grid"], key=lambda each: each["best"], default=None)
-        off = "" if best is None else f"{100 * (row['advised'] / best['best'] - 1):+.1f} %"
-        grid = (
-            "| | "
-            if best is None
-            else f"| {best['best']:.3f} | {best['rate']:.2g}, {best['step']:,}"
-        )
-        missed = 100 * (row["forecast"] / row["advised"] - 1)
-        inside = "" if row["low"] <= row["advised"] <= row["high"] else ", outside its interval"
+    for row in (each for each in store.rows if each["kind"] == "probe"):
+        runs = store.runs(row["text"])
+        if (advised := runs.get((row["step"], row["rate"], row["tokens"]))) is None:
+            continue
+        of_grid = {s: loss for s, loss in runs.items() if s[2] == row["target"]}
+        grid, off = "| 0 | | ", ""
+        if of_grid:
+            best, (step, rate, _) = min((loss, setting) for setting, loss in of_grid.items())
+            grid = f"| {len(of_grid)} | {best:.3f} | {rate:.2g}, {step:,} "
+            off = f"{100 * (advised / best - 1):+.1f} %"
+        missed = 100 * (row["forecast"] / advised - 1)
+        inside = "" if row["low"] <= advised <= row["high"] else ", outside its interval"
         lines.append(
             f"| {row['text']} | {row['bytes'] / 1000:,.0f} kB | {row['train_tokens']:,} "
-            f"| {row['start']:.3f} {grid} | {row['advised']:.3f} | {row['rate']:.2g}, "
+            f"| {row['start']:.3f} {grid}| {advised:.3f} | {row['rate']:.2g}, "
             f"{row['step']:,}, {row['tokens']:,} tokens ({row['limit']}) | {off} "
             f"| {row['forecast']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {missed:+.1f} %"
             f"{inside} |"
@@ -161,23 +194,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("texts", nargs="*")
-    parser.add_argument("--tokens", type=int, default=131_072)
-    parser.add_argument("--probe-tokens", type=int, default=280_000)
+    parser.add_argument("--tokens", type=int, default=98_304)
+    parser.add_argument("--probe-tokens", type=int, default=255_000)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--no-grid", action="store_true")
+    parser.add_argument("--grid", choices=("full", "around", "none"), default="full")
     parser.add_argument("--make", action="store_true")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.make:
         return make(arguments.out)
+    store, tokens = Store(arguments.out), arguments.tokens
     if arguments.table:
-        return print(table(arguments.out))
+        return print(table(store))
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     for text in arguments.texts:
-        row = try_text(text, arguments.tokens, arguments.probe_tokens, not arguments.no_grid)
-        with arguments.out.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        base = replace(FinetuneConfig(), dataset=(text,), eval_tokens=VAL_TOKENS)
+        if store.probe(Path(text).name, tokens) is None:
+            probe(store, text, base, tokens, arguments.probe_tokens)
+        row = store.probe(Path(text).name, tokens)
+        assert row is not None
+        settings = [(row["step"], row["rate"], row["tokens"])]
+        if arguments.grid == "around":
+            settings += around(row, tokens)
+        elif arguments.grid == "full":
+            settings += [(step, rate, tokens) for step in STEP_TOKENS for rate in RATES]
+        train(store, text, base, settings)
     return None
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shakegpt.cli.console import PlainConsole
 from shakegpt.runlog.advice import advice, evaluations_since_best
 from shakegpt.runlog.history import History, load
+from shakegpt.runlog.metrics import epochs
 from shakegpt.runlog.schema import Eval, Step
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
@@ -49,22 +51,72 @@ CURVES: list[tuple[str, list[float | None], list[float]]] = [
 ]
 
 
+RECORDED: list[tuple[str, float, list[float], list[float]]] = [
+    (
+        "learning gap memorizing memorizing memorizing memorizing memorizing memorizing",
+        0.83,  # a story of 7,426 tokens at a rate of 1.4e-3
+        [4.242, 4.014, 3.98, 4.084, 4.168, 4.307, 4.472, 4.53, 4.651],
+        [4.106, 3.371, 2.708, 2.294, 1.875, 1.482, 1.398, 1.006],
+    ),
+    (
+        "diverging diverging diverging diverging diverging diverging",
+        0.55,  # the same at a rate of 0.1
+        [4.242, 23.945, 28.611, 25.173, 17.555, 9.676, 7.955],
+        [17.718, 27.434, 27.028, 21.553, 13.875, 8.933],
+    ),
+    (
+        "level level level level level level",
+        0.55,  # the same at a rate of 1e-6
+        [4.242, 4.239, 4.238, 4.238, 4.237, 4.237, 4.237],
+        [4.197, 4.177, 4.212, 4.123, 4.192, 4.173],
+    ),
+    (
+        "learning rising rising rising",
+        0.014,  # plays in their first epoch, at a rate that rises to 1e-2
+        [4.502, 4.243, 4.356, 4.538, 4.649],
+        [4.436, 4.384, 4.274, 4.36],
+    ),
+    (
+        "learning learning learning learning",
+        0.051,  # the plays, the run that is shipped
+        [4.599, 4.196, 4.021, 3.925, 3.872],
+        [4.475, 4.073, 3.911, 3.881],
+    ),
+]
+"""Of real runs: the rule after each evaluation, epochs between two, val losses, train losses."""
+
+
+@pytest.mark.parametrize(("rules", "epochs", "val", "train"), RECORDED)
+def test_recorded_runs_are_judged_alike_everywhere(
+    rules: str, epochs: float, val: list[float], train: list[float]
+) -> None:
+    console, counts = PlainConsole(), []
+    for n, rule in enumerate(rules.split(), 2):
+        history = run(val[:n], train[: n - 1])
+        found = advice(history, (n - 1) * epochs)
+        assert found is not None and found.rule == rule
+        assert any(found.sentence in line for line in console.lines(found))
+        counts.append(evaluations_since_best(history))
+    learns = [rule in ("learning", "gap") for rule in rules.split()]
+    assert [count == 0 for count in counts] == learns  # --patience counts all others
+
+
 @pytest.mark.parametrize(("rule", "val", "train"), CURVES)
 def test_the_rule_that_holds(rule: str, val: list[float | None], train: list[float]) -> None:
-    found = advice(run(val, train))
+    found = advice(run(val, train), epochs=3.0)
     assert found is not None and found.rule == rule
     assert found.iteration == 5 * (len(val) - 1) and found.sentence
 
 
 def test_numbers_in_the_sentence() -> None:
-    found = advice(run([3.6, 2.95, 3.1, 3.4], [3.3, 2.6, 2.0]))
+    found = advice(run([3.6, 2.95, 3.1, 3.4], [3.3, 2.6, 2.0]), epochs=3.0)
     assert found is not None and "iteration 5 (2.95)" in found.sentence and "0.45" in found.sentence
-    slope = advice(run([4.6, 4.2, 4.0], [4.4, 4.1]))
+    slope = advice(run([4.6, 4.2, 4.0], [4.4, 4.1]), epochs=3.0)
     assert slope is not None and "0.04" in slope.sentence
 
 
 def test_nothing_is_said_before_two_evaluations() -> None:
-    assert advice(History()) is None and advice(run([4.6], [])) is None
+    assert advice(History(), 0.0) is None and advice(run([4.6], []), 0.0) is None
 
 
 def test_patience_counts_evaluations_without_a_real_gain() -> None:
@@ -97,6 +149,7 @@ def test_max_minutes_ends_the_run_as_finished(tmp_path: Path, text_file: Path) -
 
 def advice_of(history: History) -> object:
     """The advice that the log's own evaluations give, at the time of the record."""
-    found = advice(history)
+    assert history.run is not None and history.advice is not None
+    found = advice(history, epochs(history.run, history.advice.iteration) or math.inf)
     assert found is not None and history.advice is not None
     return msgspec.structs.replace(found, time=history.advice.time)
