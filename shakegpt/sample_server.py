@@ -4,9 +4,11 @@
 
 Each `sample` is answered by the records of a run log, one JSON object a line: `Sample`, `Token`s,
 `SampleEnd`, then a `Command` that says whether it is done or was refused, and why. One with `drawn`
-is answered by an `Inspection` of these tokens in place of a sample. A `stop` ends
-all that was requested before it. The model stays loaded until another is requested. The process
-ends when stdin is closed, or after IDLE_SECONDS without a request. It writes no file.
+is answered by an `Inspection` of these tokens in place of a sample; one with `replay` by what the
+training of the run did to a token, as it is computed, and other requests are answered meanwhile. A
+`stop` ends all that was requested before it. The model stays loaded until another is requested, and
+so does a replay that keeps all its snapshots. The process ends when stdin is closed, or after
+IDLE_SECONDS without a request. It writes no file but temporary ones.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ import os
 import queue
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,17 +29,22 @@ from shakegpt.config import SampleConfig
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.resource_errors import explain
 from shakegpt.runlog import schema
-from shakegpt.runlog.control import SampleRequest
+from shakegpt.runlog.control import Likelihood, Passage, SampleRequest
+from shakegpt.runlog.log import LOG_NAME
 
 if TYPE_CHECKING:
     from shakegpt.data.tokenizer import Tokenizer
-    from shakegpt.model import GPT
+    from shakegpt.model import GPT, GPTConfig
+    from shakegpt.replay.training import Replay
 
 IDLE = 600.0
 """Seconds without a request after which the process ends."""
 
 MOST_COMPARED = 400_000_000
-"""Parameters up to which a model and the one before training are both kept in memory."""
+"""Parameters up to which a model and the one before training are both kept in memory; larger ones
+are loaded in turn."""
+
+Answer = schema.Event | Likelihood | Passage
 
 
 class Server:
@@ -52,40 +62,56 @@ class Server:
         self._loaded: tuple[GPT, Tokenizer] | None = None
         self._before: tuple[str, GPT] | None = None
         """The model before training, once it was compared with."""
+        self._replay: tuple[tuple[str, int], Replay] | None = None
+        """A replay that can go on, its run and the size of the log it was made from."""
+        self._check: Callable[[], None] = lambda: None
+        """Called by a replay between computations."""
+        self._replays = ExitStack()
+        """Closes `_replay`."""
+        self._postponed = deque[tuple[int, SampleRequest]]()
+        """Replays that were requested while another was computed."""
 
     def serve(self, idle: float) -> None:
         """Answer until there was no request for `idle` seconds."""
         threading.Thread(target=self._listen, daemon=True).start()
-        while True:
-            try:
-                number, request = self._queue.get(timeout=idle)
-            except queue.Empty:
-                return
-            status: Literal["done", "refused"] = "done"
-            message = ""
-            try:
-                if request.drawn:
-                    self._inspect(request)
-                else:
-                    self._sample(request, number)
-            except Stopped as stop:
-                message = stop.reason
-            except (ShakegptError, OSError) as error:
-                status, message = "refused", str(error)
-            except Exception as error:
-                if explain(error) is error:
-                    raise
-                status, message = "refused", "out of memory: close other programs and try again"
-                self._loaded = None
-            self._write(
-                schema.Command(
-                    id=request.id,
-                    verb=request.verb,
-                    status=status,
-                    message=message,
-                    iteration=request.iteration,
-                )
+        with self._replays:
+            while True:
+                try:
+                    waiting = self._postponed
+                    self._answer(*(waiting.popleft() if waiting else self._queue.get(timeout=idle)))
+                except queue.Empty:
+                    return
+
+    def _answer(self, number: int, request: SampleRequest) -> None:
+        """Answer a request, and say what became of it."""
+        status: Literal["done", "refused"] = "done"
+        message = ""
+        try:
+            if request.replay is not None:
+                self._trace_training(request, number)
+            elif request.drawn:
+                self._inspect(request)
+            else:
+                self._sample(request, number)
+        except Stopped as stop:
+            message = stop.reason
+        except (ShakegptError, OSError) as error:
+            status, message = "refused", str(error)
+        except Exception as error:
+            if explain(error) is error:
+                raise
+            status, message = "refused", "out of memory: close other programs and try again"
+            self._loaded = None
+            self._forget_replay()
+        self._write(
+            schema.Command(
+                id=request.id,
+                verb=request.verb,
+                status=status,
+                message=message,
+                iteration=request.iteration,
             )
+        )
 
     def _listen(self) -> None:
         """Queue the requests; a line that is none is skipped. End with whoever sends them."""
@@ -102,10 +128,14 @@ class Server:
                 self._queue.put((self._received, request))
         os._exit(0)
 
+    def _require_wanted(self, number: int) -> None:
+        """Raise Stopped when the request of this number was stopped."""
+        if number <= self._stopped_up_to:
+            raise Stopped("stopped", 0)
+
     def _sample(self, request: SampleRequest, number: int) -> None:
         def check() -> None:
-            if number <= self._stopped_up_to:
-                raise Stopped("stopped", 0)
+            self._require_wanted(number)
 
         check()
         values = {name: getattr(request, name) for name in schema.Settings.__struct_fields__}
@@ -123,39 +153,112 @@ class Server:
             self._write(record)
 
     def _inspect(self, request: SampleRequest) -> None:
-        """Look inside the model; with `before` inside that one too, where both fit in memory."""
-        from shakegpt.inspection.record import inspect
+        """Look inside the model; with `before`, compare with that one."""
+        from shakegpt.inspection.record import add_initial, inspect
 
         model, tokenizer = self._load(request)
-        context = list(request.context) or [tokenizer.eot or 0]
-        ids = (*context, *request.drawn)
-        if min(ids) < 0 or max(ids) >= model.config.vocab_size:
-            raise ShakegptError("these tokens are not of this model's vocabulary")
-        small = model.config.n_params <= MOST_COMPARED
-        initial = self._load_before(request.before) if request.before and small else None
-        if initial is not None and initial.config != model.config:
-            initial = None  # it has changed since the run began
-        record = inspect(
-            model,
-            tokenizer,
-            context,
-            list(request.drawn),
-            iteration=request.iteration,
-            initial=initial,
-        )
+        context, drawn = self._tokens(request, tokenizer, model.config)
+        record = inspect(model, tokenizer, context, drawn, iteration=request.iteration)
         if record is None:
             raise ShakegptError("the context is as long as the model's window")
+        if request.before is not None:
+            shape = model.config
+            if shape.n_params > MOST_COMPARED:
+                self._loaded, self._key = None, ()
+            del model
+            initial = self._load_before(request.before, keep=shape.n_params <= MOST_COMPARED)
+            if initial.config == shape:  # else it has changed since the run began
+                record = add_initial(record, initial, tokenizer, context)
         self._write(record)
 
-    def _load_before(self, name: str) -> GPT:
-        """The model `name`, which is kept."""
-        if self._before is None or self._before[0] != name:
-            from shakegpt.checkpoint import io as checkpoint
-            from shakegpt.hardware.device import choose
+    def _tokens(
+        self, request: SampleRequest, tokenizer: Tokenizer, shape: GPTConfig
+    ) -> tuple[list[int], list[int]]:
+        """The tokens that the model saw before the first of `drawn` that is not skipped, and these.
 
-            model = checkpoint.load(checkpoint.find(name).folder)
-            self._before = name, model.to(choose("auto", "float32").device).eval()
-        return self._before[1]
+        Raises ShakegptError for tokens that are none of the vocabulary.
+        """
+        from shakegpt.nn.fast_decode import seen
+
+        prompt, drawn = list(request.context) or [tokenizer.eot or 0], list(request.drawn)
+        if min(*prompt, *drawn) < 0 or max(*prompt, *drawn) >= shape.vocab_size:
+            raise ShakegptError("these tokens are not of this model's vocabulary")
+        if not 0 <= request.skip < len(drawn):
+            raise ShakegptError(f"there is no token {request.skip} among {len(drawn)}")
+        skipped = drawn[: request.skip]
+        return seen(prompt, skipped, shape.block_size), drawn[request.skip :]
+
+    def _trace_training(self, request: SampleRequest, number: int) -> None:
+        """Answer with a token's probability after each iteration of a run, then with the windows of
+        the update that changed it most.
+        """
+        from shakegpt.replay.passages import passage
+
+        self._check = lambda: self._between_computations(number)
+        self._check()
+        assert request.replay is not None
+        replay = self._open_replay(request.replay)
+        tokenizer, shape = replay.setup.tokenizer, replay.setup.shape
+        context, (token, *_) = self._tokens(request, tokenizer, shape)
+        try:
+            for iteration, p in replay.probabilities(context, token):
+                self._write(
+                    Likelihood(
+                        iteration=iteration,
+                        iterations=replay.iterations,
+                        probability=p,
+                        request=request.id,
+                    )
+                )
+            for effect in replay.effects():
+                found = passage(effect, replay, tokenizer, token)
+                self._write(msgspec.structs.replace(found, request=request.id))
+        finally:
+            if not replay.keeps_all:
+                self._forget_replay()
+
+    def _between_computations(self, number: int) -> None:
+        """Answer what was requested since a replay began; raise Stopped when that was stopped."""
+        self._require_wanted(number)
+        while not self._queue.empty():
+            later = self._queue.get()
+            if later[1].replay is not None:
+                self._postponed.append(later)
+            else:
+                self._answer(*later)
+            self._require_wanted(number)
+
+    def _open_replay(self, run: str) -> Replay:
+        """The replay of the run directory `run`, which goes on where it was. Raises ShakegptError
+        for a run that cannot be replayed.
+        """
+        log = Path(run) / LOG_NAME
+        key = run, log.stat().st_size if log.exists() else 0
+        if self._replay is None or self._replay[0] != key:
+            from shakegpt.replay.training import replaying
+
+            self._forget_replay()
+            opened = replaying(Path(run), lambda: self._check())
+            self._replay = key, self._replays.enter_context(opened)
+        return self._replay[1]
+
+    def _forget_replay(self) -> None:
+        self._replay = None
+        self._replays.close()
+
+    def _load_before(self, name: str, keep: bool) -> GPT:
+        """The model `name`, which is kept where that is wanted."""
+        if self._before is not None and self._before[0] == name:
+            return self._before[1]
+        from shakegpt.checkpoint import io as checkpoint
+        from shakegpt.hardware.device import choose
+
+        self._before = None
+        model = checkpoint.load(checkpoint.find(name).folder)
+        model = model.to(choose("auto", "float32").device).eval()
+        if keep:
+            self._before = name, model
+        return model
 
     def _load(self, request: SampleRequest) -> tuple[GPT, Tokenizer]:
         """The model and its vocabulary; the last one that was requested is kept."""
@@ -183,7 +286,7 @@ class Server:
         self._key, self._loaded = key, (model, tokenizer)
         return self._loaded
 
-    def _write(self, record: schema.Event) -> None:
+    def _write(self, record: Answer) -> None:
         rest = memoryview(msgspec.json.encode(record) + b"\n")
         while rest:
             rest = rest[os.write(self._out, rest) :]

@@ -22,6 +22,7 @@ from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.generate import Draw, describe, generate, recorded, sample
 from shakegpt.model import GPT
+from shakegpt.nn.fast_decode import seen
 from shakegpt.runlog import schema
 from shakegpt.runlog.schema import Settings
 from tests.tiny import copy_vocabulary, random_model
@@ -231,6 +232,9 @@ def test_a_text_longer_than_the_window_slides(model: GPT) -> None:
         with torch.inference_mode():
             logits = model(torch.tensor([text[start : 3 + n]]))[0, -1]
         assert int(logits.argmax()) == draws[n].id, n
+    for n in range(len(draws)):
+        start = 0 if n < 22 else 3 + max(s for s in slid if s <= n) - 18
+        assert seen(text[:3], text[3 : 3 + n], 24) == text[start : 3 + n]
 
 
 def test_a_prompt_longer_than_the_window_is_cut_to_its_end(model: GPT) -> None:
@@ -239,6 +243,7 @@ def test_a_prompt_longer_than_the_window_is_cut_to_its_end(model: GPT) -> None:
     with torch.inference_mode():
         expected = int(model(torch.tensor([prompt[-18:]]))[0, -1].argmax())
     assert first.slid and first.id == expected
+    assert seen(prompt, [], 24) == prompt[-18:]
 
 
 def test_a_window_of_one_token_works() -> None:

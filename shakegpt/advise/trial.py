@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.replay import unsaved
+from shakegpt.replay.training import unsaved
 from shakegpt.train.evaluate import measure
 from shakegpt.train.setup import TrainingSetup
 

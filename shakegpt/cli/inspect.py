@@ -11,7 +11,7 @@ from shakegpt.bounds import Choice, Number, Switch, Text, setting
 from shakegpt.cli import preflight, why
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.cli.model import ModelArgument, load_model, open_vocabulary
+from shakegpt.cli.model import ModelArgument, load_model, open_vocabulary, prompt_ids
 from shakegpt.config import WHAT, Device, Format, SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
@@ -19,11 +19,12 @@ from shakegpt.runlog.schema import Run, Settings
 from shakegpt.sanitize import printable
 
 if TYPE_CHECKING:
-    from shakegpt.model import GPT
+    from shakegpt.model import GPT, GPTConfig
 
 ABOUT = """See inside a model while it writes: the likeliest token after each block, what it looked
 at, and for a run what training changed."""
-MOST_TOKENS = 16
+MOST_INSPECTED = 16
+MOST_TOKENS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,10 @@ class Arguments(ModelArgument):
 
     prompt: str = setting("ROMEO:", Text("TEXT"), "Text that the model continues.", WHAT)
     tokens: int = setting(
-        12, Number(int, 1, MOST_TOKENS, "tokens"), "Tokens to write and inspect.", WHAT
+        12,
+        Number(int, 1, MOST_TOKENS, "tokens"),
+        f"Tokens to write and inspect, at most {MOST_INSPECTED}; with --why, to choose from.",
+        WHAT,
     )
     temperature: float = setting(
         SampleConfig.temperature,
@@ -79,24 +83,12 @@ def main(words: list[str]) -> int:
         why.require_run(arguments.model)
         if arguments.out is not None:
             raise ShakegptError("--out draws the inside of the model; leave it out with --why")
-    preflight.model(arguments.model)
-    with heavy_imports():
-        import msgspec
-
-        from shakegpt.generate import generate
-        from shakegpt.hardware.device import choose
-        from shakegpt.inspection.record import inspect
-        from shakegpt.inspection.report import report
-
-    source, tokenizer = open_vocabulary(arguments.model)
-    ids = tokenizer.encode(arguments.prompt, "the prompt") or [tokenizer.eot or 0]
-    device = choose(arguments.device, "float32").device
-    model = load_model(source, device)
-    if len(ids) >= model.config.block_size:
+    elif arguments.tokens > MOST_INSPECTED:
         raise ShakegptError(
-            f"--prompt has {len(ids)} tokens and leaves no room in the {model.config.block_size} "
-            "of the model: shorten it"
+            f"--tokens {arguments.tokens} is more than are inspected: give at most "
+            f"{MOST_INSPECTED}, or one of them with --why"
         )
+    preflight.model(arguments.model)
     settings = Settings(
         max_new_tokens=arguments.tokens,
         temperature=arguments.temperature,
@@ -104,22 +96,31 @@ def main(words: list[str]) -> int:
         top_p=None,
         seed=arguments.seed,
     )
-    drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
     path = Path(arguments.model)
     if arguments.why is not None:
-        place, token = why.choose(tokenizer, arguments.why.replace("\\n", "\n"), drawn)
-        return why.explain(path, tokenizer, [*ids, *drawn[:place]], token, arguments.json)
+        token = arguments.why.replace("\\n", "\n")
+        what = (arguments.prompt, settings, arguments.device)
+        return why.explain(path, token, *what, as_json=arguments.json)
+    with heavy_imports():
+        import msgspec
+
+        from shakegpt.generate import generate
+        from shakegpt.hardware.device import choose
+        from shakegpt.inspection.record import add_initial, inspect
+        from shakegpt.inspection.report import report
+
+    source, tokenizer = open_vocabulary(arguments.model)
+    device = choose(arguments.device, "float32").device
+    model = load_model(source, device)
+    ids = prompt_ids(tokenizer, arguments.prompt, model.config.block_size)
+    drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
     run, best = history.header(path), history.losses(path).best_eval
-    initial = _initial_model(run, model) if run is not None else None
-    record = inspect(
-        model,
-        tokenizer,
-        ids,
-        drawn,
-        iteration=best.iteration if best is not None else 0,
-        initial=None if initial is None else initial.to(device).eval(),
-    )
+    iteration, shape = best.iteration if best is not None else 0, model.config
+    record = inspect(model, tokenizer, ids, drawn, iteration=iteration)
     assert record is not None  # a token was drawn and there is room
+    del model  # large ones are in memory one at a time
+    if run is not None and (initial := _initial_model(run, shape)) is not None:
+        record = add_initial(record, initial.to(device).eval(), tokenizer, ids)
     if arguments.out is not None:
         from shakegpt_figures.inside import write_record
 
@@ -140,8 +141,8 @@ def figure_format(out: str | None) -> str:
     return format
 
 
-def _initial_model(run: Run, model: GPT) -> GPT | None:
-    """The model of iteration 0 of a run whose model is now `model`; None, with a sentence on
+def _initial_model(run: Run, shape: GPTConfig) -> GPT | None:
+    """The model of iteration 0 of a run whose model now has that `shape`; None, with a sentence on
     stderr, when it is not to be had.
     """
     import torch
@@ -151,7 +152,7 @@ def _initial_model(run: Run, model: GPT) -> GPT | None:
 
     name = str(run.config.get("init_from"))
     if name == "scratch":
-        initial = GPT(model.config)
+        initial = GPT(shape)
         initial.initialize(torch.Generator().manual_seed(run.seed))
         return initial
     try:
@@ -159,7 +160,7 @@ def _initial_model(run: Run, model: GPT) -> GPT | None:
     except ShakegptError as error:
         print(f"shakegpt: the model before training is not at hand: {error}", file=sys.stderr)
         return None
-    if initial.config != model.config:
+    if initial.config != shape:
         print(f"shakegpt: {name} has changed since this run began: not compared", file=sys.stderr)
         return None
     return initial

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from shakegpt.bounds import Text, setting
 from shakegpt.config import WHAT
+from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ def open_vocabulary(name: str) -> tuple[Source, Tokenizer]:
     for warning in tokenizer.warnings:
         note(warning)
     return source, tokenizer
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str, size: int) -> list[int]:
+    """The tokens of --prompt. Raises ShakegptError where they leave no room in the window `size`
+    of the model.
+    """
+    ids = tokenizer.encode(prompt, "the prompt") or [tokenizer.eot or 0]
+    if len(ids) >= size:
+        raise ShakegptError(
+            f"--prompt has {len(ids)} tokens and leaves no room in the {size} of the model: "
+            "shorten it"
+        )
+    return ids
 
 
 def load_model(source: Source, device: str, threads: int | None = None) -> GPT:

@@ -5,32 +5,69 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shakegpt.data.speakers import opening
+from shakegpt.cli.imports import heavy_imports
+from shakegpt.cli.model import load_model, open_vocabulary, prompt_ids
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, probability
+from shakegpt.runlog.history import SampleView, load_started
 from shakegpt.runlog.runs import is_run
+from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
-    from shakegpt.data.dataset import Dataset
     from shakegpt.data.tokenizer import Tokenizer
-    from shakegpt.replay import Effect
+    from shakegpt.runlog.control import Passage
 
 MOST_WINDOWS = 10
 BAR = 30
 """Columns of the longest bar."""
-EXCERPT = 72
-BEFORE_TOKENS = 400
-"""Tokens before a window among which its speaker is looked for."""
+WINDOW_FIELDS = ("start", "length", "effect", "speaker", "offset", "excerpt", "text")
+
+Say = Callable[[str], None]
 
 
 def require_run(name: str) -> None:
     """Raise ShakegptError for what is no run."""
     if not is_run(Path(name)):
         raise ShakegptError(f"--why replays a run, and {name} is none: give a run directory")
+
+
+def explain(
+    run: Path, why: str, prompt: str, settings: Settings, device: str, as_json: bool
+) -> int:
+    """Replay `run` and print what moved the token that `why` means in the text which the run's best
+    model writes after `prompt`; what the log says of it comes first, before PyTorch is loaded.
+
+    Ctrl-C ends it, and what was computed is printed. Returns the exit code.
+    """
+    from shakegpt.checkpoint.config_json import read_config
+    from shakegpt.checkpoint.resolve import find
+    from shakegpt.data.tokenizer import Tokenizer
+
+    started, say = time.monotonic(), _quiet if as_json else _say
+    folder = find(str(run)).folder
+    tokenizer, size = Tokenizer(folder), read_config(folder).block_size
+    ids = prompt_ids(tokenizer, prompt, size)
+    logged = _logged(run, prompt, settings)
+    if logged is not None:
+        drawn = [token.id for token in logged.tokens[: settings.max_new_tokens]]
+        place, token = choose(tokenizer, why, drawn)
+        _say_logged(logged, place, token, say)
+    with heavy_imports():
+        from shakegpt.generate import generate
+        from shakegpt.hardware.device import choose as choose_device
+        from shakegpt.nn.fast_decode import seen
+        from shakegpt.replay.training import replaying  # noqa: F401
+    if logged is None:
+        source, _ = open_vocabulary(str(run))
+        model = load_model(source, choose_device(device, "float32").device)
+        drawn = [draw.id for draw in generate(model, tokenizer, ids, settings)]
+        place, token = choose(tokenizer, why, drawn)
+    return _replay(run, tokenizer, seen(ids, drawn[:place], size), token, started, as_json)
 
 
 def choose(tokenizer: Tokenizer, why: str, drawn: list[int]) -> tuple[int, int]:
@@ -50,91 +87,91 @@ def choose(tokenizer: Tokenizer, why: str, drawn: list[int]) -> tuple[int, int]:
     raise ShakegptError(f"--why {why!r} is not one token; those written here are {written}")
 
 
-def explain(run: Path, tokenizer: Tokenizer, context: list[int], token: int, as_json: bool) -> int:
-    """Replay `run` and print what moved the token id `token` after the ids `context`.
+def _logged(run: Path, prompt: str, settings: Settings) -> SampleView | None:
+    """The sample of the log that the best model drew so, at least as long; None without one."""
+    past = load_started(run)
+    if past.best_eval is None:
+        return None
+    for view in reversed(past.samples):
+        start = view.start
+        alike = all(
+            getattr(start.settings, name) == getattr(settings, name)
+            for name in ("temperature", "top_k", "top_p", "seed")
+        )
+        if alike and start.prompt == prompt and start.iteration == past.best_eval.iteration:
+            return view if len(view.tokens) >= settings.max_new_tokens else None
+    return None
 
-    Ctrl-C ends it, and what was computed is printed. Returns the exit code.
-    """
-    from shakegpt.replay import replaying
 
-    curve, effects = list[tuple[int, float]](), list["Effect"]()
+def _say_logged(view: SampleView, place: int, token: int, say: Say) -> None:
+    """What the log says of a token before anything is computed."""
+    record = view.inspection
+    if record is None or place >= len(record.drawn) or record.drawn[place][0] != token:
+        return
+    now = probability(record.ladder[place][-1].probability)
+    before = "" if record.initial is None else f"{probability(record.initial[place])} -> "
+    name = one_line(record.drawn[place][1])
+    say(f"By the log: {name!r} {before}{now} in {record.iteration} iterations.")
+
+
+def _replay(
+    run: Path, tokenizer: Tokenizer, context: list[int], token: int, started: float, as_json: bool
+) -> int:
+    """Print the probability after each iteration, then the windows that moved it most."""
+    from shakegpt.replay.passages import passage
+    from shakegpt.replay.training import replaying
+
+    curve, passages = list[tuple[int, float]](), list["Passage"]()
     text, after = tokenizer.decode([token]), tokenizer.decode(context)
-    started, code, update, total = time.monotonic(), 0, 0, 0
-    show = _quiet if as_json else _say
+    code, update, total = 0, 0, 0
+    say = _quiet if as_json else _say
+    say(f"How likely was {_shown(text)} after {_shown(after, 60)}? After each iteration:")
     with replaying(run) as replay:
-        dataset = replay.setup.dataset
-        show(f"How likely was {_shown(text)} after {_shown(after, 60)}? After each iteration:")
         try:
             for iteration, p in replay.probabilities(context, token):
                 curve.append((iteration, p))
-                show(f"{iteration:>6} {probability(p):>7} {'█' * round(BAR * p)}".rstrip())
-            config = replay.training.config
-            update, total = replay.largest, config.batch_size * config.gradient_accumulation_steps
-            before, now = dict(curve)[update - 1], dict(curve)[update]
-            show("")
-            show(
-                f"Update {update} changed it most, from {probability(before)} to "
-                f"{probability(now)}. The same update without each of its {total} windows:"
-            )
+                say(f"{iteration:>6} {probability(p):>7} {'█' * round(BAR * p)}".rstrip())
+            update, total = replay.largest, replay.windows
+            say("")
+            if update:
+                before, now = dict(curve)[update - 1], dict(curve)[update]
+                say(
+                    f"Update {update} changed it most, from {probability(before)} to "
+                    f"{probability(now)}. The same update without each of its {total} windows:"
+                )
             for effect in replay.effects():
-                effects.append(effect)
-                _progress(len(effects), total)
+                passages.append(passage(effect, replay, tokenizer, token))
+                _progress(len(passages), total)
         except KeyboardInterrupt:
             code = 130
-        effects.sort(key=lambda each: -abs(each.effect))
-        rows = [_row(each, dataset, tokenizer, token) for each in effects[:MOST_WINDOWS]]
-        if as_json:
-            found = {
-                "token": [token, text],
-                "context": after,
-                "probabilities": curve,
-                "update": update,
-                "windows": rows,
-                "computed": len(effects),
-                "of": total,
-            }
-            print(json.dumps(found))
-            return code
-        for row in rows:
-            show(f"{100 * row['effect']:>+9.2g} points  {row['speaker'] or ''}".rstrip())
-            show(f"{'':>9} {row['excerpt']}")
-        if update:
-            show(
-                f"{len(effects)} of {total} windows computed in "
-                f"{duration(time.monotonic() - started)}. A window's effect is for this update "
-                "alone: the effects of several do not add up, and later updates build on it."
-            )
+    passages.sort(key=lambda each: -abs(each.effect))
+    rows = [_row(each) for each in passages[:MOST_WINDOWS]]
+    if as_json:
+        result = {
+            "token": [token, text],
+            "context": after,
+            "probabilities": curve,
+            "update": update,
+            "windows": rows,
+            "computed": len(passages),
+            "of": total,
+        }
+        print(json.dumps(result))
+        return code
+    for row in rows:
+        say(f"{100 * row['effect']:>+9.2g} points  {row['speaker'] or ''}".rstrip())
+        say(f"{'':>9} {row['excerpt']}")
+    if update:
+        say(
+            f"{len(passages)} of {total} windows computed in "
+            f"{duration(time.monotonic() - started)}. A window's effect is for this update "
+            "alone: the effects of several do not add up, and later updates build on it."
+        )
     return code
 
 
-def _row(effect: Effect, dataset: Dataset, tokenizer: Tokenizer, token: int) -> dict[str, Any]:
-    """Where a window stands in the text, who speaks in it, and words from it."""
-    window = effect.window
-    ids = [int(id) for id in dataset.train[window.start : window.start + window.length + 1]]
-    begin = max(0, window.start - BEFORE_TOKENS)
-    before = tokenizer.decode([int(id) for id in dataset.train[begin : window.start]])
-    text = tokenizer.decode(ids)
-    at = ids.index(token) if token in ids else 0
-    place = len(tokenizer.decode(ids[:at]))
-    excerpt = text[max(0, place - EXCERPT // 2) :][:EXCERPT]
-    return {
-        "start": window.start,
-        "length": window.length,
-        "effect": effect.effect,
-        "speaker": _speaker(before + text[: place + 1]),
-        "contains_token": token in ids,
-        "excerpt": one_line(excerpt),
-        "text": text,
-    }
-
-
-def _speaker(text: str) -> str | None:
-    """Who speaks at the end of `text`; None for prose."""
-    lines = text.split("\n")
-    for number in range(len(lines) - 1, -1, -1):
-        if found := opening(lines[number], lines[number - 1] if number else ""):
-            return printable(found[0])
-    return None
+def _row(passage: Passage) -> dict[str, Any]:
+    return {name: getattr(passage, name) for name in WINDOW_FIELDS}
 
 
 def _shown(text: str, width: int = 40) -> str:

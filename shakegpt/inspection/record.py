@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from shakegpt.data.tokenizer import Tokenizer
@@ -59,6 +60,18 @@ def inspect(
             None if initial is None else _probabilities(initial, ids, drawn, tokenizer.n_vocab)
         ),
     )
+
+
+@torch.inference_mode()
+def add_initial(
+    record: Inspection, initial: GPT, tokenizer: Tokenizer, prompt: list[int]
+) -> Inspection:
+    """`record`, made by `inspect` of `prompt`, with the probabilities under the model of iteration
+    0: so that two large models need not be in memory at once.
+    """
+    drawn = [id for id, _ in record.drawn]
+    ids = [*prompt, *drawn[:-1]]
+    return replace(record, initial=_probabilities(initial, ids, drawn, tokenizer.n_vocab))
 
 
 def _ladder(probabilities: Tensor, drawn: list[int]) -> tuple[tuple[Rung, ...], ...]:

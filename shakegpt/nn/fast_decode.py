@@ -92,7 +92,7 @@ class SlidingWindow:
         self.slid = self._cache.length + len(new) > self._size
         if self.slid:
             self._cache.length = 0
-            new = context[-max(1, int(self._size * SLIDE_TO)) :]
+            new = context[-window_after_slide(self._size) :]
         self._seen = len(context)
         idx = torch.tensor(new, device=self._model.wpe.weight.device)
         if self._step is not None and len(new) == 1:
@@ -101,6 +101,22 @@ class SlidingWindow:
             x = self._cache.trunk(self._model, idx.view(1, -1))[:, -1]  # (1, C)
             logits = (head(self._model, 1) if self._step is None else self._step.head)(x)[0]
         return logits[: self._n_vocab].float().cpu()
+
+
+def window_after_slide(size: int) -> int:
+    """Tokens that stay when a window of `size` is full."""
+    return max(1, int(size * SLIDE_TO))
+
+
+def seen(prompt: list[int], drawn: list[int], size: int) -> list[int]:
+    """The tokens that a model with a window of `size` sees when it predicts the one after `prompt`
+    and `drawn`, sampling having begun after `prompt`: as `SlidingWindow` does.
+    """
+    slid = window_after_slide(size)
+    length = slid if len(prompt) > size else len(prompt)
+    for _ in drawn:
+        length = length + 1 if length < size else slid
+    return [*prompt, *drawn][-length:]
 
 
 class Step:

@@ -63,8 +63,48 @@ class SampleRequest(Request, frozen=True, kw_only=True):
     drawn: tuple[int, ...] = ()
     """With these, nothing is sampled: the answer is the `Inspection` of the first of the token ids
     `drawn` as they followed the ids `context`."""
+    skip: int = 0
+    """So many of `drawn` only make the context longer, in which the next ones were drawn."""
     before: str | None = None
     """The model of iteration 0, whose probabilities the inspection compares with."""
+    replay: str | None = None
+    """A run directory: instead of an inspection, train it again and answer with a `Likelihood` for
+    each iteration, then a `Passage` for each window of the update that changed it most, of the
+    first of the tokens `drawn` that is not skipped."""
+
+
+class Likelihood(msgspec.Struct, frozen=True, kw_only=True, tag="likelihood", tag_field="event"):
+    """How likely a token was after an iteration of a run that is trained again."""
+
+    iteration: int
+    iterations: int
+    """Of the run."""
+    probability: float
+    request: str = ""
+    """`id` of the request that this answers; as for `Passage`."""
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True, tag="passage", tag_field="event"):
+    """A window of the training text, and what it did to a token's probability in one update."""
+
+    start: int
+    length: int
+    """The window's first token in the training part, and its number of tokens."""
+    effect: float
+    """Probability after the update, minus that after the same update without this window."""
+    speaker: str | None
+    """Who speaks there; None for prose."""
+    offset: int | None
+    """Characters of `text` before the token; None where the window does not have it."""
+    excerpt: str
+    """A line of `text`, from around the token."""
+    text: str
+    """The whole window, and the token after it."""
+    update: int = 0
+    """The iteration whose update was made again."""
+    windows: int = 0
+    """Of that update, of which each is one record."""
+    request: str = ""
 
 
 _decode = msgspec.json.Decoder(Request).decode

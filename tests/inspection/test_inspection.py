@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.inspection.measures import looked_at, mean_decision, share_of_last
-from shakegpt.inspection.record import CONTEXT, MOST_WEIGHTS, POSITIONS, inspect
+from shakegpt.inspection.record import CONTEXT, MOST_WEIGHTS, POSITIONS, add_initial, inspect
 from shakegpt.inspection.trace import lens, trace
 from shakegpt.model import GPT
 from shakegpt.runlog.history import load
@@ -88,6 +88,9 @@ def test_a_record_says_what_the_model_does() -> None:
     assert rung.top[0][0] == int(last.argmax())
     assert found.initial is not None
     assert found.initial[0] == pytest.approx(float(last[drawn[0]]), abs=1e-5)
+    alone = inspect(model, tokenizer, prompt, drawn, iteration=5, sample=1)
+    assert alone is not None and alone.initial is None
+    assert add_initial(alone, model, tokenizer, prompt).initial == found.initial
     shape = model.config
     assert [(m.block, m.head) for m in found.attention] == [
         (block, head) for block in range(shape.n_layer) for head in range(shape.n_head)

@@ -105,8 +105,8 @@ def decided(record: Inspection, position: int, rows: int, width: int) -> Content
     return Content("\n").join(lines)
 
 
-def changed(record: Inspection, position: int, width: int) -> Content:
-    """The probability of the drawn token before training and now."""
+def changed(record: Inspection, position: int, width: int, bars: bool = True) -> Content:
+    """The probability of the drawn token before training and now, as `bars` and in a sentence."""
     after = record.ladder[position][-1].probability
     name = _name(record.drawn[position][1])
     if record.initial is None:
@@ -118,13 +118,11 @@ def changed(record: Inspection, position: int, width: int) -> Content:
     lines = [
         Content.assemble((f"{label:<8}", "$quiet"), (bar(share, room), style), f" {percent(share)}")
         for label, share, style in rows
+        if bars
     ]
     way = "likelier" if after > before else "less likely"
     times = max(after, before) / max(min(after, before), 1e-6)
     lines.append(Content.styled(f"Training made {name} {times:,.1f} times {way} here.", "bold"))
-    lines.append(
-        Content.styled("It says that it changed, not which example taught it.", "italic $quiet")
-    )
     return Content("\n").join(lines)
 
 

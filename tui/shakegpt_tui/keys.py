@@ -56,7 +56,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
         Binding("t", "tokens", "Tokens", tooltip="Walk the tokens with ←→↑↓, or click one: "
                 "its candidates are shown"),
         Binding("i", "inside", "Inside",
-                tooltip="At a token: what the model looked at, when it decided, what it learned"),
+                tooltip="At a token: what the model looked at, when it decided, what training "
+                "changed and which passages taught it"),
         Binding("slash", "search", "Find", False, key_display="/", tooltip="Find in all samples"),
         Binding("n", "seek(1)", "Next", False, tooltip="The next place found"),
         Binding("N", "seek(-1)", "Previous", False, tooltip="The place found before"),

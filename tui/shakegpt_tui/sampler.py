@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import msgspec
 
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.control import SampleRequest
+from shakegpt.runlog.control import Likelihood, Passage, SampleRequest
 from shakegpt.runlog.schema import Event
 from shakegpt.sanitize import one_line
 
+Answer = Event | Likelihood | Passage
 IDLE = 600
 """Seconds without a request after which the process ends; the next request starts another."""
 
@@ -56,10 +57,10 @@ class Sampler:
         except ValueError:  # closed by `records` in its thread
             raise BrokenPipeError from None
 
-    def records(self) -> Iterator[Event]:
+    def records(self) -> Iterator[Answer]:
         """What it answers, until it ends; blocks, for a thread only."""
         assert self._process.stdout is not None
-        decode = msgspec.json.Decoder(Event).decode
+        decode = msgspec.json.Decoder(Answer).decode
         pending = b""
         with self._errors, self._process:
             while data := self._process.stdout.read(1 << 16):

@@ -33,6 +33,8 @@ def banner(screen: RunScreen, now: Facts) -> Content:
         return Content.styled(" stopping and saving, then leaving; q leaves at once ", WORD)
     if screen.sampling_error:
         return Content.styled(f" {one_line(screen.sampling_error, 300)} ", TROUBLE)
+    if screen.tracing is not None:
+        return Content.styled("training the run again for one token …  x stops", QUIET)
     if screen.waiting and screen.drawing is None:
         return Content.styled("loading the model …  x stops", QUIET)
     said = _state(screen, now)

@@ -9,15 +9,15 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.replay_feed import ReplayFeed
-from shakegpt_tui.screens.run_inspecting import Inspecting
 from shakegpt_tui.screens.run_sampling import SETTINGS
+from shakegpt_tui.screens.run_tracing import Tracing
 from shakegpt_tui.settings import Prompting
 
 SPEEDS = (0.25, 256.0)
 """The slowest and the fastest replay."""
 
 
-class Driving(Inspecting):
+class Driving(Tracing):
     """The actions that change the run; each says what it did or why it could not."""
 
     leaving = False

@@ -29,12 +29,20 @@ class Inspecting(Sampling):
         recorded = view.inspection
         if recorded is not None and token < len(recorded.drawn):
             return recorded, token
-        first = token - token % CHUNK
-        if (found := self.inspections.get((id(view), first))) is not None:
+        first, found = self._computed(view, token)
+        if found is not None:
             return found, token - first
         if self.sampling_error:
             return self.sampling_error
         return self._compute(view, first)
+
+    def _computed(self, view: SampleView, token: int) -> tuple[int, Inspection | None]:
+        """The first token and the record of the inspection that has `token`, or is to have it."""
+        first = token - token % CHUNK
+        found = self.inspections.get((id(view), first))
+        if found is not None and token - first >= len(found.drawn):  # the model's window has moved
+            first, found = token, self.inspections.get((id(view), token))
+        return first, found
 
     def _compute(self, view: SampleView, first: int) -> str:
         """Request the inspection of the tokens from `first` on, once; the sentence to show."""
@@ -54,20 +62,9 @@ class Inspecting(Sampling):
                 f"This sample is of iteration {iteration}, whose weights were not saved: look at "
                 "the first or the last sample, or draw one with s."
             )
-        ids = [token.id for token in view.tokens[: first + CHUNK]]
-        context = [id for id, _ in view.start.prompt_tokens] + ids[:first]
-        window = self.history.run.model.block_size if self.history.run else 0
-        if len(context) + CHUNK > window:
-            return "Here the model's window had moved on: what it saw then is not known."
         before = self._weights("before")
-        request = self.request(
-            {
-                "context": tuple(context),
-                "drawn": tuple(ids[first:]),
-                "before": before["model"] if before and iteration else None,
-            },
-            weights,
-        )
+        initial = before["model"] if before and iteration else None
+        request = self.request({**drawn_from(view, first, CHUNK), "before": initial}, weights)
         if request is None:
             return self.sampling_error
         self._inspecting[request.id] = key
@@ -86,6 +83,16 @@ class Inspecting(Sampling):
     def _inspected(self, event: Sampling.Answered) -> None:
         if event.sampler is not self.sampler or not isinstance(event.record, Inspection):
             return
-        request = next(iter(self.waiting), "")  # they are answered in their order
-        if (key := self._inspecting.get(request)) is not None:
-            self.inspections[key] = event.record
+        request = next((id for id in self.waiting if id in self._inspecting), "")  # in their order
+        if request:
+            self.inspections[self._inspecting[request]] = event.record
+
+
+def drawn_from(view: SampleView, first: int, count: int = 1) -> dict[str, Any]:
+    """The fields of a request that name `count` tokens of a sample from `first` on."""
+    ids = tuple(token.id for token in view.tokens[: first + count])
+    return {
+        "context": tuple(id for id, _ in view.start.prompt_tokens),
+        "drawn": ids,
+        "skip": first,
+    }

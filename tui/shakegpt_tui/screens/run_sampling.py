@@ -13,8 +13,8 @@ from shakegpt.config import SampleConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import SampleRequest
 from shakegpt.runlog.history import SampleView
-from shakegpt.runlog.schema import Checkpoint, Command, Event, Sample, SampleEnd, Token
-from shakegpt_tui.sampler import Sampler
+from shakegpt.runlog.schema import Checkpoint, Command, Sample, SampleEnd, Token
+from shakegpt_tui.sampler import Answer, Sampler
 from shakegpt_tui.screens.run_base import RunBase
 
 SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "seed")
@@ -33,7 +33,7 @@ class Sampling(RunBase):
     class Answered(Message, bubble=False):
         """The process wrote a record or, with None, it ended."""
 
-        def __init__(self, sampler: Sampler, record: Event | None) -> None:
+        def __init__(self, sampler: Sampler, record: Answer | None) -> None:
             super().__init__()
             self.sampler, self.record = sampler, record
 
@@ -79,11 +79,15 @@ class Sampling(RunBase):
     def request(self, values: dict[str, Any], weights: Weights) -> SampleRequest | None:
         """Request a sample by exactly these values, or an inspection; None when it was not sent."""
         chosen = self._weights(weights)
-        if chosen is None:
-            return None
+        return None if chosen is None else self.send({**values, **chosen})
+
+    def send(self, values: dict[str, Any]) -> SampleRequest | None:
+        """Send a request of these fields to the process, which starts with the first; None when it
+        was not sent.
+        """
         self.sampling_error = ""
         try:
-            request = msgspec.convert({"verb": "sample", **values, **chosen}, SampleRequest)
+            request = msgspec.convert({"verb": "sample", **values}, SampleRequest)
             if self.sampler is None or not self.sampler.running:
                 self.sampler = Sampler()
                 self._listen(self.sampler)
@@ -134,7 +138,7 @@ class Sampling(RunBase):
         request = self.waiting.pop(answer.id, None)
         if request is None or not request.drawn:  # what is shown elsewhere is no command
             self.history.commands[answer.id] = answer
-        if answer.status == "refused":
+        if answer.status == "refused" and not (request and request.replay):
             self.sampling_error = answer.message
 
     def _ended(self, sampler: Sampler) -> None:

@@ -16,7 +16,7 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.data.dataset import as_tensors
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import parameter_groups
-from shakegpt.replay import Replay, replaying
+from shakegpt.replay.training import Replay, replaying
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import is_run
 from shakegpt.session import finetune, resume
