@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import load_model, open_vocabulary, prompt_ids
+from shakegpt.config import Device
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, probability
 from shakegpt.runlog.history import SampleView, load_started
@@ -37,7 +38,7 @@ def require_run(name: str) -> None:
 
 
 def explain(
-    run: Path, why: str, prompt: str, settings: Settings, device: str, as_json: bool
+    run: Path, why: str, prompt: str, settings: Settings, device: Device, as_json: bool
 ) -> int:
     """Replay `run` and print what moved the token that `why` means in the text which the run's best
     model writes after `prompt`; what the log says of it comes first, before PyTorch is loaded.

@@ -15,8 +15,8 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.presets import FIRST, PRESETS
 from shakegpt_tui import adviser
 from shakegpt_tui.widgets.start_form import StartForm
+from tests.tui.home import SIZES, Host, base, run
 from tests.tui.screens import text
-from tests.tui.test_home_screen import SIZES, Host, base, run
 
 __all__ = ["base"]
 FOUND = {

@@ -325,4 +325,4 @@ class ShakegptApp(BurstGuard):
 def _is_ours(node: DOMNode, screen: Screen[object]) -> bool:
     """Whether keys belong to a widget of this project, not to the screen, the app or Textual."""
     inside = isinstance(node, Widget) and node is not screen
-    return inside and type(node).__module__.startswith("shakegpt_tui.widgets")
+    return inside and type(node).__module__.startswith("shakegpt_tui.")

@@ -8,14 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from rich.cells import cell_len
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.coordinate import Coordinate
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
@@ -24,11 +21,12 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.sanitize import one_line, printable
 from shakegpt_tui.dialogs import Choice, Way
-from shakegpt_tui.listing import HEADINGS, ORDERS, Row, arrange, columns_for, row_of
+from shakegpt_tui.listing import ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.trainer import last_words
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.run_preview import RunPreview
+from shakegpt_tui.widgets.run_table import RunTable
 
 NONE_YET = (
     "No runs yet.\n\nF5 starts the run on the form. As it stands that takes a minute or two and no "
@@ -40,24 +38,6 @@ PREVIEW_FROM = 18
 """Rows from which on the list previews the run under the cursor."""
 EVERY = 2.0
 """Seconds between looks at the directory of runs."""
-
-
-class RunTable(DataTable[Text]):
-    """The table, whose enter key opens a run."""
-
-    DEFAULT_CSS = """
-    RunTable {
-        height: 1fr; background: transparent; overflow-x: hidden; scrollbar-size-vertical: 1;
-        & > .datatable--header { background: $panel; color: $foreground; text-style: bold; }
-        &:ansi > .datatable--header { background: ansi_default; color: ansi_default; }
-        &:nocolor > .datatable--cursor { text-style: bold reverse; }
-    }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select_cursor", "Open", tooltip="Watch this run, or look back at it"),
-        Binding("home", "scroll_top", "First", False, tooltip="The first run"),
-        Binding("end", "scroll_bottom", "Last", False, tooltip="The last run"),
-    ]
 
 
 class NoRuns(Static, can_focus=True):
@@ -115,21 +95,18 @@ class RunList(Vertical):
         self._in_turn = threading.Lock()
         self.found: list[runs.RunSummary] = []
         self.order = order if order in ORDERS else ORDERS[0]
-        self._shown: list[Row] = []
-        self._widths: dict[str, int] = {}
-        """Cells of each column on show."""
 
     def compose(self) -> ComposeResult:
         """Filter, table, what to say without runs, the order."""
         yield Field(placeholder="words of name, model, text or state", id="filter", compact=True)
-        yield RunTable(cursor_type="row", zebra_stripes=False, id="runs")
+        yield RunTable(id="runs")
         yield NoRuns(id="none", markup=False)
         yield Quiet(id="order")
         yield RunPreview()
 
     def on_mount(self) -> None:
         """Look now and every few seconds; another theme has other colours for what is there."""
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._refill())
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.query_one(RunTable).refill())
         self.set_interval(EVERY, self._look_again)
         self.look()
 
@@ -167,8 +144,7 @@ class RunList(Vertical):
     @property
     def chosen(self) -> Path | None:
         """The run under the cursor."""
-        row = self.query_one(RunTable).cursor_row
-        return self._shown[row].path if 0 <= row < len(self._shown) else None
+        return self.query_one(RunTable).chosen
 
     def _show(self, *, top: bool = False) -> None:
         """Show what there is now; the cursor stays with its run, or goes to the `top`."""
@@ -176,31 +152,17 @@ class RunList(Vertical):
         now = clock.time()
         rows = [row_of(run, now) for run in arrange(self.found, self.order, words)]
         table = self.query_one(RunTable)
-        columns = columns_for(table.size.width or self.size.width)
-        if (rows, columns) != (self._shown, tuple(self._widths)):
-            self._take(rows, columns)
+        if table.show(rows, columns_for(table.size.width or self.size.width)):
             self.query_one(NoRuns).update(NO_SUCH if self.found else NONE_YET)
             self.set_class(not rows, "-none")
         if top:
             table.move_cursor(row=0)
         self._say()
 
-    def _take(self, rows: list[Row], columns: tuple[str, ...]) -> None:
-        """Put `rows` into the table: the cells that differ, or all when it has other rows."""
-        before, row, chosen = self._shown, self.query_one(RunTable).cursor_row, self.chosen
-        widths = {column: _width(column, rows) for column in columns}
-        same = [run.path for run in rows] == [run.path for run in before]
-        self._shown = rows
-        if same and widths == self._widths:
-            self._change(before)
-            return
-        self._widths, paths = widths, [run.path for run in rows]
-        self._refill(paths.index(chosen) if chosen in paths else min(row, len(rows) - 1))
-
     @on(DataTable.RowHighlighted)
     def _say(self) -> None:
         """How many runs in which order, and what the columns leave out of the chosen one."""
-        shown, total = len(self._shown), len(self.found)
+        shown, total = len(self.query_one(RunTable).rows_shown), len(self.found)
         runs_in_all = f"{total} run{'' if total == 1 else 's'}"
         count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
         run = next((run for run in self.found if run.path == self.chosen), None)
@@ -209,41 +171,6 @@ class RunList(Vertical):
         self.query_one("#order", Quiet).say(said, layout=True)
         if run is not None:
             self.query_one(RunPreview).show(run.path, run.updated)
-
-    def _change(self, before: list[Row]) -> None:
-        """Change the cells that say something else than `before`."""
-        table = self.query_one(RunTable)
-        for number, (old, new) in enumerate(zip(before, self._shown, strict=True)):
-            for place, column in enumerate(self._widths):
-                if old.cells[column] != new.cells[column]:
-                    table.update_cell_at(Coordinate(number, place), self._text(new, column))
-
-    def _refill(self, row: int | None = None) -> None:
-        """Make the table anew, the cursor on `row` or where it is, scrolled as it is.
-
-        The widths are told: a table that measures its cells paints them once before it has.
-        """
-        table = self.query_one(RunTable)
-        before, scrolled = table.cursor_row, table.scroll_y
-        row = before if row is None else row
-        table.clear(columns=True)
-        for column, width in self._widths.items():
-            table.add_column(HEADINGS.get(column, column), width=width)
-        for run in self._shown:
-            table.add_row(*(self._text(run, column) for column in self._widths))
-        table.move_cursor(row=max(row, 0))
-        self.call_after_refresh(table.scroll_to, y=scrolled, animate=False)
-        if row != before:
-            self.call_after_refresh(lambda: table.move_cursor(row=table.cursor_row))  # into view
-
-    def _text(self, run: Row, column: str) -> Text:
-        text, role = run.cells[column]
-        return Text(text, self._style(role))
-
-    def _style(self, role: str) -> str:
-        """A theme colour as Rich, which the table takes, knows it."""
-        value = self.app.theme_variables.get(role, "")
-        return "dim" if role == "dim" else value.removeprefix("ansi_")
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:
@@ -335,9 +262,3 @@ def _about(run: runs.RunSummary) -> str:
     words = [] if run.model or run.state.at_work else last_words(run.path, 1)
     problem = run.problem or "".join(words)
     return f"{one_line(run.name)} on {one_line(run.dataset) or '–'}\n{problem}"
-
-
-def _width(column: str, rows: list[Row]) -> int:
-    """Cells that the heading and every text of a column fit in."""
-    texts = [HEADINGS.get(column, column), *(run.cells[column][0] for run in rows)]
-    return max(map(cell_len, texts))

@@ -3,72 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 from textual import on, work
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.suggester import SuggestFromList
-from textual.widgets import Button, Input, Label, OptionList, Select, Static
+from textual.widgets import Button, Input, OptionList, Select, Static
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.errors import ShakegptError
 from shakegpt.presets import FIRST, PRESETS
 from shakegpt.sanitize import one_line
-from shakegpt_tui import adviser, form, models, speed
+from shakegpt_tui import form, models, speed
 from shakegpt_tui import machine as machines
 from shakegpt_tui.form import fitting
-from shakegpt_tui.widgets.field import Field
+from shakegpt_tui.widgets.advised_form import ADVISE, AdvisedForm
+from shakegpt_tui.widgets.form_row import FormRow, Rows
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes
 
-ADVISE, GIVE_UP = "Advise  F6", "Give up F6"
-"""What the button says that finds settings, before and while it does."""
 
-
-class FormRow(Vertical):
-    """One setting: label and input on a line, what is wrong with it below."""
-
-    def __init__(self, field: form.Field, value: str) -> None:
-        super().__init__(classes="" if field.name in form.ESSENTIAL else "further")
-        self.field, self._value, self._error, self._doubt = field, value, "", ""
-
-    def compose(self) -> ComposeResult:
-        """Label, input, error."""
-        with Horizontal():
-            yield Label(self.field.label, markup=False)
-            suggester = SuggestFromList(self.field.choices) if self.field.choices else None
-            hint = " or ".join(self.field.choices) or self.field.without
-            yield Field(
-                self._value,
-                placeholder=hint,
-                suggester=suggester,
-                compact=True,
-                name=self.field.name,
-                id=f"field-{self.field.name}",
-            )
-        yield Static(classes="error", markup=False)
-
-    def complain(self, error: str, doubt: str = "") -> None:
-        """Show what is wrong or, if nothing is, what may be; with "" that all is well."""
-        if (error, doubt) != (self._error, self._doubt):
-            self._error, self._doubt = error, doubt
-            self.query_one(".error", Static).update(one_line(error or doubt))
-            self.set_class(bool(error), "wrong")
-            self.set_class(bool(doubt and not error), "doubtful")
-
-
-class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """The settings. Its own keys for up and down would scroll the setting with the focus away."""
-
-
-class StartForm(Vertical):
+class StartForm(AdvisedForm):
     """What to train, on what, how; `Start` when it makes sense."""
 
     DEFAULT_CSS = """
@@ -83,19 +42,7 @@ class StartForm(Vertical):
         #start:ansi:focus { background: ansi_default; text-style: bold reverse; }
         #heads { height: 1; color: $foreground 60%; text-wrap: nowrap; }
         & > #settings { height: 1fr; scrollbar-size-vertical: 1; }
-        FormRow { height: auto; }
-        FormRow.further { display: none; }
         &.-all FormRow.further { display: block; }
-        FormRow > Horizontal { height: 1; }
-        FormRow Label { width: 16; color: $foreground 75%; }
-        FormRow Input { width: 1fr; background: $panel; }
-        FormRow Input:ansi { text-style: underline; }
-        FormRow Input:focus { background: $primary 25%; }
-        FormRow Input:ansi:focus { background: ansi_default; text-style: reverse; }
-        FormRow .error { display: none; color: $error; padding-left: 16; height: auto; }
-        FormRow.wrong .error, FormRow.doubtful .error { display: block; }
-        FormRow.doubtful .error { color: $warning; }
-        FormRow.wrong Label { color: $error; }
         & > #need { height: auto; max-height: 4; }
         & > #help { height: 4; color: $foreground 60%; }
     }
@@ -135,13 +82,6 @@ class StartForm(Vertical):
             super().__init__()
             self.measures = measures
 
-    class Probed(Message):
-        """A line of the probe's progress, or what it recommends, or why it failed."""
-
-        def __init__(self, line: str, found: Mapping[str, Any] | None = None) -> None:
-            super().__init__()
-            self.line, self.found = line, found
-
     def __init__(
         self, base: Path, filled: form.Filled | None = None, *, classes: str | None = None
     ) -> None:
@@ -159,7 +99,6 @@ class StartForm(Vertical):
         """What the preset and the model suggest, which was followed by all that was not typed."""
         self.measures: list[speed.Measure] = []
         self._judging = False
-        self._adviser: adviser.Adviser | None = None
         self.machine = machines.machine()
 
     def compose(self) -> ComposeResult:
@@ -182,7 +121,7 @@ class StartForm(Vertical):
     def on_mount(self) -> None:
         """Say what the defaults take, in each theme's colours, and look which models are here."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self._list_models())
-        self._judge()
+        self.judge()
         self._measure()
         self.set_timer(0.2, self._look)  # after the first picture: it imports the hub's client
 
@@ -198,7 +137,7 @@ class StartForm(Vertical):
     def on_start_form_measured(self, event: Measured) -> None:
         """Judge again, with what the GPU has."""
         self.machine = event.machine
-        self._judge()
+        self.judge()
 
     def on_start_form_timed(self, event: Timed) -> None:
         """Say how long the run takes."""
@@ -223,9 +162,9 @@ class StartForm(Vertical):
             self._suit(event.value)
         if not self._judging:
             self._judging = True
-            self.call_after_refresh(self._judge)
+            self.call_after_refresh(self.judge)
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
         """Check the form as it stands: errors beside their fields, needs below."""
         self._judging = False
         self.config, errors = form.check(self.texts)
@@ -271,7 +210,7 @@ class StartForm(Vertical):
         self.preset = str(event.value)
         self.base = PRESETS[self.preset].config
         event.select.clear()
-        self._fill({name: form.typed(getattr(self.base, name)) for name in self.texts})
+        self.fill({name: form.typed(getattr(self.base, name)) for name in self.texts})
 
     def _heading(self) -> str:
         return form.heading(self.preset, self.texts["init_from"].strip())
@@ -283,10 +222,11 @@ class StartForm(Vertical):
             typed = {row.field.name: row.query_one(Input).value for row in self.query(FormRow)}
             # the model itself is what was typed
             before, after = (replace(config, init_from=model) for config in (self.base, base))
-            self._fill(form.follow(self.texts | typed, before, after))
+            self.fill(form.follow(self.texts | typed, before, after))
             self.base = base
 
-    def _fill(self, texts: dict[str, str]) -> None:
+    def fill(self, texts: dict[str, str]) -> None:
+        """Write these into the fields."""
         self.texts = texts
         for row in self.query(FormRow):
             row.query_one(Input).value = texts[row.field.name]
@@ -337,7 +277,7 @@ class StartForm(Vertical):
 
     def start(self) -> None:
         """Ask for the run, or go to what is wrong."""
-        self._judge()
+        self.judge()
         if self.config is not None:
             filled = form.Filled(self.preset, self.base, dict(self.texts))
             self.post_message(self.Start(self.arguments(self.config), filled))
@@ -345,57 +285,6 @@ class StartForm(Vertical):
         wrong = self.query("FormRow.wrong")
         if wrong:
             wrong.first().query_one(Input).focus()
-
-    @on(Button.Pressed, "#advise")
-    def _advise_pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        self.advise()
-
-    def advise(self) -> None:
-        """Find settings for the text and model by short runs; while that goes on, give up."""
-        if self._adviser is not None:
-            self._adviser.close()
-            return
-        self._judge()
-        if self.config is None:
-            return
-        try:
-            self._adviser = adviser.Adviser(self.config)
-        except ShakegptError as error:
-            self.app.notify(str(error), severity="error", markup=False)
-            return
-        self.query_one("#advise", Button).label = GIVE_UP
-        self.query_one("#need", Static).update("Trying settings in short runs; F6 gives up.")
-        self._probe(self._adviser)
-
-    @work(thread=True, group="advice", exit_on_error=False)
-    def _probe(self, probe: adviser.Adviser) -> None:
-        for line in probe.progress():
-            self.post_message(self.Probed(line))
-        try:
-            found = probe.found()
-            self.post_message(self.Probed(adviser.sentence(found), found))
-        except ShakegptError as error:
-            self.post_message(self.Probed(str(error), {}))
-
-    def on_start_form_probed(self, event: Probed) -> None:
-        """Show the progress; at its end, fill in what is recommended."""
-        if event.found is None:
-            self.query_one("#need", Static).update(Content(f"F6 gives up. {event.line}"))
-            return
-        self._adviser = None
-        self.query_one("#advise", Button).label = ADVISE
-        if event.found:
-            advised = adviser.settings(event.found)
-            self._fill(self.texts | {name: form.typed(v) for name, v in advised.items()})
-        self._judge()
-        severity: Literal["information", "error"] = "information" if event.found else "error"
-        self.app.notify(event.line, severity=severity, timeout=20, markup=False)
-
-    def on_unmount(self) -> None:
-        """End a probe that goes on."""
-        if self._adviser is not None:
-            self._adviser.close()
 
     def action_walk(self, by: int) -> None:
         """To the setting below or above; lists have keys of their own for that."""
