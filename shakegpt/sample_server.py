@@ -29,7 +29,7 @@ from shakegpt.config import SampleConfig
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.resource_errors import explain
 from shakegpt.runlog import schema
-from shakegpt.runlog.control import Likelihood, Passage, SampleRequest
+from shakegpt.runlog.control import Likelihood, SampleRequest
 from shakegpt.runlog.log import LOG_NAME
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ IDLE = 600.0
 MOST_COMPARED = 400_000_000
 """Parameters up to which a model and the one before training are both kept in memory; larger ones
 are loaded in turn."""
-
-Answer = schema.Event | Likelihood | Passage
 
 
 class Server:
@@ -286,7 +284,7 @@ class Server:
         self._key, self._loaded = key, (model, tokenizer)
         return self._loaded
 
-    def _write(self, record: Answer) -> None:
+    def _write(self, record: msgspec.Struct) -> None:
         rest = memoryview(msgspec.json.encode(record) + b"\n")
         while rest:
             rest = rest[os.write(self._out, rest) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def test_the_pane_says_what_the_command_says(
 ) -> None:
     view = load_started(tiny_run).samples[-1]
     words = [token.text.strip() for token in view.tokens]
-    place = next(n for n, word in enumerate(words) if word.isalnum() and word not in words[:n])
+    place = next(n for n, word in enumerate(words[:-1]) if word.isalnum() and word not in words[:n])
     flags = ["--tokens", str(len(words)), "--why", words[place], "--json"]
     done = shakegpt("inspect", str(tiny_run), *flags, cwd=tmp_path)
     said = json.loads(done.out)
@@ -145,10 +146,12 @@ def test_the_pane_says_what_the_command_says(
 
 
 @pytest.fixture
-def sampler() -> Iterator[Sampler]:
+def sampler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sampler]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     process = Sampler(idle=60)
     yield process
     process.close()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("shakegpt-")]
 
 
 def test_a_replay_is_stopped_continues_and_lets_others_pass(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ class Sampler:
         """Raises ShakegptError when it cannot start."""
         self._last_words = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        # what it leaves there is deleted, also when it is killed
+        self._scratch = tempfile.TemporaryDirectory(prefix="shakegpt-", ignore_cleanup_errors=True)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "shakegpt.sample_server", str(idle)],
@@ -35,8 +38,10 @@ class Sampler:
                 stderr=self._errors,
                 bufsize=0,
                 start_new_session=True,
+                env=os.environ | {"TMPDIR": self._scratch.name},
             )
         except OSError as error:
+            self._scratch.cleanup()
             raise ShakegptError(f"cannot start sampling: {error}", exit_code=1) from None
 
     @property
@@ -62,7 +67,7 @@ class Sampler:
         assert self._process.stdout is not None
         decode = msgspec.json.Decoder(Answer).decode
         pending = b""
-        with self._errors, self._process:
+        with self._scratch, self._errors, self._process:
             while data := self._process.stdout.read(1 << 16):
                 *lines, pending = (pending + data).split(b"\n")
                 yield from map(decode, lines)
@@ -74,6 +79,7 @@ class Sampler:
         """End it at once; it has nothing to save."""
         self._process.kill()
         self._process.wait()
+        self._scratch.cleanup()
 
     def failure(self) -> str:
         """Why it ended, in a sentence."""
