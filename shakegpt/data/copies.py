@@ -7,6 +7,7 @@ Words are compared in their order, white space and line breaks aside; a passage 
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left
 from dataclasses import dataclass
 
@@ -31,12 +32,10 @@ class CopyFinder:
     """Finds the passages of samples in one text, which is prepared once: about 0.2 s a megabyte."""
 
     def __init__(self, text: str) -> None:
-        self._places = [match.start() for match in _WORD.finditer(text)]
+        # arrays: as lists, the places of the plays' words take 65 MB
+        self._places = array("I", (match.start() for match in _WORD.finditer(text)))
         self._words = " " + " ".join(text.split()) + " "
-        starts = [0]
-        for match in _WORD.finditer(self._words):
-            starts.append(match.end())
-        self._starts = starts[:-1]
+        self._starts = array("I", (m.start() - 1 for m in _WORD.finditer(self._words)))
 
     def copies(self, sample: str) -> list[Copy]:
         """The longest passages of `sample` in the text, in order, none inside another."""

@@ -216,11 +216,6 @@ class OutOfCore(Finetuning):
             how = (c.eval_tokens, c.batch_size, self.place, check)
             return measure(self.model, self.dataset, *how, losses=losses)
 
-    def log_copies(self, text: str, sample: int) -> None:
-        """As any run does; the index of the text is not kept in memory."""
-        super().log_copies(text, sample)
-        self._finder = None
-
     def initial_model(self) -> GPT:
         """The model of iteration 0, again, in a file that goes with it."""
         model = empty_model(self.setup)

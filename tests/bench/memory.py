@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,7 @@ def main() -> None:
     parser.add_argument("--eval-tokens", type=int, default=2048)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--accumulation", type=int, default=2)
+    parser.add_argument("--new-tokens", type=int, default=8, help="of each sample")
     parser.add_argument("--unsaved", action="store_true", help="no states: XL's take 19 GB each")
     parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)
@@ -88,6 +88,7 @@ def main() -> None:
                     "max_iters": asked.iterations,
                     "eval_interval": asked.iterations,
                     "eval_tokens": asked.eval_tokens,
+                    "max_new_tokens": asked.new_tokens,
                 }
                 options = ["--unsaved"] if asked.unsaved else []
                 options += [f"--limit={asked.limit}"] if asked.limit is not None else []
@@ -162,12 +163,8 @@ def _measure(how: str, run: str, unsaved: bool) -> dict[str, float | None]:
 
     if unsaved:
         _save_nothing()
-    config = replace(
-        FinetuneConfig(**json.loads(how)),
-        out_dir=run,
-        max_new_tokens=8,
-    )
-    finetune(config)
+    config = FinetuneConfig(**json.loads(how), out_dir=run)
+    finetune(config, own_process=True)  # as the command line, whose allocator is tuned
     past = history.load(Path(run))[0]
     assert past.run is not None
     step = past.steps[config.max_iters]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import tracemalloc
 from pathlib import Path
 
 from hypothesis import given
@@ -28,6 +29,16 @@ def test_passages_are_found_across_line_breaks_and_named_where_they_stand() -> N
     first = CopyFinder(TEXT).copies(sample)[0]
     assert first.words == 5 and TEXT[first.source :].startswith("what light through")
     assert sample[first.begin : first.end] == "what light\nthrough yonder window"
+
+
+def test_the_index_of_a_text_takes_little_more_memory_than_the_text() -> None:
+    text = play() * (200_000 // len(play()) + 1)
+    tracemalloc.start()
+    index = CopyFinder(text)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 4 * len(text), "the estimate of a run's memory counts on it"
+    assert index.copies(TEXT) == CopyFinder(text).copies(TEXT)
 
 
 def test_whole_words_only_and_short_passages_do_not_count() -> None:
