@@ -51,6 +51,7 @@ def main(words: list[str]) -> int:
     preflight.model(arguments.model)
     with heavy_imports():
         from shakegpt.hardware.device import choose
+        from shakegpt.nn.fast_decode import store_by_output
 
     prompt = _prompt(arguments)
     source, tokenizer = open_vocabulary(arguments.model)
@@ -66,6 +67,8 @@ def main(words: list[str]) -> int:
         )
         cost = quantize_and_measure(model, tokenizer, run, arguments.dtype, files)
         note(cost)
+    else:
+        store_by_output(model)
     finder = _finder(arguments)
     if arguments.interactive:
         _converse(model, tokenizer, arguments, finder)

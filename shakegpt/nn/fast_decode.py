@@ -2,8 +2,10 @@
 
 A single token multiplies one row with every weight, so it takes as long as reading the weights.
 MKL's product of one row uses one thread; here each is split into a batch of products, views of the
-same weights, which all threads share. The rest is `GPT.forward` for one token of one sequence.
-Several tokens at once, such as a prompt, go through the model's own `trunk` with the cache.
+same weights, which all threads share. They read fastest where the weights of an output lie side by
+side, as in the head; `store_by_output` arranges a model so that only samples. The rest is
+`GPT.forward` for one token of one sequence. Several tokens at once, such as a prompt, go through
+the model's own `trunk` with the cache.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shakegpt.hardware.fast_paths import self_test
+from shakegpt.hardware.fast_paths import enabled, self_test
+from shakegpt.hardware.memory import available_memory
 from shakegpt.model import GPT, Conv1D
-from shakegpt.nn.quantize import QuantizedEmbedding
+from shakegpt.nn.quantize import QuantizedEmbedding, kernels
 
 SLIDE_TO = 3 / 4
 """Share of the window that stays when it is full: GPT-2's positions are learned, so a longer text
 is continued from its last tokens, computed again."""
+
+PIECES = 2
+"""Of a product for each thread."""
 
 Product = Callable[[Tensor], Tensor]
 """(1, in) -> (1, out)."""
@@ -96,7 +102,8 @@ class SlidingWindow:
         self._seen = len(context)
         idx = torch.tensor(new, device=self._model.wpe.weight.device)
         if self._step is not None and len(new) == 1:
-            logits = self._step(idx, self._cache)
+            with kernels(self._model):
+                logits = self._step(idx, self._cache)
         else:
             x = self._cache.trunk(self._model, idx.view(1, -1))[:, -1]  # (1, C)
             logits = (head(self._model, 1) if self._step is None else self._step.head)(x)[0]
@@ -160,11 +167,22 @@ class Step:
         return self.head(self._ln_f(x))[0]
 
 
+def store_by_output(model: nn.Module) -> None:
+    """Let the weights of each output of a `Conv1D` lie side by side in memory, for `Step`.
+
+    Shapes, names and values stay; training would be slower. Weights that are mapped from a file
+    move to the heap, so nothing is done if they would take more than half of the free memory.
+    """
+    layers = [m for m in model.modules() if type(m) is Conv1D and m.weight.device.type == "cpu"]
+    if 2 * sum(layer.weight.nbytes for layer in layers) < available_memory() and enabled():
+        for layer in layers:
+            layer.weight.data = layer.weight.data.t().contiguous().t()
+
+
 def _pieces(weight: Tensor) -> int:
-    """Number of pieces in which a product is fastest: two per thread where MKL computes, else 1."""
-    threads = torch.get_num_threads()
+    """Number of pieces in which a product is fastest where MKL computes, else 1."""
     by_mkl = weight.device.type == "cpu" and torch._C.has_mkl
-    return 2 * threads if by_mkl and threads > 1 and type(weight.data) is Tensor else 1
+    return PIECES * torch.get_num_threads() if by_mkl and type(weight.data) is Tensor else 1
 
 
 def _norm(module: Any) -> Product:
@@ -185,6 +203,11 @@ def product(layer: nn.Module, pieces: int) -> Product:
         return layer
     weight, bias = layer.weight.data, layer.bias.data
     n_in, n_out = weight.shape
+    if weight.t().is_contiguous():  # by output
+        by_output = split_head(weight.t(), pieces)
+        return lambda x: by_output(x).add_(bias)
+    if torch.get_num_threads() == 1:
+        pieces = 1
     pieces = next(n for n in range(pieces, n_in + 1) if n_in % n == 0) if pieces <= n_in else 1
     if pieces == 1:
         return lambda x: torch.addmm(bias, x, weight)
@@ -208,12 +231,9 @@ def split_head(weight: Tensor, pieces: int) -> Product:
     equal, rest = weight[: pieces * rows].view(pieces, rows, width), weight[pieces * rows :]
 
     def logits(x: Tensor) -> Tensor:
-        y = x.new_empty(1, len(weight))
-        out = y[0, : pieces * rows].view(pieces, rows, 1)
         # as a transposed row: the same numbers as a plain column take MKL six times as long
-        torch.bmm(equal, x.t().expand(pieces, width, 1), out=out)
-        y[:, pieces * rows :] = F.linear(x, rest)
-        return y
+        y = torch.bmm(equal, x.t().expand(pieces, width, 1)).view(1, -1)
+        return torch.cat((y, F.linear(x, rest)), 1) if len(rest) else y
 
     return logits
 

@@ -1,12 +1,13 @@
 """Sampling: 200 tokens of 124M and of the pocket, beside the peers and beside the memory's speed.
 
 Ours draws with all that a run records: candidates, ranks, probabilities. The greedy tokens are held
-against those of transformers before anything is timed.
+against those of transformers and llama.cpp before anything is timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from shakegpt.data.sources import load_text
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.generate import generate
 from shakegpt.model import GPT
+from shakegpt.nn.fast_decode import store_by_output
 from shakegpt.nn.quantize import Bits, losses, quantize
 from shakegpt.runlog.schema import Settings
+from tests.bench.llama import available, llama_samplings
 from tests.bench.peers import load_nanogpt, nanogpt_model, our_model, transformers_model
 from tests.bench.report import Row
 from tests.bench.turns import OURS, Job, Seconds, faster, rate, table, turns
@@ -30,6 +33,9 @@ NEW_TOKENS = 200
 LOSS_TOKENS = 2_048
 BITS: tuple[Bits, ...] = ("bf16", "int8")
 PROMPT = list(range(100, 108))
+AIMS = {"float32": 0.95, "bf16": 0.95, "int8": 0.9}
+"""Of llama.cpp's speed."""
+READING = "reading weights"
 
 
 class Numbers(Tokenizer):
@@ -53,14 +59,19 @@ def bench_sampling(asked: argparse.Namespace) -> list[Row]:
     }
     for name, make in models.items():
         model = make().eval()
+        store_by_output(model)  # as `shakegpt sample` does
         jobs: dict[str, Job] = {OURS: our_sampling(model)}
         if asked.nanogpt is not None:
             jobs["nanoGPT"] = nanogpt_sampling(asked.nanogpt, model)
         jobs["transformers"] = transformers_sampling(model)
         for bits in BITS:
-            jobs[f"shakegpt {bits}"] = our_sampling(narrowed(make().eval(), bits))
-        jobs["reading weights"] = reading(model)
-        seconds = turns(jobs, asked.rounds)
+            jobs[f"{OURS} {bits}"] = our_sampling(narrowed(make().eval(), bits))
+        with tempfile.TemporaryDirectory() as folder:
+            if available():
+                greedy = drawn(model, temperature=0.0)
+                jobs |= llama_samplings(model, Path(folder), PROMPT, NEW_TOKENS, greedy)
+            jobs[READING] = reading(model)
+            seconds = turns(jobs, asked.rounds)
         table(f"sampling {NEW_TOKENS} tokens of {name}", seconds, NEW_TOKENS, "tokens/s")
         rows += _rows(name, seconds)
     return [*rows, _losses_of_fewer_bits()]
@@ -75,7 +86,21 @@ def _rows(name: str, seconds: Seconds) -> list[Row]:
             rows.append(Row(f"{what}, beside {peer}", told, f"{aim:g} ×", ratio >= aim))
     fewer = (f"{bits} {rate(seconds, f'shakegpt {bits}', NEW_TOKENS):.0f}" for bits in BITS)
     rows.append(Row(f"the same with weights in fewer bits: tokens/s, {name}", ", ".join(fewer)))
+    for bits, aim in AIMS.items():
+        peer, ours = f"llama.cpp {bits}", OURS if bits == "float32" else f"{OURS} {bits}"
+        if peer in seconds:
+            ratio, told = faster(seconds, peer, ours)
+            shares = f"{_share(seconds, ours, bits):.0%} and {_share(seconds, peer, bits):.0%}"
+            figure = f"{told}; {shares} of the memory's speed"
+            what = f"sampling {NEW_TOKENS} tokens of {name}, {bits}, beside llama.cpp"
+            rows.append(Row(what, figure, f"{aim:g} ×", ratio >= aim))
     return rows
+
+
+def _share(seconds: Seconds, name: str, bits: str) -> float:
+    """Share of the speed of reading memory at which a job reads its weights: 4, 2 or 1 bytes."""
+    narrower = {"float32": 1, "bf16": 2, "int8": 4}[bits]
+    return faster(seconds, READING, name)[0] / narrower
 
 
 def _losses_of_fewer_bits() -> Row:

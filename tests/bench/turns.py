@@ -23,12 +23,12 @@ def turns(jobs: Mapping[str, Job], rounds: int) -> Seconds:
     return seconds
 
 
-def faster(seconds: Seconds, peer: str) -> tuple[float, str]:
+def faster(seconds: Seconds, peer: str, ours: str = OURS) -> tuple[float, str]:
     """How many times as fast as `peer` we are: the median of the rounds, and that with its range.
 
     A round's two times were taken after each other, so their ratio says more than their medians'.
     """
-    ratios = [theirs / ours for theirs, ours in zip(seconds[peer], seconds[OURS], strict=True)]
+    ratios = [theirs / own for theirs, own in zip(seconds[peer], seconds[ours], strict=True)]
     middle = statistics.median(ratios)
     return middle, f"{middle:.2f} × {peer} ({min(ratios):.2f} to {max(ratios):.2f})"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from shakegpt.model import Conv1D
 from shakegpt.nn import fast_decode
-from shakegpt.nn.fast_decode import KVCache, SlidingWindow, Step, product
+from shakegpt.nn.fast_decode import KVCache, SlidingWindow, Step, product, store_by_output
 from tests.tiny import random_model
 
 SHAPE = {"n_layer": 3, "n_head": 2, "n_embd": 24, "block_size": 12, "vocab_size": 61}
@@ -44,12 +44,17 @@ def test_the_cache_changes_no_hidden_state() -> None:
 @pytest.mark.parametrize(
     "other", [{}, {"tie_word_embeddings": False}, {"activation_function": "gelu"}]
 )
+@pytest.mark.parametrize("by_output", [False, True])
 @torch.inference_mode()
 def test_each_token_has_the_scores_of_the_whole_text(
-    pieces: int, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    pieces: int, other: dict[str, Any], by_output: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast_decode, "_pieces", lambda weight: pieces)
     model = random_model(**SHAPE, **other).eval()
+    if by_output:
+        before = {name: p.clone() for name, p in model.state_dict().items()}
+        store_by_output(model)
+        assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())
     window, start, slides = SlidingWindow(model, 60), 0, 0
     for end in [3, 4, 5, 8, *range(9, 31)]:  # a prompt, single tokens, several, and single ones
         scores = window.predict(TEXT[:end])

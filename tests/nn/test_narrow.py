@@ -87,13 +87,20 @@ def test_few_rows_and_many_are_multiplied_alike(kind: type[Int8 | Bf16]) -> None
     assert torch.allclose(whole, x @ weight.t(), rtol=0.02, atol=0.3)
 
 
+@pytest.mark.parametrize("works", [True, False])
 @torch.inference_mode()
-def test_bf16_needs_no_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = torch.randn(16, 8, generator=torch.Generator().manual_seed(1))
-    x = torch.ones(2, 8)
-    packed = Bf16(weight)(x)
-    monkeypatch.setattr(quantize, "packed_bf16_works", lambda: False)
-    assert torch.allclose(Bf16(weight)(x), packed, rtol=0.01, atol=0.05)
+def test_int8_with_each_of_its_kernels(works: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with none of them. Rows keep their own ranges, of whichever sign."""
+    monkeypatch.setattr(quantize, "int8_products_work", lambda: False)
+    monkeypatch.setattr(quantize, "int8_kernel_works", lambda: works)
+    weight, x = torch.linspace(-1, 1, 32 * 64).sin().view(64, 32), torch.linspace(-3, 9, 96)
+    x = x.view(3, 32) * torch.tensor([[1.0], [-50], [0]])
+    expected = Int8(weight)(x)
+    assert torch.allclose(expected, x @ weight.t(), rtol=0.02, atol=0.02 * float(x.abs().max()))
+    monkeypatch.undo()
+    for rows in (x, x[:1], x[1:2], x[2:]):
+        error = Int8(weight)(rows) - rows @ weight.t()
+        assert bool((error.abs() <= 0.04 * rows.abs().amax(1, keepdim=True) + 1e-6).all())
 
 
 @pytest.mark.parametrize("width", [8, 20, 48, 100])
