@@ -30,6 +30,8 @@ SHORT_RUNS = 12
 """Short runs of a search, about; each is evaluated once, which costs a third of training."""
 LONG = 300.0
 """Seconds of a probe that needs to be allowed."""
+PATIENT = 5.0
+"""Seconds after which no further update is timed for the first estimate."""
 UNSEEN, LEAST_EPOCHS = 2.0, 4.0
 """Where no turn was seen, a run is at most this many times longer than the longest short run, or
 this many epochs, whichever is more."""
@@ -111,7 +113,7 @@ def recommend(
     speed is: then the same recommendation comes out everywhere. `say` gets lines of progress, the
     first of which says how long the probe takes. Raises ShakegptError for a text or model that
     cannot be used and, without `long`, for a probe of more than `LONG` and `probe_seconds` seconds:
-    before it has trained more than two updates.
+    after a few updates.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -122,12 +124,9 @@ def recommend(
         usual = base.batch_size * base.gradient_accumulation_steps * length
         step = length * max(1, usual // SMALLER // length)
         least, evaluations = int(COST * LEAST_STEPS * step), SHORT_RUNS * VAL_TOKENS / 3
-        first = Trials(setup, scratch, length)
-        first.loss(step, base.learning_rate, step)  # includes set-up
-        first.tokens, first.seconds = 0, 0.0
-        first.loss(step, base.learning_rate, step)
-        budget = probe_tokens or max(int(probe_seconds * first.speed - evaluations), least)
-        expected = (budget + evaluations) / first.speed
+        speed = _first_speed(setup, scratch, step)
+        budget = probe_tokens or max(int(probe_seconds * speed - evaluations), least)
+        expected = (budget + evaluations) / speed
         about = (
             f"the probe takes about {duration(expected)}: short runs of {setup.name} on "
             f"{setup.dataset.text.name}, {len(setup.dataset.train):,} training tokens"
@@ -154,6 +153,18 @@ def recommend(
     return _conclude(
         setup, found, trials, start, at_start, eval_seconds, time.monotonic() - started
     )
+
+
+def _first_speed(setup: TrainingSetup, scratch: Path, step: int) -> float:
+    """Tokens per second in the fastest of a few updates: other work may delay one, and the first
+    includes set-up. Of a slow model two.
+    """
+    speeds, started = list[float](), time.monotonic()
+    while len(speeds) < 4 and (len(speeds) < 2 or time.monotonic() - started < PATIENT):
+        trials = Trials(setup, scratch, setup.dataset.block_size)
+        trials.loss(step, setup.config.learning_rate, step)
+        speeds.append(trials.speed)
+    return max(speeds)
 
 
 def _before(setup: TrainingSetup) -> tuple[ValLoss, float, float]:

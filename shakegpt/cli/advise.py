@@ -56,7 +56,7 @@ class Arguments:
     )
     apply: bool = setting(False, Switch(), "Start the recommended run at once.", TRAINING)
     probe_seconds: float = setting(
-        55.0,
+        50.0,
         real(1, 1e6, "seconds"),
         "How long the short runs may take together. A model too slow for it takes what it needs, "
         "which is said first; more than 5 minutes need --long.",
