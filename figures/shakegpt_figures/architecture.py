@@ -18,10 +18,11 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import Parameters, parameters, shown_sample
 from shakegpt_figures import words
-from shakegpt_figures.block import BLOCK, PANEL_BOTTOM, PANEL_TOP, Part, arrow, box, opened
+from shakegpt_figures.block import BLOCK, PANEL_BOTTOM, PANEL_TOP, Part, opened
 from shakegpt_figures.generation import share_text
 from shakegpt_figures.glyphs import token
 from shakegpt_figures.heading import heading
+from shakegpt_figures.numbers import count
 from shakegpt_figures.style import (
     BACKGROUND,
     BEAM,
@@ -35,6 +36,8 @@ from shakegpt_figures.style import (
     RULE,
     SMALL,
     YELLOW,
+    arrow,
+    box,
     slide,
     talk,
     width,
@@ -108,14 +111,13 @@ def _model(page: Axes, model: ev.Model, part: Parameters) -> tuple[float, float]
         arrow(page, (left, top + 48), (SPINE + 6, top + 48), color=YELLOW)
     stack = (TOP + 240.0, TOP + 384.0)
     for depth in (20, 10):
-        box(
-            page, left + depth, stack[0] - depth, right + depth, stack[1] - depth, fc=PANEL, ec=CYAN
-        )
+        corner = (left + depth, stack[0] - depth)
+        box(page, *corner, right + depth, stack[1] - depth, fc=PANEL, ec=CYAN)
     box(page, left, stack[0], right, stack[1], fc=PANEL, ec=CYAN)
     middle = sum(stack) / 2
     arrow(page, (SPINE + 6, middle - 36), (left, middle - 36), color=CYAN)
     arrow(page, (left, middle + 36), (SPINE + 6, middle + 36), color=CYAN)
-    write(page, left + 20, middle - 30, words.count(model.n_layer, "block"), BODY + 8, CYAN, "bold")
+    write(page, left + 20, middle - 30, count(model.n_layer, "block"), BODY + 8, CYAN, "bold")
     write(page, left + 20, middle + 32, f"{model.n_layer} × {part.block:,}", SMALL, LABEL)
     write(page, right - 20, middle + 32, f"{part.blocks:,}", SMALL, CYAN, ha="right")
     _part(page, stack[1] + 20, 96, Part("layer norm", f"2 × {C:,}", part.ln_f, INK))
@@ -158,14 +160,8 @@ def _ends(page: Axes, model: ev.Model, sample: SampleView | None) -> None:
         write(page, x + wide / 2, y, shown, SMALL, INK, face, ha="center")
         x += wide + 8
     if x + 250 < SCALE[0] - 40:
-        write(
-            page,
-            x + 8,
-            y,
-            "tokens in" if texts else f"up to {model.block_size:,} tokens",
-            SMALL,
-            MUTED,
-        )
+        text = "tokens in" if texts else f"up to {model.block_size:,} tokens"
+        write(page, x + 8, y, text, SMALL, MUTED)
     x, y = SPINE - 14.0, BOTTOM + 78.0
     lead = "next token"
     write(page, x, y, lead, SMALL, MUTED)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.metrics import Parameters
-from shakegpt_figures import words
 from shakegpt_figures.attention import middle_block, triangle
 from shakegpt_figures.glyphs import token
+from shakegpt_figures.numbers import count
 from shakegpt_figures.style import (
     BACKGROUND,
     BODY,
@@ -22,9 +22,10 @@ from shakegpt_figures.style import (
     LABEL,
     MARGIN,
     PANEL,
-    RULE,
     SMALL,
     WIDTH,
+    arrow,
+    box,
     width,
     write,
 )
@@ -51,19 +52,6 @@ class Part:
     colour: str
 
 
-def box(page: Axes, left: float, top: float, right: float, bottom: float, **look: object) -> None:
-    """A box with round corners."""
-    style = {"boxstyle": "round,pad=0,rounding_size=14", "lw": 3, **look}
-    page.add_patch(FancyBboxPatch((left, top), right - left, bottom - top, **style))  # type: ignore[arg-type]
-
-
-def arrow(page: Axes, begin: tuple[float, float], end: tuple[float, float], **look: object) -> None:
-    """An arrow of the stream."""
-    style = {"arrowstyle": "-|>,head_length=13,head_width=8", "mutation_scale": 1, "lw": 4}
-    style |= {"color": RULE, "shrinkA": 0, "shrinkB": 0, **look}
-    page.add_patch(FancyArrowPatch(begin, end, **style))  # type: ignore[arg-type]
-
-
 def opened(page: Axes, model: ev.Model, part: Parameters, sample: SampleView | None) -> None:
     """One block: two branches that read the stream and are added back to it."""
     C, wide = model.n_embd, model.n_embd // model.n_head
@@ -78,7 +66,7 @@ def opened(page: Axes, model: ev.Model, part: Parameters, sample: SampleView | N
     attention = (
         Part("layer norm", f"2 × {C:,}", part.ln_1, CYAN),
         Part("query, key, value", f"{C:,} × {3 * C:,} + {3 * C:,}", part.c_attn, CYAN),
-        Part(words.count(model.n_head, "head"), f"{wide:,} wide", 0, CYAN),
+        Part(count(model.n_head, "head"), f"{wide:,} wide", 0, CYAN),
         Part("project", f"{C:,} × {C:,} + {C:,}", part.attn_proj, CYAN),
     )
     for n, row in enumerate(attention):
@@ -145,25 +133,17 @@ def _triangle(page: Axes, left: float, top: float, size: float, sample: SampleVi
     cell = size / count
     for row in range(count):
         for column in range(count):
-            seen = column <= row
-            page.add_patch(
-                Rectangle(
-                    (left + column * cell + 2, top + row * cell + 2),
-                    cell - 4,
-                    cell - 4,
-                    fc=CYAN if seen else BACKGROUND,
-                    ec="none",
-                )
-            )
+            corner = (left + column * cell + 2, top + row * cell + 2)
+            fill = CYAN if column <= row else BACKGROUND
+            page.add_patch(Rectangle(corner, cell - 4, cell - 4, fc=fill, ec="none"))
         if len(texts) == count:
             shown, face = token(texts[row], cell - 6, SMALL)
             if width(shown, SMALL, face) < cell - 4:
                 x, y = left + (row + 0.5) * cell, top + (row + 0.5) * cell
                 write(page, x, y, shown, SMALL, BACKGROUND, face, ha="center")
-    write(
-        page, left + size / 2, top + size + 30, "a token looks at itself", SMALL, LABEL, ha="center"
-    )
-    write(page, left + size / 2, top + size + 66, "and at those before", SMALL, LABEL, ha="center")
+    middle = left + size / 2
+    write(page, middle, top + size + 30, "a token looks at itself", SMALL, LABEL, ha="center")
+    write(page, middle, top + size + 66, "and at those before", SMALL, LABEL, ha="center")
 
 
 def _branch(page: Axes, begin: float, end: float, colour: str) -> None:

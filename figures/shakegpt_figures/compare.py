@@ -67,27 +67,22 @@ def title(histories: Sequence[History]) -> str:
 
 def shared(histories: Sequence[History]) -> str:
     """What all the runs have in common."""
-    common = dict.fromkeys(_facts(histories[0]))
-    for history in histories[1:]:
-        common = dict.fromkeys(fact for fact in common if fact in _facts(history))
+    facts = [words.setting(history).split(" · ") for history in histories]
+    common = [fact for fact in dict.fromkeys(facts[0]) if all(fact in own for own in facts)]
     return "All: " + " · ".join(common) if common else "No setting in common"
 
 
-def _facts(history: History) -> list[str]:
-    return words.setting(history).split(" · ")
-
-
 def names(histories: Sequence[History]) -> list[str]:
-    """What tells each run from the others: the settings that differ, else the runs' ids."""
+    """How the runs differ: a name for each of the settings that differ, else the runs' ids."""
     configs = [words.config(history) for history in histories]
-    keys = [key for key in configs[0] if key not in PLACES and _differs(key, configs)]
-    ids = [words.header(history).run_id for history in histories]
-    found = [", ".join(_setting(key, config.get(key)) for key in keys[:3]) for config in configs]
-    return found if len(set(found)) == len(found) else ids
-
-
-def _differs(key: str, configs: Sequence[dict[str, Any]]) -> bool:
-    return any(config.get(key) != configs[0].get(key) for config in configs)
+    keys = [
+        key
+        for key, value in configs[0].items()
+        if key not in PLACES and any(config.get(key) != value for config in configs)
+    ]
+    names = [", ".join(_setting(key, config.get(key)) for key in keys[:3]) for config in configs]
+    unique = len(set(names)) == len(names)
+    return names if unique else [words.header(history).run_id for history in histories]
 
 
 def _setting(key: str, value: Any) -> str:

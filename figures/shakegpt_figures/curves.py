@@ -116,8 +116,8 @@ def loss_tick(loss: float) -> str:
 
 def _places(ticks: Iterable[float]) -> int:
     """How many decimals the losses on an axis need, so that all have as many."""
-    found = (f"{tick:.4g}" for tick in ticks)
-    return max((len(text.partition(".")[2]) for text in found if "e" not in text), default=0)
+    texts = (f"{tick:.4g}" for tick in ticks)
+    return max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
 
 
 def name_losses(slide: Axes, at: Scale, how: str = "loss (nats per token)") -> None:

@@ -16,45 +16,14 @@ import msgspec
 
 from shakegpt.errors import ShakegptError
 from shakegpt.format import parameters, rate
+from shakegpt.runlog import metrics
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
-from shakegpt.runlog.metrics import (
-    Fall,
-    bits_per_character,
-    fall,
-    finite_evals,
-    largest_rise,
-    loss_of,
-    micro_losses,
-    noise,
-    shown_sample,
-    upward_share,
-    wall_seconds,
-)
+from shakegpt.runlog.metrics import finite_evals, loss_of
 from shakegpt.runlog.status import standing
-from shakegpt_figures import inside_words, sampledata, words
+from shakegpt_figures import inside_words, numbers, rundata, sampledata, words
 from shakegpt_figures.excerpt import clean
-from shakegpt_figures.numbers import (
-    characters,
-    difference,
-    digits,
-    duration,
-    loss,
-    percent,
-    perplexity,
-    place,
-)
-from shakegpt_figures.rundata import (
-    Alt,
-    Code,
-    Curves,
-    DatasetInfo,
-    ModelInfo,
-    Number,
-    RunData,
-    RunInfo,
-    Settings,
-)
+from shakegpt_figures.rundata import Number, RunData, optional, whole
 from shakegpt_figures.story import Outcome, first_not_finite, outcome, story
 from shakegpt_figures.whole import replace
 
@@ -70,14 +39,14 @@ def write(history: History, log: Path, path: Path) -> RunData:
 
     Raises ShakegptError when the log lacks what a slide needs, or `path` cannot be written.
     """
-    numbers = run_data(history, log)
-    replace(path, encoded(numbers))
-    return numbers
+    deck_data = run_data(history, log)
+    replace(path, encoded(deck_data))
+    return deck_data
 
 
-def encoded(numbers: RunData) -> bytes:
-    """As it stands in run.json."""
-    return msgspec.json.format(msgspec.json.encode(numbers), indent=2) + b"\n"
+def encoded(deck_data: RunData) -> bytes:
+    """The bytes of run.json."""
+    return msgspec.json.format(msgspec.json.encode(deck_data), indent=2) + b"\n"
 
 
 def read(path: Path) -> RunData:
@@ -96,14 +65,14 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
     Raises ShakegptError naming what the log lacks.
     """
     run = words.header(history)
-    change = fall(history)
-    if change is None:
+    change, sample = metrics.fall(history), metrics.shown_sample(history)
+    if change is None or sample is None:
+        what, way_out = "sample", "train with --max-new-tokens above 0"
+        if change is None:
+            what, way_out = "evaluation with a finite val loss", "let it evaluate once"
         raise ShakegptError(
-            _lacks(run, "evaluation with a finite val loss", "let it evaluate once")
+            f"the log of {run.run_id} has no {what} yet, which the deck shows: {way_out}"
         )
-    sample = shown_sample(history)
-    if sample is None:
-        raise ShakegptError(_lacks(run, "sample", "train with --max-new-tokens above 0"))
     settings, curves = _settings(history, run, sample), _curves(history, change)
     shown = sampledata.info(sample, run.dataset)
     samples = sampledata.same_prompt(history, sample, run.dataset)
@@ -122,7 +91,7 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
         dataset=_dataset(run.dataset),
         settings=settings,
         curves=curves,
-        code=_code(),
+        code=rundata.Code(model=_lines_of("model.py"), finetune=_lines_of("finetune.py")),
         sample=shown,
         samples=samples,
         draw=sampledata.draw(sample),
@@ -133,7 +102,13 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
             invented=bool(shown.invented),
             play=bool(run.dataset.speakers and shown.known),
         ),
-        alt=_alt(history, run),
+        alt=rundata.Alt(
+            training=words.training_alt(history),
+            architecture=words.architecture_alt(run.model),
+            generation=words.generation_alt(history),
+            samples=words.samples_alt(history),
+            inside=inside_words.alt(history),
+        ),
     )
 
 
@@ -145,138 +120,122 @@ def sha256(log: Path) -> str:
         raise ShakegptError(f"{log} cannot be read: {error.strerror}") from error
 
 
-def _lacks(run: ev.Run, what: str, way_out: str) -> str:
-    return f"the log of {run.run_id} has no {what} yet, which the deck shows: {way_out}"
-
-
-def _whole(value: int) -> Number:
-    return Number(value, digits(value))
-
-
 def _loss(value: float) -> Number:
-    return Number(value, loss(value))
+    return Number(value, numbers.loss(value))
 
 
-def _percent(value: float) -> Number:
-    return Number(value, percent(value))
+def _share(share: float | None) -> Number | None:
+    return optional(None if share is None else 100 * share, numbers.percent)
 
 
-def _difference_or_none(value: float | None) -> Number | None:
-    return None if value is None else Number(value, difference(value))
+def _perplexity(nats: float) -> Number:
+    return Number(math.exp(min(nats, 700)), numbers.perplexity(nats))
 
 
-def _share_or_none(share: float | None) -> Number | None:
-    return None if share is None else _percent(100 * share)
+def _iterations(count: int) -> Number:
+    return Number(count, numbers.count(count, "iteration"))
 
 
-def _choices(nats: float) -> Number:
-    return Number(math.exp(min(nats, 700)), perplexity(nats))
-
-
-def _noun(value: int, noun: str) -> Number:
-    return Number(value, words.count(value, noun))
-
-
-def _run(history: History, run: ev.Run, digest: str, kind: Outcome) -> RunInfo:
+def _run(history: History, run: ev.Run, digest: str, kind: Outcome) -> rundata.RunInfo:
     latest = history.resumes[-1] if history.resumes else run
-    wall = wall_seconds(history)
+    wall = metrics.wall_seconds(history)
     tokens = max((p.tokens for p in history.progress.values()), default=0)
-    return RunInfo(
+    return rundata.RunInfo(
         id=clean(run.run_id),
         log_sha256=digest,
         log_short=digest[:8],
         status=standing(history),
         outcome=kind,
-        iterations=_whole(history.iteration),
-        iterations_noun=_noun(history.iteration, "iteration"),
-        tokens=_whole(tokens),
-        wall=Number(wall, duration(wall)),
-        place=clean(place(latest.device, latest.threads)),
+        iterations=whole(history.iteration),
+        iterations_noun=_iterations(history.iteration),
+        tokens=whole(tokens),
+        wall=Number(wall, numbers.duration(wall)),
+        place=clean(numbers.place(latest.device, latest.threads)),
         commit=run.git.commit if run.git else None,
     )
 
 
-def _model(model: ev.Model) -> ModelInfo:
-    return ModelInfo(
+def _model(model: ev.Model) -> rundata.ModelInfo:
+    return rundata.ModelInfo(
         name=clean(words.model_name(model)),
         about=", small enough for a CPU" if model.name == "pocket" else "",
         on=" on English" if words.is_published(model) else "",
         n_params=Number(model.n_params, parameters(model.n_params)),
-        n_params_exact=_whole(model.n_params),
-        n_layer=_whole(model.n_layer),
-        n_head=_whole(model.n_head),
-        n_embd=_whole(model.n_embd),
-        block_size=_whole(model.block_size),
-        vocab_size=_whole(model.vocab_size),
+        n_params_exact=whole(model.n_params),
+        n_layer=whole(model.n_layer),
+        n_head=whole(model.n_head),
+        n_embd=whole(model.n_embd),
+        block_size=whole(model.block_size),
+        vocab_size=whole(model.vocab_size),
     )
 
 
-def _dataset(dataset: ev.Dataset) -> DatasetInfo:
+def _dataset(dataset: ev.Dataset) -> rundata.DatasetInfo:
     known = {"plays": "Shakespeare’s plays, all of them", "tinyshakespeare": "Tiny Shakespeare"}
-    return DatasetInfo(
+    return rundata.DatasetInfo(
         title=clean(known.get(dataset.name, dataset.name)),
         short=clean(words.text_name(dataset)),
-        characters=Number(dataset.characters, characters(dataset.characters)),
-        train_tokens=_whole(dataset.train_tokens),
-        val_tokens=_whole(dataset.val_tokens),
-        eval_tokens=_whole(dataset.eval_tokens),
-        speakers=_whole(len(dataset.speakers)),
+        characters=Number(dataset.characters, numbers.characters(dataset.characters)),
+        train_tokens=whole(dataset.train_tokens),
+        val_tokens=whole(dataset.val_tokens),
+        eval_tokens=whole(dataset.eval_tokens),
+        speakers=whole(len(dataset.speakers)),
     )
 
 
-def _settings(history: History, run: ev.Run, sample: SampleView) -> Settings:
+def _settings(history: History, run: ev.Run, sample: SampleView) -> rundata.Settings:
     config = words.config(history)
-    batch = int(_told(config, "batch_size", run))
-    steps = int(_told(config, "gradient_accumulation_steps", run))
+    batch = int(_number(config, "batch_size", run))
+    steps = int(_number(config, "gradient_accumulation_steps", run))
     window = int(config.get("block_size") or run.model.block_size)
-    learning_rate = float(_told(config, "learning_rate", run))
-    return Settings(
+    learning_rate = float(_number(config, "learning_rate", run))
+    return rundata.Settings(
         pretrained=config.get("init_from") != "scratch",
         constant=not config.get("decay_lr"),
         learning_rate=Number(learning_rate, rate(learning_rate)),
         sequences=Number(batch * steps, f"{batch:,} × {steps:,}".replace(" ", NO_BREAK)),
-        window=_whole(window),
-        tokens_per_iteration=_whole(batch * steps * window),
+        window=whole(window),
+        tokens_per_iteration=whole(batch * steps * window),
         sampling=words.sampling(sample.start.settings),
     )
 
 
-def _told(config: dict[str, Any], name: str, run: ev.Run) -> float:
+def _number(config: dict[str, Any], name: str, run: ev.Run) -> float:
     value = config.get(name)
     if not isinstance(value, int | float):
         raise ShakegptError(
-            f"the log of {run.run_id} does not say its {name} ({value!r}), which the deck shows: "
+            f"the log of {run.run_id} has no number for {name} ({value!r}), which the deck shows: "
             "give a run that shakegpt wrote"
         )
     return value
 
 
-def _curves(history: History, change: Fall) -> Curves:
+def _curves(history: History, change: metrics.Fall) -> rundata.Curves:
     first, best, last = (loss_of(e) for e in (change.start, change.best, change.last))
     bad = first_not_finite(history)
     by_character = [bits(history, nats) for nats in (first, best)]
-    train, val = micro_losses(history), [loss_of(e) for e in finite_evals(history)]
-    return Curves(
+    train, val = metrics.micro_losses(history), [loss_of(e) for e in finite_evals(history)]
+    return rundata.Curves(
         first=_loss(first),
         best=_loss(best),
         last=_loss(last),
-        drop=_percent(change.percent),
+        drop=Number(change.percent, numbers.percent(change.percent)),
         improved=change.improved,
-        best_iteration=_whole(change.best.iteration),
-        best_iteration_noun=_noun(change.best.iteration, "iteration"),
-        last_iteration_noun=_noun(change.last.iteration, "iteration"),
-        not_finite=None if bad is None else _whole(bad),
-        evaluations=_whole(len(val)),
-        first_perplexity=_choices(first),
-        best_perplexity=_choices(best),
-        last_perplexity=_choices(last),
+        best_iteration=whole(change.best.iteration),
+        best_iteration_noun=_iterations(change.best.iteration),
+        last_iteration_noun=_iterations(change.last.iteration),
+        not_finite=optional(bad, numbers.digits),
+        evaluations=whole(len(val)),
+        first_perplexity=_perplexity(first),
+        best_perplexity=_perplexity(best),
+        last_perplexity=_perplexity(last),
         first_bits=_loss(by_character[0]),
         best_bits=_loss(by_character[1]),
-        bits_change="; {} → {} bits per character".format(*map(loss, by_character)),
-        noise=_difference_or_none(noise(train)),
-        train_upward=_share_or_none(upward_share(train)),
-        val_upward=_share_or_none(upward_share(val)),
-        largest_rise=_difference_or_none(largest_rise(val)),
+        bits_change="; {} → {} bits per character".format(*map(numbers.loss, by_character)),
+        noise=optional(metrics.noise(train), numbers.difference),
+        train_upward=_share(metrics.upward_share(train)),
+        val_upward=_share(metrics.upward_share(val)),
+        largest_rise=optional(metrics.largest_rise(val), numbers.difference),
         val=_thinned([(e.iteration, loss_of(e)) for e in finite_evals(history)]),
         train=_thinned(
             [(s.iteration - 1, s.loss) for s in history.steps.values() if s.loss is not None]
@@ -298,23 +257,9 @@ def bits(history: History, nats: float) -> float:
     """
     dataset = words.header(history).dataset
     tokens = dataset.train_tokens + dataset.val_tokens
-    return bits_per_character(nats, tokens, dataset.characters) or 0.0
-
-
-def _code() -> Code:
-    return Code(model=_lines_of("model.py"), finetune=_lines_of("finetune.py"))
+    return metrics.bits_per_character(nats, tokens, dataset.characters) or 0.0
 
 
 def _lines_of(name: str) -> Number:
     source = resources.files("shakegpt").joinpath(name).read_text("utf-8")
-    return _whole(len(source.splitlines()))
-
-
-def _alt(history: History, run: ev.Run) -> Alt:
-    return Alt(
-        training=words.training_alt(history),
-        architecture=words.architecture_alt(run.model),
-        generation=words.generation_alt(history),
-        samples=words.samples_alt(history),
-        inside=inside_words.alt(history),
-    )
+    return whole(len(source.splitlines()))

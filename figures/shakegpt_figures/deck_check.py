@@ -22,7 +22,7 @@ from shakegpt_figures.make import DECKS, is_deck
 from shakegpt_figures.save import digests_of
 
 Finding = tuple[int, str, str, str, bool]
-"""Slide, what it shows, what was found, where, whether it is right."""
+"""Slide, what it shows, how that compares with the log, its file, whether it is right."""
 _MATTER = re.compile(r"(?m)^---\n((?:[a-zA-Z]+:.*\n(?:  .*\n)*)+)---$|^---$")
 _WHEN = re.compile(r"(?m)^when: (\S+)$")
 _KEYS = re.compile(r'(?m)\sk="([\w.]+)"|^alt: ([\w.]+)')
@@ -74,16 +74,16 @@ class Deck:
         right = msgspec.to_builtins(data.run_data(history, log))
         digest = data.sha256(log)
         same = shown["run"]["log_sha256"] == digest
-        said = f"run {shown['run']['id']}, log {shown['run']['log_short']}"
-        said += "" if same else f"; this log is {digest[:8]}"
-        found: list[Finding] = [(1, "The slides’ run", said, str(self.numbers), same)]
+        source = f"run {shown['run']['id']}, log {shown['run']['log_short']}"
+        source += "" if same else f"; this log is {digest[:8]}"
+        rows: list[Finding] = [(1, "The slides’ run", source, str(self.numbers), same)]
         for number, (matter, text) in enumerate(self._slides(shown), 1):
             if finding := _values(number, _keys(matter + text), shown, right, str(self.numbers)):
-                found.append(finding)
+                rows.append(finding)
             if image := re.search(r"(?m)^image: /(\S+)", matter):
-                found.append(self._figure(number, image[1], digest))
-            found += [self._code(number, *code) for code in _CODE.findall(text)]
-        return found
+                rows.append(self._figure(number, image[1], digest))
+            rows += [self._code(number, *code) for code in _CODE.findall(text)]
+        return rows
 
     def number(self, slide: int | None) -> int | None:
         """The deck's slide with what a slide of the talk says; None: the deck's slide about the
@@ -113,16 +113,10 @@ class Deck:
 
     def _figure(self, slide: int, name: str, digest: str) -> Finding:
         path = self.folder / "public" / name
-        digests = digests_of(path)
+        digests, what = digests_of(path), f"Figure {name}"
         if not digests:
-            return slide, f"Figure {name}", "missing, or names no log", str(path), False
-        return (
-            slide,
-            f"Figure {name}",
-            f"drawn from log {digests[0][:8]}",
-            str(path),
-            (digests[0] == digest),
-        )
+            return slide, what, "missing, or names no log", str(path), False
+        return slide, what, f"drawn from log {digests[0][:8]}", str(path), digests[0] == digest
 
     def _code(self, slide: int, file: str, region: str, steps: str) -> Finding:
         what, path = f"Code {Path(file).name}#{region}", self.folder / file
@@ -150,7 +144,7 @@ def _values(
     slide: int, keys: list[str], shown: dict[str, Any], right: dict[str, Any], where: str
 ) -> Finding | None:
     """The values of a slide: those of a sentence's placeholders are its own."""
-    every = list(keys)
+    every = keys[:]
     for key in keys:
         text = at(shown, key)
         if key.startswith("story.") and isinstance(text, str):
@@ -162,7 +156,7 @@ def _values(
     what = f"{len(every)} numbers and sentences" if len(every) > 1 else "1 number or sentence"
     if not wrong:
         return slide, what, "as the log gives them", where, True
-    named = [f"{key} is {_said(shown, key)}, the log gives {_said(right, key)}" for key in wrong]
+    named = [f"{key} is {_text(shown, key)}, the log gives {_text(right, key)}" for key in wrong]
     more = f"; {len(wrong) - _MENTIONED} more" if len(wrong) > _MENTIONED else ""
     return slide, what, "; ".join(named[:_MENTIONED]) + more, where, False
 
@@ -178,7 +172,7 @@ def at(run: dict[str, Any], key: str) -> Any:
     return place
 
 
-def _said(run: dict[str, Any], key: str) -> str:
+def _text(run: dict[str, Any], key: str) -> str:
     value = at(run, key)
     text = value.get("text") if isinstance(value, dict) else value
     return repr(text)[:80]

@@ -93,10 +93,7 @@ def _lines(text: str) -> list[Line]:
 
 
 def excerpt(
-    text: str,
-    rows: int = ROWS,
-    columns: int = COLUMNS,
-    marks: Sequence[tuple[int, int]] = (),
+    text: str, rows: int = ROWS, columns: int = COLUMNS, marks: Sequence[tuple[int, int]] = ()
 ) -> tuple[tuple[Line, ...], bool]:
     """The first lines that fill at most `rows`, and whether more followed.
 

@@ -12,11 +12,10 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
@@ -25,6 +24,7 @@ from shakegpt.runlog.metrics import shown_sample
 from shakegpt_figures import words
 from shakegpt_figures.glyphs import drawable, face_for, token, whole_characters
 from shakegpt_figures.heading import heading
+from shakegpt_figures.numbers import count
 from shakegpt_figures.style import (
     BACKGROUND,
     BODY,
@@ -41,6 +41,8 @@ from shakegpt_figures.style import (
     WIDTH,
     YELLOW,
     Face,
+    arrow,
+    box,
     slide,
     talk,
     width,
@@ -62,6 +64,8 @@ OVER, CONTEXT, PREDICT, STRIP, SAMPLE, AFTER = 234, 304, 366, 784, 900, 984
 top of the strip, the centre of the drawn token, and of what follows."""
 BAR = 60
 """From one bar to the next, px."""
+NEEDLE = 40
+"""From the needle to an end of the strip whose number it would cover, px."""
 RANK, LABELS, PERCENT = 50, 186, 92
 """Room of a candidate's rank, of rank and text left of its bar, of its percent right of it, px."""
 
@@ -93,7 +97,7 @@ def draw(histories: Sequence[History]) -> Figure:
     steps = sample.tokens[first : first + STEPS]
     with talk():
         figure, page = slide()
-        heading(page, words.generation_title(history), _settings(sample, model))
+        heading(page, words.GENERATION_TITLE, _settings(sample, model))
         _verbs(page)
         most = max(row.share for step in steps for row in rows(step, sample))
         seen, right = drawn_text(sample.tokens[first - 1]) if first else "", 0.0
@@ -111,13 +115,8 @@ def rows(step: ev.Token, sample: SampleView) -> list[Row]:
     """The bars of a step: its likeliest candidates, the drawn token if not among them, the rest."""
     settings, bytewise = sample.start.settings, words.bytewise(sample)
     shown = [
-        Row(
-            words.named(candidate.id, candidate.text, bytewise),
-            words.share(candidate, settings),
-            candidate.id == step.id,
-            rank,
-        )
-        for rank, candidate in enumerate(step.candidates[:BARS], 1)
+        Row(words.named(c.id, c.text, bytewise), words.share(c, settings), c.id == step.id, rank)
+        for rank, c in enumerate(step.candidates[:BARS], 1)
     ]
     if not any(row.drawn for row in shown):
         drawn = Row(step.text, words.share(step, settings), True, step.rank)
@@ -156,11 +155,6 @@ def _left(number: int) -> float:
     return VERBS + number * (COLUMN + GAP)
 
 
-def _box(page: Axes, left: float, middle: float, wide: float, tall: float, **look: object) -> None:
-    style = {"boxstyle": "round,pad=0,rounding_size=14", "lw": 3, **look}
-    page.add_patch(FancyBboxPatch((left, middle - tall / 2), wide, tall, **style))  # type: ignore[arg-type]
-
-
 def _column(page: Axes, number: int, sample: SampleView, step: ev.Token, most: float) -> float:
     """One step; returns the right edge of its drawn token."""
     left, every = _left(number), rows(step, sample)
@@ -171,10 +165,11 @@ def _column(page: Axes, number: int, sample: SampleView, step: ev.Token, most: f
     wide = max(120, width(text, BODY + 4, face) + 56)
     middle = min(max(target, left + wide / 2), left + COLUMN - wide / 2)
     page.plot((target, middle), (STRIP + 60, SAMPLE - 36), color=YELLOW, lw=3)
-    _box(page, middle - wide / 2, SAMPLE, wide, 72, fc=YELLOW, ec=YELLOW)
+    left, right = middle - wide / 2, middle + wide / 2
+    box(page, left, SAMPLE - 36, right, SAMPLE + 36, fc=YELLOW, ec=YELLOW)
     gid = f"drawn-{number}"
     write(page, middle, SAMPLE, text, BODY + 4, BACKGROUND, face, ha="center", gid=gid)
-    return middle + wide / 2
+    return right
 
 
 def drawn_text(step: ev.Token) -> str:
@@ -212,36 +207,36 @@ def _strip(
     random number fell. Returns where the drawn token lies, px.
     """
     ranked = sorted((row for row in every if row.text is not None), key=lambda row: row.rank)
-    begin, target, after = 0.0, None, 0.0
+    begin, target = 0.0, None
     for row in [r for r in ranked if r.rank <= BARS]:
         x, wide = left + begin * COLUMN, row.share * COLUMN
         colour = YELLOW if row.drawn else CYAN
         page.add_patch(Rectangle((x, STRIP), wide, 56, fc=colour, ec=BACKGROUND, lw=2))
         target = x + wide / 2 if row.drawn else target
         begin += row.share
-    write(page, left, STRIP - 22, "0", SMALL, MUTED)
-    write(page, left + COLUMN, STRIP - 22, "1", SMALL, MUTED, ha="right")
+    ordered = settings.temperature > 0 and bool(settings.top_k or settings.top_p)
+    needle = left + step.u * COLUMN if step.u is not None and ordered else None
+    for x, number, side in ((left, "0", "left"), (left + COLUMN, "1", "right")):
+        if needle is None or abs(needle - x) > NEEDLE:
+            write(page, x, STRIP - 22, number, SMALL, MUTED, ha=side)
     after = left + min(1.0, begin) * COLUMN
     page.add_patch(Rectangle((after, STRIP), left + COLUMN - after, 56, fc=PANEL, ec=MUTED, lw=2))
-    ordered = settings.temperature > 0 and bool(settings.top_k or settings.top_p)
-    if step.u is not None and ordered:
-        x = left + step.u * COLUMN
-        page.plot((x, x), (STRIP - 16, STRIP + 60), color=INK, lw=4, gid="needle")
-        head = [(x - 13, STRIP - 26), (x + 13, STRIP - 26), (x, STRIP - 4)]
+    if needle is not None:
+        page.plot((needle, needle), (STRIP - 16, STRIP + 60), color=INK, lw=4, gid="needle")
+        head = [(needle - 13, STRIP - 26), (needle + 13, STRIP - 26), (needle, STRIP - 4)]
         page.add_patch(Polygon(head, fc=INK, ec="none"))
-        return x
+        return needle
     if target is None:  # somewhere among the others; where exactly was not recorded
         target = (after + left + COLUMN) / 2
-        page.add_patch(
-            Rectangle((after, STRIP), left + COLUMN - after, 56, fc="none", ec=YELLOW, lw=4)
-        )
+        rest = Rectangle((after, STRIP), left + COLUMN - after, 56, fc="none", ec=YELLOW, lw=4)
+        page.add_patch(rest)
     return target
 
 
 def _context(page: Axes, number: int, sample: SampleView, index: int) -> float:
     """The end of what the model reads; returns the centre of its last token, px."""
     left = _left(number)
-    _box(page, left, CONTEXT, COLUMN, 76, fc=PANEL, ec=RULE)
+    box(page, left, CONTEXT - 38, left + COLUMN, CONTEXT + 38, fc=PANEL, ec=RULE)
     pieces = [sample.start.prompt, *(drawn_text(t) for t in sample.tokens[:index])]
     x, room = left + COLUMN - 24, COLUMN - 48
     last = x
@@ -251,7 +246,7 @@ def _context(page: Axes, number: int, sample: SampleView, index: int) -> float:
         if not text:
             break
         if new:
-            _box(page, x - wide - 6, CONTEXT, wide + 12, 54, fc=YELLOW, ec=YELLOW, lw=0)
+            box(page, x - wide - 6, CONTEXT - 27, x + 6, CONTEXT + 27, fc=YELLOW, ec=YELLOW, lw=0)
             last = x - wide / 2
         write(page, x, CONTEXT, text, SMALL + 2, BACKGROUND if new else INK, face, ha="right")
         x, room = x - wide - 14, room - wide - 14
@@ -264,9 +259,8 @@ def _tail(piece: str, room: float, new: bool) -> tuple[str, Face, float]:
     whole, piece = piece, piece[-1 - int(room / (size * NARROWEST)) :]  # no more of it can fit
     shown = drawable(whole_characters(piece) if piece.strip(" ") else "␣" * len(piece), face)
     if len(piece) < len(whole) or width(shown, size, face) > room:
-        fits = bisect(
-            range(len(shown)), room, key=lambda n: width("…" + shown[len(shown) - n :], size, face)
-        )
+        ends = range(len(shown))
+        fits = bisect(ends, room, key=lambda n: width("…" + shown[len(shown) - n :], size, face))
         shown = "…" + shown[len(shown) - fits + 1 :] if fits > 1 else ""
     return shown, face, width(shown, size, face)
 
@@ -276,15 +270,13 @@ def _append(page: Axes, number: int, begin: float, place: float) -> None:
     turn = _left(number) - GAP / 2
     x, y = (begin + 8, turn, turn, place), (SAMPLE, SAMPLE, OVER, OVER)
     page.plot(x, y, color=GREEN, lw=5, solid_joinstyle="round")
-    look: dict[str, Any] = {"arrowstyle": "-|>,head_length=14,head_width=9", "mutation_scale": 1}
-    end = (place, CONTEXT - 28)
-    arrow = FancyArrowPatch((place, OVER), end, color=GREEN, lw=5, shrinkA=0, shrinkB=0, **look)
-    page.add_patch(arrow)
+    head = "-|>,head_length=14,head_width=9"
+    arrow(page, (place, OVER), (place, CONTEXT - 28), color=GREEN, lw=5, arrowstyle=head)
 
 
 def _foot(page: Axes, left: int, seen: str) -> None:
     """What happens after the last column, and what the visible blanks mean."""
-    more = f"repeat: {words.count(left, 'more token')}" if left else "and the sample ends"
+    more = f"repeat: {count(left, 'more token')}" if left else "and the sample ends"
     write(page, MARGIN, AFTER + 26, more, SMALL, GREEN)
     meanings = [("␣ space", " " in seen), ("↵ line break", "\n" in seen)]
     legend = "     ".join(text for text, shown in meanings if shown)

@@ -20,6 +20,7 @@ from shakegpt.runlog.metrics import finite_evals, loss_of, shown_sample
 from shakegpt.runlog.status import standing_now
 from shakegpt.sanitize import printable
 from shakegpt_figures import data, inside_words, words
+from shakegpt_figures.numbers import count
 from shakegpt_figures.source import Source
 from shakegpt_figures.whole import replace
 
@@ -61,7 +62,7 @@ def run(config: FiguresConfig) -> int:
     if lack := lacking_glyphs(sources[0].history):
         print(
             printable(
-                f"no font at hand has {words.count(len(lack), 'character')} of this run's samples "
+                f"no font at hand has {count(len(lack), 'character')} of this run's samples "
                 f"({lack[:20]}): they are drawn as escapes; install a font for that script, such "
                 "as Noto Sans CJK"
             ),
@@ -151,7 +152,7 @@ def places(config: FiguresConfig, source: Source | None) -> tuple[Path, Path | N
 
 
 def best_first(sources: Sequence[Source]) -> list[Source]:
-    """The run with the lowest val loss first: the deck tells of it.
+    """The run with the lowest val loss first: the deck is about it.
 
     Raises ShakegptError for runs that do not compare.
     """
@@ -159,11 +160,12 @@ def best_first(sources: Sequence[Source]) -> list[Source]:
         from shakegpt_figures.compare import unit
 
         unit([source.history for source in sources])
-    return sorted(sources, key=lambda source: _lowest(source.history))
 
+    def lowest(source: Source) -> float:
+        losses = map(loss_of, finite_evals(source.history))
+        return min((data.bits(source.history, loss) for loss in losses), default=1e400)
 
-def _lowest(history: History) -> float:
-    return min((data.bits(history, loss_of(e)) for e in finite_evals(history)), default=1e400)
+    return sorted(sources, key=lowest)
 
 
 def rendered(
@@ -207,7 +209,7 @@ def description(name: str, histories: Sequence[History]) -> tuple[str, str]:
     if name == "inside":
         return inside_words.title(inside_words.record_of(first)), inside_words.alt(first)
     if name == "generation":
-        return words.generation_title(first), words.generation_alt(first)
+        return words.GENERATION_TITLE, words.generation_alt(first)
     if len(histories) == 1:
         return words.training_title(first), words.training_alt(first)
     from shakegpt_figures import compare

@@ -60,9 +60,9 @@ def perplexity(nats: float) -> str:
 def duration(seconds: float) -> str:
     """How long something took, in the unit that a person would use."""
     if seconds < 89.5:
-        return _plural(max(1, round(seconds)), "second")
+        return count(max(1, round(seconds)), "second")
     if seconds < 89.5 * 60:
-        return _plural(round(seconds / 60), "minute")
+        return count(round(seconds / 60), "minute")
     return f"{seconds / 3600:.1f} hours"
 
 
@@ -76,9 +76,10 @@ def listing(names: Sequence[str], most: int = 3) -> str:
 def place(device: str, threads: int) -> str:
     """What computed, so that `on …` goes before it."""
     if device == "cpu":
-        return _plural(threads, "CPU thread")
+        return count(threads, "CPU thread")
     return {"cuda": "a GPU", "mps": "an Apple GPU"}.get(device, device)
 
 
-def _plural(number: int, unit: str) -> str:
-    return f"{number:,} {unit}" + ("s" if number != 1 else "")
+def count(number: int, noun: str) -> str:
+    """1 iteration, 20 iterations, 2,000 iterations."""
+    return f"{number:,} {noun}" + ("s" if number != 1 else "")

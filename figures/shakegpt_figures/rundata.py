@@ -6,9 +6,13 @@ formats nothing and a test can hold any slide against the file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from shakegpt_figures.excerpt import Line
+from shakegpt_figures.numbers import digits
 from shakegpt_figures.story import Outcome, Story
 
 SCHEMA = 3
@@ -20,6 +24,16 @@ class Number(msgspec.Struct, frozen=True):
 
     value: float
     text: str
+
+
+def whole(value: int) -> Number:
+    """An integer, shown with every digit."""
+    return Number(value, digits(value))
+
+
+def optional(value: float | None, text: Callable[[Any], str]) -> Number | None:
+    """A value with its text; None for None."""
+    return None if value is None else Number(value, text(value))
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):

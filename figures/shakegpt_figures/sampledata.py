@@ -7,17 +7,13 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt_figures import words
 from shakegpt_figures.excerpt import clean, columns, excerpt, speakers
-from shakegpt_figures.numbers import digits, listing
-from shakegpt_figures.rundata import DrawInfo, Number, SampleInfo
+from shakegpt_figures.numbers import count, listing
+from shakegpt_figures.rundata import DrawInfo, Number, SampleInfo, whole
 
 MOST_SAMPLES, MOST_BARS = 9, 5
 """Of samples to choose from, and of candidates of a draw."""
 BAR_COLUMNS = 8
 END_OF_TEXT = "<|endoftext|>"
-
-
-def _whole(value: int) -> Number:
-    return Number(value, digits(value))
 
 
 def shown_text(sample: SampleView) -> str:
@@ -34,7 +30,7 @@ def copied(sample: SampleView) -> tuple[tuple[int, int], ...]:
 
 def longest_copy(copies: ev.Copies) -> Number:
     """Words of the longest passage, as `6 words`."""
-    return Number(copies.longest, words.count(copies.longest, "word"))
+    return Number(copies.longest, count(copies.longest, "word"))
 
 
 def info(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
@@ -46,12 +42,12 @@ def info(sample: SampleView, dataset: ev.Dataset) -> SampleInfo:
         prompt=clean(sample.start.prompt),
         lines=lines,
         cut=cut,
-        iteration=_whole(sample.start.iteration),
-        tokens=_whole(len(sample.tokens)),
-        speakers=_whole(len(shown)),
+        iteration=whole(sample.start.iteration),
+        tokens=whole(len(sample.tokens)),
+        speakers=whole(len(shown)),
         invented=listing(new),
         invented_names=tuple(new),
-        invented_count=_whole(len(new)),
+        invented_count=whole(len(new)),
         known=listing([name for name in shown if name not in new]),
         longest_copy=None if sample.copies is None else longest_copy(sample.copies),
     )

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
 from shakegpt.data.speakers import invented
 from shakegpt.errors import ShakegptError
@@ -30,6 +29,7 @@ from shakegpt_figures.style import (
     SMALL,
     WIDTH,
     YELLOW,
+    box,
     fitting,
     slide,
     talk,
@@ -74,8 +74,8 @@ def draw(histories: Sequence[History]) -> Figure:
 
 def _page(page: Axes, left: float, sample: SampleView, known: Sequence[str]) -> None:
     """One sample: when, its first lines, what it invented."""
-    look = {"boxstyle": "round,pad=0,rounding_size=22", "fc": PANEL, "ec": PANEL}
-    page.add_patch(FancyBboxPatch((left, TOP), PAGE, BOTTOM - TOP, **look))  # type: ignore[arg-type]
+    corners = "round,pad=0,rounding_size=22"
+    box(page, left, TOP, left + PAGE, BOTTOM, fc=PANEL, ec=PANEL, lw=1, boxstyle=corners)
     x, y, room = left + 40, TOP + 54.0, PAGE - 80
     moment = words.capital(words.when_done(sample.start.iteration))
     write(page, x, y, moment, SMALL, MUTED)

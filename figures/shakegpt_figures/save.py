@@ -81,10 +81,10 @@ def stamp(svg: bytes, digests: Sequence[str]) -> bytes:
 def digests_of(svg: Path) -> list[str]:
     """The sha256 of the logs that an SVG was drawn from, the deck's first; [] without any."""
     try:
-        found = _IDENTIFIER.search(svg.read_bytes())
+        match = _IDENTIFIER.search(svg.read_bytes())
     except OSError:
         return []
-    return [part.removeprefix("sha256:") for part in found[2].decode().split()] if found else []
+    return [part.removeprefix("sha256:") for part in match[2].decode().split()] if match else []
 
 
 def _with_words(svg: str, title: str, desc: str) -> str:

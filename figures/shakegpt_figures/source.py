@@ -32,7 +32,7 @@ class Source:
     def checked(self) -> History:
         """The history, when the log is that of a run.
 
-        Raises ShakegptError naming the line that is no record, when nothing else was found.
+        Raises ShakegptError, with the first line that is no record, when the log has no header.
         """
         if self.history.run is None:
             problem = next(iter(self._follower.problems), None)

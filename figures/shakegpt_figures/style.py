@@ -3,9 +3,9 @@
 A figure is a 1920x1080 slide. It is 1920/72 inches wide at 72 dots an inch, so that a point is a
 pixel and a font size of 28 is 28 px on the slide. Nothing is smaller: at six picture heights from
 the wall that is what can still be read. Contrasts on the background, by WCAG: INK 15.6, LABEL 11.5,
-MUTED 6.7, CYAN 9.4, YELLOW 11.1, GREEN 9.8, ORANGE 7.5; all text has at least 4.5. Two lines are
-told apart by cyan and yellow (no colour blindness merges them) and by form; green and orange
-only repeat what a sign or a word says.
+MUTED 6.7, CYAN 9.4, YELLOW 11.1, GREEN 9.8, ORANGE 7.5; all text has at least 4.5. Two lines
+differ by cyan and yellow (no colour blindness merges them) and by form; green and orange only
+repeat what a sign or a word says.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, fontManager
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
@@ -97,7 +97,7 @@ def _family(face: Face, place: int) -> str:
 
 
 def font(face: Face, size: float) -> FontProperties:
-    """A face at a size in px, with those fonts of the system whose glyphs were asked for."""
+    """A face at a size in px, with the system fonts that `system_fonts.covers` has used."""
     return _font(face, size, system_fonts.used())
 
 
@@ -137,9 +137,22 @@ def write(
     face: Face = "sans",
     **how: Any,
 ) -> Text:
-    """Put one line of text with its left end at (x, y), centred on y unless told otherwise."""
+    """Put one line of text with its left end at (x, y), on y unless `how` says otherwise."""
     how = {"ha": "left", "va": "center_baseline", **how}
     return axes.text(x, y, text, color=colour, fontproperties=font(face, size), **how)
+
+
+def box(axes: Axes, left: float, top: float, right: float, bottom: float, **look: Any) -> None:
+    """Draw a box with round corners."""
+    look = {"boxstyle": "round,pad=0,rounding_size=14", "lw": 3, **look}
+    axes.add_patch(FancyBboxPatch((left, top), right - left, bottom - top, **look))
+
+
+def arrow(axes: Axes, begin: tuple[float, float], end: tuple[float, float], **look: Any) -> None:
+    """Draw an arrow."""
+    look = {"arrowstyle": "-|>,head_length=13,head_width=8", "color": RULE, "lw": 4, **look}
+    look = {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 1, **look}
+    axes.add_patch(FancyArrowPatch(begin, end, **look))
 
 
 @lru_cache(maxsize=4096)

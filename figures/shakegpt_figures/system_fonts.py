@@ -58,13 +58,13 @@ _used: set[str] = set()
 @cache
 def covers(char: str) -> bool:
     """Whether a font of the system has a glyph for this character, which is drawn with it then."""
-    found = (e.name for e in fonts() if ord(char) in _codes(str(e.fname)))
-    family = next(found, None)
+    families = (e.name for e in fonts() if ord(char) in _codes(str(e.fname)))
+    family = next(families, None)
     if family is not None:
         _used.add(family)
     return family is not None
 
 
 def used() -> tuple[str, ...]:
-    """The families of all characters that `covers` found, in the order of `fonts`."""
+    """The families that `covers` has returned True for, in the order of `fonts`."""
     return tuple(entry.name for entry in fonts() if entry.name in _used) if _used else ()

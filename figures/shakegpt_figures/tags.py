@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch
 
+from shakegpt_figures import style
 from shakegpt_figures.curves import BOTTOM, RIGHT, TOP
 from shakegpt_figures.style import LABEL, MARGIN, RULE, SMALL, WIDTH, fitting, shrunk, write
 
@@ -56,9 +56,8 @@ def place(page: Axes, tags: Sequence[Tag]) -> None:
 def arrow(page: Axes, begin: float, end: float, colour: str) -> None:
     """From the height of the start to that of the end; none where they all but touch."""
     if abs(end - begin) > 24:
-        look = {"arrowstyle": "-|>,head_length=14,head_width=9", "color": colour, "lw": 5}
-        look |= {"shrinkA": 0, "shrinkB": 2, "mutation_scale": 1}
-        page.add_patch(FancyArrowPatch((GUTTER, begin), (GUTTER, end), **look))  # type: ignore[arg-type]
+        look = {"arrowstyle": "-|>,head_length=14,head_width=9", "lw": 5, "shrinkB": 2}
+        style.arrow(page, (GUTTER, begin), (GUTTER, end), color=colour, **look)
 
 
 def spread(

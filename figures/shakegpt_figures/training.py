@@ -60,13 +60,10 @@ def draw(histories: Sequence[History]) -> Figure:
     Raises ShakegptError when the log holds no loss at all.
     """
     with talk():
-        if len(histories) > 1:
-            return comparison.draw(histories)
-        return _draw(histories[0])
+        return comparison.draw(histories) if len(histories) > 1 else _draw(histories[0])
 
 
 def _draw(history: History) -> Figure:
-    words.header(history)
     dots, every = _dots(history)
     means, window = _means(history)
     vals = [(float(e.iteration), loss_of(e)) for e in finite_evals(history)]
@@ -136,11 +133,7 @@ def _notes(
     """
     some = f"1 micro-batch in {every:,}" if every > 1 else "a micro-batch"
     span = f"mean of {window:,}" if window > 1 else "mean of an iteration"
-    every_note = [
-        ("O", "val loss"),
-        ("o", f"train loss of {some}"),
-        ("-", span),
-    ]
+    every_note = [("O", "val loss"), ("o", f"train loss of {some}"), ("-", span)]
     notes = [note for note, drawn in zip(every_note, there, strict=True) if drawn]
     return notes + ([("", "gap: the loss was not finite")] if gaps else [])
 
@@ -163,17 +156,9 @@ def _plot(
     axes.plot(x, y, "-", color=BACKGROUND, lw=11)
     axes.plot(x, y, "-", color=YELLOW, lw=7, gid="val-line")
     x, y = zip(*vals, strict=True) if vals else ((), ())
-    axes.plot(
-        x,
-        y,
-        "o",
-        color=YELLOW,
-        ms=8 if many else 22,
-        mfc=BACKGROUND,
-        mew=3 if many else 6,
-        gid="evaluations",
-        clip_on=False,
-    )
+    size, edge = (8, 3) if many else (22, 6)
+    rings = {"color": YELLOW, "ms": size, "mew": edge, "mfc": BACKGROUND, "clip_on": False}
+    axes.plot(x, y, "o", gid="evaluations", **rings)  # type: ignore[arg-type]
 
 
 def _alone(means: list[Point]) -> list[Point]:
@@ -217,14 +202,11 @@ def _label_ends(page: Axes, at: Scale, change: Fall | None) -> None:
     tags = [_tag(page, at, change.start, "")]
     if change.improved:
         tags.append(_tag(page, at, change.best, "best: "))
-    if change.last.iteration not in (
-        change.start.iteration,
-        change.best.iteration * change.improved,
-    ):
+    tagged = (change.start.iteration, change.best.iteration * change.improved)
+    if change.last.iteration not in tagged:
         tags.append(_tag(page, at, change.last, "last: "))
     if len(tags) > 1:
-        good = change.improved and len(tags) == 2
-        arrow(page, tags[0].level, tags[1].level, GREEN if good or change.improved else ORANGE)
+        arrow(page, tags[0].level, tags[1].level, GREEN if change.improved else ORANGE)
     place(page, tags)
 
 
@@ -233,6 +215,5 @@ def _tag(page: Axes, at: Scale, evaluation: Eval, lead: str) -> Tag:
     when = f"at iteration {evaluation.iteration:,}" if evaluation.iteration else "at the start"
     x, y = at.px(evaluation.iteration, loss)
     page.plot((x + 20, GUTTER), (y, y), ":", color=RULE, lw=3, zorder=1)
-    return Tag(
-        numbers.perplexity(loss), f"{lead}loss {numbers.loss(loss)} {when}", y, YELLOW, HERO - 16
-    )
+    note = f"{lead}loss {numbers.loss(loss)} {when}"
+    return Tag(numbers.perplexity(loss), note, y, YELLOW, HERO - 16)

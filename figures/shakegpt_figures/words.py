@@ -24,16 +24,11 @@ from shakegpt.runlog.metrics import (
 )
 from shakegpt.runlog.status import standing
 from shakegpt.sanitize import one_line
-from shakegpt_figures.numbers import loss, perplexity, place
+from shakegpt_figures.numbers import count, listing, loss, perplexity, place
 from shakegpt_figures.story import first_not_finite, outcome
 
 LONGEST = 200
 """Characters of a name that are shown."""
-
-
-def count(number: int, noun: str) -> str:
-    """1 iteration, 20 iterations, 2,000 iterations."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 PUBLISHED = {
@@ -92,7 +87,7 @@ def sampling(settings: ev.Settings) -> str:
     parts = [f"temperature {settings.temperature:g}"]
     parts += [f"top-k {settings.top_k}"] if settings.top_k else []
     parts += [f"top-p {settings.top_p:g}"] if settings.top_p else []
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return listing(parts)
 
 
 def capital(text: str) -> str:
@@ -145,7 +140,7 @@ def training_title(history: History) -> str:
             return f"Training diverges: the loss is not finite at iteration {bad:,}"
         return f"Training diverges: val loss rises from {loss(start)} to {loss(last)}"
     if kind == "unmeasured":
-        return f"Val loss is {loss(start)} {when(change.start)}"
+        return f"Val loss is {loss(start)} {when_done(change.start.iteration)}"
     if kind == "overfitted":
         return f"Val loss falls from {loss(start)} to {loss(best)}, then rises to {loss(last)}"
     if kind == "learned":
@@ -154,11 +149,6 @@ def training_title(history: History) -> str:
     if kind == "unchanged":
         return f"Val loss stays at {loss(start)} over {after}"
     return f"Val loss rises from {loss(start)} to {loss(last)} in {after}"
-
-
-def when(evaluation: ev.Eval) -> str:
-    """At which point of the run an evaluation stands."""
-    return when_done(evaluation.iteration)
 
 
 def training_alt(history: History) -> str:
@@ -213,11 +203,7 @@ def visible(text: str) -> str:
     return "“" + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + "”"
 
 
-def generation_title(history: History) -> str:
-    """The loop in four words."""
-    return "Predict → sample → append → repeat"
-
-
+GENERATION_TITLE = "Predict → sample → append → repeat"
 STEPS = 3
 """Draws that the figure of generation shows."""
 UNSURE = 0.9

@@ -143,8 +143,8 @@ def _config(**changed: object) -> Change:
         (_without(ev.Eval), "no evaluation with a finite val loss"),
         (_without(ev.Sample), "no sample"),
         (_without(ev.Token), "no sample"),
-        (_config(batch_size="many"), "does not say its batch_size ('many')"),
-        (_config(learning_rate=None), "does not say its learning_rate (None)"),
+        (_config(batch_size="many"), "batch_size ('many')"),
+        (_config(learning_rate=None), "learning_rate (None)"),
         (lambda events: [], "no `run` record"),
     ],
 )
