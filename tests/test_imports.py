@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +82,23 @@ def test_bad_input_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> 
 
 def test_the_report_does_tell() -> None:
     assert heavy_after("import tokenizers" + REPORT) == "tokenizers"
+
+
+def test_private_names_of_textual_are_used_in_one_module() -> None:
+    """Private names that the package defines nowhere itself; sigstop.py overrides a method."""
+    package = ROOT / "tui" / "shakegpt_tui"
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in package.rglob("*.py")}
+    own, uses = set[str](), set[tuple[str, str]]()
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    own.add(name)
+                case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                    own.add(name)
+                case ast.ImportFrom(module=str(module)) if "._" in module:
+                    uses.add((path.name, module))
+                case ast.Attribute(attr=name) if re.match(r"_[a-z]", name):
+                    uses.add((path.name, name))
+    foreign = {(file, name) for file, name in uses if name not in own}
+    assert {file for file, _ in foreign} <= {"internals.py", "sigstop.py"}, foreign

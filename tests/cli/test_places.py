@@ -44,7 +44,7 @@ def test_a_pseudo_terminal_without_a_person_gets_lines(
         monkeypatch.setenv(name, value)
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(f"sys.{name}", type("Tty", (), {"isatty": lambda _: True})())
-    assert (missing() is not None) == lines and missing(asked=True) is None
+    assert (missing() is not None) == lines and missing(forced=True) is None
 
 
 def test_a_notebook_cell_ends_and_has_no_escapes(text_file: Path, tmp_path: Path) -> None:

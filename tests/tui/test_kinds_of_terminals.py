@@ -105,7 +105,7 @@ def test_without_colour_curves_differ_by_pattern_and_only_ticked_runs_have_a_mar
 def test_a_terminal_that_has_no_unicode_gets_ascii(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "speaks", str.isascii)
+    monkeypatch.setattr(terminal, "encodes", str.isascii)
     run = logs.write(tmp_path / "run", [*logs.story(20), logs.end(20, logs.T0 + 33)])
     app = ShakegptApp(LiveFeed(run), config=tmp_path / "tui.json")
 
@@ -125,13 +125,13 @@ def test_the_encoding_of_the_terminal_decides(monkeypatch: pytest.MonkeyPatch) -
         encoding = "iso-8859-1"
 
     monkeypatch.setattr(sys, "__stderr__", Stream())
-    assert terminal.speaks("é") and not terminal.speaks("⣿")
+    assert terminal.encodes("é") and not terminal.encodes("⣿")
     monkeypatch.setattr(Stream, "encoding", "utf-8")
-    assert terminal.speaks("⣿")
+    assert terminal.encodes("⣿")
 
 
 def test_every_replacement_is_as_wide_as_what_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "speaks", str.isascii)
+    monkeypatch.setattr(terminal, "encodes", str.isascii)
     from rich.segment import Segment
     from textual.color import Color
 

@@ -33,7 +33,7 @@ LOSSES = st.lists(ANY_LOSS, max_size=60)
 
 
 def series(ys: list[float | None], kind: str = "train") -> Series:
-    return Series(kind, kind, range(len(ys)), ys)  # type: ignore[arg-type]
+    return Series(kind, kind, range(len(ys)), ys)
 
 
 def text(frame: Frame) -> list[str]:
@@ -90,16 +90,16 @@ def test_extents() -> None:
     assert x_extent([series([1.0])]) == (0, 1)
     assert x_extent([series([1.0] * 9), series([1.0] * 4)]) == (0, 8)
     assert y_extent([], False) == (0.0, 1.0)
-    lo, hi = y_extent([("train", [(0, 3.0)])], False)
+    lo, hi = y_extent([(False, [(0, 3.0)])], False)
     assert lo < 3.0 < hi
-    lo, _ = y_extent([("train", [(0, -1.0), (1, 2.0), (2, 4.0)])], True)
+    lo, _ = y_extent([(False, [(0, -1.0), (1, 2.0), (2, 4.0)])], True)
     assert 0 < lo < 2.0
 
 
 def test_one_spike_among_many_does_not_flatten_the_train_curve_but_val_is_shown_whole() -> None:
     noisy = [(float(i), 3.0) for i in range(299)] + [(299.0, 1000.0)]
-    assert y_extent([("train", [*noisy])], False)[1] < 10
-    assert y_extent([("val", [*noisy])], False)[1] > 1000
+    assert y_extent([(False, [*noisy])], False)[1] < 10
+    assert y_extent([(True, [*noisy])], False)[1] > 1000
 
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=9, unique=True), st.floats(-5, 120))

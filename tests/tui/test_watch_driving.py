@@ -92,7 +92,7 @@ def test_the_limit_is_asked_for_and_checked(tmp_path: Path) -> None:
         await pilot.press("i")
         await pilot.pause(0.3)
         await pilot.press(*"3", "enter")
-        await until(pilot, lambda: "at least 7" in text(app))
+        await until(pilot, lambda: ">= 7" in text(app))
         await pilot.press("3", "enter")
         await until(pilot, lambda: (run / CONTROL_NAME).exists())
         assert [(r.verb, r.max_iters) for r in commands(run)] == [("max_iters", 33)]
@@ -179,7 +179,7 @@ def test_a_finished_run_tells_its_time_and_resumes_with_a_new_limit(tmp_path: Pa
         await until(pilot, lambda: "Train until which iteration?" in text(app))
         assert "40" in text(app)
         await pilot.press("2", "0", "enter")
-        await until(pilot, lambda: "at least 21" in text(app))
+        await until(pilot, lambda: ">= 21" in text(app))
         await pilot.press("escape")
 
     play(run, script, config=tmp_path)

@@ -181,7 +181,7 @@ def test_commands_show_as_asked_then_as_the_log_says(tmp_path: Path) -> None:
     request = drive.ask("sample", prompt="O [b]Romeo", temperature=0.5)
     heard = inbox.poll()
     assert [(r.verb, r.prompt, r.temperature) for r in heard] == [("sample", "O [b]Romeo", 0.5)]
-    assert [line.status for line in drive.lines(told, request.time, 9)] == ["asked"]
+    assert [line.status for line in drive.lines(told, request.time, 9)] == ["sent"]
     assert [line.status for line in drive.lines(told, request.time + 60, 9)] == ["unanswered"]
     for status in ("accepted", "done"):
         told.add(ev.Command(id=request.id, verb="sample", status=status, iteration=2))

@@ -24,8 +24,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
 from shakegpt.notify.terminal import notification
 from shakegpt.sanitize import one_line
+from shakegpt_tui import internals, terminal
 from shakegpt_tui import settings as memory
-from shakegpt_tui import terminal
 from shakegpt_tui import trainer as trainers
 from shakegpt_tui.ascii import SAMPLE, AsciiFilter
 from shakegpt_tui.bursts import BurstGuard
@@ -83,10 +83,10 @@ class ShakegptApp(BurstGuard):
         super().__init__()
         self.read_only = terminal.read_only()
         """Whether nothing may be started, driven, deleted or written."""
-        self.ascii_only = not terminal.speaks(SAMPLE)
+        self.ascii_only = not terminal.encodes(SAMPLE)
         """Whether the terminal's encoding has nothing to draw with but ASCII."""
         if self.ascii_only:
-            self._filters.append(AsciiFilter())
+            internals.add_filter(self, AsciiFilter())
         self._config = config or memory.path()
         self.settings = memory.load(self._config)
         self.here = Path.cwd()
@@ -111,13 +111,13 @@ class ShakegptApp(BurstGuard):
                     loop.add_signal_handler(number, self.exit, None, 128 + number)
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's own but on a Unix terminal, where ours bears to be halted."""
+        """Textual's own but on a Unix terminal, where ours is safe for SIGSTOP."""
         found = super().get_driver_class()
         if found.__name__ != "LinuxDriver":
             return found
-        from shakegpt_tui.halting import HaltableDriver
+        from shakegpt_tui.sigstop import SigstopDriver
 
-        return HaltableDriver
+        return SigstopDriver
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that lack them."""
@@ -172,13 +172,13 @@ class ShakegptApp(BurstGuard):
 
     def watch_title(self, title: str) -> None:
         """Show it as the title of the terminal's window or tab (OSC 2)."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(f"\x1b]2;{one_line(title, 80)}\x07")
+        if not self.is_headless:
+            internals.write(self, f"\x1b]2;{one_line(title, 80)}\x07")
 
     def notify_terminal(self, message: str) -> None:
         """Ring the terminal's bell, with a notification where it is known to have one."""
-        if self.notifies and self._driver is not None and not self.is_headless:
-            self._driver.write(notification(message))
+        if self.notifies and not self.is_headless:
+            internals.write(self, notification(message))
 
     def open_run(self, feed: Feed) -> None:
         """Show a run over what is shown."""
@@ -285,19 +285,21 @@ class ShakegptApp(BurstGuard):
         from shakegpt_tui.screens.help import KeyHelp
 
         shown = self.screen
-        own = [b for _, b in shown._bindings if shown.check_action(*parse(b.action)[1:])]
+        bindings = (b for _, b in internals.bindings_of(shown))
+        own = [b for b in bindings if shown.check_action(*parse(b.action)[1:])]
         focused = [b.binding for b in shown.active_bindings.values() if _is_ours(b.node, shown)]
         from shakegpt_tui.screens.run_base import RunBase
 
         explained = shown.explanations() if isinstance(shown, RunBase) else ()
-        self.push_screen(KeyHelp([*own, *focused, *(b for _, b in self._bindings)], explained))
+        of_app = [b for _, b in internals.bindings_of(self)]
+        self.push_screen(KeyHelp([*own, *focused, *of_app], explained))
 
     def copy(self, text: str) -> None:
         """OSC 52, and once more in tmux's envelope, for a tmux that lets it through."""
         self.copy_to_clipboard(text)
-        if "TMUX" in os.environ and self._driver is not None:
+        if "TMUX" in os.environ:
             data = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
-            self._driver.write(f"\x1bPtmux;\x1b\x1b]52;c;{data}\a\x1b\\")
+            internals.write(self, f"\x1bPtmux;\x1b\x1b]52;c;{data}\a\x1b\\")
 
     def refresh_plot(self) -> None:
         """Tell a plot over the run screen that its history grew."""

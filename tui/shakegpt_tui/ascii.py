@@ -48,7 +48,7 @@ class AsciiFilter(LineFilter):
 
 @lru_cache(4096)
 def _shown(text: str) -> str:
-    return "".join(char if terminal.speaks(char) else _replaced(char) for char in text)
+    return "".join(char if terminal.encodes(char) else _replaced(char) for char in text)
 
 
 def _replaced(char: str) -> str:

@@ -1,4 +1,4 @@
-"""What all screens share: each closes once, and none is without a focus it could have."""
+"""Base of all screens: each closes once, and something has the focus wherever anything can."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ class BaseScreen(Screen[ScreenResultType]):
     _last_focused: Widget | None = None
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
-        """Close this screen with `result`; keys that were typed before it was gone do nothing.
+        """Close this screen with `result`; further calls, by keys typed meanwhile, do nothing.
 
-        Textual would take the screen below away for each further call.
+        Textual would close the screen below at each further call.
         """
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
-        """Remember what has the focus."""
         self._last_focused = event.widget
 
     def watch_focused(self) -> None:

@@ -127,10 +127,10 @@ def occurrences(text: str, needle: str) -> list[int]:
     >>> occurrences("To be, or not to be", "to be")
     [0, 14]
     """
-    folded, found, at = text.lower(), [], 0
+    folded, offsets, at = text.lower(), [], 0
     if len(folded) != len(text):  # a character that grows: then only its own case is found
         folded = text
     while (at := folded.find(needle, at)) >= 0:
-        found.append(at)
+        offsets.append(at)
         at += len(needle)
-    return found
+    return offsets

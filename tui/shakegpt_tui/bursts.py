@@ -19,7 +19,6 @@ class BurstGuard(App[str]):
     """The last key that a dialog got, and when."""
 
     async def on_event(self, event: Event) -> None:
-        """Drop a repetition, also one that was sent to the dialog and bubbles from it."""
         if isinstance(event, Key):
             now, in_dialog = clock.monotonic(), isinstance(self.screen, ModalScreen)
             key, pressed_at = self._dialog_key

@@ -1,16 +1,17 @@
-"""Questions over a screen: a choice between a few ways, and one number."""
+"""Questions over a screen: a choice between a few answers, and one number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
+from textual.screen import ScreenResultType
 from textual.widgets import Button, Input
 
 from shakegpt.sanitize import printable
@@ -26,16 +27,29 @@ class Way:
     key: str
     label: str
     result: str
-    variant: str = "default"
+    variant: Literal["default", "error"] = "default"
 
 
-class Choice(Dialog[str]):
+class Question(Dialog[ScreenResultType]):
+    """A question and an explanation, both of which may hold names from outside."""
+
+    CSS_PATH = "dialogs.tcss"
+
+    def __init__(self, question: str, explanation: str) -> None:
+        super().__init__(classes="dialog")
+        self._texts = {".dialog-question": question, ".dialog-text": explanation}
+
+    def on_mount(self) -> None:
+        for selector, text in self._texts.items():
+            self.query_one(selector, Quiet).say(Content(printable(text)), layout=True)
+
+
+class Choice(Question[str]):
     """A question with a few answers, by their keys, by arrows and enter, or by mouse.
 
     Escape returns "".
     """
 
-    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss('')", "Cancel"),
         Binding("left,up", "app.focus_previous", show=False),
@@ -43,62 +57,43 @@ class Choice(Dialog[str]):
     ]
 
     def __init__(self, question: str, explanation: str, ways: Sequence[Way]) -> None:
-        super().__init__(classes="dialog")
-        self._question, self._explanation, self._ways = question, explanation, ways
+        super().__init__(question, explanation)
+        self._ways = ways
 
     def compose(self) -> ComposeResult:
-        """Question, explanation, a button for each answer."""
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-question")
             yield Quiet(classes="dialog-text")
             with Horizontal(classes="dialog-buttons"):
                 for way in (*self._ways, Way("escape", "cancel", "")):
-                    yield _button(way)
+                    key = "" if way.key == "escape" else f"{way.key} "
+                    text = Content(f"{key}{way.label}")
+                    yield Button(text, way.variant, name=way.result, compact=True)
 
     def on_mount(self) -> None:
-        """Say the texts, which may hold names from outside."""
-        self.query_one(".dialog-question", Quiet).say(_safe(self._question), layout=True)
-        self.query_one(".dialog-text", Quiet).say(_safe(self._explanation), layout=True)
         if any(way.variant == "error" for way in self._ways):
             self.query(Button).last().focus()  # enter must not be what destroys
 
     def on_key(self, event: Key) -> None:
-        """A way's own key answers at once."""
         for way in self._ways:
             if event.key == way.key:
                 event.stop()
                 self.dismiss(way.result)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """A button answers with the result in its name."""
         self.dismiss(event.button.name or "")
 
 
-def _safe(text: str) -> Content:
-    """A text that may hold names from outside."""
-    return Content(printable(text))
-
-
-def _button(way: Way) -> Button:
-    key = "" if way.key == "escape" else f"{way.key} "
-    button = Button(Content(f"{key}{way.label}"), name=way.result, compact=True)
-    button.variant = "error" if way.variant == "error" else "default"
-    return button
-
-
-class AskNumber(Dialog[int | None]):
+class AskNumber(Question[int | None]):
     """Asks for one whole number; escape returns None."""
 
-    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def __init__(self, question: str, explanation: str, value: int, least: int) -> None:
-        super().__init__(classes="dialog")
-        self._question, self._explanation = question, explanation
+        super().__init__(question, explanation)
         self._value, self._least = value, least
 
     def compose(self) -> ComposeResult:
-        """Question, the field, and room for what is wrong with it."""
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-question")
             yield Quiet(classes="dialog-text")
@@ -106,16 +101,13 @@ class AskNumber(Dialog[int | None]):
             yield Quiet(classes="dialog-error")
 
     def on_mount(self) -> None:
-        """Say the texts and mark the number, so that typing replaces it."""
-        self.query_one(".dialog-question", Quiet).say(_safe(self._question))
-        self.query_one(".dialog-text", Quiet).say(_safe(self._explanation), layout=True)
-        self.query_one(Input).select_all()
+        self.query_one(Input).select_all()  # typing replaces the number
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take a number that makes sense, or say why it makes none."""
+        """Return a number within bounds, or show the bound."""
         number = int(event.value) if event.value.lstrip("+").isdecimal() else -1
         if number >= self._least:
             self.dismiss(number)
             return
-        complaint = f"give a whole number of at least {self._least}"
+        complaint = f"must be an integer >= {self._least}"
         self.query_one(".dialog-error", Quiet).say(Content.styled(complaint, "$error"))

@@ -106,11 +106,9 @@ class Still:
     def batches(self, stop: threading.Event) -> Iterator[Batch]:
         """One batch: the records up to the first that belongs to a later iteration."""
         events, problems = read(self.run / LOG_NAME)
-        late = (n for n, event in enumerate(events) if self._is_late(event))
-        events = events[: next(late, len(events))]
+        if (until := self._until) is not None:
+            late = (n for n, event in enumerate(events) if getattr(event, "iteration", 0) > until)
+            events = events[: next(late, len(events))]
         self._now = events[-1].time if events else 0.0
         yield Batch(events, problems, caught_up=True)
         stop.wait()
-
-    def _is_late(self, event: Event) -> bool:
-        return self._until is not None and getattr(event, "iteration", 0) > self._until

@@ -1,7 +1,7 @@
 """The keys of the run screen: one table, of which bindings, footer and key help are made.
 
-`description` is the footer's word, `tooltip` the help's sentence. The footer has 50 columns for the
-first five keys of a run that is live, the way out among them. The headings are no
+`description` is the footer's label, `tooltip` the help's sentence. The footer has 50 columns for
+the first five keys of a live run, the way out among them. The headings are no
 `Binding.Group`: the footer would join the keys of a group under the group's one name.
 """
 
@@ -16,7 +16,7 @@ RUN_TABLE: dict[str, list[Binding]] = {
     ],
     "Driving the run": [
         Binding("space", "pause", "Pause", tooltip="Pause training after this micro-step"),
-        Binding("space", "go_on", "Go on", tooltip="Let a paused training go on"),
+        Binding("space", "go_on", "Go on", tooltip="Continue a paused training"),
         Binding("s", "sample", "Sample", tooltip="Draw a sample now, with your prompt"),
         Binding("e", "edit", "Prompt", tooltip="Edit your prompt and its settings"),
         Binding("0", "before", "Before", False,
@@ -27,10 +27,10 @@ RUN_TABLE: dict[str, list[Binding]] = {
         Binding("w", "save", "Save", False, tooltip="Save the state now"),
         Binding("i", "limit", "Limit", False, tooltip="Change the iteration limit"),
         Binding("x", "stop", "Stop", tooltip="Stop and save; again: kill. Ended: stop the sample"),
-        Binding("r", "resume", "Resume", tooltip="Go on with a run that has ended"),
+        Binding("r", "resume", "Resume", tooltip="Continue a run that has ended"),
     ],
     "A replay": [
-        Binding("space", "hold", "Hold", tooltip="Hold the replay, or let it go on"),
+        Binding("space", "hold", "Hold", tooltip="Hold the replay, or continue it"),
         Binding("plus", "faster", "Faster", key_display="+", tooltip="Double its speed"),
         Binding("minus", "slower", "Slower", key_display="-", tooltip="Halve its speed"),
         Binding("left_square_bracket", "jump(-1)", "Back", key_display="[",
@@ -59,8 +59,8 @@ RUN_TABLE: dict[str, list[Binding]] = {
                 tooltip="At a token: what the model looked at, when it decided, what training "
                 "changed and which passages taught it"),
         Binding("slash", "search", "Find", False, key_display="/", tooltip="Find in all samples"),
-        Binding("n", "seek(1)", "Next", False, tooltip="The next place found"),
-        Binding("N", "seek(-1)", "Previous", False, tooltip="The place found before"),
+        Binding("n", "seek(1)", "Next", False, tooltip="The next match"),
+        Binding("N", "seek(-1)", "Previous", False, tooltip="The match before"),
         Binding("y", "copy", "Copy", False, tooltip="Send the sample to the terminal's clipboard"),
         Binding("Y", "write", "To file", False, tooltip="Write the sample to a file"),
     ],

@@ -55,14 +55,14 @@ class Row:
     cells: dict[str, Cell]
 
 
-def arrange(found: Sequence[RunSummary], order: str, words: str) -> list[RunSummary]:
+def arrange(runs: Sequence[RunSummary], order: str, words: str) -> list[RunSummary]:
     """The runs that have all `words` somewhere, sorted; newest first among equals."""
     wanted = words.casefold().split()
-    kept = [run for run in found if all(word in _said(run) for word in wanted)]
-    return sorted(sorted(kept, key=_KEYS["newest"]), key=_KEYS[order])
+    matching = [run for run in runs if all(word in _searchable(run) for word in wanted)]
+    return sorted(sorted(matching, key=_KEYS["newest"]), key=_KEYS[order])
 
 
-def _said(run: RunSummary) -> str:
+def _searchable(run: RunSummary) -> str:
     return f"{run.name} {run.model} {run.dataset} {run.state}".casefold()
 
 

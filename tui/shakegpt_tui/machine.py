@@ -1,6 +1,6 @@
 """What this machine has free for a run: its own memory and, where there is one, its GPU's.
 
-The GPU is asked through the driver's own program, so that nothing of CUDA is loaded here.
+The GPU is measured by the driver's own program, so that nothing of CUDA is loaded here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes that programs can still have. `gpu` is None without a GPU, or while nobody asked."""
+    """Bytes that programs can still have. `gpu` is None without a GPU, or before it is measured."""
 
     memory: int
     gpu: int | None = None
@@ -67,22 +67,31 @@ def machine() -> Machine:
 
 def with_gpu() -> Machine:
     """Memory and GPU. Starts a process and waits for it: not for the UI's loop."""
-    command = gpu_query("name,memory.free")
-    if command is None:
+    try:
+        name, _, mebibytes = query_gpu("name,memory.free").rpartition(",")
+        return Machine(machine().memory, int(mebibytes) << 20, name.strip())
+    except ValueError:
         return machine()
+
+
+def gpu_program() -> str | None:
+    """The path of nvidia-smi; None without it, or where PyTorch is to see no GPU."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return None if hidden else shutil.which("nvidia-smi")
+
+
+def query_gpu(fields: str) -> str:
+    """These fields of the first GPU that PyTorch would see, with commas; "" without one.
+
+    Starts a process and waits for it.
+    """
+    if (program := gpu_program()) is None:
+        return ""
+    command = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        command.append(f"--id={visible.split(',')[0]}")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        name, _, mebibytes = done.stdout.splitlines()[0].rpartition(",")
-        return Machine(machine().memory, int(mebibytes) << 20, name.strip())
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
-        return machine()
-
-
-def gpu_query(fields: str) -> list[str] | None:
-    """The command that prints these fields of the first GPU that PyTorch would see, or None."""
-    program = shutil.which("nvidia-smi")
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if program is None or seen in ("", "-1"):
-        return None
-    command = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
-    return command if seen is None else [*command, f"--id={seen.split(',')[0]}"]
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.partition("\n")[0]

@@ -1,4 +1,4 @@
-"""`shakegpt-tui`: sort out what is asked, then show it; Textual is imported for screens only."""
+"""The command `shakegpt-tui`. Textual is imported for screens only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMMANDS = ("replay", "picture", "serve")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what the arguments ask; returns the exit code, 128 + n after signal n."""
+    """Run the command; returns the exit code, 128 + n after signal n."""
     if "_ARGCOMPLETE" in os.environ:
         from shakegpt.cli.completion import complete
 
@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except ShakegptError as error:
-        return _fail(error)
+        _say(one_line(str(error)))
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
 
@@ -62,24 +63,27 @@ def _dispatch(arguments: list[str]) -> int:
     if first in COMMANDS:
         code: int = import_module(f"shakegpt_tui.{first}").main(arguments[1:])
         return code
-    return watch(arguments) if arguments else _home()
+    if arguments:
+        return watch(arguments)
+    why = terminal.missing()
+    return show(None) if why is None else _headless([], why)
 
 
 def watch(words: list[str]) -> int:
     """Start a trainer with the arguments of `shakegpt finetune` and show it, or show a run.
 
-    Without a terminal, or with --no-tui, train without a screen, or print how the run stands.
+    Without a terminal, or with --no-tui, train without a screen, or print the run's state.
     """
     from shakegpt.cli.finetune_arguments import parse
 
     request = parse(words, watches=True)
     why = terminal.missing(request.asks_tui) if request.tui else "--no-tui"
+    from shakegpt_tui.feed import LiveFeed
+
     if request.watch is not None:
-        return open_run(request.watch, why)
+        return show(LiveFeed(request.watch)) if why is None else print_status(request.watch, why)
     if why is not None:
-        if request.tui:
-            _say(f"{why}: running headless, as with --no-tui")
-        return _headless(words)
+        return _headless(words, why if request.tui else "")
     if request.resume is None:
         from shakegpt.cli import preflight
 
@@ -88,47 +92,32 @@ def watch(words: list[str]) -> int:
             raise ShakegptError("--dataset - would read the keyboard: use a file, or --no-tui")
         preflight.require_no_faults(config)
         if request.reads_pipe:
-            _say("a pipe can be read only once: running headless, as with --no-tui")
-            return _headless(words)
+            return _headless(words, "a pipe can be read only once")
     elif not is_run(request.resume):
         raise ShakegptError(f"--resume {request.resume} is no run directory")
     from shakegpt_tui import trainer
-    from shakegpt_tui.feed import LiveFeed
 
     started = trainer.start(words)
     return show(LiveFeed(started.run), started, notifies=request.notify)
 
 
-def open_run(run: Path, why: str | None) -> int:
-    """Attach to a run directory; if `why` there is no screen, print how the run stands."""
-    if why is not None:
-        return print_status(run, why)
-    from shakegpt_tui.feed import LiveFeed
-
-    return show(LiveFeed(run))
-
-
-def _home() -> int:
-    if (why := terminal.missing()) is not None:
-        _say(f"{why}: running headless, as with --no-tui")
-        return _headless([])
-    return show(None)
-
-
-def _headless(arguments: list[str]) -> int:
+def _headless(arguments: list[str], why: str) -> int:
+    """Train without a screen, and say why."""
     from shakegpt.cli.main import main as command_line
 
+    if why:
+        _say(f"{why}: running headless, as with --no-tui")
     return command_line(["finetune", *arguments, "--no-tui"])
 
 
 def print_status(run: Path, why: str) -> int:
-    """The facts of a run in plain lines."""
+    """Print the state of a run in plain lines; `why` there is no screen."""
     import time
 
     from shakegpt.runlog.history import load
     from shakegpt_tui.facts import details, facts, headline, loss_line
 
-    _say(f"{why}: this is how the run stands now")
+    _say(f"{why}: printing the run's present state")
     history, _ = load(run)
     now = facts(history, time.time())
     print(f"{now.word}  {headline(now)}  {now.model}  {now.dataset}".rstrip())
@@ -148,29 +137,19 @@ def show(feed: Feed | None, trainer: Trainer | None = None, *, notifies: bool = 
 
     app = ShakegptApp(feed, trainer)
     app.notifies = notifies
-    with terminal.title_kept():
-        word = app.run()
+    with terminal.title_restored():
+        message = app.run()
     app.save_runs()
-    if word:
-        _say(one_line(word))
-    _let_go()
-    return app.return_code or 0
-
-
-def _let_go() -> None:
-    """Of a terminal that hung up: Python would fail to flush to it and exit with 120."""
+    if message:
+        _say(one_line(message))
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
+    except OSError:  # the terminal hung up: at exit, Python would fail to flush and return 120
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-
-
-def _fail(error: ShakegptError) -> int:
-    _say(one_line(str(error)))
-    return error.exit_code
+    return app.return_code or 0
 
 
 def _say(text: str) -> None:

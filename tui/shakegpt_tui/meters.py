@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 
 import psutil
 
 from shakegpt import format
-from shakegpt_tui.machine import PATIENCE, gpu_query
+from shakegpt_tui.machine import query_gpu
 from shakegpt_tui.plot.bars import BARS
 
 
@@ -26,20 +25,12 @@ def cores() -> list[float]:
     return [percent / 100 for percent in psutil.cpu_percent(percpu=True)]
 
 
-def has_gpu() -> bool:
-    """Whether there is a driver to ask."""
-    return gpu_query("") is not None
-
-
 def gpu() -> GpuLoad | None:
     """The GPU's load; starts a process and waits for it: not for the UI's loop."""
-    command = gpu_query("utilization.gpu,memory.used,memory.total")
-    if command is None:
-        return None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        busy, used, total = (int(part) for part in done.stdout.splitlines()[0].split(","))
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        fields = query_gpu("utilization.gpu,memory.used,memory.total").split(",")
+        busy, used, total = map(int, fields)
+    except ValueError:
         return None
     return GpuLoad(busy / 100, used << 20, total << 20)
 

@@ -35,7 +35,6 @@ GPT2S = tuple(
     Known(name, s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, disk)
     for (name, s), disk in zip(HUB_SHAPES.items(), _DISK, strict=True)
 )
-HUB = tuple(model.name for model in GPT2S)
 CHAR_VOCABULARY = 128
 """An upper bound for the characters of an English text, in whose stead it estimates."""
 
@@ -71,10 +70,10 @@ def look(models: list[Known]) -> list[Known]:
 
 
 def of(name: str, models: list[Known]) -> Known | None:
-    """The model that `name` means, when its shape can be told without a network."""
-    found = next((model for model in models if model.name == name), None)
-    if found is not None or not name.strip():
-        return found
+    """The model that `name` means, when its shape is known without a network."""
+    listed = next((model for model in models if model.name == name), None)
+    if listed is not None or not name.strip():
+        return listed
     path = Path(name.strip())
     return _in_folder(name, path) or _in_folder(name, path / "model")
 

@@ -1,4 +1,4 @@
-"""What a run shows in plain sentences made from its numbers, one for each event.
+"""The events of a run as plain sentences made from its numbers.
 
 Every sentence is computed from the log alone, so that a replay and a test read the same.
 """
@@ -18,8 +18,8 @@ from shakegpt.runlog.schema import Eval, Run
 from shakegpt.sanitize import one_line
 
 MOST_EVENTS = 100
-"""Evaluations, and samples, that are told of: the latest ones."""
-TELLING = 1.5
+"""Evaluations, and samples, that get a sentence: the latest ones."""
+NOTABLE = 1.5
 """Factor between the line lengths of two samples that is worth a sentence."""
 
 
@@ -35,13 +35,9 @@ def narrate(history: History) -> list[Sentence]:
     """All sentences, in the order of the run."""
     if history.run is None:
         return []
-    said = [Sentence(0, text) for text in (_opening(history.run), *history.run.dataset.notes)]
-    spoken = [
-        *_of_evals(history),
-        *_of_samples(history),
-        *_of_judgements(history),
-    ]
-    return said + sorted(spoken, key=lambda sentence: sentence.iteration)  # stable
+    first = [Sentence(0, text) for text in (_opening(history.run), *history.run.dataset.notes)]
+    rest = [*_of_evals(history), *_of_samples(history), *_of_judgements(history)]
+    return first + sorted(rest, key=lambda sentence: sentence.iteration)  # stable
 
 
 class Narrator:
@@ -167,7 +163,7 @@ def sample_sentence(history: History, view: SampleView, first: SampleView) -> st
         changed = first is not view and bool(names or count)
         return text + (f"; at iteration {then}, {count or 'none'} did." if changed else ".")
     length, before = _line_length(view), _line_length(first)
-    if first is not view and max(length, before) > TELLING * min(length, before):
+    if first is not view and max(length, before) > NOTABLE * min(length, before):
         return f"{what}: its lines have {length:.0f} characters, {before:.0f} at iteration {then}."
     words = view.text.split()
     different = len({word.casefold().strip(".,;:!?'\"") for word in words})
@@ -190,8 +186,8 @@ def speeches(view: SampleView) -> list[str]:
     head = view.start.prompt.rpartition("\n")[2]
     lines = (head + view.text).split("\n")
     pairs = pairwise(lines if head else ["", *lines])  # a line of the prompt is not the model's
-    found = (opening(line, before) for before, line in pairs)
-    return [one_line(name[0], 40) for name in found if name is not None]
+    openings = (opening(line, before) for before, line in pairs)
+    return [one_line(match[0], 40) for match in openings if match is not None]
 
 
 def _lines(view: SampleView) -> list[str]:

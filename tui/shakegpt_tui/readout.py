@@ -15,10 +15,7 @@ NO_LOSS = "no loss yet: the first evaluation gives the first point"
 
 
 def readout(
-    at: float | None,
-    own: Sequence[Reading],
-    others: Mapping[str, Reading],
-    started: float | None,
+    at: float | None, own: Sequence[Reading], others: Mapping[str, Reading], started: float | None
 ) -> Content:
     """`iteration 12 · val 2.951 at 10 · train 3.020 · 1:23 after the start, 15:52:07`.
 

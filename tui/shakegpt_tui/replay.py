@@ -23,9 +23,9 @@ class Arguments:
         cast("Any", MISSING), Text("RUN", path=True), "Run directory.", positional=True
     )
     speed: float = setting(
-        1.0, real(0, 10_000, "factor", above=True), "How many times as fast as it was."
+        1.0, real(0, 10_000, "factor", above=True), "How many times as fast as it ran."
     )
-    loop: bool = setting(False, Switch(), "Begin again at the end.")
+    loop: bool = setting(False, Switch(), "Restart at the end.")
 
 
 def main(words: list[str]) -> int:

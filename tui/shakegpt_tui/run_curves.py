@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from shakegpt import format
 from shakegpt.runlog.history import History, losses
 from shakegpt_tui.plot.frame import Curve, Mark
-from shakegpt_tui.plot.series import Kind, Series, finite
+from shakegpt_tui.plot.series import Series, finite
 
 Point = tuple[int, float | None, float]
+NO_LOSS = "no loss yet"
+SMOOTH_FROM = 100
+"""Points from which train loss is smoothed: fewer show their course themselves, and a moving
+average lags behind them."""
 LONG_LABELS_FROM = 70
 """Width in cells from which the label of a moving average is written out."""
 
@@ -36,23 +41,23 @@ def of_run(run: Path) -> list[Series]:
     return of_history(losses(run))
 
 
-def _series(kind: Kind, points: Iterable[Point]) -> Series:
+def _series(kind: Literal["train", "val"], points: Iterable[Point]) -> Series:
     ordered = sorted(points, key=lambda point: point[0])  # a damaged log may be out of order
     xs, ys, times = zip(*ordered, strict=True) if ordered else ((), (), ())
-    return Series(kind, kind, xs, ys, times)
+    return Series(kind, kind, xs, ys, times, whole=kind == "val")
 
 
 def marks(history: History) -> list[Mark]:
     """A mark at each sample and, once val loss has risen from its minimum, a line at that."""
     samples = {view.start.iteration for view in history.samples if not view.afterwards}
-    found = [Mark(iteration) for iteration in sorted(samples)]
+    marks = [Mark(iteration) for iteration in sorted(samples)]
     best, newest = history.best_eval, history.evals[max(history.evals)] if history.evals else None
     if best is None or newest is None or best.val_loss is None:
-        return found
+        return marks
     loss, noise = finite(newest.val_loss), best.standard_error or 0.0
     if loss is None or loss > best.val_loss + noise:
-        found.append(Mark(best.iteration, "note", f"best val {format.loss(best.val_loss, 3)}"))
-    return found
+        marks.append(Mark(best.iteration, "note", f"best val {format.loss(best.val_loss, 3)}"))
+    return marks
 
 
 def metrics(history: History) -> list[Metric]:

@@ -63,7 +63,7 @@ class Sampler:
             raise BrokenPipeError from None
 
     def records(self) -> Iterator[Answer]:
-        """What it answers, until it ends; blocks, for a thread only."""
+        """Its answers, until it ends; blocks, for a thread only."""
         assert self._process.stdout is not None
         decode = msgspec.json.Decoder(Answer).decode
         pending = b""
@@ -88,5 +88,5 @@ class Sampler:
             memory = "; memory may be short" if code == -signal.SIGKILL else ""
             name = signal.Signals(-code).name
             return f"the sampling process was killed by {name}{memory}: s starts another"
-        words = one_line(self._last_words, 200) or "it left no word"
+        words = one_line(self._last_words, 200) or "it wrote nothing"
         return f"the sampling process ended with exit code {code}: {words}"

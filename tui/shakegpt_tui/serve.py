@@ -15,7 +15,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt_tui.terminal import READ_ONLY
 
-ABOUT = "Show the terminal UI in a browser: read-only, and on this machine alone, unless told."
+ABOUT = "Show the terminal UI in a browser, by default read-only and on this machine alone."
 
 
 @dataclass(frozen=True, kw_only=True)

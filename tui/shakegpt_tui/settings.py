@@ -1,7 +1,7 @@
-"""What the UI remembers from one time to the next, in the user's config directory.
+"""The UI's remembered settings, in the user's config directory.
 
-A file that is missing, damaged or of another version is as good as none: defaults apply. It is
-written atomically: a crash leaves the old or the new one.
+Where the file is missing, damaged or of another version, defaults apply. It is written atomically:
+a crash leaves the old or the new one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_PROMPTS = 50
 
 
 class Prompting(msgspec.Struct, kw_only=True, frozen=True):
-    """How "sample now" draws from one run. Fields that are None mean what the run says."""
+    """How "sample now" draws from one run. None: the run's own setting."""
 
     prompt: str = ""
     """Empty: the run's."""
@@ -32,7 +32,7 @@ class Prompting(msgspec.Struct, kw_only=True, frozen=True):
     top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
-    """None: another one each time, so that asking again shows another text."""
+    """None: another one each time, so that each sample differs."""
 
 
 class Settings(msgspec.Struct, kw_only=True):
@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, kw_only=True):
     order: str = "newest"
     """By what the list of runs is sorted."""
     prompts: dict[str, Prompting] = {}
-    """By run directory, the latest last: what was typed for one run is of no other."""
+    """By run directory, the latest last."""
 
     def prompting(self, run: Path) -> Prompting:
         """How to draw samples from `run`."""
@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, kw_only=True):
 
 
 def path() -> Path:
-    """Where the settings are kept; without a home directory, a place where nothing can be."""
+    """Path of the settings; without a home directory, one that cannot exist."""
     from platformdirs import user_config_path
 
     try:
@@ -77,7 +77,7 @@ def path() -> Path:
 
 
 def load(file: Path) -> Settings:
-    """The settings of `file`, or the defaults. What is no file, a pipe say, is not waited for."""
+    """The settings of `file`, or the defaults; a pipe, say, is not waited for."""
     try:
         if not file.is_file():
             return Settings()
@@ -87,7 +87,7 @@ def load(file: Path) -> Settings:
 
 
 def save(settings: Settings, file: Path) -> None:
-    """Write the settings; a config directory that cannot be written is no reason to complain."""
+    """Write the settings; a config directory that cannot be written is ignored."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")

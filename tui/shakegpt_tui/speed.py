@@ -57,9 +57,9 @@ def measures(base: Path) -> list[Measure]:
     logs, measured = [], []
     for log in base.glob(f"*/{LOG_NAME}"):
         with suppress(OSError):
-            found = log.stat()
-            if found.st_size <= MOST_BYTES:
-                logs.append((found.st_mtime, log))
+            stat = log.stat()
+            if stat.st_size <= MOST_BYTES:
+                logs.append((stat.st_mtime, log))
     for _, log in sorted(logs, reverse=True)[:MOST_RUNS]:
         with suppress(OSError, ShakegptError):
             measured.append(measure(log.parent.name, Follower(log, KINDS).poll()))

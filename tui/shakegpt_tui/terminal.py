@@ -23,13 +23,13 @@ def read_only() -> bool:
     return bool(os.environ.get(READ_ONLY))
 
 
-def missing(asked: bool = False) -> str | None:
+def missing(forced: bool = False) -> str | None:
     """Why there is no terminal for a screen, in a few words; None when there is one.
 
-    With `asked`, the terminal of a notebook or a CI job is one, too.
+    With `forced`, the terminal of a notebook or a CI job counts, too.
 
-    Textual reads keys from stdin and writes to stderr: at the end of either it would spin. Whoever
-    sends stdout elsewhere wants lines.
+    Textual reads keys from stdin and writes to stderr; at the end of either it would spin. A
+    redirected stdout wants lines.
     """
     if in_browser():
         return None
@@ -38,10 +38,10 @@ def missing(asked: bool = False) -> str | None:
             return f"{name} is not a terminal"
     if os.environ.get("TERM", "") in ("", "dumb"):
         return f"TERM is {os.environ.get('TERM', '')!r}"
-    return None if asked else unattended()
+    return None if forced else unattended()
 
 
-def speaks(text: str) -> bool:
+def encodes(text: str) -> bool:
     """Whether the terminal's encoding, by the locale, has these characters."""
     if in_browser():
         return True
@@ -72,8 +72,8 @@ def _is_tty(stream: object) -> bool:
 
 
 @contextmanager
-def title_kept() -> Iterator[None]:
-    """Give the terminal back with the title that it had (XTWINOPS 22 and 23)."""
+def title_restored() -> Iterator[None]:
+    """Restore the terminal's title afterwards (XTWINOPS 22 and 23)."""
     _write("\x1b[22;2t")
     try:
         yield

@@ -1,41 +1,34 @@
-"""The looks: dark, light, ansi (the terminal's own colours) and clear (safe for colour blindness).
+"""The themes: dark, light, ansi (the terminal's own colours) and clear (safe for colour blindness).
 
 The losses keep their hues apart in every theme: train is $secondary, val is $primary. In `clear`
-they are the blue and orange of Okabe and Ito's palette, and good and bad are never told apart by
-red and green alone: every state has a word as well.
+they are the blue and orange of Okabe and Ito's palette, and good and bad never differ by red and
+green alone: every state has a word as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from textual.theme import BUILTIN_THEMES, Theme
 
 
-def _bars(ground: str, rule: str) -> dict[str, str]:
-    """Scrollbars that are there and say no more: a text is beside them."""
-    return {
-        "scrollbar": rule,
-        "scrollbar-hover": rule,
-        "scrollbar-background": ground,
-        "scrollbar-background-hover": ground,
-        "scrollbar-background-active": ground,
-    }
+def _theme(name: str, *, quiet: str, rule: str, warm: str, **colours: Any) -> Theme:
+    """A theme with small print, lines, plain scrollbars, and grounds for unlikely tokens."""
+    text, ground, error = (colours[role] for role in ("foreground", "background", "error"))
+    bars = dict.fromkeys(("scrollbar", "scrollbar-hover"), rule)
+    behind = ("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active")
+    heat = {"warm": text, "hot": text, "hot-ground": f"{error}b3"}
+    heat |= {"warm-ground": f"{warm}38", "warmer-ground": f"{warm}7a"}
+    own = {"quiet": quiet, "rule": rule, **bars, **dict.fromkeys(behind, ground), **heat}
+    return Theme(name=name, variables=own, **colours)
 
 
-def _heat(text: str, warning: str, error: str) -> dict[str, str]:
-    """Grounds for what is less and less likely, and the text on them."""
-    return {
-        "warm": text,
-        "hot": text,
-        "warm-ground": f"{warning}38",
-        "warmer-ground": f"{warning}7a",
-        "hot-ground": f"{error}b3",
-    }
-
-
-DARK = Theme(
-    name="shakegpt-dark",
+DARK = _theme(
+    "shakegpt-dark",
+    quiet="#9a978f",
+    rule="#474a55",
+    warm="#f2934b",
     primary="#f2b84b",
     secondary="#6aa9e9",
     accent="#c9a2f2",
@@ -47,15 +40,12 @@ DARK = Theme(
     surface="#1b1d24",
     panel="#262933",
     dark=True,
-    variables={
-        "quiet": "#9a978f",
-        "rule": "#474a55",
-        **_bars("#14151a", "#474a55"),
-        **_heat("#e8e4da", "#f2934b", "#f0616d"),
-    },
 )
-LIGHT = Theme(
-    name="shakegpt-light",
+LIGHT = _theme(
+    "shakegpt-light",
+    quiet="#6c6960",
+    rule="#c9c0ab",
+    warm="#b04a00",
     primary="#a35c00",
     secondary="#1f5fa8",
     accent="#7a3fb0",
@@ -67,15 +57,12 @@ LIGHT = Theme(
     surface="#f3eee2",
     panel="#e6dfcf",
     dark=False,
-    variables={
-        "quiet": "#6c6960",
-        "rule": "#c9c0ab",
-        **_bars("#fbf8f1", "#c9c0ab"),
-        **_heat("#23221f", "#b04a00", "#b3202f"),
-    },
 )
-CLEAR = Theme(
-    name="shakegpt-clear",
+CLEAR = _theme(
+    "shakegpt-clear",
+    quiet="#a0a4aa",
+    rule="#4a515b",
+    warm="#e69f00",
     primary="#e69f00",
     secondary="#56b4e9",
     accent="#cc79a7",
@@ -87,12 +74,6 @@ CLEAR = Theme(
     surface="#181b20",
     panel="#252a31",
     dark=True,
-    variables={
-        "quiet": "#a0a4aa",
-        "rule": "#4a515b",
-        **_bars("#101216", "#4a515b"),
-        **_heat("#f2f2f2", "#e69f00", "#d55e00"),
-    },
 )
 # Textual's own, but for the losses: its blue and cyan would be hard to tell apart.
 ANSI_DARK = replace(
@@ -128,5 +109,5 @@ WITHOUT_COLOUR = "ansi-dark"
 
 
 def is_theme(name: str) -> bool:
-    """Whether a remembered theme still exists."""
+    """Whether there is a theme of this name."""
     return name in CYCLE or name in BUILTIN_THEMES

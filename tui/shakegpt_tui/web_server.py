@@ -19,9 +19,9 @@ from textual_serve.server import Server
 PATIENCE = 10.0
 """Seconds that the apps of open pages may take to end."""
 FOCUS = """<script>
-const look = setInterval(() => {
+const timer = setInterval(() => {
   const keys = document.querySelector(".xterm-helper-textarea");
-  if (keys) { keys.focus(); clearInterval(look); }
+  if (keys) { keys.focus(); clearInterval(timer); }
 }, 100);
 </script></body>"""
 """So that keys reach the terminal before it was clicked."""
@@ -41,10 +41,9 @@ class WebServer(Server):
         logging.basicConfig(level="WARNING", format="shakegpt-tui: %(message)s")
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say nothing: nobody can connect yet."""
+        """Print nothing: nobody can connect yet."""
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """End the apps of all open pages, and wait for their processes."""
         for page in self._pages:
             page.cancel()
         until = time.monotonic() + PATIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from shakegpt_tui.plot.series import finite
 
@@ -15,17 +16,14 @@ def bars(ys: Sequence[float | None], width: int) -> str:
     >>> bars([4, None, 2, 3], 8)
     '█ ▁▅'
     """
-    values = [_mean(ys[start:end]) for start, end in _parts(len(ys), width)]
+    count = min(len(ys), width)
+    ends = [k * len(ys) // count for k in range(count + 1)] if count else []
+    values = [_mean(ys[start:end]) for start, end in pairwise(ends)]
     real = [value for value in values if value is not None]
     if not real:
         return " " * len(values)
     lo, span = min(real), (max(real) - min(real)) or 1.0
     return "".join(" " if v is None else BARS[round((v - lo) / span * 7)] for v in values)
-
-
-def _parts(length: int, width: int) -> list[tuple[int, int]]:
-    count = min(length, width)
-    return [(k * length // count, (k + 1) * length // count) for k in range(count)]
 
 
 def _mean(ys: Sequence[float | None]) -> float | None:

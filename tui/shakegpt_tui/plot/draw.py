@@ -31,7 +31,7 @@ def draw(
     window = view.window((first, max(last, limit or last) if view.span is None else last))
     traces = [thin(curve.series, *window, buckets=max(width, 1)) for curve in curves]
     shown = [
-        (curve.series.kind, [p for p in points if window[0] <= p[0] <= window[1]])
+        (curve.series.whole, [p for p in points if window[0] <= p[0] <= window[1]])
         for curve, points in zip(curves, traces, strict=True)
     ]
     frame = Frame.blank(width, height)
@@ -53,7 +53,7 @@ def draw(
     return frame
 
 
-def waiting(width: int, height: int, note: str = "no loss yet") -> Frame:
+def waiting(width: int, height: int, note: str) -> Frame:
     """What stands where curves will be as soon as there are any."""
     frame = Frame.blank(width, height)
     frame.put(max((width - len(note)) // 2, 0), height // 2, note, "note")

@@ -11,26 +11,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
-Kind = Literal["train", "smooth", "val"]
 Point = tuple[float, float | None]
 """(x, y); y None is a gap."""
 Extent = tuple[float, float]
 """(lowest, highest)."""
 
 LARGEST = 1e100
-"""Beyond this a loss is as good as infinite, and squares of it still fit a float."""
+"""Beyond this a value is as good as infinite, and squares of it still fit a float."""
 SMALLEST = 1 / LARGEST
-"""Below this a loss has no logarithm to draw."""
+"""Below this a value has no logarithm to draw."""
 OUTLIERS = 0.01
 """Share of noisy values at either end that may leave the picture, so that one spike does not
 flatten the rest; short curves (fewer than 1 / OUTLIERS points) are always shown whole."""
-
-
-SMOOTH_FROM = 100
-"""Points from which train loss is smoothed: fewer show their course themselves, and a moving
-average lags behind them."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +34,13 @@ class Series:
     """
 
     name: str
-    kind: Kind
+    kind: str
+    """The caller's own word for what it is; "smooth" once smoothed."""
     xs: Sequence[float]
     ys: Sequence[float | None]
     times: Sequence[float] = ()
+    whole: bool = False
+    """Whether every value stays in the picture; else a spike may leave it (`OUTLIERS`)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError when the lengths do not agree."""
@@ -146,15 +142,15 @@ def x_extent(curves: Sequence[Series]) -> Extent:
     return lo, max(hi, lo + 1.0)
 
 
-def y_extent(curves: Sequence[tuple[Kind, Sequence[Point]]], log: bool) -> Extent:
-    """The range of values to show: all of val, train but for its outliers; never empty.
+def y_extent(curves: Sequence[tuple[bool, Sequence[Point]]], log: bool) -> Extent:
+    """The range of values to show of (whole, points): whole, or but for outliers; never empty.
 
     With `log` only positive values count, as only they can be drawn.
     """
     shown: list[float] = []
-    for kind, points in curves:
+    for whole, points in curves:
         ys = sorted(y for _, y in points if y is not None and (y > SMALLEST or not log))
-        cut = 0 if kind == "val" else int(len(ys) * OUTLIERS)
+        cut = 0 if whole else int(len(ys) * OUTLIERS)
         shown += ys[cut : len(ys) - cut]
     if not shown:
         return (1.0, 10.0) if log else (0.0, 1.0)

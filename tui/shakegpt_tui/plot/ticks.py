@@ -35,17 +35,17 @@ def log_ticks(lo: float, hi: float, count: int) -> list[float]:
     if decades < DECADES_OF_TICKS:
         return [tick for tick in ticks(lo, hi, count) if tick > 0]
     for mantissas in ((1, 2, 5), (1,)):
-        found = _mantissa_ticks(lo, hi, mantissas)
-        if len(found) <= count + 1:
-            return found
-    every = math.ceil(len(found) / max(count, 1))
-    return found[::every]
+        values = _mantissa_ticks(lo, hi, mantissas)
+        if len(values) <= count + 1:
+            return values
+    every = math.ceil(len(values) / max(count, 1))
+    return values[::every]
 
 
 def _mantissa_ticks(lo: float, hi: float, mantissas: tuple[int, ...]) -> list[float]:
     powers = range(math.floor(math.log10(lo)), math.floor(math.log10(hi)) + 1)
-    found = (m * 10.0**power for power in powers for m in mantissas)
-    return [tick for tick in found if lo * (1 - 1e-9) <= tick <= hi * (1 + 1e-9)]
+    values = (m * 10.0**power for power in powers for m in mantissas)
+    return [tick for tick in values if lo * (1 - 1e-9) <= tick <= hi * (1 + 1e-9)]
 
 
 def labels(values: list[float]) -> list[str]:

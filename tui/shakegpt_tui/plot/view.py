@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from shakegpt_tui.plot.series import Extent
 
 NARROWEST = 2.0
-"""Iterations below which zooming in stops."""
+"""Width of the window, in units of x, at which zooming in stops."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A window on the x axis, which may be told by its relation to a growing run.
+    """A window on the x axis, which may follow a growing run.
 
     `span` None: all of the run. `right` None: the window ends at the newest point, wherever that
     is by now. The data's extent is passed in, so that a view needs no update while data arrives.

@@ -1,4 +1,4 @@
-"""The line under the status that names what a person should know at once, and the way out."""
+"""The line under the status for what needs attention, with the way out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shakegpt_tui.trainer import last_words
 if TYPE_CHECKING:
     from shakegpt_tui.screens.run import RunScreen
 
-TROUBLE, WORD, QUIET = "bold reverse $error", "bold reverse $warning", "$quiet"
+TROUBLE, WARNING, QUIET = "bold reverse $error", "bold reverse $warning", "$quiet"
 
 
 def banner(screen: RunScreen, now: Facts) -> Content:
-    """Empty when all is as it should be."""
+    """The line; empty when nothing needs attention."""
     if screen.refused is not None:
         return Content.styled(f" {one_line(str(screen.refused))} ", TROUBLE)
     if not screen.caught_up:
@@ -30,17 +30,17 @@ def banner(screen: RunScreen, now: Facts) -> Content:
         text = f" REPLAY at {replay.speed:g}× speed{held}{' · loops' if replay.loop else ''} "
         return Content.styled(text, "bold reverse $accent")
     if screen.leaving:
-        return Content.styled(" stopping and saving, then leaving; q leaves at once ", WORD)
+        return Content.styled(" stopping and saving, then leaving; q leaves at once ", WARNING)
     if screen.sampling_error:
         return Content.styled(f" {one_line(screen.sampling_error, 300)} ", TROUBLE)
     if screen.tracing is not None:
         return Content.styled("training the run again for one token …  x stops", QUIET)
     if screen.waiting and screen.drawing is None:
         return Content.styled("loading the model …  x stops", QUIET)
-    said = _state(screen, now)
-    if screen.shakegpt.read_only and not said.plain:
+    line = _state(screen, now)
+    if screen.shakegpt.read_only and not line.plain:
         return Content.styled("read-only: this page only shows the run", QUIET)
-    return said
+    return line
 
 
 def _state(screen: RunScreen, now: Facts) -> Content:
@@ -54,10 +54,7 @@ def _state(screen: RunScreen, now: Facts) -> Content:
             reason = one_line(screen.history.end.reason, 200) if screen.history.end else ""
             return Content.styled(f" failed: {reason}{way} ", TROUBLE)
         case RunState.STALLED:
-            quiet = format.duration(now.quiet)
-            return Content.styled(
-                f" no log output for {quiet}; the process is still running ", WORD
-            )
+            return Content.styled(f" {_quiet(now)}; the process is still running ", WARNING)
         case RunState.STOPPED if way:
             return Content.styled(f"stopped{way}{_talk(screen)}", QUIET)
         case RunState.FINISHED if _talk(screen):
@@ -72,21 +69,18 @@ def _quiet(now: Facts) -> str:
 
 
 def _why_not(screen: RunScreen) -> str:
-    """The sentence that a trainer left which never began."""
+    """Why a trainer never began, by its own last words."""
     code = screen.trainer.exit_code if screen.trainer else None
     exit_code = "" if code is None else f" (exit code {code})"
     words = last_words(screen.run, 1)
-    said = one_line(words[0], 200) if words else "it left no word"
-    return f"the trainer did not start{exit_code}: {said} · esc: back to the form"
+    reason = one_line(words[0], 200) if words else "it wrote nothing"
+    return f"the trainer did not start{exit_code}: {reason} · esc: back to the form"
 
 
 def _how(screen: RunScreen, now: Facts) -> str:
     code = screen.trainer.exit_code if screen.trainer is not None else None
     if code is None:
-        here = is_local(screen.history)
-        return (
-            ": its process is gone" if here else f": no log output for {format.duration(now.quiet)}"
-        )
+        return f": {'its process is gone' if is_local(screen.history) else _quiet(now)}"
     if code < 0:
         return f": killed by {signal.Signals(-code).name}"
     return f" with exit code {code}"

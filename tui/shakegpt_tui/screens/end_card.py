@@ -25,8 +25,9 @@ def end_card(screen: RunScreen, now: Facts) -> Content:
     """Empty while the run may go on, or where nothing was measured."""
     if now.state not in (RunState.FINISHED, RunState.STOPPED) or now.val_loss is None:
         return Content("")
+    at = "" if now.best_iteration in (None, now.iteration) else f" at {now.best_iteration}"
     rows = [
-        ("val loss", f"{format.loss(now.first_val, 2)} → {format.loss(now.best_val, 2)}{_at(now)}"),
+        ("val loss", f"{format.loss(now.first_val, 2)} → {format.loss(now.best_val, 2)}{at}"),
         ("choices", f"{choices(now.first_val)} → {choices(now.best_val)} tokens"),
         ("time", f"{format.duration(now.took)}, {now.iteration:,} iterations"),
     ]
@@ -39,11 +40,6 @@ def end_card(screen: RunScreen, now: Facts) -> Content:
         Content.assemble((f"{key:>7}  ", "bold $primary"), text) for key, text in _next(screen)
     ]
     return Content("\n").join(lines)
-
-
-def _at(now: Facts) -> str:
-    best = now.best_iteration
-    return "" if best in (None, now.iteration) else f" at {best}"
 
 
 def _next(screen: RunScreen) -> list[tuple[str, str]]:

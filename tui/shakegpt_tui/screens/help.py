@@ -1,4 +1,4 @@
-"""The key help, made from the bindings of the screen under it: it cannot tell anything else."""
+"""The key help, made from the bindings of the screen under it, so that it cannot go stale."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ class KeyHelp(Dialog[None]):
         self._keys, self._explained = list(bindings), explained
 
     def compose(self) -> ComposeResult:
-        """Two scrolling texts."""
         with Horizontal(classes="help-pair"):
             with VerticalScroll(classes="dialog-box help-box", id="explained"):
                 yield Quiet(classes="dialog-text")
@@ -45,14 +44,12 @@ class KeyHelp(Dialog[None]):
                 yield Quiet(classes="dialog-text")
 
     def on_mount(self) -> None:
-        """Name the boxes."""
         self.query_one("#keys").border_title = Content("Keys")
         self.query_one("#explained").border_title = Content("What am I looking at?")
         self.set_class(bool(self._explained), "-explains")
         self.query_one("#keys").focus()
 
     def on_resize(self) -> None:
-        """Write the texts, as wide as there is room."""
         wide = self.app.size.width >= BOTH_FROM
         self.set_class(wide, "-both")
         other = {"keys": "What am I looking at?", "explained": "Keys"}
@@ -62,7 +59,6 @@ class KeyHelp(Dialog[None]):
         self.call_after_refresh(self._write)
 
     def action_turn(self) -> None:
-        """Show, or go to, the other text."""
         if self._explained:
             self.toggle_class("-turned")
             self.query_one("#explained" if self.has_class("-turned") else "#keys").focus()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,12 +50,11 @@ class PlotScreen(BaseScreen[None]):
         Binding("c", "lay_over", "Compare", tooltip="Lay other runs over this one"),
     ]
 
+    @dataclass
     class Loaded(Message):
         """The curves of other runs were read."""
 
-        def __init__(self, others: Mapping[str, Sequence[Series]]) -> None:
-            super().__init__()
-            self.others = others
+        others: Mapping[str, Sequence[Series]]
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class PlotScreen(BaseScreen[None]):
         self._seen: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Readout, plot, how it is drawn, keys."""
         yield Static(id="readout", markup=False)
         yield LossPlot(id="plot")
         yield Static(id="settings", markup=False)
@@ -85,7 +84,6 @@ class PlotScreen(BaseScreen[None]):
         yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
-        """Show what there is, with the keys at the plot."""
         plot = self.query_one(LossPlot)
         plot.draw_with(self.kept.symbols, self.kept.smoothing, self.kept.log)
         plot.focus()
@@ -103,7 +101,6 @@ class PlotScreen(BaseScreen[None]):
             plot.first().show(run_curves.of_history(history), run_curves.marks(history))
 
     def on_loss_plot_changed(self, event: LossPlot.Changed) -> None:
-        """Say what is under the cursor and how the plot is drawn."""
         plot, run = event.plot, self.history.run
         line = readout(plot.at, plot.readings(), plot.other_readings(), run.time if run else None)
         self.query_one("#readout", Static).update(line)
@@ -126,7 +123,6 @@ class PlotScreen(BaseScreen[None]):
             plot.put_cursor(None)
 
     def action_lay_over(self) -> None:
-        """Ask which runs to lay over this one."""
         others = [] if self.own is None else neighbours(self.own)
         if not others:
             self.notify("There is no other run to compare with.", severity="warning")
@@ -143,7 +139,6 @@ class PlotScreen(BaseScreen[None]):
         self.post_message(self.Loaded({_name(run): run_curves.of_run(run) for run in chosen}))
 
     def on_plot_screen_loaded(self, event: Loaded) -> None:
-        """Draw the other runs."""
         self.query_one(LossPlot).compare(event.others)
 
 

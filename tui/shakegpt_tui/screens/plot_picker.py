@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,12 +22,13 @@ from shakegpt import format
 from shakegpt.runlog import runs
 from shakegpt.sanitize import one_line
 from shakegpt_tui.base_screen import Dialog
+from shakegpt_tui.internals import gutter_width
 
 NAME_WIDTH = 34
 
 
 class RunTicks(SelectionList[Path]):
-    """Textual's own shows an X on every row and tells the ticked ones by colour alone."""
+    """Textual's own shows an X on every row; ticked ones differ by colour alone."""
 
     def render_line(self, y: int) -> Strip:
         """A row, with an X where it is ticked."""
@@ -34,7 +36,7 @@ class RunTicks(SelectionList[Path]):
         index = self.scroll_offset.y + y
         if index >= self.option_count or self.get_option_at_index(index).value in self.selected:
             return strip
-        gutter = self._get_left_gutter_width()
+        gutter = gutter_width(self)
         return Strip([Segment(" " * gutter, self.rich_style), *strip.crop(gutter)])
 
 
@@ -64,19 +66,17 @@ class PlotPicker(Dialog[list[Path] | None]):
         Binding("escape", "dismiss(None)", "Cancel"),
     ]
 
-    class Found(Message):
-        """What the runs' logs say was read."""
+    @dataclass
+    class Summarized(Message):
+        """The runs' logs were read."""
 
-        def __init__(self, summaries: list[runs.RunSummary]) -> None:
-            super().__init__()
-            self.summaries = summaries
+        summaries: list[runs.RunSummary]
 
     def __init__(self, offered: Sequence[Path], chosen: Sequence[Path]) -> None:
         super().__init__()
         self.offered, self.chosen = list(offered), set(chosen)
 
     def compose(self) -> ComposeResult:
-        """The list, and how to use it."""
         with Vertical() as box:
             box.border_title = "Compare with"
             yield RunTicks()
@@ -84,18 +84,16 @@ class PlotPicker(Dialog[list[Path] | None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Read the logs, newest run first."""
         self.query_one(SelectionList).loading = True
         self._summarize()
 
     @work(thread=True, exclusive=True)
     def _summarize(self) -> None:
-        found = [runs.summarize(run) for run in self.offered]
-        found.sort(key=lambda summary: summary.started, reverse=True)
-        self.post_message(self.Found(found))
+        summaries = [runs.summarize(run) for run in self.offered]
+        summaries.sort(key=lambda summary: summary.started, reverse=True)
+        self.post_message(self.Summarized(summaries))
 
-    def on_plot_picker_found(self, event: Found) -> None:
-        """Offer the runs."""
+    def on_plot_picker_summarized(self, event: Summarized) -> None:
         chooser = self.query_one(SelectionList)
         chooser.loading = False
         chooser.add_options(
@@ -105,13 +103,11 @@ class PlotPicker(Dialog[list[Path] | None]):
         chooser.focus()
 
     def action_tick(self) -> None:
-        """Tick the run under the cursor, or take its tick away."""
         chooser: SelectionList[Path] = self.query_one(SelectionList)
         if chooser.highlighted is not None:
             chooser.toggle(chooser.get_option_at_index(chooser.highlighted))
 
     def action_move(self, by: int) -> None:
-        """Go to the run above or below."""
         chooser = self.query_one(SelectionList)
         chooser.action_cursor_up() if by < 0 else chooser.action_cursor_down()
 

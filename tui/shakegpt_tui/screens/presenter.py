@@ -71,7 +71,6 @@ class PresenterScreen(BaseScreen[None]):
         self._run_screen = run
 
     def compose(self) -> ComposeResult:
-        """Losses, curves, the sample before training and the latest."""
         yield LargeText(id="losses")
         yield BoldCurves(id="bold-curves")
         with Horizontal(id="texts"):
@@ -80,7 +79,6 @@ class PresenterScreen(BaseScreen[None]):
         yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
-        """Show what there is."""
         self.refresh_history()
 
     def refresh_history(self) -> None:
@@ -99,7 +97,6 @@ class PresenterScreen(BaseScreen[None]):
             self.query_one(f"#{name}", LargeText).say(_sample(view), tail=view.end is None)
 
     def action_other(self) -> None:
-        """Where there is room for one sample: the other one."""
         self.toggle_class("-earlier", "-later")
 
     async def action_drive(self, action: str, *values: int) -> None:

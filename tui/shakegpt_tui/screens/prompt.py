@@ -47,7 +47,6 @@ class PromptEditor(Dialog[tuple[Prompting, bool] | None]):
         self._prompt = settings.prompt or (own if isinstance(own, str) else "")
 
     def compose(self) -> ComposeResult:
-        """The prompt, the fields in rows, the two ways out."""
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-question")
             yield Area(self._prompt, id="prompt", compact=True, tab_behavior="focus")
@@ -74,7 +73,6 @@ class PromptEditor(Dialog[tuple[Prompting, bool] | None]):
         return f"{own:g} as the run" if isinstance(own, int | float) else "as the run"
 
     def on_mount(self) -> None:
-        """Label the fields; the cursor stands behind the prompt."""
         self.query_one(".dialog-question", Quiet).say(Content("Prompt of your samples"))
         for name, label in FIELDS.items():
             self.query_one(f"#label-{name}", Quiet).say(Content(label))
@@ -83,11 +81,9 @@ class PromptEditor(Dialog[tuple[Prompting, bool] | None]):
         area.focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Either button keeps what was edited."""
         self.action_done(event.button.id == "now")
 
     def on_input_submitted(self) -> None:
-        """Enter in a field samples."""
         self.action_done(True)
 
     def action_done(self, now: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time as clock
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -20,13 +21,14 @@ from shakegpt.runlog.status import is_local
 from shakegpt.sanitize import one_line
 from shakegpt_tui import run_curves
 from shakegpt_tui.facts import Facts
-from shakegpt_tui.feed import Batch
+from shakegpt_tui.feed import Batch, Feed
 from shakegpt_tui.keys import RUN_KEYS
 from shakegpt_tui.narrator import Narrator
 from shakegpt_tui.screens.banner import banner, last_words_of
 from shakegpt_tui.screens.end_card import end_card
 from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
+from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.activity import Activity, messages, ticker
 from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.footer import FittingFooter
@@ -58,22 +60,20 @@ class RunScreen(Driving, Reading):
     CSS_PATH = "run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*RUN_KEYS]
 
+    @dataclass
     class Arrived(Message, bubble=False):
         """Records came."""
 
-        def __init__(self, batch: Batch) -> None:
-            super().__init__()
-            self.batch = batch
+        batch: Batch
 
+    @dataclass
     class Refused(Message):
         """The log cannot be read at all, for this reason."""
 
-        def __init__(self, error: ShakegptError) -> None:
-            super().__init__()
-            self.error = error
+        error: ShakegptError
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        super().__init__(*values, **named)
+    def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
+        super().__init__(feed, trainer)
         self._was_at_work = False
         self.narrator = Narrator()
 
@@ -84,7 +84,6 @@ class RunScreen(Driving, Reading):
     _shape: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """From the top: status, word of trouble, curve, samples and side, ticker, keys."""
         yield Status(id="status")
         yield Quiet(id="banner")
         with Horizontal(id="curves"):
@@ -104,7 +103,6 @@ class RunScreen(Driving, Reading):
         yield TooSmall("the run goes on")
 
     def on_mount(self) -> None:
-        """Start reading, and look at the clock once a second for ages and a trainer's exit."""
         self.query_one(Candidates).border_title = "candidates"
         self.follow()
         self.set_interval(1.0, self._tick)
@@ -153,8 +151,8 @@ class RunScreen(Driving, Reading):
         self.refused, self.caught_up = event.error, True
         self.redraw()
 
-    @on(SearchBar.Asked)
-    def _searched(self, event: SearchBar.Asked) -> None:
+    @on(SearchBar.Changed)
+    def _searched(self, event: SearchBar.Changed) -> None:
         self.search(event.needle)
 
     def _redraw_within(self, frame: float) -> None:
@@ -248,35 +246,35 @@ class RunScreen(Driving, Reading):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys do something at the moment; the others are not offered."""
-        if action == "write":
-            return not self.shakegpt.read_only
-        if action == "replay":
-            return self.follows and bool(self.history.evals or self.history.steps)
-        if action == "jump_to" and self.browser.token is not None:
-            return False  # at a token the key looks inside the model
-        if action in ("hold", "faster", "slower", "jump", "jump_to"):
-            return self.replay is not None
-        if action == "resume":
-            return self.live and not self.facts().moving and bool(self.history.checkpoints)
-        if action == "inside":
-            return self.browser.token is not None
-        if action == "limit":
-            return self.live and self.history.run is not None and self.browser.token is None
-        if action in ("pause", "go_on"):
-            paused = self.facts().word in ("paused", "pausing")
-            return self.live and self.facts().moving and paused == (action == "go_on")
-        if action in ("sample", "edit"):
-            return self.live and (self.facts().moving or self.can_draw("best"))
-        if action == "before":
-            return self.live and not self.facts().moving and self.can_draw("before")
-        if action == "last_state":
-            return self.live and not self.facts().moving and self.can_draw("last_state")
-        if action == "stop":
-            return self.live and (self.facts().moving or bool(self.waiting))
-        if action == "seek":
-            return bool(self.browser.needle)
-        if action in ("evaluate", "save"):
-            return self.live and self.facts().moving
+        at_token = self.browser.token is not None
+        match action:
+            case "write":
+                return not self.shakegpt.read_only
+            case "replay":
+                return self.follows and bool(self.history.evals or self.history.steps)
+            case "hold" | "faster" | "slower" | "jump":
+                return self.replay is not None
+            case "jump_to":  # at a token the key looks inside the model
+                return self.replay is not None and not at_token
+            case "inside":
+                return at_token
+            case "limit":
+                return self.live and self.history.run is not None and not at_token
+            case "resume":
+                return self.live and not self.facts().moving and bool(self.history.checkpoints)
+            case "pause" | "go_on":
+                paused = self.facts().word in ("paused", "pausing")
+                return self.live and self.facts().moving and paused == (action == "go_on")
+            case "sample" | "edit":
+                return self.live and (self.facts().moving or self.can_draw("best"))
+            case "before" | "last_state":
+                return self.live and not self.facts().moving and self.can_draw(action)
+            case "stop":
+                return self.live and (self.facts().moving or bool(self.waiting))
+            case "seek":
+                return bool(self.browser.needle)
+            case "evaluate" | "save":
+                return self.live and self.facts().moving
         return True
 
     def action_plain(self) -> None:
@@ -294,7 +292,6 @@ class RunScreen(Driving, Reading):
         app.push_screen(PlotScreen(self.history, [self.run], app.settings, app.keep))
 
     def action_present(self) -> None:
-        """The run for an audience."""
         from shakegpt_tui.screens.presenter import PresenterScreen
 
         self.app.push_screen(PresenterScreen(self))

@@ -24,18 +24,15 @@ if TYPE_CHECKING:
 
 
 class RunBase(BaseScreen[None]):
-    """State and the few words that driving and reading both need; `redraw` is the screen's."""
+    """State that driving and reading share; `redraw` is the screen's."""
 
     def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
         super().__init__()
         self.feed = feed
         self.trainer = trainer
-        self.history = History()
-        self.problems: list[Problem] = []
-        self.browser = Browser(self.history)
+        self.restart_history()
         self.driver = Driver(feed.run)
         self.pulse = Pulse(feed.run)
-        self.hit: Hit | None = None
         self.lives_before = 0
         """Resumes in the log before `trainer` was started: it is starting until one more comes."""
 
@@ -82,8 +79,8 @@ class RunBase(BaseScreen[None]):
     def facts(self) -> Facts:
         """The facts of this moment."""
         now = self.feed.now()
-        found = facts(self.history, now, exited=self._exited(), launching=self.launching)
-        return found if self.refused is None else replace(found, word="unreadable")
+        moment = facts(self.history, now, exited=self._exited(), launching=self.launching)
+        return moment if self.refused is None else replace(moment, word="unreadable")
 
     def explanations(self) -> list[Explanation]:
         """What the numbers on the screen are."""
@@ -106,11 +103,11 @@ class RunBase(BaseScreen[None]):
         return self.follows and self.caught_up and self.pulse.gone(self.history)
 
     def restart_history(self) -> None:
-        """Forget what was read: another log took its place."""
+        """Begin with an empty history: nothing was read yet, or another log took its place."""
         self.history = History()
-        self.problems.clear()
+        self.problems: list[Problem] = []
         self.browser = Browser(self.history)
-        self.hit = None
+        self.hit: Hit | None = None
 
     caught_up = False
     """All that the log held at first has been folded in."""
@@ -122,11 +119,11 @@ class RunBase(BaseScreen[None]):
     """Why the log cannot be read at all."""
 
     def say(self, text: str, *, problem: bool = False) -> None:
-        """A passing word to the person."""
+        """Show a notification."""
         self.notify(text, severity="warning" if problem else "information", markup=False)
 
     def complain(self, error: ShakegptError) -> None:
-        """What went wrong, in its one sentence."""
+        """Show an error as a notification."""
         self.notify(str(error), severity="error", timeout=10, markup=False)
 
     def redraw(self) -> None:

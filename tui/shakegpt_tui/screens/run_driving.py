@@ -1,4 +1,4 @@
-"""Driving a run from its screen: commands, stop, kill, resume, leaving; holding a replay."""
+"""Controlling a run from its screen: commands, stop, kill, resume, leaving; holding a replay."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Driving(Tracing):
     """The actions that change the run; each says what it did or why it could not."""
 
     leaving = False
-    """The screen closes as soon as the stop that was asked is done."""
+    """The screen closes as soon as the requested stop is done."""
 
     def ask(self, verb: Verb, **values: Any) -> None:
-        """Send a command; the activity list shows it as asked, then as the log tells."""
+        """Send a command; the activity list shows it as sent, then its answer in the log."""
         if self.launching:
-            self.say("the trainer is still starting: ask again in a moment", problem=True)
+            self.say("the trainer is still starting: try again in a moment", problem=True)
             return
         try:
             self.driver.ask(verb, **values)
@@ -35,23 +35,18 @@ class Driving(Tracing):
         self.redraw()
 
     def action_pause(self) -> None:
-        """Pause training."""
         self.ask("pause")
 
     def action_go_on(self) -> None:
-        """Let a paused training go on."""
         self.ask("resume")
 
     def action_evaluate(self) -> None:
-        """Evaluate now."""
         self.ask("evaluate")
 
     def action_save(self) -> None:
-        """Save now."""
         self.ask("save")
 
     def action_sample(self) -> None:
-        """Sample now, with the prompt and the settings that are remembered."""
         kept = self.shakegpt.settings.prompting(self.run)
         seed = random.randrange(1 << 31) if kept.seed is None else kept.seed
         given = {name: getattr(kept, name) for name in SETTINGS if name != "seed"}
@@ -64,7 +59,6 @@ class Driving(Tracing):
         self.redraw()
 
     def action_edit(self) -> None:
-        """Edit prompt and settings of "sample now"."""
         from shakegpt_tui.screens.prompt import PromptEditor
 
         kept = self.shakegpt.settings.prompting(self.run)
@@ -80,7 +74,6 @@ class Driving(Tracing):
             self.action_sample()
 
     def action_inside(self) -> None:
-        """What happened inside the model when the token under the cursor was predicted."""
         from shakegpt_tui.screens.inside import Inside
 
         self.app.push_screen(Inside(self))
@@ -109,7 +102,7 @@ class Driving(Tracing):
             self._resume("--max-iters", str(limit))
 
     def action_stop(self) -> None:
-        """Stop and save; when that was asked already, offer to kill. Ended: stop the sample."""
+        """Stop and save; if that was requested already, offer to kill. Ended: stop the sample."""
         if not self.facts().moving:
             self.stop_drawing()
         elif self.launching or self.driver.stopping(self.history):
@@ -176,21 +169,17 @@ class Driving(Tracing):
             self.say("stopping and saving; q again leaves at once")
 
     def action_home(self) -> None:
-        """The list of runs; this one goes on."""
         self.shakegpt.open_home("runs")
 
     def action_hold(self) -> None:
-        """Hold the replay, or let it go on."""
         if self.replay is not None:
             self.replay.paused = not self.replay.paused
             self.redraw()
 
     def action_faster(self) -> None:
-        """Double the speed of the replay."""
         self._change_speed(2.0)
 
     def action_slower(self) -> None:
-        """Halve the speed of the replay."""
         self._change_speed(0.5)
 
     def _change_speed(self, factor: float) -> None:
@@ -200,12 +189,10 @@ class Driving(Tracing):
             self.redraw()
 
     def action_jump(self, by: int) -> None:
-        """Go so many iterations on, or back."""
         if self.replay is not None:
             self.replay.seek(self.replay.iteration + by)
 
     def action_jump_to(self) -> None:
-        """Ask for the iteration to go to."""
         from shakegpt_tui.dialogs import AskNumber
 
         if self.replay is not None:
@@ -218,5 +205,4 @@ class Driving(Tracing):
             self.replay.seek(iteration)
 
     def action_replay(self) -> None:
-        """Play the run again over this screen."""
         self.shakegpt.open_run(ReplayFeed(self.run))

@@ -8,7 +8,9 @@ from textual import on
 
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Inspection
+from shakegpt_tui.feed import Feed
 from shakegpt_tui.screens.run_sampling import Sampling, Weights
+from shakegpt_tui.trainer import Trainer
 
 CHUNK = 16
 """Tokens that are inspected at once: as many as a record holds."""
@@ -17,8 +19,8 @@ CHUNK = 16
 class Inspecting(Sampling):
     """Finds or computes what happened inside the model when a token was predicted."""
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        super().__init__(*values, **named)
+    def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
+        super().__init__(feed, trainer)
         self.inspections: dict[tuple[int, int], Inspection] = {}
         """By sample (its `id`) and the index of the first token inspected."""
         self._inspecting: dict[str, tuple[int, int]] = {}
@@ -29,9 +31,9 @@ class Inspecting(Sampling):
         recorded = view.inspection
         if recorded is not None and token < len(recorded.drawn):
             return recorded, token
-        first, found = self._computed(view, token)
-        if found is not None:
-            return found, token - first
+        first, record = self._computed(view, token)
+        if record is not None:
+            return record, token - first
         if self.sampling_error:
             return self.sampling_error
         return self._compute(view, first)
@@ -71,11 +73,11 @@ class Inspecting(Sampling):
         return "looking inside …"
 
     def _weights_of(self, iteration: int) -> Weights | None:
-        """Which of the weights at hand are those of `iteration`."""
+        """Which of the saved weights are those of `iteration`."""
         kinds: tuple[Weights, ...] = ("best", "last_state", "before")
         for kind in kinds:
-            chosen = self._weights(kind)
-            if chosen is not None and chosen.get("iteration", 0) == iteration:
+            weights = self._weights(kind)
+            if weights is not None and weights.get("iteration", 0) == iteration:
                 return kind
         return None
 

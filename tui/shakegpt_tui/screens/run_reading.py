@@ -17,8 +17,8 @@ from shakegpt_tui.widgets.sample_text import Look
 class Reading(RunBase):
     """The actions that change what is looked at, and the drawing of it."""
 
-    found = ""
-    """Which place of how many the search is at."""
+    match_place = ""
+    """The match that the search is at, as `2 of 5`, or `none`."""
     _search_from: int | None = None
     """The sample that was shown when the search began."""
 
@@ -62,7 +62,7 @@ class Reading(RunBase):
     def _place(self, position: int) -> str:
         count = len(self.history.samples)
         following = self.browser.chosen is None and position == count - 1
-        found = f" · found {self.found}" if self.hit and self.hit.sample == position else ""
+        found = f" · found {self.match_place}" if self.hit and self.hit.sample == position else ""
         return f"{position + 1} of {count}{'' if following else ' ◂▸'}{found}"
 
     def _show_candidates(self) -> None:
@@ -80,7 +80,6 @@ class Reading(RunBase):
             self.query_one(Candidates).show(sample.tokens[token], len(sample.tokens))
 
     def action_back(self, by: int) -> None:
-        """Step through the samples, or through the tokens while they are walked."""
         if self.browser.token is None:
             self.browser.step(by)
             self.hit = None
@@ -100,31 +99,26 @@ class Reading(RunBase):
         pane.scroll_up(animate=False) if by < 0 else pane.scroll_down(animate=False)
 
     def action_first(self) -> None:
-        """The first sample."""
         self.browser.first()
         self.redraw()
 
     def action_follow(self) -> None:
-        """The latest sample, and those that come."""
         self.browser.follow()
         self.redraw()
 
     def action_compare(self) -> None:
-        """The first sample with the same prompt beside the one shown."""
-        kept = self.shakegpt.settings
-        kept.compare = not kept.compare
-        self.shakegpt.keep(kept)
+        settings = self.shakegpt.settings
+        settings.compare = not settings.compare
+        self.shakegpt.keep(settings)
         self.redraw()
 
     def action_colour(self) -> None:
-        """Colour the tokens by probability."""
-        kept = self.shakegpt.settings
-        kept.probabilities = not kept.probabilities
-        self.shakegpt.keep(kept)
+        settings = self.shakegpt.settings
+        settings.probabilities = not settings.probabilities
+        self.shakegpt.keep(settings)
         self.redraw()
 
     def action_tokens(self) -> None:
-        """Begin to walk the tokens, or end it."""
         if self.browser.token is None:
             self.browser.move_token(1)
         else:
@@ -139,7 +133,6 @@ class Reading(RunBase):
         self.redraw()
 
     async def action_search(self) -> None:
-        """Ask what to look for."""
         from shakegpt_tui.widgets.search_bar import SearchBar
 
         bars = self.query(SearchBar)
@@ -159,11 +152,10 @@ class Reading(RunBase):
         self.browser.chosen, self.browser.token = self._search_from, None
         self._seek(1)
         for bar in self.query(SearchBar):
-            bar.say(self.found if needle else "")
+            bar.say(self.match_place if needle else "")
         self.redraw()
 
     def action_seek(self, by: int) -> None:
-        """The next place found, or the one before."""
         if not self.browser.needle:
             self.say("nothing searched for yet: press /", problem=True)
             return
@@ -176,7 +168,7 @@ class Reading(RunBase):
         """Go to a place where the text occurs, and say which of how many it is."""
         self.hit = self.browser.seek(by, self.hit)
         hits = self.browser.hits()
-        self.found = f"{hits.index(self.hit) + 1} of {len(hits)}" if self.hit else "none"
+        self.match_place = f"{hits.index(self.hit) + 1} of {len(hits)}" if self.hit else "none"
 
     def action_messages(self) -> None:
         """Show commands and messages where there is no room for them beside the samples."""

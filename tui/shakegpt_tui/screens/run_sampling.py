@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -14,8 +15,10 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import SampleRequest
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Checkpoint, Command, Sample, SampleEnd, Token
+from shakegpt_tui.feed import Feed
 from shakegpt_tui.sampler import Answer, Sampler
 from shakegpt_tui.screens.run_base import RunBase
+from shakegpt_tui.trainer import Trainer
 
 SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "seed")
 
@@ -30,15 +33,15 @@ class Sampling(RunBase):
     sampling_error = ""
     """Why the latest request failed, in a sentence."""
 
+    @dataclass
     class Answered(Message, bubble=False):
         """The process wrote a record or, with None, it ended."""
 
-        def __init__(self, sampler: Sampler, record: Answer | None) -> None:
-            super().__init__()
-            self.sampler, self.record = sampler, record
+        sampler: Sampler
+        record: Answer | None
 
-    def __init__(self, *values: Any, **named: Any) -> None:
-        super().__init__(*values, **named)
+    def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
+        super().__init__(feed, trainer)
         self.waiting: dict[str, SampleRequest] = {}
         """Requests whose samples are not complete, by id."""
 
@@ -102,7 +105,7 @@ class Sampling(RunBase):
             pass  # it has just ended: `_ended` says so
         self.waiting[request.id] = request
         if not request.drawn:
-            self.driver.asked[request.id] = request
+            self.driver.sent_here[request.id] = request
         return request
 
     @work(thread=True, group="sampler", exit_on_error=False)
@@ -191,6 +194,5 @@ class Sampling(RunBase):
         self.redraw()
 
     def on_unmount(self) -> None:
-        """The process ends with the screen."""
         if self.sampler is not None:
             self.sampler.close()

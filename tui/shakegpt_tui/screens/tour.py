@@ -56,7 +56,7 @@ STEPS = (
     ),
     Step(
         "Ask",
-        "What happens is told in sentences beside the samples, and ? explains every number and "
+        "Sentences beside the samples say what happens, and ? explains every number and "
         "key. Ctrl+P lists all commands, this tour among them.",
         "#activity",
     ),
@@ -78,16 +78,13 @@ class Tour(Dialog[None]):
         self._at = 0
 
     def compose(self) -> ComposeResult:
-        """A box."""
         with Vertical(classes="dialog-box"):
             yield Quiet(classes="dialog-text")
 
     def on_mount(self) -> None:
-        """Begin."""
         self._show()
 
     def action_step(self, by: int) -> None:
-        """The next step, or the one before; after the last it is over."""
         self._at = max(0, self._at + by)
         if self._at == len(STEPS):
             self.dismiss()
@@ -109,5 +106,4 @@ class Tour(Dialog[None]):
                 screen.query(about).add_class("-toured")
 
     def on_unmount(self) -> None:
-        """Take the frame away."""
         self._frame("")

@@ -1,4 +1,4 @@
-"""What was asked of the trainer and what happens: commands, sentences, warnings, last words."""
+"""Commands sent to the trainer, and what happens: sentences, warnings, its last words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.quiet import Quiet
 
 COLOURS: dict[Status, str] = {
-    "asked": "$quiet",
+    "sent": "$quiet",
     "unanswered": "bold $warning",
     "accepted": "$secondary",
     "done": "$success",
@@ -40,13 +40,11 @@ class Activity(Vertical):
     """Two lists that follow their ends."""
 
     def compose(self) -> ComposeResult:
-        """The card of an ended run, commands, messages."""
         yield Quiet(id="card")
         yield Latest(id="commands")
         yield Latest(id="messages")
 
     def on_mount(self) -> None:
-        """Name the lists."""
         self.query_one("#card").border_title = "what it learned"
         self.query_one("#commands").border_title = "commands"
         self.query_one("#messages").border_title = "what happens"
@@ -54,14 +52,11 @@ class Activity(Vertical):
     def show(self, card: Content, commands: Sequence[Line], messages: Sequence[Content]) -> None:
         """Show all three, oldest first; what is empty has no place."""
         self.query_one("#card", Quiet).say(card, layout=True)
-        self.query_one("#commands", Following).say(_joined([command(line) for line in commands]))
-        self.query_one("#messages", Following).say(_joined(messages))
+        lines = Content("\n").join([command(line) for line in commands])
+        self.query_one("#commands", Following).say(lines)
+        self.query_one("#messages", Following).say(Content("\n").join(messages))
         self.query_one("#card").display = bool(card)
         self.query_one("#commands").display = bool(commands)
-
-
-def _joined(lines: Sequence[Content]) -> Content:
-    return Content("\n").join(lines)
 
 
 def command(line: Line) -> Content:
@@ -110,7 +105,7 @@ def messages(
 
 def ticker(commands: Sequence[Line], said: Sequence[Content]) -> Content:
     """The one line of all this that small terminals show: an open command, else the last word."""
-    if commands and commands[-1].status in ("asked", "accepted", "unanswered"):
+    if commands and commands[-1].status in ("sent", "accepted", "unanswered"):
         return command(commands[-1])
     if said:
         return said[-1]

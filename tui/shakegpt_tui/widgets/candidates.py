@@ -19,7 +19,12 @@ class Candidates(Quiet):
         """Show the candidates of `token`, the sample having `count` tokens."""
         room = max(1, self.content_size.height - 2) if self.content_size.height > 2 else 99
         width = max(8, self.content_size.width - NAME_WIDTH - 10)
-        lines = [_head(token, count), _draw_line(token)]
+        place, name = f"token {token.index + 1} of {count} ", token_name(token.text)
+        chances = f"chance {_share(token.probability)}, model's {_share(token.raw)}"
+        lines = [
+            Content.assemble((place, "$quiet"), (name, "bold")),
+            Content.styled(f"{chances}, rank {token.rank}", "$quiet"),
+        ]
         shown = list(token.candidates[:room])
         lines += [_line(candidate, candidate.id == token.id, width) for candidate in shown]
         if all(candidate.id != token.id for candidate in shown):
@@ -28,17 +33,6 @@ class Candidates(Quiet):
             )
             lines[-1 if len(shown) == room else len(lines) :] = [_line(drawn, True, width)]
         self.say(Content("\n").join(lines), layout=True)
-
-
-def _head(token: Token, count: int) -> Content:
-    return Content.assemble(
-        (f"token {token.index + 1} of {count} ", "$quiet"), (token_name(token.text), "bold")
-    )
-
-
-def _draw_line(token: Token) -> Content:
-    text = f"chance {_share(token.probability)}, model's {_share(token.raw)}, rank {token.rank}"
-    return Content.styled(text, "$quiet")
 
 
 def _line(candidate: Candidate, drawn: bool, width: int) -> Content:

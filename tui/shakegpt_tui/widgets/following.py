@@ -16,7 +16,6 @@ class Following(VerticalScroll, can_focus=False):
     """Whether growth scrolls to the end, as long as the reader is there."""
 
     def compose(self) -> ComposeResult:
-        """The text."""
         yield Quiet(classes="list")
 
     @property

@@ -6,8 +6,8 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.widgets import Footer, Input
-from textual.widgets._footer import FooterKey
 
+from shakegpt_tui.internals import FooterKey, footer_ready
 from shakegpt_tui.keys import FILLING
 
 
@@ -20,8 +20,10 @@ class FittingFooter(Footer):
         super().__init__(compact=True, show_command_palette=False)
 
     def compose(self) -> ComposeResult:
-        """A label for each key."""
-        if not self._bindings_ready:
+        if not footer_ready(self):
+            return
+        if FooterKey is None:
+            yield from super().compose()
             return
         usual, more = dict[str, ActiveBinding](), dict[str, ActiveBinding]()
         for each in self.screen.active_bindings.values():
@@ -48,5 +50,5 @@ class FittingFooter(Footer):
 
     def on_resize(self) -> None:
         """Another width holds other keys."""
-        if self._bindings_ready and self.app.size.width != self._width:
+        if footer_ready(self) and self.app.size.width != self._width:
             self.call_after_refresh(self.recompose)

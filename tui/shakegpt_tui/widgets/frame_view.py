@@ -85,8 +85,8 @@ class FrameView(Widget):
     }
     """
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._frame: Frame | None = None
         self._strips: list[Strip] = []
         self._drawn_at = 0.0
@@ -139,7 +139,6 @@ class FrameView(Widget):
         self.redraw()
 
     def render_line(self, y: int) -> Strip:
-        """One row of the picture."""
         if not self._strips:
             self._strips = self._to_strips(self.finish(self.frame))
         if y < len(self._strips):
@@ -166,7 +165,6 @@ class FrameView(Widget):
         self._strips = []
 
     def on_resize(self) -> None:
-        """Another size is another picture."""
         self.redraw()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -15,6 +14,8 @@ from shakegpt_tui.lettering import SIZES, Lettering, largest
 
 LETTERS_A_LINE = 13
 """Of the width of n, for which a line has room at least."""
+SHARE = 0.2
+"""Of the screen's height that a single line may take."""
 TALLEST = 9
 """Rows of a line of running text at most, so that there is more than one."""
 
@@ -42,11 +43,10 @@ class LargeText(Widget):
     }
     """
 
-    def __init__(self, *, id: str, running: bool = False, share: float = 0.2) -> None:
-        """`running`: lines of text that fill the room; else one line, of `share` of the height."""
+    def __init__(self, *, id: str, running: bool = False) -> None:
+        """`running`: lines of text that fill the room; else one line, of `SHARE` of the height."""
         super().__init__(id=id, classes="text" if running else None)
         self.running = running
-        self._share = share
         self.said: Sequence[Sequence[Part]] = ()
         self.tail = False
         """Whether the end is shown, where not all of a text fits: it is still growing."""
@@ -59,16 +59,13 @@ class LargeText(Widget):
             self.refresh(layout=not self.running)
 
     def on_resize(self) -> None:
-        """Another size is another lettering."""
         self._strips = None
 
     def notify_style_update(self) -> None:
-        """A theme changed."""
         super().notify_style_update()
         self._strips = None
 
     def render_line(self, y: int) -> Strip:
-        """One row of cells."""
         if self._strips is None:
             self._strips = self._draw()
         if y < len(self._strips):
@@ -77,7 +74,7 @@ class LargeText(Widget):
 
     def _fit(self, width: int) -> tuple[Sequence[Part], Lettering]:
         """The choice that fits into a line, and in which letters."""
-        most = max(3, round(self.screen.size.height * self._share))
+        most = max(3, round(self.screen.size.height * SHARE))
         for parts in self.said:
             font = largest("".join(part.text for part in parts), width, most, bold=True)
             if font is not None:
@@ -107,15 +104,13 @@ class LargeText(Widget):
 
     def _line(self, drawn: list[tuple[list[str], str]], font: Lettering) -> list[Strip]:
         ground = self.visual_style.rich_style
-        styles = {role: ground + self._style(role) for _, role in drawn}
+        style = self.get_component_rich_style
+        styles = {role: ground + style(f"large--{role}") for _, role in drawn}
         strips = []
         for row in range(font.rows):
             strip = Strip([Segment(rows[row], styles[role]) for rows, role in drawn])
             strips.append(strip.adjust_cell_length(self.size.width, ground))
         return strips
-
-    def _style(self, role: str) -> Style:
-        return self.get_component_rich_style(f"large--{role}")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One line, where the stylesheet says `auto`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import events
@@ -17,7 +17,6 @@ from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
 from shakegpt_tui.plot.labels import plain_label
 from shakegpt_tui.plot.raster import SYMBOLS
 from shakegpt_tui.plot.series import (
-    SMOOTH_FROM,
     Extent,
     Reading,
     Series,
@@ -27,7 +26,7 @@ from shakegpt_tui.plot.series import (
     x_extent,
 )
 from shakegpt_tui.plot.view import View
-from shakegpt_tui.run_curves import end_label, train_curves
+from shakegpt_tui.run_curves import NO_LOSS, SMOOTH_FROM, end_label, train_curves
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
 
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -64,15 +63,14 @@ class LossPlot(FrameView, can_focus=True):
         Binding("b", "symbols", "Symbols", False, tooltip="Braille, blocks or ASCII"),
     ]
 
+    @dataclass
     class Changed(Message):
         """The cursor moved, or what is shown or how it is shown changed."""
 
-        def __init__(self, plot: LossPlot) -> None:
-            super().__init__()
-            self.plot = plot
+        plot: LossPlot
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self.look = Look(x_name="iteration", mark_name="sample")
         self.view = View()
         self._weight, self._chosen = 0.6, False
@@ -86,7 +84,7 @@ class LossPlot(FrameView, can_focus=True):
         self._dragged: tuple[int, View] | None = None
 
     def draw_with(self, symbols: str, smoothing: float, log: bool) -> None:
-        """Draw as one chose to the last time; a smoothing that + and - do not know is not taken."""
+        """Draw with these settings; a smoothing that is not in `SMOOTHINGS` is ignored."""
         self.look = replace(self.look, symbols=SYMBOLS[symbols], log=log)
         self._weight = smoothing if smoothing in SMOOTHINGS else self._weight
         self._changed()
@@ -103,7 +101,7 @@ class LossPlot(FrameView, can_focus=True):
         return self._weight
 
     def _weight_of(self, series: Series) -> float:
-        """A short run is drawn raw unless a key of this plot asked for smoothing."""
+        """0 for a short run, unless a key of this plot has set the smoothing."""
         return self._weight if self._chosen or len(series.xs) >= SMOOTH_FROM else 0.0
 
     def show(self, series: Sequence[Series], marks: Sequence[Mark] = ()) -> None:
@@ -111,13 +109,12 @@ class LossPlot(FrameView, can_focus=True):
         if (series, marks) != (self._series, self._marks):
             self._series, self._marks = series, marks
             self.redraw_soon()
-            self._tell()
+            self.post_message(self.Changed(self))
 
     def compare(self, others: Mapping[str, Sequence[Series]]) -> None:
         """Lay the curves of other runs, by the name to show, behind those of this one."""
         self.others = others
-        self.redraw()
-        self._tell()
+        self._changed()
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves at the present view, without the cursor."""
@@ -127,7 +124,7 @@ class LossPlot(FrameView, can_focus=True):
             curves = [self.distinct(curve) for curve in self._curves()]
             look = replace(self.look, symbols=self.drawable(self.look.symbols))
             return draw(curves, width, height, self.view, look, marks=self._marks)
-        return waiting(width, height)
+        return waiting(width, height, NO_LOSS)
 
     def _curves(self) -> list[Curve]:
         """From the back to the front: other runs, raw train loss, smoothed, val."""
@@ -202,13 +199,13 @@ class LossPlot(FrameView, can_focus=True):
 
     def other_readings(self) -> dict[str, Reading]:
         """The val loss of the other runs there, by their names."""
-        found = {}
+        readings = {}
         for name, curves in self.others.items():
             val = next((series for series in curves if series.kind == "val"), None)
             reading = None if val is None or self.at is None else read(val, self.at)
             if reading is not None:
-                found[name] = reading
-        return found
+                readings[name] = reading
+        return readings
 
     def finish(self, frame: Frame) -> Frame:
         """`frame` with a hairline at the cursor, and the points that it reads."""
@@ -221,33 +218,27 @@ class LossPlot(FrameView, can_focus=True):
         for row in range(frame.top, frame.top + frame.height):
             if frame.roles[row][column] in ("", "grid", "raw"):
                 topped.put(column, row, self.look.symbols.down_line, "cursor")
-        self._mark(topped)
-        return topped
-
-    def _mark(self, frame: Frame) -> None:
         for reading in self.readings():
             column = frame.column_of(reading.x)
-            row = None if reading.y is None else frame.row_of(reading.y)
-            if column is not None and row is not None:
+            at = None if reading.y is None else frame.row_of(reading.y)
+            if column is not None and at is not None:
                 role = "val" if reading.series.kind == "val" else "train"
-                frame.put(column, row, self.look.symbols.point, role)
-
-    def _tell(self) -> None:
-        self.post_message(self.Changed(self))
+                topped.put(column, at, self.look.symbols.point, role)
+        return topped
 
     def _changed(self) -> None:
         self.redraw()
-        self._tell()
+        self.post_message(self.Changed(self))
 
     def put_cursor(self, x: float | None) -> None:
         """Read out the iteration nearest to `x`; None takes the cursor away."""
         self.cursor = None if x is None else self._snapped(x)
         self.repaint()
-        self._tell()
+        self.post_message(self.Changed(self))
 
     def _snapped(self, x: float) -> float:
-        found = [(abs(r.x - x), r.x) for s in self._all() if (r := read(s, x)) is not None]
-        return min(found)[1] if found else x
+        points = [(abs(r.x - x), r.x) for s in self._all() if (r := read(s, x)) is not None]
+        return min(points)[1] if points else x
 
     def action_cursor(self, by: int) -> None:
         """Move the cursor one column, and at least one point, to the left or right."""
@@ -267,14 +258,12 @@ class LossPlot(FrameView, can_focus=True):
     def _neighbour(self, by: int) -> float:
         """The next point left or right of the cursor in any curve; the cursor at the ends."""
         assert self.cursor is not None
-        best: float | None = None
+        ahead = []
         for series in self._all():
-            index = nearest(series.xs, self.cursor)
-            for x in series.xs[max((index or 0) - 1, 0) : (index or 0) + 2]:
-                ahead = (x - self.cursor) * by
-                if ahead > 0 and (best is None or ahead < (best - self.cursor) * by):
-                    best = x
-        return self.cursor if best is None else best
+            index = nearest(series.xs, self.cursor) or 0
+            around = series.xs[max(index - 1, 0) : index + 2]
+            ahead += [x for x in around if (x - self.cursor) * by > 0]
+        return min(ahead, key=lambda x: x * by, default=self.cursor)
 
     def _reveal(self, x: float) -> None:
         lo, hi = self.view.window(self.extent)
@@ -283,11 +272,9 @@ class LossPlot(FrameView, can_focus=True):
             self._changed()
 
     def action_cursor_to_end(self, by: int) -> None:
-        """Put the cursor at the left or right edge."""
         self.put_cursor(self.frame.x_range[0 if by < 0 else 1])
 
     def action_newest(self) -> None:
-        """Go to the newest iteration and stay with it."""
         self.view = View(self.view.span)
         self.cursor = None
         self._changed()
@@ -303,52 +290,43 @@ class LossPlot(FrameView, can_focus=True):
         self._changed()
 
     def action_pan(self, share: float) -> None:
-        """Move the window by that share of its width."""
         lo, hi = self.view.window(self.extent)
         self.view = self.view.pan(share * (hi - lo), self.extent)
         self._changed()
 
     def action_whole(self) -> None:
-        """Show the whole run."""
         self.view = View()
         self._changed()
 
     def action_log(self) -> None:
-        """Switch between logarithmic and linear losses."""
         self.look = replace(self.look, log=not self.look.log)
         self._changed()
 
     def action_smooth(self, by: int) -> None:
-        """Smooth train loss more or less."""
         place = SMOOTHINGS.index(self.smoothing) + by
         self._weight = SMOOTHINGS[min(max(place, 0), len(SMOOTHINGS) - 1)]
         self._chosen = True
         self._changed()
 
     def action_symbols(self) -> None:
-        """Draw with the next set of symbols."""
         names = list(SYMBOLS)
         following = names[(names.index(self.look.symbols.name) + 1) % len(names)]
         self.look = replace(self.look, symbols=SYMBOLS[following])
         self._changed()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel zooms in at the pointer."""
         event.stop()
         self._zoom(0.8, self.frame.x_at(event.x))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """The wheel zooms out at the pointer."""
         event.stop()
         self._zoom(1.25, self.frame.x_at(event.x))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Dragging pans from here."""
         self._dragged = (event.x, self.view)
         self.capture_mouse()
 
     def on_mouse_up(self) -> None:
-        """The drag is over."""
         self._dragged = None
         self.release_mouse()
 
@@ -364,6 +342,5 @@ class LossPlot(FrameView, can_focus=True):
         self._changed()
 
     def on_click(self, event: events.Click) -> None:
-        """Two clicks show the whole run again."""
         if event.chain == 2:
             self.action_whole()

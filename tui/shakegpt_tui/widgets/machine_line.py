@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.worker import get_current_worker
 
 from shakegpt_tui import meters
+from shakegpt_tui.machine import gpu_program
 from shakegpt_tui.widgets.quiet import Quiet
 
 EVERY = 1.0
@@ -34,7 +35,7 @@ class MachineLine(Quiet):
         parts = [meters.cpu_text(meters.cores())]
         parts += [meters.gpu_text(self._load)] if self._load is not None else []
         self.say(Content.styled("  ".join(parts), "$quiet"))
-        if not self._looking and meters.has_gpu():
+        if not self._looking and gpu_program() is not None:
             self._looking = True
             self._follow_gpu()
 

@@ -54,7 +54,6 @@ class Multiples(Grid):
     """
 
     def compose(self) -> ComposeResult:
-        """The plots, empty."""
         for _ in range(4):
             yield SmallPlot(BRAILLE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -13,7 +14,7 @@ from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from shakegpt.errors import ShakegptError
-from shakegpt.runlog.history import LOSSES, History, SampleView
+from shakegpt.runlog.history import LOSSES, History
 from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.schema import Copies, Sample, SampleEnd
 from shakegpt.sanitize import printable
@@ -41,18 +42,17 @@ class RunPreview(Vertical):
     }
     """
 
+    @dataclass
     class Read(Message):
         """The log of a run was read."""
 
-        def __init__(self, run: Path, history: History) -> None:
-            super().__init__()
-            self.run, self.history = run, history
+        run: Path
+        history: History
 
     _timer: Timer | None = None
     _key: tuple[Path | None, float] = (None, 0.0)
 
     def compose(self) -> ComposeResult:
-        """Curves, what became of val loss, the last sample."""
         yield LossSparkline()
         yield Quiet(id="outcome")
         yield Quiet(id="written")
@@ -86,17 +86,14 @@ class RunPreview(Vertical):
             self.post_message(self.Read(run, history))
 
     def on_run_preview_read(self, event: Read) -> None:
-        """Draw it, unless the cursor went on."""
         if event.run != self._key[0]:
             return
         history = event.history
         self.query_one(LossSparkline).show(run_curves.of_history(history))
         self.query_one("#outcome", Quiet).say(Content(outcome(history)))
         last = next((view for view in reversed(history.samples) if view.end), None)
-        written = Content("") if last is None else _sample(last)
+        written = Content("")
+        if last is not None and last.end is not None:
+            prompt = (printable(last.start.prompt), "bold $accent")
+            written = Content.assemble(prompt, printable(last.end.text))
         self.query_one("#written", Quiet).say(written, layout=True)
-
-
-def _sample(view: SampleView) -> Content:
-    end = view.end.text if view.end else ""
-    return Content.assemble((printable(view.start.prompt), "bold $accent"), printable(end))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 
 from textual.content import Content
 from textual.events import Click
@@ -20,13 +21,12 @@ from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset
 class SamplePane(Following, can_focus=False):
     """Shows a sample; follows its end while it grows, unless the reader scrolled away."""
 
+    @dataclass
     class TokenClicked(Message):
         """The mouse chose a token of the sample that is shown."""
 
-        def __init__(self, view: SampleView, token: int) -> None:
-            super().__init__()
-            self.view = view
-            self.token = token
+        view: SampleView
+        token: int
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="sample-pane")
@@ -120,7 +120,6 @@ class SamplePane(Following, can_focus=False):
         return self.query_one(Quiet).content_size.width
 
     def on_click(self, event: Click) -> None:
-        """A click on a token chooses it."""
         token = event.style.meta.get("token")
         if isinstance(token, int) and self.view is not None:
             self.post_message(self.TokenClicked(self.view, token))

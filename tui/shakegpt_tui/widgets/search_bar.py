@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -16,26 +17,23 @@ from shakegpt_tui.widgets.quiet import Quiet
 
 
 class SearchBar(Horizontal):
-    """Posts `Asked` while one types; enter removes it, escape removes it with an empty text."""
+    """Posts `Changed` while one types; enter removes it, escape removes it with an empty text."""
 
-    class Asked(Message):
+    @dataclass
+    class Changed(Message):
         """A text to look for so far; empty ends the search."""
 
-        def __init__(self, needle: str) -> None:
-            super().__init__()
-            self.needle = needle
+        needle: str
 
     def __init__(self, needle: str) -> None:
         super().__init__()
         self._needle = needle
 
     def compose(self) -> ComposeResult:
-        """One field."""
         yield _Field(self._needle, placeholder="find in all samples", compact=True)
         yield Quiet(id="count")
 
     def on_mount(self) -> None:
-        """Type at once; the old text is marked, so that typing replaces it."""
         self.focus_field()
 
     def focus_field(self) -> None:
@@ -49,20 +47,17 @@ class SearchBar(Horizontal):
         self.query_one(Quiet).say(Content.styled(count, "$quiet"), layout=True)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search what is typed so far."""
         event.stop()
         if event.value != self._needle:
             self._needle = event.value
-            self.post_message(self.Asked(event.value))
+            self.post_message(self.Changed(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the search."""
         event.stop()
         self._close()
 
     def action_close(self) -> None:
-        """Leave the search."""
-        self.post_message(self.Asked(""))
+        self.post_message(self.Changed(""))
         self._close()
 
     def _close(self) -> None:

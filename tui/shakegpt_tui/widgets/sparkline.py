@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from shakegpt_tui.plot.draw import draw, waiting
 from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
-from shakegpt_tui.plot.raster import BLOCK, BRAILLE, SYMBOLS, Symbols
-from shakegpt_tui.plot.series import SMOOTH_FROM, Series, smoothed
-from shakegpt_tui.run_curves import end_label, train_curves
+from shakegpt_tui.plot.raster import BLOCK, BRAILLE, SYMBOLS
+from shakegpt_tui.plot.series import Series, smoothed
+from shakegpt_tui.run_curves import NO_LOSS, SMOOTH_FROM, end_label, train_curves
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6
@@ -26,11 +26,9 @@ class LossSparkline(FrameView):
     LossSparkline { height: 5; width: 1fr; }
     """
 
-    def __init__(
-        self, symbols: Symbols = BRAILLE, *, id: str | None = None, classes: str | None = None
-    ) -> None:
-        super().__init__(id=id, classes=classes)
-        self.symbols = symbols
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.symbols = BRAILLE
         self._shown: tuple[Sequence[Series], int, Sequence[Mark]] = (), 0, ()
 
     def draw_with(self, name: str) -> None:
@@ -47,10 +45,10 @@ class LossSparkline(FrameView):
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves, with axes where there is room for them."""
-        series, limit, marks = self._shown
-        curves = [self.distinct(curve) for one in series for curve in _curves(one, width, height)]
-        if not any(len(curve.series.xs) for curve in curves):
-            return waiting(width, height)
+        _, limit, marks = self._shown
+        curves = self._curves(width, height)
+        if not curves:
+            return waiting(width, height, NO_LOSS)
         look = Look(
             self.drawable(self.symbols),
             axes=height >= AXES_FROM,
@@ -59,6 +57,18 @@ class LossSparkline(FrameView):
             mark_name="sample",
         )
         return draw(curves, width, height, look=look, limit=limit, marks=marks)
+
+    def _curves(self, width: int, height: int) -> list[Curve]:
+        """The curves as they are drawn; none while no series has a point."""
+        curves: list[Curve] = []
+        for series in self._shown[0]:
+            if series.kind == "train":
+                smooth = smoothed(series, SMOOTHING) if len(series.xs) >= SMOOTH_FROM else None
+                curves += train_curves(series, smooth, SMOOTHING, width)
+            else:
+                label = end_label(series.name, series)
+                curves.append(Curve(series, series.kind, label, points=height > 3))
+        return [*map(self.distinct, curves)] if any(len(c.series.xs) for c in curves) else []
 
 
 class BoldCurves(LossSparkline):
@@ -70,17 +80,9 @@ class BoldCurves(LossSparkline):
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """Train and val loss alone."""
-        series, limit, _ = self._shown
-        curves = [self.distinct(curve) for one in series for curve in _curves(one, width, height)]
-        if not any(len(curve.series.xs) for curve in curves):
-            return waiting(width, height)
+        curves = self._curves(width, height)
+        if not curves:
+            return waiting(width, height, NO_LOSS)
         bold = [replace(curve, label="", points=False, thick=True) for curve in curves]
-        return draw(bold, width, height, look=Look(self.drawable(BLOCK), axes=False), limit=limit)
-
-
-def _curves(series: Series, width: int, height: int) -> Iterator[Curve]:
-    if series.kind != "train":
-        yield Curve(series, series.kind, end_label(series.name, series), points=height > 3)
-        return
-    smooth = smoothed(series, SMOOTHING) if len(series.xs) >= SMOOTH_FROM else None
-    yield from train_curves(series, smooth, SMOOTHING, width)
+        look = Look(self.drawable(BLOCK), axes=False)
+        return draw(bold, width, height, look=look, limit=self._shown[1])

@@ -38,7 +38,6 @@ class BigNumber(Vertical):
         self._value = ""
 
     def compose(self) -> ComposeResult:
-        """Label, then digits."""
         yield Quiet(classes="big-label")
         yield Digits("")
 
@@ -73,7 +72,6 @@ class Status(Vertical):
     """All facts of a run; which of them are seen is the stylesheet's choice by size."""
 
     def compose(self) -> ComposeResult:
-        """Head, progress, big numbers (or one line of them), small print."""
         with Horizontal(id="head"):
             yield Quiet(id="chip")
             yield Quiet(id="headline")
@@ -99,16 +97,21 @@ class Status(Vertical):
         self.query_one("#details", Quiet).say(small_print(facts))
 
     def _show_numbers(self, facts: Facts) -> None:
-        label, muted = Content.styled, "$quiet"
-        val = Content.assemble(("● val loss ", "$primary"), (trend(facts), muted))
+        iteration = f"iteration of {facts.max_iters}" if facts.max_iters else "iteration"
+        ended = facts.took is not None
         numbers = {
-            "iteration": (label(_iteration(facts), muted), facts.iteration),
-            "val": (val, format.loss(facts.val_loss, 3)),
-            "train": (label("● train loss", "$secondary"), format.loss(facts.loss, 3)),
-            "left": _time(facts),
+            "iteration": ((iteration, "$quiet"), str(facts.iteration)),
+            "val": (("● val loss ", "$primary"), format.loss(facts.val_loss, 3)),
+            "train": (("● train loss", "$secondary"), format.loss(facts.loss, 3)),
+            "left": (
+                ("time taken" if ended else "time left", "$quiet"),
+                format.clock(facts.took if ended else facts.eta),
+            ),
         }
-        for name, (text, value) in numbers.items():
-            self.query_one(f"#big-{name}", BigNumber).show(text, str(value))
+        for name, (label, value) in numbers.items():
+            rest = trend(facts) if name == "val" else ""
+            text = Content.assemble(label, (rest, "$quiet"))
+            self.query_one(f"#big-{name}", BigNumber).show(text, value)
 
 
 def _say_as_wide(line: Quiet, content: Content) -> None:
@@ -117,17 +120,6 @@ def _say_as_wide(line: Quiet, content: Content) -> None:
     A layout of the screen costs as much as all that a micro-step paints.
     """
     line.say(content, layout=content.cell_length != Content(line.said).cell_length)
-
-
-def _iteration(facts: Facts) -> str:
-    return f"iteration of {facts.max_iters}" if facts.max_iters else "iteration"
-
-
-def _time(facts: Facts) -> tuple[Content, str]:
-    """The time that is left or, in the end, the time it took."""
-    if facts.took is not None:
-        return Content.styled("time taken", "$quiet"), format.clock(facts.took)
-    return Content.styled("time left", "$quiet"), format.clock(facts.eta)
 
 
 def brief(facts: Facts) -> Content:

@@ -1,4 +1,4 @@
-"""Textual's terminal driver, for one more way to be halted: SIGSTOP, of which nobody is told.
+"""Textual's terminal driver, made safe for SIGSTOP, which no program can catch.
 
 Textual leaves the terminal when Ctrl-Z comes and takes it again at SIGCONT. After a SIGSTOP (of a
 batch system, of a debugger) it would take it a second time: two threads would read the keys, and
@@ -10,13 +10,13 @@ from __future__ import annotations
 from textual.drivers.linux_driver import LinuxDriver
 
 
-class HaltableDriver(LinuxDriver):
+class SigstopDriver(LinuxDriver):
     """A driver that leaves the terminal before it takes it again."""
 
     _taking = False
 
     def _sigcont_application(self, *args: object) -> None:
-        if self._taking or not self._auto_restart:  # halted again while it takes the terminal
+        if self._taking or not self._auto_restart:  # stopped again while it takes the terminal
             return
         self._taking = True
         try:
