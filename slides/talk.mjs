@@ -10,16 +10,16 @@ export const KEYS = ['title', 'subtitle', 'name', 'handle', 'event', 'date', 'ad
 export async function readTalk() {
   if (!existsSync(path)) return {}
   const { parse } = await import('smol-toml')
-  let told
+  let talk
   try {
-    told = parse(readFileSync(path, 'utf8'))
+    talk = parse(readFileSync(path, 'utf8'))
   } catch (error) {
     throw new Error(`slides/talk.toml is not valid TOML: ${error.message.split('\n')[0]}`)
   }
-  for (const [key, value] of Object.entries(told)) {
+  for (const [key, value] of Object.entries(talk)) {
     if (!KEYS.includes(key)) throw new Error(`slides/talk.toml has an unknown key ${key}; it may have ${KEYS.join(', ')}`)
     if (typeof value === 'object' && !(value instanceof Date)) throw new Error(`slides/talk.toml: ${key} must be text`)
-    told[key] = value instanceof Date ? value.toISOString().slice(0, 10) : String(value)
+    talk[key] = value instanceof Date ? value.toISOString().slice(0, 10) : String(value)
   }
-  return told
+  return talk
 }
