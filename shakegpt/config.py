@@ -103,8 +103,8 @@ class FinetuneConfig(Checked):
         "Learning rate of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5.", TRAINING)
     optimizer: Optimizer = setting("adamw", Choice(*get_args(Optimizer)),
         "What updates the weights. muon: Muon for the matrices of the blocks, AdamW for the "
-        "rest; for models that Muon pretrained, and for few steps. OpenAI's models were "
-        "pretrained with Adam.", TRAINING)
+        "rest; for models that Muon pretrained, as the pocket. OpenAI's were pretrained with "
+        "Adam. LoRA, --shard and --memory lowest need adamw.", TRAINING)
     muon_learning_rate: float = setting(0.03, real(0, 10, "rate", above=True),
         "Learning rate of Muon, with --optimizer muon. With --decay-lr it follows the same "
         "curve.", TRAINING)

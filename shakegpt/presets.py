@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ class Preset(NamedTuple):
 
 
 _DEFAULT = FinetuneConfig()
+_POCKET = replace(_DEFAULT, optimizer="muon", learning_rate=4e-3, muon_learning_rate=0.1)
 _OPENAI = replace(
     _DEFAULT,
     batch_size=1,
@@ -30,9 +32,7 @@ _OPENAI = replace(
 _TINY = replace(_OPENAI, dataset=("tinyshakespeare",), block_size=1024)
 
 PRESETS: dict[str, Preset] = {
-    "pocket": Preset(
-        "pocket GPT-2 on the plays: about a minute on two cores, no network", _DEFAULT
-    ),
+    "pocket": Preset("pocket GPT-2 on the plays: about a minute on two cores, no network", _POCKET),
     "gpt2": Preset(
         "GPT-2 124M on the plays",
         replace(_OPENAI, init_from="gpt2"),
@@ -81,22 +81,27 @@ HUB_SHAPES = {
 }
 """Shapes of the models with a short name, from each one's config.json."""
 
+POCKET_SHAPE = GPTConfig(n_layer=4, n_head=4, n_embd=256, block_size=256, vocab_size=4096)
+"""Of the pocket, and of every model that `python -m shakegpt.pocket` makes: by Muon."""
 SMALL, LARGE = 5_000_000, 80_000_000
-"""Parameters up to which the pocket's settings suit, and from which GPT-2's do."""
+"""Parameters up to which the usual settings suit, and from which GPT-2's do."""
 CHARACTERS = 1000
 """A vocabulary below it is taken for characters, of which a short sequence says little."""
 MOST_LOGITS = 1 << 26
 """Logits of a micro-batch, at most: 256 MiB as float32."""
 
 
-def suited(shape: GPTConfig, base: FinetuneConfig = _DEFAULT) -> FinetuneConfig:
-    """`base` with the settings that suit finetuning a model of `shape`.
+def suited(shape: GPTConfig) -> FinetuneConfig:
+    """The settings that suit finetuning a model of `shape`.
 
-    Learning rate, betas, batch size, accumulation and sequence length follow from the number of
-    parameters and the size of the vocabulary, not from the model's name. Up to `SMALL` parameters
-    they are the pocket's, from `LARGE` on those with which GPT-2 is usually finetuned; between, the
-    learning rate falls as a power of the number of parameters.
+    A model of the pocket's shape is taken for one that Muon pretrained. For others learning rate,
+    betas, batch size, accumulation and sequence length follow from the number of parameters and the
+    size of the vocabulary, not from the model's name. Up to `SMALL` parameters they are the usual
+    ones, from `LARGE` on those with which GPT-2 is usually finetuned; between, the learning rate
+    falls as a power of the number of parameters.
     """
+    if shape == POCKET_SHAPE:
+        return _POCKET
     n = shape.n_params
     small, large = n <= SMALL, n >= LARGE
     share = math.log(min(max(n, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)
@@ -109,7 +114,7 @@ def suited(shape: GPTConfig, base: FinetuneConfig = _DEFAULT) -> FinetuneConfig:
     batch_size = 1 << max(0, (micro_batch // length).bit_length() - 1)  # a power of two
     update = 32_768 if large else 16_384
     return replace(
-        base,
+        _DEFAULT,
         learning_rate=fastest if small else slowest if large else between,
         beta1=(_DEFAULT if small else _OPENAI).beta1,
         beta2=(_DEFAULT if small else _OPENAI).beta2,
@@ -117,6 +122,14 @@ def suited(shape: GPTConfig, base: FinetuneConfig = _DEFAULT) -> FinetuneConfig:
         gradient_accumulation_steps=max(1, update // (batch_size * length)),
         block_size=None if length == shape.block_size else length,
     )
+
+
+def possible(config: FinetuneConfig, settings: Mapping[str, object]) -> FinetuneConfig:
+    """`config`, with AdamW instead of Muon if one of `settings` asks for what Muon cannot do."""
+    lora, shard = settings.get("lora_rank") is not None, settings.get("shard", False)
+    if lora or shard or settings.get("memory") == "lowest":
+        return replace(config, optimizer=_DEFAULT.optimizer)
+    return config
 
 
 def describe(config: FinetuneConfig, shape: GPTConfig) -> str:

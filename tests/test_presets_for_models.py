@@ -11,10 +11,11 @@ import pytest
 
 from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.cli.finetune_arguments import parse
-from shakegpt.config import FinetuneConfig, GPTConfig
-from shakegpt.presets import HUB_SHAPES, LARGE, PRESETS, SMALL, suited
+from shakegpt.config import GPTConfig
+from shakegpt.distributed.env import require_shardable
+from shakegpt.errors import ShakegptError
+from shakegpt.presets import HUB_SHAPES, LARGE, POCKET_SHAPE, PRESETS, SMALL, suited
 
-POCKET_SHAPE = GPTConfig(n_layer=4, n_head=4, n_embd=256, block_size=256, vocab_size=4096)
 FOLLOW = ("learning_rate", "beta1", "beta2", "batch_size", "gradient_accumulation_steps",
           "block_size")  # fmt: skip
 
@@ -74,7 +75,7 @@ def test_a_preset_decides_before_the_size_and_flags_before_both() -> None:
 
 
 def test_settings_by_size() -> None:
-    assert suited(POCKET_SHAPE) == FinetuneConfig()
+    assert suited(POCKET_SHAPE) == PRESETS["pocket"].config
     shapes = [
         GPTConfig(n_layer=n, n_head=4, n_embd=w, block_size=b, vocab_size=v)
         for n in (1, 4, 12)
@@ -83,6 +84,7 @@ def test_settings_by_size() -> None:
         for v in (65, 4096, 50257)
     ]
     rates = []
+    shapes = [shape for shape in shapes if shape != POCKET_SHAPE]
     for shape in sorted(shapes, key=lambda shape: shape.n_params):
         config = suited(shape)
         length = config.block_size or shape.block_size
@@ -94,3 +96,17 @@ def test_settings_by_size() -> None:
         assert (rates[-1] == 1.4e-3) == (shape.n_params <= SMALL)
         assert (rates[-1] == 3e-5) == (shape.n_params >= LARGE)
     assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("flags", ["--lora-rank 4", "--shard", "--memory lowest"])
+def test_what_muon_cannot_do_the_pocket_does_with_adamw(flags: str) -> None:
+    assert parse([]).config().optimizer == "muon"
+    assert parse(flags.split()).config().optimizer == "adamw"
+    with pytest.raises(ShakegptError, match="muon"):
+        config = parse([*flags.split(), "--optimizer", "muon"]).config()
+        require_shardable(config, "float32")  # the others are refused before
+
+
+def test_a_model_from_scratch_is_not_the_pocket() -> None:
+    for words in (["--init-from", "scratch"], ["char"], ["gpt2"], ["talk"], ["nanogpt"]):
+        assert parse(words).config().optimizer == "adamw", words

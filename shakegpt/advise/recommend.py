@@ -91,8 +91,8 @@ class Recommendation:
 
 ALWAYS = (
     *("init_from", "dataset", "max_iters", "eval_interval", "patience", "batch_size"),
-    *("gradient_accumulation_steps", "block_size", "learning_rate", "decay_lr", "warmup_iters"),
-    *("beta1", "beta2"),
+    *("gradient_accumulation_steps", "block_size", "learning_rate", "optimizer"),
+    *("muon_learning_rate", "decay_lr", "warmup_iters", "beta1", "beta2"),
 )
 """Settings that the command always names, whatever their defaults are."""
 

@@ -72,13 +72,17 @@ class Trials:
 def schedule(
     base: FinetuneConfig, step_tokens: int, rate: float, tokens: int, length: int
 ) -> FinetuneConfig:
-    """`base` with the settings of a run over `tokens` tokens, in sequences of `length`."""
+    """`base` with the settings of a run over `tokens` tokens, in sequences of `length`.
+
+    The ratio of Muon's rate to AdamW's stays.
+    """
     sequences = max(1, step_tokens // length)
     batch = min(sequences, base.batch_size)
     steps = max(1, tokens // step_tokens)
     return replace(
         base,
         learning_rate=rate,
+        muon_learning_rate=float(f"{base.muon_learning_rate * rate / base.learning_rate:.3g}"),
         batch_size=batch,
         gradient_accumulation_steps=max(1, sequences // batch),
         max_iters=steps,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shakegpt.bounds import Switch, Text, setting
 from shakegpt.cli.arguments import given
 from shakegpt.config import MACHINE, WHAT, FinetuneConfig
-from shakegpt.presets import PRESETS
+from shakegpt.presets import FIRST, PRESETS
 
 if TYPE_CHECKING:
     from shakegpt.cli.request import Request
@@ -68,7 +68,7 @@ def parse(words: list[str], *, watches: bool = False) -> Request:
     """
 
     def defaults(values: dict[str, Any]) -> Arguments | None:
-        preset = PRESETS.get(values.get("preset", ""))
+        preset = PRESETS.get(values.get("preset", FIRST))
         return None if preset is None else Arguments(**vars(preset.config))
 
     settings = given(Arguments, "shakegpt finetune", words, _about(), defaults)

@@ -16,7 +16,7 @@ from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.notify import command
-from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, suited
+from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, possible, suited
 from shakegpt.resumption import IDENTITY, require_same_run
 from shakegpt.runlog.runs import is_run
 
@@ -65,12 +65,12 @@ class Request:
         """
         base = PRESETS[self.preset or FIRST].config
         if self.preset is None and self.init_from == "scratch":
-            base = replace(base, block_size=None)
+            base = replace(FinetuneConfig(), block_size=None)
         if self.by_size:
             with suppress(ShakegptError):  # of a name that `preflight.faults` refuses
                 shape = shape or preflight.local_shape(self.init_from)
             base = suited(shape or HUB_SHAPES["gpt2"])
-        return replace(base, **self.settings)
+        return replace(possible(base, self.settings), **self.settings)
 
 
 def requested(settings: dict[str, Any], *, watches: bool) -> Request:

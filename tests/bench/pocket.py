@@ -17,10 +17,10 @@ import torch
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
-from shakegpt.config import FinetuneConfig
 from shakegpt.finetune import Finetuning
 from shakegpt.generate import recorded
 from shakegpt.nn.fast_decode import SlidingWindow
+from shakegpt.presets import PRESETS
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Settings
@@ -44,9 +44,8 @@ def bench_pocket(asked: argparse.Namespace) -> list[Row]:
 
 
 def _iteration(run: Path, log: RunLog, rounds: int) -> Row:
-    setup = prepare(
-        replace(FinetuneConfig(), max_iters=10_000, eval_interval=10_000), run, own_process=True
-    )
+    config = replace(PRESETS["pocket"].config, max_iters=10_000, eval_interval=10_000)
+    setup = prepare(config, run, own_process=True)
     with Supervisor(log, Inbox(run), signals=False) as supervisor:
         job = Finetuning(setup, initial_model(setup), run, log, supervisor)
         job.model.train()

@@ -28,7 +28,7 @@ from shakegpt_tui.main import watch
 from shakegpt_tui.widgets.model_list import model_line, takes
 from tests.tui import logs
 
-DEFAULT = FinetuneConfig()
+DEFAULT = PRESETS["pocket"].config
 
 
 def filled(config: FinetuneConfig) -> dict[str, str]:
@@ -86,7 +86,7 @@ def test_names_with_blanks_and_quotes_come_back(names: list[str]) -> None:
     ],
 )
 def test_an_error_stands_at_its_field(name: str, text: str, why: str) -> None:
-    config, errors = form.check(filled(DEFAULT) | {name: text})
+    config, errors = form.check(filled(DEFAULT) | {"optimizer": "adamw", name: text})
     assert config is None
     assert list(errors) == [name]
     assert why in errors[name]
@@ -231,9 +231,10 @@ def test_what_a_run_takes_follows_its_settings() -> None:
     assert gpt2 is not None
 
     def need(**settings: object) -> int:
-        return here.need(gpt2, replace(DEFAULT, **settings)).bytes  # type: ignore[arg-type]
+        config = replace(PRESETS["gpt2"].config, **settings)  # type: ignore[arg-type]
+        return here.need(gpt2, config).bytes
 
-    assert need(batch_size=1) < need(batch_size=8) < need(batch_size=8, block_size=None)
+    assert need(batch_size=1) < need(batch_size=8) and need(block_size=64) < need()
     assert need(lora_rank=8) < need() and need(memory="low") < need()
     assert here.need(models.scratch(DEFAULT), DEFAULT).bytes > 0
 
@@ -353,8 +354,8 @@ def test_a_rate_far_above_what_suits_the_model_is_doubted() -> None:
     gpt2 = PRESETS["gpt2"].config
     assert form.doubts(DEFAULT, DEFAULT) == {} == form.doubts(gpt2, gpt2)
     assert form.doubts(replace(DEFAULT, learning_rate=0.01), DEFAULT) == {}
-    doubt = form.doubts(replace(DEFAULT, learning_rate=1.4), DEFAULT)
-    assert "1,000 times 1.4e-3" in doubt["learning_rate"]
+    doubt = form.doubts(replace(DEFAULT, learning_rate=4.0), DEFAULT)
+    assert "1,000 times 4e-3" in doubt["learning_rate"]
 
 
 def test_the_heading_of_the_presets_is_a_short_line_that_names_the_model() -> None:

@@ -172,6 +172,8 @@ def suggest(model: str, preset: str) -> tuple[str, FinetuneConfig]:
     model, as the command line chooses them.
     """
     config = PRESETS[preset].config
+    if model == "scratch" and preset == FIRST:
+        return preset, replace(FinetuneConfig(), block_size=None)
     shape, usual = _shape(model), _shape(config.init_from)
     if shape is None or (usual is not None and suited(shape) == suited(usual)):
         return preset, config
