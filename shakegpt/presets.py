@@ -19,7 +19,7 @@ class Preset(NamedTuple):
 
 
 _DEFAULT = FinetuneConfig()
-_POCKET = replace(_DEFAULT, optimizer="muon", learning_rate=4e-3, muon_learning_rate=0.1)
+_POCKET = replace(_DEFAULT, optimizer="muon", learning_rate=4e-3, muon_learning_rate=0.04)
 _OPENAI = replace(
     _DEFAULT,
     batch_size=1,
