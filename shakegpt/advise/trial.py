@@ -79,10 +79,13 @@ def schedule(
     sequences = max(1, step_tokens // length)
     batch = min(sequences, base.batch_size)
     steps = max(1, tokens // step_tokens)
+    muon = base.muon_learning_rate
+    if base.optimizer == "muon":
+        muon = min(10.0, float(f"{muon * rate / base.learning_rate:.3g}"))
     return replace(
         base,
         learning_rate=rate,
-        muon_learning_rate=float(f"{base.muon_learning_rate * rate / base.learning_rate:.3g}"),
+        muon_learning_rate=muon,
         batch_size=batch,
         gradient_accumulation_steps=max(1, sequences // batch),
         max_iters=steps,
