@@ -142,6 +142,8 @@ def test_a_recommendation_and_the_command_that_follows_it(
     assert advise.main(["text.txt", "--init-from", model, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["command"] == found.command and "--decay-lr" in printed["command"]
+    assert printed["config"]["muon_learning_rate"] == found.config.muon_learning_rate
+    assert {"--optimizer", "--muon-learning-rate"} <= set(printed["command"])
     assert printed["forecast"]["loss"] == found.forecast.loss
     words = ["text.txt", "--init-from", model, "--apply"]
     assert advise.main(words) == 0  # trains; nobody is at this terminal
