@@ -32,7 +32,7 @@ LONG = 300.0
 """Seconds of a probe that needs to be allowed."""
 PATIENT = 5.0
 """Seconds after which no further update is timed for the first estimate."""
-UNSEEN, LEAST_EPOCHS = 2.0, 4.0
+UNSEEN, LEAST_EPOCHS = 2.0, 2.0
 """Where no turn was seen, a run is at most this many times longer than the longest short run, or
 this many epochs, whichever is more."""
 EVALUATIONS, PATIENCE = 10, 3
@@ -200,12 +200,11 @@ def _conclude(
     if larger is not None and larger.loss < found.at(larger.tokens)[0].loss:
         step, rate = larger.step_tokens, larger.rate
     tokens, limit = found.target, "time"
+    seen = int(max(UNSEEN * found.curve[-1].tokens, LEAST_EPOCHS * train_tokens))
     if found.turned:
         tokens, limit = best.tokens, "turned"
-    else:
-        seen = max(UNSEEN * found.curve[-1].tokens, LEAST_EPOCHS * train_tokens)
-        if tokens > seen:
-            tokens, limit = int(seen), "unseen"
+    elif tokens > seen:
+        tokens, limit = seen, "unseen"
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
     every = max(1, config.max_iters // EVALUATIONS)
     config = replace(
@@ -221,14 +220,16 @@ def _conclude(
     def at(tokens: int) -> Forecast:
         shorter = [point for point in curve if point[0] <= tokens] or curve[:1]
         guess = forecast(shorter, tokens)
-        return Forecast(guess.loss + shift, guess.low + shift, guess.high + shift)
+        # at worst nothing more is learned once the text repeats
+        once = forecast(shorter, min(tokens, train_tokens))
+        return Forecast(guess.loss + shift, guess.low + shift, max(guess.high, once.high) + shift)
 
     seconds = tokens / trials.speed + eval_seconds * (config.max_iters // every + 1)
     place = setup.place
     longer = tuple(
         (minutes, at(int(60 * minutes * trials.speed)))
         for minutes in OTHER_MINUTES
-        if limit == "time" and tokens < 60 * minutes * trials.speed < 8 * tokens
+        if limit == "time" and tokens < 60 * minutes * trials.speed < min(8 * tokens, seen)
     )
     return Recommendation(
         config=config,
