@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from shakegpt.runlog.control import SampleRequest
-from shakegpt.runlog.schema import AttentionMap, Command, Inspection, Rung
+from shakegpt.runlog.schema import AttentionMap, Command, Event, Inspection, Rung
 from shakegpt_tui import inside
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.sampler import Sampler
 from tests.tui import logs
 from tests.tui.screens import LARGE, SMALL, Driver, play, run_screen, text, until
 
@@ -100,20 +101,26 @@ def test_the_pane_opens_at_a_token_of_the_log(tmp_path: Path, size: tuple[int, i
     play(run, script, size=size, config=tmp_path)
 
 
-def test_other_tokens_are_inspected_by_the_sampling_process() -> None:
+def test_large_models_are_compared_one_at_a_time() -> None:
+    """The sampling process with a limit below every model: neither is kept beside the other."""
     drawn, context = (5, 6, 7), tuple(range(20, 40))
-    sampler = Sampler(idle=60)
-    try:
-        values = {"verb": "sample", "model": "pocket", "iteration": 3, "context": context}
-        for more in ({"drawn": drawn, "before": "pocket"}, {"drawn": (10**6,)}):
-            sampler.send(msgspec.convert({**values, **more}, SampleRequest))
-        records = sampler.records()
-        found, done, refused = next(records), next(records), next(records)
-        assert isinstance(found, Inspection) and found.iteration == 3
-        assert [id for id, _ in found.drawn] == [*drawn]
-        now = [ladder[-1].probability for ladder in found.ladder]
-        assert found.initial == pytest.approx(now, abs=1e-4)  # the same model before and after
-        assert isinstance(done, Command) and done.status == "done"
-        assert isinstance(refused, Command) and refused.status == "refused"
-    finally:
-        sampler.close()
+    values = {"verb": "sample", "model": "pocket", "iteration": 3, "context": context}
+    code = "import shakegpt.sample_server as s; s.MOST_COMPARED = 0; s.main([])"
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for more in ({"drawn": drawn, "before": "pocket"}, {"drawn": drawn}, {"drawn": (10**6,)}):
+            request = msgspec.convert({**values, **more}, SampleRequest)
+            process.stdin.write(msgspec.json.encode(request) + b"\n")
+        process.stdin.flush()
+        records = [msgspec.json.decode(process.stdout.readline(), type=Event) for _ in range(5)]
+        process.stdin.close()
+    found, done, again, _, refused = records
+    assert isinstance(found, Inspection) and found.iteration == 3
+    assert [id for id, _ in found.drawn] == [*drawn]
+    now = [ladder[-1].probability for ladder in found.ladder]
+    assert found.initial == pytest.approx(now, abs=1e-4)  # the same model before and after
+    assert isinstance(done, Command) and done.status == "done"
+    assert isinstance(again, Inspection) and again.initial is None and again.ladder == found.ladder
+    assert isinstance(refused, Command) and refused.status == "refused"

@@ -164,7 +164,7 @@ def test_a_replay_is_stopped_continues_and_lets_others_pass(
         return msgspec.convert({**values, **more}, SampleRequest)
 
     stopped, traced = request(replay=str(tiny_run)), request(replay=str(tiny_run), skip=1)
-    looked, refused = request(), request(replay=str(tiny_run), drawn=(10**6,))
+    looked, refused = request(before=model), request(replay=str(tiny_run), drawn=(10**6,))
     for each in (stopped, SampleRequest(verb="stop"), traced, looked, refused):
         sampler.send(each)
     records, answers = list[Answer](), list[str]()
@@ -184,3 +184,4 @@ def test_a_replay_is_stopped_continues_and_lets_others_pass(
     (inside,) = (one for one in records if isinstance(one, Inspection))
     final = inside.ladder[1][-1].probability  # the last evaluation is the best: the same weights
     assert curve[-1].probability == pytest.approx(final, abs=2e-4)
+    assert inside.initial is not None and inside.initial[1] == pytest.approx(final, abs=2e-4)
