@@ -53,7 +53,7 @@ def passage(effect: float, words: str = "But, soft! what light", windows: int = 
 def test_what_the_pane_says_of_a_trace() -> None:
     (series,) = taught.curve(likelihoods(0.1, 0.3), None)
     assert list(series.xs) == [0, 1] and list(series.ys) == pytest.approx([10, 30])
-    assert "iteration 1 of 4" in taught.course(likelihoods(0.1, 0.3), True).plain
+    assert "1 of 4" in taught.course(likelihoods(0.1, 0.3), True).plain
     whole = likelihoods(0.1, 0.12, 0.4, 0.35, 0.36)
     assert "Update 2" in taught.course(whole, False).plain
     assert "12% to 40%" in taught.course(whole, False).plain

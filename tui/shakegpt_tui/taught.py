@@ -46,14 +46,15 @@ def course(likelihoods: Sequence[Likelihood], running: bool) -> Content:
     last = likelihoods[-1]
     if last.iteration < last.iterations:
         word = "esc stops" if running else "stopped; w goes on"
-        return Content.styled(f"iteration {last.iteration} of {last.iterations}  {word}", "$quiet")
+        done = f"{last.iteration} of {last.iterations}"
+        return Content.styled(f"In % after each iteration, {done}  {word}", "$quiet")
     most = largest(likelihoods)
     if most is None:
         return Content.styled("There was no update.", "$quiet")
     before, after = most
     return Content.styled(
-        f"Update {after.iteration} changed it most, from {percent(before.probability)} to "
-        f"{percent(after.probability)}.",
+        f"In % after each iteration. Update {after.iteration} changed it most, from "
+        f"{percent(before.probability)} to {percent(after.probability)}.",
         "bold",
     )
 

@@ -59,6 +59,9 @@ class Inside(Dialog[None]):
         self._run = run
         self._view = 0
         self._stamp: tuple[object, ...] = ()
+        self._at_training = False
+        """Whether what training changed stays in view while it grows."""
+        self._scrolled_to: float | None = None
 
     def compose(self) -> ComposeResult:
         """One scrolling box with a part for each question, and the curve of one."""
@@ -96,10 +99,12 @@ class Inside(Dialog[None]):
     def action_view(self, view: int) -> None:
         """The mean, the sharpest head, or one of the rest."""
         self._view = max(0, view)
+        self._at_training = False
         self._show()
 
     def action_page(self, by: int) -> None:
         """Scroll by a page."""
+        self._at_training = False
         box = self.query_one(".dialog-box")
         box.scroll_page_down(animate=False) if by > 0 else box.scroll_page_up(animate=False)
 
@@ -108,9 +113,8 @@ class Inside(Dialog[None]):
         browser = self._run.browser
         if browser.sample is not None and browser.token is not None:
             self._run.trace(browser.sample, browser.token)
+            self._at_training, self._scrolled_to, self._stamp = True, None, ()
             self._show()
-            part = self.query_one("#changed")
-            self.call_after_refresh(part.scroll_visible, animate=False, top=True)
 
     def action_stop_or_close(self) -> None:
         """Stop what is computed; with nothing to stop, close."""
@@ -147,6 +151,19 @@ class Inside(Dialog[None]):
         with self.app.batch_update():
             self._show_model(found, width)
             self._show_training(sample, token, None if isinstance(found, str) else found, trace)
+        if self._at_training:
+            # once it is laid out with its new height
+            self.call_after_refresh(self.call_after_refresh, self._scroll_to_training)
+
+    def _scroll_to_training(self) -> None:
+        """Unless the mouse has scrolled elsewhere since the last time."""
+        box = self.query_one(".dialog-box")
+        before = self._scrolled_to
+        if before is None or box.scroll_y == min(before, box.max_scroll_y):
+            box.scroll_to_widget(
+                self.query_one("#changed"), animate=False, top=True, immediate=True
+            )
+            self._scrolled_to = box.scroll_y
 
     def _show_model(self, found: tuple[Inspection, int] | str, width: int) -> None:
         """What it looked at, and when it decided."""
