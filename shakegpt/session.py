@@ -159,7 +159,7 @@ def _resume(
             records.write(resume_record(resumed, iteration, team))
             state.set_aside(run / "state", saved, resumed.config.keep)
             for problem in problems:
-                records.write(schema.Warning(iteration=iteration, message=problem))
+                records.write(schema.RunWarning(iteration=iteration, message=problem))
             return resumed
 
         with closing(team.run_on_all(lambda: _run_log(run, team))) as own:
@@ -218,7 +218,7 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
     started = origin(config.init_from, setup.tokenizer)
     log.write(run_record(run, setup, team, started))
     for message in started.warnings:
-        log.write(schema.Warning(iteration=0, message=message))
+        log.write(schema.RunWarning(iteration=0, message=message))
     return setup
 
 

@@ -88,7 +88,7 @@ class PlainConsole:
                 return [f"  the longest copy from the text is {event.longest} words"]
             case ev.Advice():
                 return [f"  {event.sentence}"]
-            case ev.Warning():
+            case ev.RunWarning():
                 return [f"warning: {printable(event.message)}"]
             case ev.Command() if event.status != "accepted":
                 return [f"command {event.verb}: {event.status} {printable(event.message)}".rstrip()]

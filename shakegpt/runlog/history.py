@@ -58,7 +58,7 @@ class History:
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     commands: dict[str, ev.Command] = field(default_factory=dict)
     """id -> the latest record of that command."""
-    warnings: list[ev.Warning] = field(default_factory=list)
+    warnings: list[ev.RunWarning] = field(default_factory=list)
     judgements: dict[int, ev.Advice] = field(default_factory=dict)
     """How the run was going, by the iteration of the evaluation."""
     heartbeat: ev.Heartbeat | None = None
@@ -101,7 +101,7 @@ class History:
                 self.commands[event.id] = event
             case ev.Heartbeat():
                 self.heartbeat = event
-            case ev.Warning():
+            case ev.RunWarning():
                 self.warnings.append(event)
             case ev.Run():
                 self.run = self.run or event

@@ -385,7 +385,7 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     world: World | None = None
 
 
-class Warning(Record, frozen=True, kw_only=True, tag="warning"):
+class RunWarning(Record, frozen=True, kw_only=True, tag="warning"):
     """Something a person should know; the run goes on."""
 
     iteration: int
@@ -418,6 +418,6 @@ Event = (
     | Command
     | Heartbeat
     | Resume
-    | Warning
+    | RunWarning
     | End
 )

@@ -135,7 +135,7 @@ class TrainingRun(ABC):
         if any(self.team.any_rank(failed is not None)):
             blocks.install(self.model, recompute)
             message = failed or "compiling failed in another process; training continues without it"
-            self.log.write(schema.Warning(iteration=self.iteration, message=message))
+            self.log.write(schema.RunWarning(iteration=self.iteration, message=message))
 
     def evaluation_due(self) -> bool:
         """Whether the weights are those of an iteration that is evaluated."""

@@ -229,7 +229,7 @@ class Supervisor:
     def _poll(self) -> list[Request]:
         requests, refusal = self._inbox.poll(), self._inbox.refusal
         if refusal and refusal != self._refusal:
-            self._log.write(schema.Warning(iteration=self.iteration, message=refusal))
+            self._log.write(schema.RunWarning(iteration=self.iteration, message=refusal))
         self._refusal = refusal
         return requests
 

@@ -231,7 +231,7 @@ def test_what_became_of_a_command_is_told_once() -> None:
     command = ev.Command(id="1", verb="sample", status="accepted", iteration=2)
     refused = msgspec.structs.replace(command, status="refused", message="no\x1b[31m")
     assert plain([command, refused]) == ["command sample: refused no\u241b[31m"]
-    assert plain([ev.Warning(iteration=1, message="mind\rthe gap")]) == [
+    assert plain([ev.RunWarning(iteration=1, message="mind\rthe gap")]) == [
         "warning: mind\u240dthe gap"
     ]
 
@@ -258,7 +258,7 @@ def test_a_terminal_without_some_characters_shows_their_numbers(
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
     with told.console() as shown:
         for text in ("naïve", "plain"):
-            shown.write(ev.Warning(iteration=1, message=text))
+            shown.write(ev.RunWarning(iteration=1, message=text))
     assert out.getvalue().splitlines() == [rb"warning: na\xefve", b"warning: plain"]
 
 
@@ -270,6 +270,6 @@ def test_who_stops_reading_stops_no_training(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("sys.stdout", out)
         shown = told.PlainConsole()
         for _ in range(3):
-            shown.write(ev.Warning(iteration=1, message="mind the gap"))
-    shown.write(ev.Warning(iteration=1, message="stdout itself is closed now"))
+            shown.write(ev.RunWarning(iteration=1, message="mind the gap"))
+    shown.write(ev.RunWarning(iteration=1, message="stdout itself is closed now"))
     assert os.path.samestat(os.fstat(1), before), "the descriptor of somebody else"

@@ -95,10 +95,10 @@ def test_a_refused_control_file_is_warned_of_once(tmp_path: Path) -> None:
     (tmp_path / CONTROL_NAME).chmod(0o664)
     with Supervisor(Log(), inbox, signals=False) as supervisor:
         limit = time.monotonic() + 10
-        while not any(isinstance(e, ev.Warning) for e in warned) and time.monotonic() < limit:
+        while not any(isinstance(e, ev.RunWarning) for e in warned) and time.monotonic() < limit:
             supervisor.check()  # raises Stopped if the command were carried out
         time.sleep(3 * POLL_SECONDS)
-    (warning,) = (e.message for e in warned if isinstance(e, ev.Warning))
+    (warning,) = (e.message for e in warned if isinstance(e, ev.RunWarning))
     assert str(tmp_path / CONTROL_NAME) in warning
 
 

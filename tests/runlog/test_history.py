@@ -129,7 +129,7 @@ def test_a_clock_that_was_set_back_hides_no_crash_and_no_life(records: list[ev.E
     assert run_state(dead, dead.last_time - hour) == "crashed"
     afar = History().extend([*begun, resumed(0, pid=NOBODY, host="elsewhere")])
     assert run_state(afar, afar.last_time - hour) == "starting", "its clock may be ahead of ours"
-    live.add(ev.Warning(time=live.last_time - hour, iteration=0, message="set back"))
+    live.add(ev.RunWarning(time=live.last_time - hour, iteration=0, message="set back"))
     assert run_state(live, live.last_time + 1) == "starting"
 
 

@@ -75,10 +75,10 @@ def test_a_torn_tail_is_cut_on_reopening(written: bytes, tmp_path: Path) -> None
     for size in (1, 100, len(written) - 1, written.index(b"\n"), written.index(b"\n") + 1):
         path = log_of(tmp_path, written[:size])
         with RunLog(path) as log:
-            log.write(ev.Warning(time=1.0, iteration=0, message="on"))
+            log.write(ev.RunWarning(time=1.0, iteration=0, message="on"))
         records, problems = read(path)
         assert not problems and len(records) == written.count(b"\n", 0, size) + 1
-        assert isinstance(records[-1], ev.Warning)
+        assert isinstance(records[-1], ev.RunWarning)
 
 
 def test_a_long_torn_tail_is_cut_too(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_log_is_on_disk_as_far_as_the_last_save(
     sizes: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: sizes.append(os.fstat(fd).st_size))
     with RunLog(tmp_path / LOG_NAME) as log:
-        log.write(ev.Warning(iteration=0, message="x"))
+        log.write(ev.RunWarning(iteration=0, message="x"))
         assert not sizes
         log.write(ev.Checkpoint(iteration=1, kind="last", path="x", bytes=1, seconds=1.0))
         assert sizes == [(tmp_path / LOG_NAME).stat().st_size]
@@ -193,7 +193,7 @@ def test_a_newer_schema_is_refused_with_a_sentence(tmp_path: Path, extra: str) -
 
 def test_unknown_fields_of_a_record_are_passed_over(tmp_path: Path) -> None:
     line = b'{"event":"warning","time":1.0,"iteration":1,"message":"m","later":[1]}\n'
-    assert read(log_of(tmp_path, line)) == ([ev.Warning(time=1.0, iteration=1, message="m")], [])
+    assert read(log_of(tmp_path, line)) == ([ev.RunWarning(time=1.0, iteration=1, message="m")], [])
 
 
 def test_there_may_be_no_log(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_follower_reads_in_portions(written: bytes, tmp_path: Path) -> None:
 
 
 def test_a_follower_outlives_the_cut_of_a_torn_line(tmp_path: Path) -> None:
-    path, record = tmp_path / LOG_NAME, ev.Warning(time=1.0, iteration=1, message="m")
+    path, record = tmp_path / LOG_NAME, ev.RunWarning(time=1.0, iteration=1, message="m")
     with RunLog(path) as log:
         log.write(record)
     with open(path, "ab") as file:
@@ -262,7 +262,7 @@ def test_a_follower_outlives_the_cut_of_a_torn_line(tmp_path: Path) -> None:
 
 def test_a_follower_begins_again_with_another_log(tmp_path: Path) -> None:
     path = tmp_path / LOG_NAME
-    one, two = (ev.Warning(time=1.0, iteration=n, message="m" * 9) for n in (1, 2))
+    one, two = (ev.RunWarning(time=1.0, iteration=n, message="m" * 9) for n in (1, 2))
     follower = Follower(path)
     for record in (one, two):
         with RunLog(tmp_path / "new") as log:
@@ -315,7 +315,7 @@ def test_a_line_is_one_write_even_from_many_threads(tmp_path: Path) -> None:
 
         def work(n: int) -> None:
             for k in range(100):
-                log.write(ev.Warning(iteration=k, message=str(n) * 500))
+                log.write(ev.RunWarning(iteration=k, message=str(n) * 500))
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
         for thread in threads:
@@ -328,7 +328,7 @@ def test_a_line_is_one_write_even_from_many_threads(tmp_path: Path) -> None:
 
 def test_a_record_says_when_it_was_made() -> None:
     before = time.time()
-    assert before <= ev.Warning(iteration=0, message="").time <= time.time()
+    assert before <= ev.RunWarning(iteration=0, message="").time <= time.time()
 
 
 def test_texts_of_any_kind_are_data(tmp_path: Path) -> None:
@@ -337,9 +337,9 @@ def test_texts_of_any_kind_are_data(tmp_path: Path) -> None:
         "\x1b[31m[b]\n\r\u2028</script>{{1}}\x00\ud83d".encode("utf-8", "ignore").decode(),
     )
     with RunLog(path) as log:
-        log.write(ev.Warning(time=1.0, iteration=0, message=odd))
+        log.write(ev.RunWarning(time=1.0, iteration=0, message=odd))
     assert path.read_bytes().count(b"\n") == 1
-    assert read(path)[0] == [ev.Warning(time=1.0, iteration=0, message=odd)]
+    assert read(path)[0] == [ev.RunWarning(time=1.0, iteration=0, message=odd)]
 
 
 def test_a_candidate_is_an_array(written: bytes) -> None:

@@ -75,7 +75,7 @@ def poisoned(run: Path, texts: list[str]) -> Path:
     with RunLog(run / LOG_NAME) as log:
         for event in read(recorded() / LOG_NAME)[0]:
             log.write(_spoken(event, given))
-        log.write(ev.Warning(iteration=1, message="".join(texts)))
+        log.write(ev.RunWarning(iteration=1, message="".join(texts)))
         verb, said = texts[0], texts[-1]
         log.write(ev.Command(id="x", verb=verb, status="refused", message=said, iteration=1))
     return run

@@ -231,7 +231,7 @@ def test_a_spoiled_state_is_passed_over_and_named(
         path.unlink()
     log = Listener()
     resume(stopped, log=log)
-    warnings = [e.message for e in log.records if isinstance(e, schema.Warning)]
+    warnings = [e.message for e in log.records if isinstance(e, schema.RunWarning)]
     begun = next(e for e in log.records if isinstance(e, schema.Resume))
     assert begun.iteration == 4 and len(warnings) == 1 and "000005" in warnings[0]
     assert fingerprint(stopped) == unstopped

@@ -133,7 +133,7 @@ def test_damage_and_warnings_are_messages(tmp_path: Path) -> None:
     run = live(tmp_path)
     with (run / LOG_NAME).open("a") as log:
         log.write('{"event":"step"}\n')
-    logs.write(run, [ev.Warning(iteration=7, message="the disk [red]is full", time=time.time())])
+    logs.write(run, [ev.RunWarning(iteration=7, message="the disk [red]is full", time=time.time())])
 
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         words = run_screen(app).query_one("#messages", Following).said
