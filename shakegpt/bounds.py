@@ -1,6 +1,6 @@
-"""The types of settings: which values a field of a configuration may have, and its help.
+"""Types of settings, with their bounds and help.
 
-A configuration is a frozen dataclass whose fields are made by `setting`. The command line, its
+A configuration is a frozen dataclass whose fields are declared by `setting`. The command line, its
 help, shell completion and the start form all read type, bounds and help from there.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,10 @@ from shakegpt.errors import ShakegptError
 T = TypeVar("T")
 LARGEST_INT = 2**31
 LARGEST_FLOAT = 1e300
-"""A larger number is of no more use to the arithmetic than infinity."""
+REQUIRED: Any = dataclasses.MISSING
+"""Default of a setting that must be given."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What UTF-8 cannot encode."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +38,26 @@ class Number:
 
     @property
     def metavar(self) -> str:
-        """What stands for a value in the help."""
+        """Placeholder for a value in the help."""
         return self.unit.upper()
 
     def parse(self, text: str) -> int | float | str:
-        """The number that `text` spells; the text itself when it spells none."""
+        """The number in `text`; the text itself when it is none."""
         with suppress(ValueError):
             return self.kind(text)
         return text
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that."""
+        """The requirement that `value` violates, or None."""
         noun = "an integer" if self.kind is int else "a number"
         kinds = (int,) if self.kind is int else (int, float)
-        if type(value) not in kinds or not self._is_high_enough(value):
+        is_number = type(value) in kinds
+        if not is_number or not (value > self.low if self.exclusive else value >= self.low):
             return f"must be {noun} {'>' if self.exclusive else '>='} {self.low:g}"
         if value > self.high:
             high = f"{self.high:,}" if self.kind is int else f"{self.high:g}"
             return f"must be {noun} <= {high}"
         return None
-
-    def _is_high_enough(self, value: float) -> bool:
-        return value > self.low if self.exclusive else value >= self.low
 
 
 def integer(low: int, high: int = LARGEST_INT, unit: str = "n") -> Number:
@@ -70,15 +72,15 @@ def real(low: float, high: float = LARGEST_FLOAT, unit: str = "x", above: bool =
 
 @dataclass(frozen=True)
 class Text:
-    """A string that UTF-8 can encode, as the log must."""
+    """A string that UTF-8 can encode, so that the log can hold it."""
 
     metavar: str = "TEXT"
     empty: bool = False
-    """Whether the empty string is one."""
+    """Whether it may be empty."""
     path: bool = False
-    """Whether it may name a file: a leading ~ is the home directory then."""
+    """Whether it may be a path; a leading ~ then stands for the home directory."""
     known: tuple[str, ...] = ()
-    """Values with a meaning of their own, offered by shell completion."""
+    """Special values, offered by shell completion."""
 
     def parse(self, text: str) -> str:
         """`text`, with ~ expanded where it may be a path."""
@@ -86,18 +88,10 @@ class Text:
         return os.path.expanduser(text) if expand else text  # noqa: PTH111 (Path raises, no home)
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that."""
-        if not isinstance(value, str) or not _is_unicode(value):
+        """The requirement that `value` violates, or None."""
+        if not isinstance(value, str) or _SURROGATE.search(value):
             return "must be text in UTF-8"
         return None if value or self.empty else "must not be empty"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Choice:
@@ -112,7 +106,7 @@ class Choice:
         return text
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that."""
+        """The requirement that `value` violates, or None."""
         return None if value in self.known else "must be one of " + ", ".join(self.known)
 
 
@@ -123,45 +117,44 @@ class Switch:
     known = ("yes", "no")
 
     def parse(self, text: str) -> bool | str:
-        """What yes and no mean."""
+        """True for yes, False for no; any other text itself."""
         return {"yes": True, "no": False}.get(text, text)
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that."""
+        """The requirement that `value` violates, or None."""
         return None if isinstance(value, bool) else "must be yes or no"
 
 
 @dataclass(frozen=True)
 class Several:
-    """A tuple of values of one type, none twice where there are few; at least `least`."""
+    """A tuple of at least `least` values of one type, each choice at most once."""
 
     item: Text | Choice
     least: int = 1
 
     @property
     def metavar(self) -> str:
-        """What stands for a value in the help."""
+        """Placeholder for a value in the help."""
         return self.item.metavar
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Values of an item with a meaning of their own."""
+        """Special values of an item."""
         return self.item.known
 
     def parse(self, texts: Sequence[str]) -> tuple[str, ...]:
-        """The items that the texts spell."""
+        """The values of the items."""
         return tuple(self.item.parse(text) for text in texts)
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that."""
+        """The requirement that `value` violates, or None."""
+        is_choice = isinstance(self.item, Choice)
         if not isinstance(value, tuple) or len(value) < self.least:
-            return "needs at least one value" + self._of(self.known)
-        if isinstance(self.item, Choice) and len(set(map(repr, value))) < len(value):
+            choices = f" of {', '.join(self.known)}" if is_choice else ""
+            return f"needs at least one value{choices}"
+        if is_choice and len(set(map(repr, value))) < len(value):
             return "must not name one twice"
         return next(filter(None, map(self.item.fault, value)), None)
-
-    def _of(self, known: tuple[str, ...]) -> str:
-        return f" of {', '.join(known)}" if isinstance(self.item, Choice) else ""
 
 
 Type = Number | Text | Choice | Switch | Several
@@ -169,23 +162,23 @@ Type = Number | Text | Choice | Switch | Several
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a field besides its default."""
+    """Type, help and place of a field."""
 
     type: Type
     help: str
     topic: str
     none: str | None
-    """What None means; None where the field cannot be None."""
+    """The meaning of None; None where the field cannot be None."""
     positional: bool
 
     def parse(self, text: str | Sequence[str]) -> Any:
-        """The value that `text` spells, or what it spells instead, which `fault` refuses."""
+        """The value in `text`; if it is invalid, something that `fault` refuses."""
         if self.none is not None and text in ("none", "None"):
             return None
         return self.type.parse(text)  # type: ignore[arg-type]
 
     def fault(self, value: Any) -> str | None:
-        """What a value must be, when `value` is not that, and what was given."""
+        """The requirement that `value` violates, with the value; or None."""
         if value is None and self.none is not None:
             return None
         fault = self.type.fault(value)
@@ -203,14 +196,14 @@ def setting(
     none: str | None = None,
     positional: bool = False,
 ) -> T:
-    """A field of a configuration. `dataclasses.MISSING` as the default makes it required."""
+    """A field of a configuration; `REQUIRED` as the default makes it required."""
     about = Setting(type, help, topic, none, positional)
     field: T = dataclasses.field(default=default, metadata={"setting": about})
     return field
 
 
 def settings(kind: Any) -> dict[str, Setting]:
-    """Field name -> what is known of it, for a configuration or its class."""
+    """Field name -> its setting, for a configuration or its class."""
     return {field.name: field.metadata["setting"] for field in dataclasses.fields(kind)}
 
 
@@ -220,18 +213,18 @@ def flag(name: str) -> str:
 
 
 def words(name: str, value: Any) -> list[str]:
-    """The words of a command line that set the field `name` to `value`."""
+    """The command-line arguments that set the field `name` to `value`."""
     if isinstance(value, bool):
         return [flag(name) if value else flag(f"no_{name}")]
     if isinstance(value, tuple):
         return [flag(name), *value]
     text = "none" if value is None else repr(value) if isinstance(value, float) else str(value)
-    # a value that begins with a dash would be taken for a flag
+    # argparse takes a separate value that begins with a dash for a flag
     return [f"{flag(name)}={text}"] if text.startswith("-") else [flag(name), text]
 
 
 def faults(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
-    """Field name -> a sentence, for each of `values` that the configuration `kind` cannot have."""
+    """Field name -> an error message, for each of `values` that is invalid in `kind`."""
     known, sentences = settings(kind), dict[str, str]()
     for name, value in values.items():
         if fault := known[name].fault(value):
@@ -240,14 +233,14 @@ def faults(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def display_name(name: str, about: Setting) -> str:
-    """How messages and help call a field: by its flag, or by the name of the place it has."""
+    """The name of a field in messages and help: its flag, or the name of a positional argument."""
     if not about.positional:
         return flag(name)
     return name.upper() if isinstance(about.type, Choice) else about.type.metavar
 
 
 def check(config: Any) -> None:
-    """Raise ShakegptError, naming each field and value, unless all of `config` is in bounds."""
+    """Raise ShakegptError, with each field and value, unless all of `config` is valid."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if sentences := faults(config, values):
         raise ShakegptError("; ".join(sentences.values()))

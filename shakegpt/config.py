@@ -25,7 +25,7 @@ Weights = Literal["float32", "bf16", "int8"]
 WHAT, TRAINING, SCRATCH = "what", "training", "model from scratch"
 LORA, SAMPLING, MACHINE = "LoRA", "sampling", "machine"
 TOPICS = (WHAT, TRAINING, SCRATCH, LORA, SAMPLING, MACHINE, "options")
-"""The topics of the settings, in the order in which the help shows them."""
+"""The topics of the settings, in the order of the help."""
 
 _TEXTS = Several(Text("TEXT", path=True, known=("plays", "tinyshakespeare", "-")))
 _THREADS = integer(1, 4096, "threads")
@@ -33,10 +33,10 @@ _THREADS = integer(1, 4096, "threads")
 
 @dataclass(frozen=True)
 class Checked:
-    """A configuration that is checked when it is made."""
+    """A configuration that is validated when it is created."""
 
     def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
+        """Raise ShakegptError, with each field and value, for invalid settings."""
         bounds.check(self)
 
 
@@ -94,11 +94,11 @@ class FinetuneConfig(Checked):
         "Sequences per micro-batch. Lower it when memory is short, with more accumulation "
         "instead.", TRAINING)
     gradient_accumulation_steps: int = setting(4, integer(1, unit="steps"),
-        "Micro-batches per optimizer step, which so sees batch_size x this x block_size tokens.",
+        "Micro-batches per optimizer step: a step sees batch_size x this x block_size tokens.",
         TRAINING)
     block_size: int | None = setting(128, integer(2, unit="tokens"),
-        "Sequence length. Short sequences show more of the text in one optimizer step; lower it "
-        "to save memory and time.", TRAINING, none="what the model was made for")
+        "Sequence length. Short sequences spread an optimizer step over more of the text; lower "
+        "it to save memory and time.", TRAINING, none="the model's own")
     learning_rate: float = setting(1.4e-3, real(0, 10, "rate", above=True),
         "Learning rate of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5.", TRAINING)
     optimizer: Optimizer = setting("adamw", Choice(*get_args(Optimizer)),
@@ -208,7 +208,7 @@ class FinetuneConfig(Checked):
     # fmt: on
 
     def __post_init__(self) -> None:
-        """Raise ShakegptError, naming each field and value, for what can never work."""
+        """Raise ShakegptError, with each field and value, for invalid settings."""
         for name in ("dataset", "val_dataset"):
             texts = getattr(self, name)
             if isinstance(texts, str | list):
@@ -216,9 +216,8 @@ class FinetuneConfig(Checked):
                 object.__setattr__(self, name, names)
         super().__post_init__()
         # not vars(self): a configuration from an older log has class defaults for newer fields
-        if conflicting := conflicts(
-            {field.name: getattr(self, field.name) for field in fields(self)}
-        ):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if conflicting := conflicts(values):
             raise ShakegptError("; ".join(sentence for _, sentence in conflicting))
 
 
@@ -230,31 +229,31 @@ NOT_LOWEST: dict[str, tuple[tuple[Any, ...], str]] = {
     "dtype": (("float16",), "--dtype float16, whose loss is scaled"),
     "device": (("cuda", "mps"), "a GPU"),
 }
-"""Settings whose named values `--memory lowest` does not support, and what to call them."""
+"""Field -> the values that `--memory lowest` does not support, and how messages call them."""
 
 
 def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
-    """Settings of `FinetuneConfig` that exclude each other: both fields, and a sentence."""
-    conflicting = []
+    """Settings of `FinetuneConfig` that exclude each other: both fields, and an error message."""
+    found = list[tuple[tuple[str, str], str]]()
     if values["val_dataset"] is not None and values["val_fraction"] is not None:
-        sentence = (
+        message = (
             "--val-dataset and --val-fraction exclude each other: a validation text leaves all of "
             "--dataset to training; give one of them"
         )
-        conflicting.append((("val_fraction", "val_dataset"), sentence))
+        found.append((("val_fraction", "val_dataset"), message))
     if values["optimizer"] == "muon" and values["lora_rank"] is not None:
-        sentence = "--optimizer muon trains whole matrices and --lora-rank none: give one of them"
-        conflicting.append((("optimizer", "lora_rank"), sentence))
+        message = "--optimizer muon trains whole matrices and --lora-rank none: give one of them"
+        found.append((("optimizer", "lora_rank"), message))
     if values["memory"] == "lowest":
-        for name, (refused, why) in NOT_LOWEST.items():
-            if values[name] in refused or (name == "lora_rank" and values[name] is not None):
-                sentence = f"--memory lowest cannot be combined with {why}: give --memory low"
-                conflicting.append((("memory", name), sentence))
+        for name, (unsupported, option) in NOT_LOWEST.items():
+            if values[name] in unsupported or (name == "lora_rank" and values[name] is not None):
+                message = f"--memory lowest cannot be combined with {option}: give --memory low"
+                found.append((("memory", name), message))
     width, heads = values["n_embd"], values["n_head"]
     if values["init_from"] == "scratch" and width % heads:
-        sentence = f"--n-embd must be a multiple of --n-head {heads}, got {width}"
-        conflicting.append((("n_embd", "n_head"), sentence))
-    return conflicting
+        message = f"--n-embd must be a multiple of --n-head {heads}, got {width}"
+        found.append((("n_embd", "n_head"), message))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +320,7 @@ class EvaluateConfig(Checked):
         "Tokens to predict, evenly spread; a smaller text is used whole.",
         WHAT, none="all of a file, else as many as the run's own evaluations, else 40,000")
     block_size: int | None = setting(None, integer(2, unit="tokens"),
-        "Sequence length.", WHAT, none="that of the run, else what the model was made for")
+        "Sequence length.", WHAT, none="that of the run, else the model's own")
     batch_size: int = setting(8, integer(1, unit="sequences"),
         "Sequences at a time. Lower it when memory is short.", MACHINE)
     device: Device = setting("auto", Choice(*get_args(Device)),
@@ -345,29 +344,26 @@ class GPTConfig:
     layer_norm_epsilon: float = 1e-5
     dropout: float = 0.0
     activation_function: Literal["gelu_new", "gelu"] = "gelu_new"
-    """GELU by its tanh form, as OpenAI's, or exact, as nanoGPT's."""
+    """GELU in its tanh form, as OpenAI's, or exact, as nanoGPT's."""
     tie_word_embeddings: bool = True
-    """Whether the head is the token embedding; else it has a matrix of its own."""
+    """Whether the head shares the matrix of the token embedding."""
+
+    @property
+    def block_params(self) -> int:
+        """Parameters of a block: 12 C² weights (3 and 1 of attention, 4 and 4 of the MLP), 9 C
+        biases, 4 C of its LayerNorms.
+        """
+        return 12 * self.n_embd**2 + 13 * self.n_embd
 
     @property
     def n_params(self) -> int:
-        """Number of parameters, a tied embedding counted once."""
-        heads = 1 if self.tie_word_embeddings else 2
-        return count_parameters(self.n_layer, self.n_embd, heads * self.vocab_size, self.block_size)
-
-
-def count_parameters(n_layer: int, n_embd: int, vocab_size: int, block_size: int) -> int:
-    """Parameters of a GPT-2 of this shape, the tied embedding counted once.
-
-    A block has 12 C² weights (3 and 1 of attention, 4 and 4 of the MLP), 9 C biases, 4 C of its
-    LayerNorms; the last LayerNorm has 2 C.
-    """
-    block = 12 * n_embd**2 + 13 * n_embd
-    return (vocab_size + block_size) * n_embd + n_layer * block + 2 * n_embd
+        """Number of parameters, a tied embedding counted once; the last LayerNorm has 2 C."""
+        rows = self.vocab_size if self.tie_word_embeddings else 2 * self.vocab_size
+        return (rows + self.block_size + 2) * self.n_embd + self.n_layer * self.block_params
 
 
 def block_size_fault(block_size: int | None, shape: GPTConfig, name: str) -> str | None:
-    """A sentence when the model `name` has no positions for `block_size` tokens; else None."""
+    """An error message when the model `name` has too few positions for `block_size`; else None."""
     if block_size is None or block_size <= shape.block_size:
         return None
     return f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"

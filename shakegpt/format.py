@@ -1,6 +1,6 @@
 """Numbers as text, the same in console, terminal UI, figures, deck and claims.
 
-What is not there (None) is `–`.
+None is shown as `–`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import math
 
 NOTHING = "–"
 _LONGEST = 1e15
-"""Seconds beyond which no duration is told apart: a damaged log holds any number."""
+"""Longest duration shown, seconds: a damaged log may hold any number."""
 
 
 def loss(nats: float | None, digits: int = 4, missing: str = NOTHING) -> str:
-    """A loss in nats a token; one that has exploded in short; `missing` for one not finite.
+    """A loss in nats per token, from 1000 on as a power of ten; `missing` if it is not finite.
 
     >>> loss(3.21449), loss(3.21449, 2), loss(123456.0), loss(None)
     ('3.2145', '3.21', '1.23e+05', '–')
@@ -24,12 +24,12 @@ def loss(nats: float | None, digits: int = 4, missing: str = NOTHING) -> str:
 
 
 def bits(per_character: float | None) -> str:
-    """Bits a character: 2.09 bits/char."""
+    """Bits per character: 2.09 bits/char."""
     return NOTHING if per_character is None else f"{per_character:.2f} bits/char"
 
 
 def size(count: int | None) -> str:
-    """Bytes in the unit that suits: 512 MiB, 15.3 GiB."""
+    """Bytes in MiB or GiB: 512 MiB, 15.3 GiB."""
     if count is None:
         return NOTHING
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
@@ -46,7 +46,7 @@ def parameters(count: int) -> str:
 
 
 def rate(learning_rate: float | None) -> str:
-    """As people write it in a configuration: 3e-5, 1e-3, 1.5e-4, 0."""
+    """A learning rate as in a configuration file: 3e-5, 1e-3, 1.5e-4, 0."""
     if not learning_rate:
         return NOTHING if learning_rate is None else "0"
     mantissa, exponent = f"{learning_rate:.2e}".split("e")
@@ -54,7 +54,7 @@ def rate(learning_rate: float | None) -> str:
 
 
 def throughput(tokens_per_second: float | None) -> str:
-    """Tokens a second: 12,346 tok/s, 8.2 tok/s."""
+    """Tokens per second: 12,346 tok/s, 8.2 tok/s."""
     if tokens_per_second is None:
         return NOTHING
     return f"{tokens_per_second:,.{0 if tokens_per_second >= 10 else 1}f} tok/s"
@@ -77,7 +77,7 @@ def duration(seconds: float | None) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as digits alone: 0:42, 1:05, 2:10:00."""
+    """Seconds as minutes and hours: 0:42, 1:05, 2:10:00."""
     if seconds is None:
         return "-:--"
     minutes, secs = divmod(max(0, round(min(seconds, _LONGEST))), 60)
@@ -86,7 +86,7 @@ def clock(seconds: float | None) -> str:
 
 
 def ago(seconds: float | None) -> str:
-    """An age, coarser than `duration`, so that a display of it changes seldom.
+    """An age in its largest whole unit, so that the text seldom changes.
 
     >>> ago(7), ago(95), ago(4000)
     ('7 s ago', '1 min ago', '1 h ago')
@@ -100,7 +100,7 @@ def ago(seconds: float | None) -> str:
 
 
 def probability(share: float) -> str:
-    """A probability or share as a percentage of two digits that tell.
+    """A probability as a percentage with two significant digits.
 
     >>> probability(0.1234), probability(0.0034), probability(0.00001), probability(1.0)
     ('12%', '0.34%', '<0.01%', '100%')

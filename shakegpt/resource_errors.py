@@ -1,4 +1,4 @@
-"""Full disks and exhausted memory as errors that say what to do.
+"""Full disks, damaged files and exhausted memory as errors that say what to do.
 
 A run that cannot write stops, as failed, with exit code 1. Earlier checkpoints stay intact, because
 nothing is replaced before its successor is on disk; `--resume` continues from them.
@@ -26,7 +26,7 @@ _DISK = {
     errno.EROFS: ("the file system is read-only", "Make it writable"),
     errno.EIO: ("input/output error", "Check that disk, or copy the run to another one"),
 }
-"""Errors of a disk, whatever the file: what happened, and the way out."""
+"""Errors of a disk, whatever the file: the message, and the way out."""
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory")
 """How PyTorch reports exhausted memory where its error has no type of its own."""
 
@@ -38,6 +38,15 @@ def writing(folder: Path, needed: int) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise disk_error(error, folder, needed) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an error of reading the safetensors file `path` of a state into a ShakegptError."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
 
 
 @contextmanager
@@ -73,7 +82,7 @@ def explain(error: BaseException, run: Path | None = None) -> BaseException:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, RuntimeError):
-        import torch  # it raised the error, or is not loaded by this module's other users
+        import torch  # here: other users of this module do without it
 
         return isinstance(error, torch.OutOfMemoryError) or any(
             text in str(error) for text in _OUT_OF_MEMORY
@@ -82,10 +91,10 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def disk_error(error: OSError | SafetensorError, folder: Path, needed: int = 0) -> ShakegptError:
-    """What failed on the disk of `folder`, how much space it has, and what to do."""
+    """The ShakegptError for a failed write to `folder`: the cause, the free space, the way out."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (match := re.search(r"os error (\d+)", str(error))):
-        number = int(match[1])  # safetensors has it in its message only
+        number = int(match[1])  # safetensors has it only in its message
     text = os.strerror(number).lower() if number else str(error)
     what, way_out = _DISK.get(number or 0, (text, "Fix that"))
     space = f"{size(needed)} needed" if needed else ""

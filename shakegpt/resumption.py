@@ -1,4 +1,4 @@
-"""Which settings a resume may change, and the command that starts another run instead. No torch."""
+"""Settings of a run that is resumed: as saved in its log, and which may change. No torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from shakegpt import bounds
 from shakegpt.bounds import flag
 from shakegpt.config import SCRATCH, FinetuneConfig
@@ -15,51 +17,65 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 
 MODEL = ("init_from", "n_layer", "n_head", "n_embd", "tokenizer")
-"""What the model is made of; another one has other weights."""
+"""Settings that determine the model."""
 IDENTITY = (
     *MODEL,
     *("separate_documents", "val_fraction", "eval_tokens", "out_dir"),
     *("batch_size", "gradient_accumulation_steps", "block_size", "seed", "optimizer"),
     *("lora_rank", "lora_alpha", "lora_targets"),
 )
-"""Settings that a run keeps: its model, sequences, optimizer state and the val loss it reports.
+"""Settings that are fixed for a run: its model, sequences, optimizer state and reported val loss.
 
-All others may change when it is resumed: they alter how it continues, not what the saved state and
-the logged losses mean. Texts may move, which their sha256 proves.
+All others may change when it is resumed: they alter how it continues, not the meaning of the saved
+state and the logged losses. Texts may move, since their sha256 identifies them.
 """
 BY_SIZE = ("learning_rate", "beta1", "beta2", "batch_size", "gradient_accumulation_steps")
-"""Settings whose default depends on the model: a command names them, whatever their value."""
+"""Settings whose default depends on the model: a command always names them."""
+
+
+def saved_config(settings: Mapping[str, Any]) -> FinetuneConfig:
+    """The configuration from the `settings` in a log. Raises ShakegptError for invalid ones.
+
+    In logs of the first versions, --compile is a boolean and several texts are joined.
+    """
+    settings = {"separate_documents": False, **settings}
+    if isinstance(settings.get("compile"), bool):
+        settings["compile"] = "on" if settings["compile"] else "off"
+    try:
+        return msgspec.convert(settings, FinetuneConfig)
+    except msgspec.ValidationError as error:
+        raise ShakegptError(f"the saved configuration is invalid: {error}") from error
 
 
 def require_same_run(run: Path, changes: Mapping[str, Any]) -> None:
-    """Raise ShakegptError for `changes` that would make another run of the run directory `run`.
-
-    A setting that is given as it is already is no change.
-    """
+    """Raise ShakegptError for `changes` of settings that are fixed for the run directory `run`."""
     fixed = [name for name in changes if name in IDENTITY]
     if not fixed:
         return
-    past, cannot = history.losses(run), "cannot be changed when resuming; start a new run with"
-    if past.run is None or past.latest is None:
-        raise ShakegptError(f"{' and '.join(map(flag, fixed))} {cannot} --init-from {run}")
-    saved, now = past.run.config, past.latest.config
-    fixed = [name for name in fixed if name == "out_dir" or _differs(saved, name, changes[name])]
-    if not fixed:
-        return
-    raise ShakegptError(
-        f"{' and '.join(map(flag, fixed))} {cannot}: {new_run_command(run, now, changes)}"
-    )
+    past = history.losses(run)
+    command = f"--init-from {run}"
+    if past.run is not None and past.latest is not None:
+        saved = past.run.config
+        fixed = [
+            name for name in fixed if name == "out_dir" or _value(saved, name) != changes[name]
+        ]
+        command = new_run_command(run, past.latest.config, changes)
+    if fixed:
+        raise ShakegptError(
+            f"{' and '.join(map(flag, fixed))} cannot be changed when resuming; start a new run "
+            f"with: {command}"
+        )
 
 
-def _differs(saved: Mapping[str, Any], name: str, value: Any) -> bool:
-    before = saved.get(name, getattr(FinetuneConfig, name))
-    return bool((tuple(before) if isinstance(before, list) else before) != value)
+def _value(saved: Mapping[str, Any], name: str) -> Any:
+    value = saved.get(name, getattr(FinetuneConfig, name))
+    return tuple(value) if isinstance(value, list) else value
 
 
 def new_run_command(run: Path, saved: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
     """The command that starts a run with the settings `saved` in the log of `run` and `changes`.
 
-    It starts from the model of `run`, or from another if `changes` has another one.
+    It starts from the model of `run`, unless `changes` has another one.
     """
     init_from = str(run)
     if any(name in MODEL for name in changes):
@@ -69,9 +85,8 @@ def new_run_command(run: Path, saved: Mapping[str, Any], changes: Mapping[str, A
         name, about = field.name, bounds.settings(FinetuneConfig)[field.name]
         if name == "init_from" or (name == "out_dir" and name not in changes):
             continue
-        value = changes.get(name, saved.get(name, field.default))
-        value = tuple(value) if isinstance(value, list) else value
-        of_model = about.topic == SCRATCH and init_from != "scratch"
-        if not of_model and (value != field.default or name in (*BY_SIZE, "block_size")):
+        value = changes.get(name, _value(saved, name))
+        unused = about.topic == SCRATCH and init_from != "scratch"
+        if not unused and (value != field.default or name in (*BY_SIZE, "block_size")):
             words += bounds.words(name, value)
     return shlex.join(words)

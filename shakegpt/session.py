@@ -15,12 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
-from shakegpt.data.sources import BUILT_IN, STDIN, is_pipe, resolve
+from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, group
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
@@ -31,35 +29,23 @@ from shakegpt.hardware.device import choose
 from shakegpt.model import GPT
 from shakegpt.out_of_core.loop import OutOfCore
 from shakegpt.resource_errors import explain, resource_errors
-from shakegpt.resumption import require_same_run
 from shakegpt.runlog import history, schema
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.runs import new_run_dir, require_unused
-from shakegpt.train import state
-from shakegpt.train.compilation import upgraded
+from shakegpt.train import resume_checks, state
 from shakegpt.train.group_supervisor import GroupSupervisor
 from shakegpt.train.header import resume_record, run_record
 from shakegpt.train.setup import TrainingSetup, initial_model, prepare, saved_model
-from shakegpt.train.supervisor import Log, Supervisor
+from shakegpt.train.supervisor import Log, NullLog, Supervisor
 
 STDIN_COPY, VAL_COPY = "text.txt", "val.txt"
-"""In the run directory: texts from pipes, which a resume reads again."""
-
-
-class NullLog:
-    """Discard the records: in all processes of a team but rank 0."""
-
-    def write(self, event: schema.Event) -> None:
-        """Discard the record."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+"""Files of the run directory for texts from pipes, from which a resume reads them."""
 
 
 class Tee:
-    """Passes each record to the run log first, then to whoever displays it."""
+    """Passes each record to several logs, in their order."""
 
     def __init__(self, *logs: Log | None) -> None:
         self._logs = [log for log in logs if log is not None]
@@ -132,7 +118,8 @@ def _resume(
     changes: Mapping[str, Any],
 ) -> Path:
     with resource_errors(run), tempfile.TemporaryDirectory() as scratch:
-        config = team.run_on_all(lambda: _saved_config(run, max_iters, {**changes, "shard": shard}))
+        new = {**changes, "shard": shard}
+        config = team.run_on_all(lambda: resume_checks.configure(run, max_iters, new))
 
         def begin() -> TrainingSetup:
             try:
@@ -141,17 +128,17 @@ def _resume(
                 raise ShakegptError(
                     f"{error}: shakegpt finetune --resume {shlex.quote(str(run))} --device cpu"
                 ) from None
-            _require_texts(config, run)
+            resume_checks.require_texts(config, run)
             setup = prepare(config, Path(scratch), run, own_process=own_process)
             header = history.load(run)[0].run
             assert header is not None
-            _require_same(setup, header)
+            resume_checks.require_same(setup, header)
             state.working_folder(run)  # of a process that was killed: deleted
             memory.require_disk(run, setup.shape, config, setup.place.memory, resuming=True)
             return setup
 
         def log_resume() -> TrainingSetup:
-            """Write the first record, once the model is loaded; put newer, damaged states away."""
+            """Write the first record, once the model is loaded; set damaged states aside."""
             if not team.first:
                 return setup
             resumed = replace(setup, config=_with_copies_of_pipes(setup, run))
@@ -234,63 +221,6 @@ def _with_copies_of_pipes(setup: TrainingSetup, run: Path) -> FinetuneConfig:
         write_atomically(copy, val_text.content.encode())
         config = replace(config, val_dataset=(str(copy),))
     return config
-
-
-def _saved_config(run: Path, max_iters: int | None, changes: Mapping[str, Any]) -> FinetuneConfig:
-    """The configuration that a resumed run continues with. Raises ShakegptError."""
-    require_same_run(run, changes)
-    past = history.load_started(run)
-    latest = past.latest
-    assert latest is not None
-    try:
-        config = msgspec.convert(upgraded(latest.config), FinetuneConfig)
-    except msgspec.ValidationError as error:
-        raise ShakegptError(
-            f"cannot resume: the saved configuration is invalid: {error}"
-        ) from error
-    if latest.compiled is not None and "device" not in changes:
-        # the numbers of a compiled run differ in the last bits
-        config = replace(config, compile="on" if latest.compiled else "off")
-    limit = max_iters if max_iters is not None else past.max_iters
-    if past.end is not None and past.end.status == "finished" and limit <= past.iteration:
-        raise ShakegptError(
-            f"the run is finished at iteration {past.iteration}; give a larger --max-iters to "
-            "continue it"
-        )
-    return replace(config, **{**changes, "max_iters": limit})
-
-
-def _require_texts(config: FinetuneConfig, run: Path) -> None:
-    """Raise ShakegptError, with the way out, for a text of the run that is not where it was."""
-    for names, flag in ((config.dataset, "--dataset"), (config.val_dataset or (), "--val-dataset")):
-        for name in names:
-            if name not in (*BUILT_IN, STDIN) and not Path(name).exists():
-                raise ShakegptError(
-                    f"cannot resume: the text {name} does not exist; if it was moved, say "
-                    f"where to: shakegpt finetune --resume {shlex.quote(str(run))} {flag} TEXT"
-                )
-
-
-def _require_same(setup: TrainingSetup, header: schema.Run) -> None:
-    before, now = header.dataset.sha256, setup.dataset.text.sha256
-    if before != now:
-        raise ShakegptError(
-            f"cannot resume: the text {header.dataset.name} has changed (sha256 {before[:12]}, now "
-            f"{now[:12]}); restore it, say where it is now with --dataset, or start a new run "
-            "from this one with --init-from"
-        )
-    val_text = setup.dataset.val_text
-    if (val_text.sha256 if val_text else None) != header.dataset.val_sha256:
-        raise ShakegptError(
-            f"cannot resume: the validation text {header.dataset.val_name or '(none)'} has "
-            "changed; restore it, say where it is now with --val-dataset, or start a new run from "
-            "this one with --init-from"
-        )
-    shape, model = setup.shape, header.model
-    if (shape.n_layer, shape.n_embd, shape.n_head) != (model.n_layer, model.n_embd, model.n_head):
-        raise ShakegptError(
-            f"cannot resume: {setup.name} is not the model that the run started with ({model.name})"
-        )
 
 
 Close = Callable[[schema.Status, str], None]

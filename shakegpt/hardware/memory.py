@@ -2,9 +2,9 @@
 
 The counts follow from the shapes: float32 weights, gradients and two moments are 4, 4 and 8 bytes
 per parameter; a block keeps 16 tensors of the size of the residual stream for its backward pass
-(measured for fused attention and one-kernel GELU). With `--memory low` a block keeps its input
-alone, and on a CPU the moments are in a file; with `lowest` all of these are in files, and one
-block, or embedding and head, are in memory at a time.
+(measured for fused attention and one-kernel GELU). With `--memory low` a block keeps only its
+input, and on a CPU the moments are in a file; with `lowest` all of these are in files, and one
+block, or embedding and head, is in memory at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import tempfile
 from contextlib import suppress
 from math import gcd
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import psutil
 
-from shakegpt.config import FinetuneConfig, conflicts, count_parameters
+from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 from shakegpt.runlog import schema
@@ -32,15 +32,15 @@ tensors and freed memory in the heap. Measured with tests/bench/memory.py."""
 STREAM_COPIES = 16
 """Tensors (B, T, C) that a block keeps for the backward pass."""
 FROZEN_COPIES = 10
-"""The same when the weights of the block are frozen, without what LoRA's adapters need."""
+"""The same for a block with frozen weights, without what LoRA's adapters need."""
 ADAPTER_COPIES = {"attn.c_attn": 1, "attn.c_proj": 0, "mlp.c_fc": 1, "mlp.c_proj": 4}
-"""More of them for an adapter of this matrix: its input, where nothing else keeps it."""
+"""Further ones for an adapter of this matrix: its input, unless another operation keeps it."""
 ADAPTER_INPUTS = {"attn.c_attn": 1, "attn.c_proj": 1, "mlp.c_fc": 1, "mlp.c_proj": 4}
 ADAPTER_OUTPUTS = {"attn.c_attn": 3, "attn.c_proj": 1, "mlp.c_fc": 4, "mlp.c_proj": 1}
 """Sizes of each matrix, in widths of the residual stream."""
 HEAD_ROWS = 256
-"""Tokens whose logits exist at once. Fewer save memory, but for each such chunk the gradient of the
-whole head is read and written once."""
+"""Tokens whose logits exist at once. Fewer save memory, but each such chunk reads and writes the
+gradient of the whole head once."""
 PIECE = 1 << 22
 """Numbers of a memory-mapped moment that are in memory at once."""
 CGROUP = Path("/sys/fs/cgroup")
@@ -52,25 +52,10 @@ CGROUP_FILES = (
 """Of version 2 and 1: a container's limit, its use, and the key of its reclaimable page cache."""
 
 
-class Shape(Protocol):
-    """The dimensions of a GPT-2."""
-
-    @property
-    def n_layer(self) -> int: ...  # noqa: D102
-    @property
-    def n_embd(self) -> int: ...  # noqa: D102
-    @property
-    def vocab_size(self) -> int: ...  # noqa: D102
-    @property
-    def block_size(self) -> int: ...  # noqa: D102
-    @property
-    def tie_word_embeddings(self) -> bool: ...  # noqa: D102
-
-
-def learned(shape: Shape, config: FinetuneConfig) -> int:
-    """Trainable parameters: all, or with LoRA those of the adapters."""
+def trainable_params(shape: GPTConfig, config: FinetuneConfig) -> int:
+    """Number of trainable parameters: all, or with LoRA those of the adapters."""
     if config.lora_rank is None:
-        return _parameters(shape)
+        return shape.n_params
     widths = sum(ADAPTER_INPUTS[t] + ADAPTER_OUTPUTS[t] for t in config.lora_targets)
     return shape.n_layer * config.lora_rank * widths * shape.n_embd
 
@@ -78,35 +63,33 @@ def learned(shape: Shape, config: FinetuneConfig) -> int:
 def _stream_copies(config: FinetuneConfig) -> int:
     if config.lora_rank is None:
         return STREAM_COPIES
-    dropped = ADAPTER_INPUTS if config.lora_dropout > 0 else dict.fromkeys(ADAPTER_INPUTS, 0)
-    return FROZEN_COPIES + sum(ADAPTER_COPIES[t] + dropped[t] for t in config.lora_targets)
+    masks = ADAPTER_INPUTS if config.lora_dropout > 0 else dict.fromkeys(ADAPTER_INPUTS, 0)
+    return FROZEN_COPIES + sum(ADAPTER_COPIES[t] + masks[t] for t in config.lora_targets)
 
 
 def estimate(
-    shape: Shape,
+    shape: GPTConfig,
     config: FinetuneConfig,
     row: Row = "normal",
     processes: int = 1,
     device: str = "cpu",
 ) -> schema.Memory:
-    """Bytes that finetuning a GPT-2 of this shape takes at its peak on `device`, part by part.
+    """Peak memory of finetuning a GPT-2 of this shape on `device`, bytes, part by part.
 
-    Of one process, where several share each iteration; buffers of DDP and FSDP count as `process`.
+    With several processes, that of one; buffers of DDP and FSDP count as `process`.
     """
-    n = _parameters(shape)
-    moving, copies = learned(shape, config), _stream_copies(config)
+    n, moving, copies = shape.n_params, trainable_params(shape, config), _stream_copies(config)
     windows = config.batch_size * gcd(config.gradient_accumulation_steps, processes) // processes
     tokens = windows * min(config.block_size or shape.block_size, shape.block_size)
     stream, low, alone = tokens * shape.n_embd * 4, row == "low", processes == 1
     chunked, shards = alone or config.shard, processes if config.shard else 1
     adamw = config.optimizer == "adamw"
-    mapped = low and shards == 1 and device == "cpu" and adamw  # the moments, from a file
+    mapped = low and shards == 1 and device == "cpu" and adamw  # moments in a file
     # Muon has one moment of each block matrix instead of two
     saved = 0 if adamw else 12 * shape.n_layer * shape.n_embd**2
     activations = shape.n_layer + copies if low else shape.n_layer * copies
-    needed_disk = disk(shape, config, row)
     if row == "lowest":
-        return _out_of_core(shape, config, stream, tokens, needed_disk)
+        return _out_of_core(shape, config, stream, tokens)
     return schema.Memory(
         weights=4 * (n if config.lora_rank is None else n + moving) // shards,
         gradients=4 * moving // shards,
@@ -116,23 +99,22 @@ def estimate(
         process=PROCESS + (0 if alone else _unsharded(shape) if config.shard else 4 * moving),
         row=row,
         traffic=2 * 8 * moving if mapped else 0,
-        disk=needed_disk,
+        disk=disk(shape, config, row),
     )
 
 
 def _out_of_core(
-    shape: Shape, config: FinetuneConfig, stream: int, tokens: int, needed_disk: int
+    shape: GPTConfig, config: FinetuneConfig, stream: int, tokens: int
 ) -> schema.Memory:
     """With lowest memory: of a block, or of embedding and head, whichever takes more."""
     width, layers, micro_steps = shape.n_embd, shape.n_layer, config.gradient_accumulation_steps
-    block = 4 * (12 * width**2 + 13 * width)
-    n = _parameters(shape)
+    n, block = shape.n_params, 4 * shape.block_params
     edges = 4 * n - layers * block
     passing, piece = 16 * width**2, 4 * 4 * min(PIECE, max(shape.vocab_size, 4 * width) * width)
     logits = min(HEAD_ROWS, tokens) * shape.vocab_size * 4
     in_block = {
         "weights": block,
-        "gradients": block + passing,  # and the newest one of the largest matrix
+        "gradients": block + passing,  # with a second one of the largest matrix
         "optimizer": 0,
         "activations": (STREAM_COPIES + 3) * stream,
         "logits": 0,
@@ -151,25 +133,24 @@ def _out_of_core(
         process=PROCESS,
         row="lowest",
         traffic=4 * 10 * n + 5 * (layers + 1) * micro_steps * stream,
-        disk=needed_disk,
+        disk=disk(shape, config, "lowest"),
     )
 
 
-def _unsharded(shape: Shape) -> int:
-    """Bytes of a sharded model that are gathered at a time: embeddings and their gradient, a block,
-    the next one and a gradient. Measured, docs/lab-log.md.
+def _unsharded(shape: GPTConfig) -> int:
+    """Bytes of a sharded model that are gathered at a time: embeddings and their gradient, two
+    blocks and the gradient of one. Measured, docs/lab-log.md.
     """
-    blocks = shape.n_layer * (block := 12 * shape.n_embd**2 + 13 * shape.n_embd)
-    return 4 * (2 * (_parameters(shape) - blocks) + 3 * block)
-
-
-def _parameters(shape: Shape) -> int:
-    rows = shape.vocab_size if shape.tie_word_embeddings else 2 * shape.vocab_size
-    return count_parameters(shape.n_layer, shape.n_embd, rows, shape.block_size)
+    embeddings = shape.n_params - shape.n_layer * shape.block_params
+    return 4 * (2 * embeddings + 3 * shape.block_params)
 
 
 def choose(
-    shape: Shape, config: FinetuneConfig, available: int, processes: int = 1, device: str = "cpu"
+    shape: GPTConfig,
+    config: FinetuneConfig,
+    available: int,
+    processes: int = 1,
+    device: str = "cpu",
 ) -> Row:
     """The setting of --memory; for auto, the fastest that fits in `available` bytes."""
     if config.memory != "auto":
@@ -192,7 +173,7 @@ def require_memory(n_params: int) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that this process can still allocate, by the machine and by its container's limit.
+    """Bytes that this process can still allocate, within the limit of its container.
 
     Page cache that the kernel can drop does not count as used.
     """
@@ -208,19 +189,17 @@ def available_memory() -> int:
 
 
 def flops(
-    n_layer: int,
-    n_embd: int,
-    n_params: int,
+    shape: GPTConfig | schema.Model,
     block_size: int,
     eval_tokens: int,
     c: FinetuneConfig,
     row: Row = "normal",
 ) -> float:
     """Floating-point operations of a whole run: per parameter and token 2 forward, 4 backward, 2
-    more where activations are computed again, and attention's own; evaluations are forward only,
+    more where activations are recomputed, and those of attention; evaluations are forward only,
     samples are neglected.
     """
-    per_token = 2 * n_params + 4 * n_layer * n_embd * block_size
+    per_token = 2 * shape.n_params + 4 * shape.n_layer * shape.n_embd * block_size
     trained = c.max_iters * c.batch_size * c.gradient_accumulation_steps * block_size
     evaluations = 1 + -(-c.max_iters // c.eval_interval)
     passes = 3 if c.lora_rank is None else 2  # frozen weights get no gradient, their inputs do
@@ -228,16 +207,15 @@ def flops(
     return per_token * (passes * trained + evaluations * eval_tokens)
 
 
-def disk(shape: Shape, config: FinetuneConfig, row: Row = "normal", shared: bool = True) -> int:
-    """Peak bytes of a run on disk: its states of 12 bytes per trainable parameter and one that is
-    being written, the best model and its replacement, the moments with low memory.
+def disk(shape: GPTConfig, config: FinetuneConfig, row: Row = "normal", shared: bool = True) -> int:
+    """Peak bytes of a run on disk: its saved states, 12 bytes per trainable parameter each, with
+    the one being written; the best model and its replacement; with low memory the moments.
 
-    With lowest memory, the gradients and the streams between blocks, of an iteration or an
-    evaluation; weights and moments are `shared` with the newest state where files can have two
-    names, and the best model is.
+    With lowest memory also the gradients and the streams between blocks, of an iteration or an
+    evaluation. `shared`: whether hard links let the weights and moments share the disk space of the
+    newest state and of the best model.
     """
-    n = _parameters(shape)
-    moving = learned(shape, config)
+    n, moving = shape.n_params, trainable_params(shape, config)
     states = (config.keep + 1) * 12 * moving
     if row != "lowest":
         return states + 2 * 4 * n + (8 * moving if row == "low" else 0)
@@ -248,11 +226,16 @@ def disk(shape: Shape, config: FinetuneConfig, row: Row = "normal", shared: bool
 
 
 def require_disk(
-    run: Path, shape: Shape, config: FinetuneConfig, row: Row = "normal", *, resuming: bool = False
+    run: Path,
+    shape: GPTConfig,
+    config: FinetuneConfig,
+    row: Row = "normal",
+    *,
+    resuming: bool = False,
 ) -> None:
     """Raise ShakegptError if the disk of `run` has less free space than the run needs.
 
-    A run that is resumed has states and a model there already, which the next ones replace.
+    With `resuming`, states and model that are already there are replaced, and so count as free.
     """
     needed = disk(shape, config, row, row != "lowest" or _can_link(run))
     if resuming:
@@ -267,7 +250,7 @@ def require_disk(
 
 
 def _can_link(folder: Path) -> bool:
-    """Whether files of `folder` can have two names."""
+    """Whether the file system of `folder` has hard links."""
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         other = Path(file.name + ".link")
         try:
@@ -279,6 +262,6 @@ def _can_link(folder: Path) -> bool:
 
 
 def _size(run: Path) -> int:
-    """Bytes of the states and the model of a run; a file with two names counts once."""
+    """Bytes of the states and the model of a run; hard links to one file count once."""
     files = (path.stat() for path in run.glob("*/**/*.safetensors"))
     return sum({(file.st_dev, file.st_ino): file.st_size for file in files}.values())

@@ -1,53 +1,50 @@
-"""Whether a run can be trained again, and all that it takes: text, model and settings as then."""
+"""Text, model and settings of a run that is replayed, and the checks that it can be."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from shakegpt.checkpoint.provenance import origin
-from shakegpt.config import FinetuneConfig
-from shakegpt.data.sources import BUILT_IN
 from shakegpt.errors import ShakegptError
+from shakegpt.format import size
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import free_memory
+from shakegpt.resumption import saved_config
 from shakegpt.runlog.history import History
-from shakegpt.train.compilation import upgraded
 from shakegpt.train.setup import TrainingSetup, prepare
 
-KEPT = (
+WITHOUT_EFFECT = (
     *("max_iters", "eval_interval", "patience", "max_minutes", "dataset", "val_dataset"),
     *("prompt", "max_new_tokens", "temperature", "top_k", "top_p", "save_signal", "memory"),
 )
-"""Settings that a resume may have changed without changing an update."""
+"""Settings that do not affect an update, so a resume may have changed them."""
 SNAPSHOTS = 2
 """Copies of weights and moments that a replay needs besides those in training."""
 
 
 def replay_setup(run: Path, past: History, scratch: Path) -> TrainingSetup:
-    """Text, model and settings of a run. Raises ShakegptError where they are not what they were."""
+    """Text, model and settings of a run. Raises ShakegptError where they are gone or changed."""
+    try:
+        return _prepare(run, past, scratch)
+    except ShakegptError as error:
+        raise ShakegptError(f"cannot replay {run}: {error}", error.exit_code) from None
+
+
+def _prepare(run: Path, past: History, scratch: Path) -> TrainingSetup:
     header, latest = past.run, past.latest
     assert header is not None and latest is not None
-    where = f"cannot replay {run}"
     if header.world is not None or any(part.world is not None for part in past.resumes):
-        raise ShakegptError(f"{where}: it was trained by several processes")
+        raise ShakegptError("it was trained by several processes")
     changed = sorted(
         name
         for part in past.resumes
         for name, value in part.config.items()
-        if name not in KEPT and header.config.get(name, value) != value
+        if name not in WITHOUT_EFFECT and header.config.get(name, value) != value
     )
     if changed:
-        raise ShakegptError(f"{where}: {', '.join(changed)} changed when it was resumed")
-    try:
-        config = msgspec.convert(upgraded(latest.config), FinetuneConfig)
-    except msgspec.ValidationError as error:
-        raise ShakegptError(f"{where}: its settings are invalid: {error}") from None
-    for name in (*config.dataset, *(config.val_dataset or ())):
-        if name not in BUILT_IN and not Path(name).exists():
-            raise ShakegptError(f"{where}: its text {name} does not exist")
+        raise ShakegptError(f"{', '.join(changed)} changed when it was resumed")
+    config = saved_config(latest.config)
     config = replace(
         config,
         max_new_tokens=0,
@@ -57,25 +54,23 @@ def replay_setup(run: Path, past: History, scratch: Path) -> TrainingSetup:
         compile="on" if header.compiled else "off",
         threads=header.threads,
     )
-    try:
-        setup = prepare(config, scratch, run)
-        started = origin(config.init_from, setup.tokenizer)
-    except ShakegptError as error:
-        raise ShakegptError(f"{where}: {error}") from None
+    setup = prepare(config, scratch, run)
+    initial = origin(config.init_from, setup.tokenizer)
     if setup.dataset.text.sha256 != header.dataset.sha256:
-        raise ShakegptError(f"{where}: its text {header.dataset.name} has changed")
-    if header.model.sha256 is not None and started.sha256 != header.model.sha256:
-        raise ShakegptError(f"{where}: the model it started from, {header.model.name}, has changed")
-    _require_memory(where, setup)
+        raise ShakegptError(f"its text {header.dataset.name} has changed")
+    if header.model.sha256 is not None and initial.sha256 != header.model.sha256:
+        raise ShakegptError(f"the model it started from, {header.model.name}, has changed")
+    _require_memory(setup)
     return setup
 
 
-def _require_memory(where: str, setup: TrainingSetup) -> None:
-    """Raise ShakegptError where training and the copies of the weights do not fit in memory."""
+def _require_memory(setup: TrainingSetup) -> None:
+    """Raise ShakegptError if training and the copies of the weights do not fit in memory."""
     device = setup.place.device
     needed = memory.estimate(setup.shape, setup.config, "normal", device=device).total
-    needed += SNAPSHOTS * 12 * memory.learned(setup.shape, setup.config)
+    needed += SNAPSHOTS * 12 * memory.trainable_params(setup.shape, setup.config)
     free = free_memory(setup.place)
     if needed > free:
-        gib = f"{needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free"
-        raise ShakegptError(f"{where}: it takes about {gib}", exit_code=1)
+        raise ShakegptError(
+            f"it takes about {size(needed)} of memory, and {size(free)} are free", exit_code=1
+        )

@@ -22,24 +22,16 @@ from shakegpt.errors import ShakegptError
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware.device import free_memory
 from shakegpt.replay.setup import replay_setup
-from shakegpt.runlog import schema
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History, load_started
 from shakegpt.train.setup import TrainingSetup, initial_model
-from shakegpt.train.supervisor import Supervisor
+from shakegpt.train.supervisor import NullLog, Supervisor
 
 MOST_KEPT = 2 << 30
 """Bytes of snapshots that may be kept for a second token; at most half of the free memory."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Tensor]]
 """Weights and moments by name."""
-
-
-class Discard:
-    """A log that discards its records."""
-
-    def write(self, event: schema.Event) -> None:
-        """Discard the record."""
 
 
 class Unsaved(Finetuning):
@@ -61,8 +53,8 @@ class Unsaved(Finetuning):
 @contextmanager
 def unsaved(setup: TrainingSetup, scratch: Path) -> Iterator[Unsaved]:
     """A training at iteration 0, to be driven by `update`."""
-    with Supervisor(Discard(), Inbox(scratch), signals=False) as supervisor:
-        yield Unsaved(setup, initial_model(setup), scratch, Discard(), supervisor)
+    with Supervisor(NullLog(), Inbox(scratch), signals=False) as supervisor:
+        yield Unsaved(setup, initial_model(setup), scratch, NullLog(), supervisor)
 
 
 @dataclass(frozen=True)

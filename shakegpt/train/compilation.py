@@ -14,7 +14,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -62,17 +61,17 @@ def choose(requested: Compile, place: Place, flops: float, processes: int) -> tu
 
 
 def prepare(model: GPT, recompute: bool, rehearse: Callable[[], None]) -> str | None:
-    """Compile the blocks of `model` as `rehearse`, a pass forward and backward, goes through them.
+    """Compile the blocks of `model` by calling `rehearse`, a forward and backward pass.
 
-    Returns None, or why that failed in one line; then the model is as it was. Gradients are dropped
-    and random numbers left as they were.
+    Returns None, or the reason why it failed, in one line; the model is then as before. Gradients
+    are dropped; the state of the random number generators does not change.
     """
     blocks.install(model, recompute, torch.compile(Block.forward))
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own
             rehearse()
-    except Exception as error:  # the compiler's own, a subprocess's, the loader's: all of them
+    except Exception as error:  # of the compiler, a subprocess or the loader
         blocks.install(model, recompute)
         lines = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
@@ -80,13 +79,3 @@ def prepare(model: GPT, recompute: bool, rehearse: Callable[[], None]) -> str | 
     finally:
         model.zero_grad(set_to_none=True)
     return None
-
-
-def upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings from a log as they are written now.
-
-    In logs of the first versions, --compile is a boolean and several texts are joined.
-    """
-    config = {"separate_documents": False} | config
-    value = config.get("compile")
-    return config | {"compile": "on" if value else "off"} if isinstance(value, bool) else config

@@ -150,8 +150,7 @@ def _flops(setup: TrainingSetup, row: memory.Row = "normal") -> float:
     """Floating-point operations of the whole run."""
     shape, dataset = setup.shape, setup.dataset
     evaluated = dataset.record(setup.config.eval_tokens).eval_tokens
-    sizes = (shape.n_layer, shape.n_embd, shape.n_params, dataset.block_size)
-    return memory.flops(*sizes, evaluated, setup.config, row)
+    return memory.flops(shape, dataset.block_size, evaluated, setup.config, row)
 
 
 def _texts(config: FinetuneConfig) -> list[Text]:

@@ -34,10 +34,20 @@ GRACE = 3.0
 
 
 class Log(Protocol):
-    """Whatever takes records: a run log, a console, both."""
+    """A receiver of records: a run log, a console, both."""
 
     def write(self, event: schema.Event) -> None:
-        """Take one record."""
+        """Receive one record."""
+
+
+class NullLog:
+    """Discard the records."""
+
+    def write(self, event: schema.Event) -> None:
+        """Discard the record."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _numbers(*names: str) -> set[int]:

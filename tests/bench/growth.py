@@ -134,7 +134,7 @@ def train(sweep: str, case: Case) -> list[Point]:
     at = n if sweep == "model" else case["block"]
     passed = _point(
         sweep, "pass" if sweep == "model" else case["shape"], at, **told,
-        seconds=seconds, work=_flops(shape, n, case["block"]),
+        seconds=seconds, work=_flops(shape, case["block"]),
         memory=_peak(), planned=planned.total - planned.optimizer,
     )  # fmt: skip
     if sweep != "model" or case["shape"] not in WITH_MOMENTS:
@@ -152,9 +152,9 @@ def _shape(case: Case) -> GPTConfig:
     return GPTConfig(**sizes, block_size=max(known.block_size, case["block"]))
 
 
-def _flops(shape: GPTConfig, n: int, block: int) -> float:
+def _flops(shape: GPTConfig, block: int) -> float:
     once = FinetuneConfig(max_iters=1, batch_size=1, gradient_accumulation_steps=1)
-    return memory.flops(shape.n_layer, shape.n_embd, n, block, 0, once)
+    return memory.flops(shape, block, 0, once)
 
 
 def _best(work: Callable[[], object], again: bool) -> float:

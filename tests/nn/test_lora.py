@@ -191,7 +191,10 @@ def test_the_estimate_knows_the_change(
         model = lora.adapt(random_model(**shape.__dict__), config)
         learned = sum(p.numel() for p in lora.trainable(model).values())
         assert (
-            memory.learned(shape, config) == learned == found.gradients / 4 == found.optimizer / 8
+            memory.trainable_params(shape, config)
+            == learned
+            == found.gradients / 4
+            == found.optimizer / 8
         )
 
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 
-from shakegpt.config import FinetuneConfig
 from shakegpt.hardware.device import Place
+from shakegpt.resumption import saved_config
 from shakegpt.runlog import history
 from shakegpt.session import finetune, resume
 from shakegpt.train import compilation, state
@@ -44,7 +43,7 @@ def test_it_compiles_when_the_whole_job_ends_sooner(monkeypatch: pytest.MonkeyPa
 
 def test_a_log_from_before_goes_on() -> None:
     for told, wanted in ((True, "on"), (False, "off"), ("auto", "auto")):
-        config = msgspec.convert(compilation.upgraded({"compile": told}), FinetuneConfig)
+        config = saved_config({"compile": told})
         assert config.compile == wanted
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from shakegpt.cli import finetune_arguments
 from shakegpt.cli.preflight import faults
-from shakegpt.config import FinetuneConfig, count_parameters
+from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
 from shakegpt.presets import PRESETS
@@ -215,10 +215,7 @@ def test_a_screen_needs_a_terminal_at_all_ends(
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:
-    from shakegpt.config import count_parameters
-
-    told = {m.name: count_parameters(m.n_layer, m.n_embd, m.vocab_size, m.block_size)
-            for m in models.GPT2S}  # fmt: skip
+    told = {m.name: m.n_params for m in models.GPT2S}
     assert told["gpt2"] == 124_439_808
     assert told["gpt2-xl"] == 1_557_611_200
     for model in models.GPT2S:  # the files hold each block's causal mask beside the parameters
@@ -369,10 +366,9 @@ def timed(base: Path, name: str, *, host: str = "", seconds: float = 2.0) -> Non
     """A run of the default configuration whose iterations took `seconds` each."""
     pocket = models.pocket()
     head = logs.header(host=host or socket.gethostname())
-    size = count_parameters(pocket.n_layer, pocket.n_embd, pocket.vocab_size, pocket.block_size)
     shape = {f: getattr(pocket, f) for f in ("n_layer", "n_head", "n_embd", "vocab_size")}
     model = msgspec.structs.replace(
-        head.model, **shape, block_size=pocket.block_size, n_params=size
+        head.model, **shape, block_size=pocket.block_size, n_params=pocket.n_params
     )
     config = {"block_size": DEFAULT.block_size, "lora_rank": None}
     head = msgspec.structs.replace(head, model=model, config=config)

@@ -10,9 +10,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware import memory
-from shakegpt.hardware.memory import Shape
 
 PATIENCE = 10.0
 """Seconds that the driver may take to answer; on a machine that sleeps it wakes the GPU first."""
@@ -46,7 +45,7 @@ class Machine:
         """Bytes free in that place; 0 for a GPU that is wanted and not there."""
         return self.memory if self.place(config) == "memory" else self.gpu or 0
 
-    def need(self, shape: Shape, config: FinetuneConfig) -> Need:
+    def need(self, shape: GPTConfig, config: FinetuneConfig) -> Need:
         """What finetuning a model of this shape takes; on a GPU the process itself stays outside.
 
         Of the memory ladder, the row that the trainer will choose with what is free now.

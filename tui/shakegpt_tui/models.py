@@ -8,32 +8,27 @@ from pathlib import Path
 
 import shakegpt
 from shakegpt.checkpoint.config_json import read_config
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.presets import HUB_SHAPES
 
 
-@dataclass(frozen=True)
-class Known:
-    """A model whose shape is known without opening it. `disk` is what its weights take, bytes."""
+@dataclass(frozen=True, kw_only=True)
+class Known(GPTConfig):
+    """A model whose shape is known without opening it."""
 
     name: str
-    n_layer: int
-    n_head: int
-    n_embd: int
-    vocab_size: int
-    block_size: int
     disk: int
+    """Bytes of its weights; 0 where there are none yet."""
     here: bool | None = None
     """Whether it needs no network; None while nobody has looked."""
-    tie_word_embeddings: bool = True
 
 
 _DISK = (548_105_171, 1_519_984_962, 3_247_159_078, 6_431_829_964, 352_824_413)
 """Sizes of model.safetensors as the hub lists them, in the order of `HUB_SHAPES`."""
 GPT2S = tuple(
-    Known(name, s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, disk)
-    for (name, s), disk in zip(HUB_SHAPES.items(), _DISK, strict=True)
+    Known(name=name, disk=disk, **vars(shape))
+    for (name, shape), disk in zip(HUB_SHAPES.items(), _DISK, strict=True)
 )
 CHAR_VOCABULARY = 128
 """An upper bound for the characters of an English text, in whose stead it estimates."""
@@ -42,19 +37,19 @@ CHAR_VOCABULARY = 128
 @cache
 def pocket() -> Known:
     """The model that ships with shakegpt, as its own files describe it."""
+    empty = {"n_layer": 0, "n_head": 0, "n_embd": 0, "vocab_size": 0, "block_size": 0}
     return _in_folder("pocket", Path(shakegpt.__file__).parent / "pocket") or Known(
-        "pocket", 0, 0, 0, 0, 0, 0, here=False
+        name="pocket", disk=0, here=False, **empty
     )
 
 
 def _in_folder(name: str, folder: Path) -> Known | None:
     try:
-        s = read_config(folder)
+        shape = read_config(folder)
         disk = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     except (OSError, ShakegptError):
         return None
-    sizes = (s.n_layer, s.n_head, s.n_embd, s.vocab_size, s.block_size, disk)
-    return Known(name, *sizes, disk > 0, s.tie_word_embeddings)
+    return Known(name=name, disk=disk, here=disk > 0, **vars(shape))
 
 
 def known() -> list[Known]:
@@ -83,5 +78,12 @@ def scratch(config: FinetuneConfig) -> Known:
     vocabulary = {"pocket": pocket().vocab_size, "gpt2": 50257}.get(
         config.tokenizer, CHAR_VOCABULARY
     )
-    block = config.block_size or 256
-    return Known("scratch", config.n_layer, config.n_head, config.n_embd, vocabulary, block, 0)
+    return Known(
+        name="scratch",
+        n_layer=config.n_layer,
+        n_head=config.n_head,
+        n_embd=config.n_embd,
+        vocab_size=vocabulary,
+        block_size=config.block_size or 256,
+        disk=0,
+    )

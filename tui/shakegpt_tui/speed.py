@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shakegpt import format
-from shakegpt.config import FinetuneConfig, count_parameters
+from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.errors import ShakegptError
-from shakegpt.hardware.memory import Shape, flops
+from shakegpt.hardware.memory import flops
 from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.schema import Event, Run, SampleEnd, Step
 from shakegpt.sanitize import one_line
@@ -42,11 +42,11 @@ class Measure:
     per_token: float
     """Seconds to sample one token; 0 where none was sampled."""
 
-    def seconds(self, shape: Shape, config: FinetuneConfig) -> float:
+    def seconds(self, shape: GPTConfig, config: FinetuneConfig) -> float:
         """Estimated duration of a run of `config` on a model of this shape."""
-        size = _size(shape)
+        size = shape.n_params
         block = config.block_size or shape.block_size
-        work = flops(shape.n_layer, shape.n_embd, size, block, config.eval_tokens, config)
+        work = flops(shape, block, config.eval_tokens, config)
         evaluations = 1 + -(-config.max_iters // config.eval_interval)
         sampling = config.max_new_tokens * self.per_token * size / self.n_params
         return work / self.rate + evaluations * sampling
@@ -92,7 +92,7 @@ def measure(name: str, records: Iterable[Event]) -> Measure | None:
         gradient_accumulation_steps=1,
         lora_rank=rank if isinstance(rank, int) else None,
     )
-    work = flops(model.n_layer, model.n_embd, model.n_params, block, 0, once) / block
+    work = flops(model, block, 0, once) / block
     on_gpu = not header.device.startswith("cpu")
     rate = work * tokens / seconds
     return Measure(name, model.name, on_gpu, model.n_params, rate, per_token)
@@ -127,17 +127,13 @@ UNKNOWN = "Time unknown yet: no run was trained here."
 
 
 def estimate(
-    known: Sequence[Measure], name: str, shape: Shape, config: FinetuneConfig, *, on_gpu: bool
+    known: Sequence[Measure], name: str, shape: GPTConfig, config: FinetuneConfig, *, on_gpu: bool
 ) -> Estimate | None:
     """By the newest run of the model `name` or, scaled, of another; None when there is none."""
     suitable = [each for each in known if each.on_gpu == on_gpu and each.rate > 0]
     if not suitable or min(shape.n_layer, shape.n_embd, shape.vocab_size) < 1:
         return None
-    same = (m for m in suitable if m.model == name and m.n_params == _size(shape))
+    same = (m for m in suitable if m.model == name and m.n_params == shape.n_params)
     base = next(same, None)
     by = base or suitable[0]
     return Estimate(by.seconds(shape, config), by, scaled=base is None)
-
-
-def _size(shape: Shape) -> int:
-    return count_parameters(shape.n_layer, shape.n_embd, shape.vocab_size, shape.block_size)
