@@ -16,7 +16,7 @@ from matplotlib.patches import Polygon, Rectangle
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
-from shakegpt.runlog.metrics import Parameters, parameters, shown_sample
+from shakegpt.runlog.metrics import Parameters, featured_sample, parameters
 from shakegpt_figures import words
 from shakegpt_figures.block import BLOCK, PANEL_BOTTOM, PANEL_TOP, Part, opened
 from shakegpt_figures.generation import share_text
@@ -69,7 +69,7 @@ def draw(histories: Sequence[History]) -> Figure:
             f"architecture.svg cannot be drawn: a GPT-2 of the shapes in this log has "
             f"{part.total:,} parameters and the log counts {model.n_params:,}"
         )
-    sample = shown_sample(history)
+    sample = featured_sample(history)
     with talk():
         figure, page = slide()
         heading(page, words.architecture_title(model), _sum(part))

@@ -20,7 +20,7 @@ from shakegpt.runlog import metrics
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import finite_evals, loss_of
-from shakegpt.runlog.status import standing
+from shakegpt.runlog.status import state_text
 from shakegpt_figures import inside_words, numbers, rundata, sampledata, words
 from shakegpt_figures.excerpt import clean
 from shakegpt_figures.rundata import Number, RunData, optional, whole
@@ -65,7 +65,7 @@ def run_data(history: History, log: Path, digest: str | None = None) -> RunData:
     Raises ShakegptError naming what the log lacks.
     """
     run = words.header(history)
-    change, sample = metrics.fall(history), metrics.shown_sample(history)
+    change, sample = metrics.fall(history), metrics.featured_sample(history)
     if change is None or sample is None:
         what, way_out = "sample", "train with --max-new-tokens above 0"
         if change is None:
@@ -144,7 +144,7 @@ def _run(history: History, run: ev.Run, digest: str, kind: Outcome) -> rundata.R
         id=clean(run.run_id),
         log_sha256=digest,
         log_short=digest[:8],
-        status=standing(history),
+        status=state_text(history),
         outcome=kind,
         iterations=whole(history.iteration),
         iterations_noun=_iterations(history.iteration),

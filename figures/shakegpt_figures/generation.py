@@ -20,7 +20,7 @@ from matplotlib.patches import Polygon, Rectangle
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
-from shakegpt.runlog.metrics import shown_sample
+from shakegpt.runlog.metrics import featured_sample
 from shakegpt_figures import words
 from shakegpt_figures.glyphs import drawable, face_for, token, whole_characters
 from shakegpt_figures.heading import heading
@@ -87,7 +87,7 @@ def draw(histories: Sequence[History]) -> Figure:
     """
     history = histories[0]
     model = words.header(history).model
-    sample = shown_sample(history)
+    sample = featured_sample(history)
     if sample is None or not sample.tokens[0].candidates:
         raise ShakegptError(
             "generation.svg needs a recorded sample with its candidates, and this log has none: "

@@ -6,7 +6,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.format import probability
 from shakegpt.inspection.measures import decided_at, looked_at, mean_decision
 from shakegpt.runlog.history import History, SampleView
-from shakegpt.runlog.metrics import shown_sample
+from shakegpt.runlog.metrics import featured_sample
 from shakegpt.runlog.schema import Inspection
 from shakegpt_figures.words import visible, when_done
 
@@ -21,7 +21,7 @@ def inspected(history: History) -> SampleView | None:
     """The sample whose inspection is shown: the deck's own, else the last one that was inspected;
     None when the log has no such record.
     """
-    shown = shown_sample(history)
+    shown = featured_sample(history)
     every = [*history.samples, *([shown] if shown is not None else [])]
     return next((s for s in reversed(every) if s.inspection and s.inspection.ladder), None)
 

@@ -16,8 +16,8 @@ from shakegpt.config import Figure, FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import finite_evals, loss_of, shown_sample
-from shakegpt.runlog.status import standing_now
+from shakegpt.runlog.metrics import featured_sample, finite_evals, loss_of
+from shakegpt.runlog.status import current_state_text
 from shakegpt.sanitize import printable
 from shakegpt_figures import data, inside_words, words
 from shakegpt_figures.numbers import count
@@ -56,7 +56,7 @@ def run(config: FiguresConfig) -> int:
     out, numbers = places(config, sources[0])
     written = put(files(config, sources, out, numbers))
     for source in sources:
-        now = standing_now(source.log.parent, source.history)
+        now = current_state_text(source.log.parent, source.history)
         print(printable(f"from {source.log.parent}" + (f" ({now})" if now else "")))
     print("\n".join(printable(str(path)) for path in written))
     if lack := lacking_glyphs(sources[0].history):
@@ -111,7 +111,7 @@ def lacking_glyphs(history: History) -> str:
     from shakegpt_figures.glyphs import lacking
 
     said = [words.header(history).dataset.name]
-    for sample in filter(None, [shown_sample(history), *(words.samples(history) or ())]):
+    for sample in filter(None, [featured_sample(history), *(words.samples(history) or ())]):
         said += [sample.start.prompt, sample.text]
         said += [c.text for token in sample.tokens for c in token.candidates]
     return lacking("".join(said).replace("\ufffd", ""))

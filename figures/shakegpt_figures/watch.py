@@ -18,9 +18,9 @@ from shakegpt.config import FiguresConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
-from shakegpt.runlog.metrics import shown_sample
+from shakegpt.runlog.metrics import featured_sample
 from shakegpt.runlog.runs import RUNS, find_runs
-from shakegpt.runlog.status import RunState, current_state, standing, standing_now
+from shakegpt.runlog.status import RunState, current_state, current_state_text, state_text
 from shakegpt_figures import data, inside_words, words
 from shakegpt_figures.excerpt import clean
 from shakegpt_figures.make import Content, best_first, places, possible, put, rendered
@@ -79,12 +79,12 @@ class Screen:
     def _state(self, name: str, histories: Sequence[History]) -> object:
         """What a figure depends on, as far as it is worth drawing again."""
         if name == "architecture":  # with the attention of the sample that the deck shows
-            sample = shown_sample(histories[0])
+            sample = featured_sample(histories[0])
             attended = sample is not None and sample.inspection is not None
             number = None if sample is None else sample.start.sample
             return words.header(histories[0]).model, number, attended
         if name in ("generation", "samples"):
-            sample = shown_sample(histories[0])
+            sample = featured_sample(histories[0])
             copies = sample is not None and sample.copies is not None
             return sample and (sample.start.sample, sample.end is not None, copies)
         if name == "inside":
@@ -128,7 +128,7 @@ class Screen:
             for path, content in figures
         ]
         put([*stamped, *numbers])
-        now = standing(source.history) or "finished"
+        now = state_text(source.history) or "finished"
         print(f"{self._out} ({now})", flush=True)
 
     def mark_stale(self, why: str) -> None:
@@ -154,7 +154,7 @@ class Screen:
         self.require(source)
         run, history = source.log.parent, source.history
         if history.run is not None and current_state(run, history) is RunState.CRASHED:
-            now = standing_now(run, history)
+            now = current_state_text(run, history)
             self.say(f"{run} {now}; continue with `shakegpt finetune --resume {run}`")
 
     def say(self, sentence: str) -> None:

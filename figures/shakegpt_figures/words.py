@@ -15,14 +15,14 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.metrics import (
     fall,
+    featured_sample,
     finite_evals,
     loss_of,
     micro_losses,
     noise,
     parameters,
-    shown_sample,
 )
-from shakegpt.runlog.status import standing
+from shakegpt.runlog.status import state_text
 from shakegpt.sanitize import one_line
 from shakegpt_figures.numbers import count, listing, loss, perplexity, place
 from shakegpt_figures.story import first_not_finite, outcome
@@ -114,7 +114,7 @@ def setting(history: History) -> str:
     """On what the curves were measured, in one line."""
     run, settings = header(history), config(history)
     named = one_line(run.dataset.name, LONGEST)
-    parts = [standing(history), f"{capital(model_name(run.model))} on {named}"]
+    parts = [state_text(history), f"{capital(model_name(run.model))} on {named}"]
     batch, steps = settings.get("batch_size"), settings.get("gradient_accumulation_steps")
     window = settings.get("block_size") or run.model.block_size
     if isinstance(batch, int) and isinstance(steps, int):
@@ -231,7 +231,7 @@ def first_unsure(sample: SampleView) -> int:
 
 def generation_alt(history: History) -> str:
     """The loop in words: the tokens that the figure shows, with the probabilities of each."""
-    sample = shown_sample(history)
+    sample = featured_sample(history)
     assert sample is not None
     settings, first = sample.start.settings, first_unsure(sample)
     parts = [f"Predict, sample, append, repeat, with the prompt {visible(sample.start.prompt)}."]
@@ -248,7 +248,7 @@ def generation_alt(history: History) -> str:
 
 def samples(history: History) -> tuple[SampleView, SampleView] | None:
     """The first and the shown sample of the same prompt; None without two of them."""
-    shown = shown_sample(history)
+    shown = featured_sample(history)
     if shown is None:
         return None
     prompt = shown.start.prompt

@@ -12,13 +12,13 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.format import bits, duration, loss
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import bits_per_character, shown_sample
+from shakegpt.runlog.metrics import bits_per_character, featured_sample
 from shakegpt.sanitize import one_line
 
 
 def model_card(past: History, repository: str) -> str:
     """The model card of the run `past` in `repository`, owner/name. Raises ShakegptError."""
-    run, first, best, sample = past.run, past.first_eval, past.best_eval, shown_sample(past)
+    run, first, best, sample = past.run, past.first_eval, past.best_eval, featured_sample(past)
     if run is None or past.latest is None or first is None or best is None:
         raise ShakegptError("the run has not been evaluated yet: there is no model to push")
     start, text, config = str(run.config.get("init_from")), run.dataset, past.latest.config

@@ -22,12 +22,12 @@ from shakegpt.format import rate
 from shakegpt.inspection.measures import mean_decision, share_of_last
 from shakegpt.runlog.metrics import (
     Fall,
+    featured_sample,
     finite_evals,
     largest_rise,
     loss_of,
     micro_losses,
     noise,
-    shown_sample,
     upward_share,
     wall_seconds,
 )
@@ -240,7 +240,7 @@ def _smooth(seen: Evidence) -> Row:
 
 def _loop(seen: Evidence) -> Row:
     claim = "Generation: predict, sample, append, repeat"
-    sample = shown_sample(seen.history)
+    sample = featured_sample(seen.history)
     if sample is None or sample.end is None:
         return _unmeasured(10, claim, "no complete sample")
     tokens = sample.tokens
@@ -258,7 +258,7 @@ def _loop(seen: Evidence) -> Row:
 
 
 def _invents(seen: Evidence) -> Row:
-    claim, sample = "It invents speakers that no play has", shown_sample(seen.history)
+    claim, sample = "It invents speakers that no play has", featured_sample(seen.history)
     if sample is None:
         return _unmeasured(11, claim, "no sample")
     known = seen.run.dataset.speakers
@@ -276,7 +276,7 @@ def _invents(seen: Evidence) -> Row:
 def _inside(seen: Evidence) -> Iterator[Row]:
     decided, recent = "Where does the final guess begin to lead?", "How far back does it look?"
     every = [s for s in seen.history.samples if s.inspection and s.inspection.ladder]
-    sample = next((s for s in reversed(every) if s is shown_sample(seen.history)), None)
+    sample = next((s for s in reversed(every) if s is featured_sample(seen.history)), None)
     sample = sample or next(reversed(every), None)
     if sample is None or (record := sample.inspection) is None:
         why = "no inspection record"

@@ -20,7 +20,7 @@ from shakegpt.runlog.default_run import named, newest
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.schema import End, Eval, Event, Inspection, Run, Sample
-from shakegpt.runlog.status import standing_now
+from shakegpt.runlog.status import current_state_text
 from shakegpt.sanitize import one_line
 
 
@@ -121,7 +121,7 @@ def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
         parts.append(f"{beyond} more questions")
     if counts["other settings"]:
         parts.append(f"{counts['other settings']} not comparable")
-    now = standing_now(log.parent, seen.history)
+    now = current_state_text(log.parent, seen.history)
     lines = [f"{log}: {', '.join(parts)}" + (f"; {now}" if now else "")]
     if others := dict.fromkeys(other for row in rows for other in row.others):
         lines.append(f"Not the talk’s settings in this run: {', '.join(others)}")

@@ -1,8 +1,8 @@
 """One sentence on how a run is going, from its numbers alone: learning, levelled off, memorizing,
 diverging. Console, terminal UI, log and `--patience` use the same rules.
 
-The rules look at evaluations, which always measure the same windows, and at the mean train loss of
-the iterations between two of them. They are tried from top to bottom; the first that holds speaks.
+The rules use the evaluations, which always measure the same windows, and the mean train loss of the
+iterations between two of them. They are tried from top to bottom; the first that applies decides.
 
 1. diverging: the latest val loss is not finite, or more than `DIVERGED` above the first one, and
    train loss is above that too: a text learned by heart ends with a high val loss, but a low train
@@ -76,8 +76,8 @@ def _verdict(history: History, evals: Sequence[Eval], epochs: float) -> tuple[Ru
 
 
 def evaluations_since_best(history: History) -> int:
-    """How many evaluations in a row have not been better than the best by more than `RISE`: what
-    `--patience` counts. A val loss that is not finite is not better.
+    """Number of latest evaluations that have not beaten the best one by more than `RISE`, for
+    `--patience`. A val loss that is not finite never does.
     """
     best, count = math.inf, 0
     for iteration in sorted(history.evals):

@@ -1,9 +1,9 @@
 """Commands to a running trainer: appended to control.jsonl of its run, answered in the run log.
 
-Only the trainer's own user (and root) may drive a run: a control file that belongs to another, that
-its group or others may write, or that is not a regular file is refused, and `Inbox.refusal` says
-so. No verb runs anything but what it names. The trainer starts at the end of the file, so commands
-to an earlier process are not carried out again; a line that is no command is skipped.
+Only the trainer's own user and root may control a run: a control file of another owner, one that
+its group or others may write, or one that is not a regular file is refused, with the reason in
+`Inbox.refusal`. The trainer starts at the end of the file, so commands to an earlier process are
+not carried out again; an invalid line is skipped.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import msgspec
 
 CONTROL_NAME = "control.jsonl"
 LONGEST = 1 << 20
-"""Bytes of one command line that are looked at; a longer one is no command."""
+"""Most bytes of a command's line; a longer one is invalid."""
 
 _CAUTIOUS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Follow no link and wait for no pipe."""
+"""Do not follow a link nor wait for a pipe."""
 
 Verb = Literal["pause", "resume", "sample", "evaluate", "save", "max_iters", "stop"]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One command. `prompt` and the sampling fields go with `sample`, `max_iters` with its verb.
+    """One command. `prompt` and the sampling fields belong to `sample`, `max_iters` to its verb.
 
-    A sampling field that is None means what the run's own configuration says.
+    A sampling field of None stands for the value in the run's configuration.
     """
 
     verb: Verb
@@ -48,9 +48,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleRequest(Request, frozen=True, kw_only=True):
-    """A command to `shakegpt.sample_server`: `sample`, or `stop` for what was requested before.
+    """A command to `shakegpt.sample_server`: `sample`, or `stop` for all earlier requests.
 
-    Sampling fields are meant as they are: None for `top_k` and `top_p` sets no limit.
+    Sampling fields are taken literally: None for `top_k` and `top_p` sets no limit.
     """
 
     model: str = ""
@@ -58,7 +58,7 @@ class SampleRequest(Request, frozen=True, kw_only=True):
     state: str | None = None
     """Directory of a saved state whose weights replace those of `model`; None: the model's own."""
     iteration: int = 0
-    """Of the weights, for the records."""
+    """Iteration of the weights, for the records."""
     context: tuple[int, ...] = ()
     drawn: tuple[int, ...] = ()
     """With these, nothing is sampled: the answer is the `Inspection` of the first of the token ids
@@ -113,7 +113,7 @@ _decode = msgspec.json.Decoder(Request).decode
 def send(run: Path, request: Request) -> Request:
     """Append `request` to the control file of the run directory, and return it.
 
-    Raises OSError when the directory cannot be written: then the run is not yours to drive.
+    Raises OSError when the directory cannot be written.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _CAUTIOUS
     fd = os.open(run / CONTROL_NAME, flags, 0o600)
@@ -126,25 +126,23 @@ def send(run: Path, request: Request) -> Request:
 
 def sent(run: Path) -> list[Request]:
     """The commands in the control file of `run`, oldest first; [] when it cannot be read."""
-    requests: list[Request] = []
-    with suppress(OSError):
-        path = run / CONTROL_NAME
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                requests.append(_decode(line))
-    return requests
+    path = run / CONTROL_NAME
+    try:
+        return _parse(path.read_bytes().splitlines()) if path.is_file() else []
+    except OSError:
+        return []
 
 
 class Inbox:
     """The trainer's end: `poll` returns the commands that came since the last call."""
 
     def __init__(self, run: Path) -> None:
-        """To be created before a first record says that there is a trainer to take commands."""
+        """To be created before the log's first record, after which commands may arrive."""
         self._path = run / CONTROL_NAME
         self._position = self._path.stat().st_size if self._path.exists() else 0
         self._rest = b""
         self.refusal = ""
-        """Why the control file is not read, in a sentence; "" when it is, or there is none."""
+        """Why the control file is refused, in a sentence; "" when it is not, or there is none."""
 
     def poll(self) -> list[Request]:
         """New commands, oldest first; [] when there are none."""
@@ -162,10 +160,10 @@ class Inbox:
             return []
         self._position += len(data)
         *lines, self._rest = (self._rest[:LONGEST] + data).split(b"\n")
-        return [request for line in lines if (request := _parse(line)) is not None]
+        return _parse(lines)
 
     def _read(self) -> bytes:
-        """What the file holds from the position on; b"" when it is refused."""
+        """The bytes from the position on, at most `LONGEST`; b"" when the file is refused."""
         fd = os.open(self._path, os.O_RDONLY | _CAUTIOUS)
         try:
             status = os.fstat(fd)
@@ -187,8 +185,9 @@ class Inbox:
         return b""
 
 
-def _parse(line: bytes) -> Request | None:
-    try:
-        return _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+def _parse(lines: list[bytes]) -> list[Request]:
+    requests = list[Request]()
+    for line in lines:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            requests.append(_decode(line))
+    return requests

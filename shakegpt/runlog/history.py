@@ -1,4 +1,4 @@
-"""A run as its log records it: events folded into what readers show. No widgets, no drawing.
+"""A run as recorded in its log: the records folded into one object. No widgets, no drawing.
 
 `History.add` takes events in the order of the log, live or from a finished file; a resumed run
 overwrites its own tail. Console, terminal UI, figures and claims all read this.
@@ -27,20 +27,20 @@ class SampleView:
     tokens: list[ev.Token] = field(default_factory=list)
     end: ev.SampleEnd | None = None
     copies: ev.Copies | None = None
-    """What it copied from the text; None in old logs and for very long texts."""
+    """Passages copied from the text; None in old logs and for very long texts."""
     inspection: ev.Inspection | None = None
-    """What happened inside the model, for the samples of the first and the last evaluation."""
+    """The inside of the model, for the samples of the first and the last evaluation."""
     afterwards: bool = False
-    """Whether a viewer drew it from the saved model: it is in memory only, not in the log."""
+    """Whether a viewer drew it from the saved model, so that it is not in the log."""
 
     @property
     def text(self) -> str:
-        """Prompt not included; grows while tokens arrive."""
+        """The text so far, without the prompt."""
         return "".join(token.text for token in self.tokens)
 
     @property
     def complete(self) -> bool:
-        """Whether it was sampled to its end."""
+        """Whether sampling reached its end."""
         return self.end is not None and self.end.complete
 
 
@@ -60,7 +60,7 @@ class History:
     """id -> the latest record of that command."""
     warnings: list[ev.RunWarning] = field(default_factory=list)
     judgements: dict[int, ev.Advice] = field(default_factory=dict)
-    """How the run was going, by the iteration of the evaluation."""
+    """Advice by the iteration of the evaluation."""
     heartbeat: ev.Heartbeat | None = None
     end: ev.End | None = None
     """The last `end`, None again after a resume."""
@@ -70,7 +70,7 @@ class History:
     """Time of the newest record, by the trainer's clock."""
 
     def add(self, event: ev.Event) -> None:
-        """Fold one more record in."""
+        """Add one record."""
         self.last_time = event.time  # not the largest: a clock may be set back
         match event:
             case ev.Progress():
@@ -112,7 +112,7 @@ class History:
                 self.wall_seconds += event.wall_seconds
 
     def extend(self, records: Iterable[ev.Event]) -> History:
-        """Fold many records in; returns itself."""
+        """Add records; returns itself."""
         for record in records:
             self.add(record)
         return self
@@ -136,12 +136,12 @@ class History:
 
     @property
     def iteration(self) -> int:
-        """Updates made so far."""
+        """Number of updates so far."""
         return max(self.steps, default=max(self.evals, default=0))
 
     @property
     def max_iters(self) -> int:
-        """The limit, as last changed."""
+        """The current limit."""
         if self.heartbeat is not None:
             return self.heartbeat.max_iters
         limit = self.latest.config.get("max_iters") if self.latest is not None else None
@@ -149,12 +149,12 @@ class History:
 
     @property
     def advice(self) -> ev.Advice | None:
-        """The latest judgement of how the run is going."""
+        """The latest advice."""
         return self.judgements[max(self.judgements)] if self.judgements else None
 
     @property
     def first_eval(self) -> ev.Eval | None:
-        """The evaluation of the untouched checkpoint, or the earliest there is."""
+        """The earliest evaluation, normally that of the initial checkpoint."""
         return self.evals[min(self.evals)] if self.evals else None
 
     @property
@@ -165,8 +165,10 @@ class History:
         ]
         return min(finite, key=lambda e: e.val_loss or math.inf, default=None)
 
-    def visited(self, iteration: int, samples: bool) -> bool:
-        """Whether the log holds all that belongs to the evaluation of `iteration`."""
+    def has_evaluation(self, iteration: int, samples: bool) -> bool:
+        """Whether the log has the evaluation of `iteration`, its saved model if it is the best, and
+        with `samples` its sample.
+        """
         if iteration not in self.evals:
             return False
         fixed = (
@@ -178,7 +180,7 @@ class History:
 
     @property
     def latest(self) -> ev.Run | ev.Resume | None:
-        """The latest start: the resume, if there was one, else the header."""
+        """The latest resume, else the header."""
         return self.resumes[-1] if self.resumes else self.run
 
 
@@ -191,11 +193,11 @@ def load_started(run: Path) -> History:
 
 
 LOSSES = (ev.Run, ev.Step, ev.Eval, ev.Resume, ev.End)
-"""The kinds of records that the curves of a run need."""
+"""Kinds of records that the curves of a run need."""
 
 
 def load(run: Path) -> tuple[History, list[Problem]]:
-    """The history of a run directory, and the lines of its log that are no records.
+    """The history of a run directory, and the invalid lines of its log.
 
     Raises ShakegptError for a log that a newer version wrote.
     """
@@ -205,7 +207,7 @@ def load(run: Path) -> tuple[History, list[Problem]]:
 
 
 def header(run: Path) -> ev.Run | None:
-    """The header of a run directory, with its latest settings; None where there is no run.
+    """The header of a run directory, with its latest settings; None without a run.
 
     Raises ShakegptError for a log that a newer version wrote.
     """

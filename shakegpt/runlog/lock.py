@@ -1,7 +1,7 @@
-"""The lock of a run: its trainer holds it, and the death of the trainer frees it.
+"""The lock of a run: held by its trainer, released by the system when the trainer ends or dies.
 
-Surer than a process number, which may be a zombie's, another container's or used again. Of a
-trainer on another machine it says something only where the file system shares its locks.
+More reliable than a process id, which may belong to a zombie or another container, or be reused.
+For a trainer on another machine it works only where the file system shares its locks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from shakegpt.errors import ShakegptError
 
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)
-"""A pipe that was put in a file's place is not waited for."""
+"""Do not wait for a pipe in the place of a file."""
 
 
 class NoLocks(ShakegptError):
@@ -22,28 +22,28 @@ class NoLocks(ShakegptError):
 
 
 def lock_file(log: Path) -> Path:
-    """The file that is locked for a run log: the log itself, except on Windows, where nobody else
-    could read what is locked.
+    """The file that is locked for a run log: the log itself, except on Windows, where a locked file
+    cannot be read by others.
     """
     return log.with_suffix(".lock") if os.name == "nt" else log
 
 
 def acquire(path: Path) -> int | None:
-    """Lock the file `path`, which is created if missing; the lock lasts until the returned
-    descriptor, which appends to the file, is closed. None when another process holds it.
+    """Lock the file `path`, created if missing, until the returned descriptor, which appends to the
+    file, is closed. None when another process holds the lock.
 
-    Raises OSError when the file cannot be opened, NoLocks when its file system has none;
-    then what was created for this, and a directory with nothing else in it, is removed.
+    Raises OSError when the file cannot be opened, NoLocks when its file system has no locks; then
+    the created file, and its directory if empty, is removed.
     """
     from filelock import lock_descriptor
 
     new = not path.exists()
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NONBLOCK, 0o644)
     try:
-        for patience in (0.02, 0.05, 0.1, 0.0):  # `is_held` has the lock for an instant
+        for delay in (0.02, 0.05, 0.1, 0.0):  # `is_held` holds the lock for an instant
             if lock_descriptor(fd, blocking=False):
                 return fd
-            time.sleep(patience)
+            time.sleep(delay)
     except OSError as error:
         os.close(fd)
         if new:
@@ -60,7 +60,7 @@ def acquire(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of the file `path`; False where that cannot be found out."""
+    """Whether a process holds the lock of the file `path`; False where that is unknown."""
     from filelock import lock_descriptor
 
     for access in (os.O_RDWR, os.O_RDONLY):  # NFS locks no read-only descriptor
@@ -69,7 +69,7 @@ def is_held(path: Path) -> bool:
             try:
                 if lock_descriptor(fd, blocking=False):
                     return False
-                time.sleep(0.005)  # for another one that only looks
+                time.sleep(0.005)  # another process may just be checking
                 return not lock_descriptor(fd, blocking=False)
             finally:
                 os.close(fd)

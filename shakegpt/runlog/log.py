@@ -1,10 +1,10 @@
 """Append to, read and follow a run log. The file is the interface: see `schema` for the records.
 
-The writer holds an exclusive lock, so a second trainer on one run is refused, and whoever looks
-knows whether there is one; it appends each record in one write. A reader needs no lock, holds no
-state but a position, and never raises on what a log contains: a torn last line is left for the
-next poll, a bad line in the middle is named by its number in `problems`, a log that was replaced
-is read again from its start.
+The writer holds an exclusive lock, so a second trainer on one run is refused and readers know
+whether there is one; it appends each record in one write. A reader needs no lock, has no state but
+a position, and never raises on the contents of a log: an incomplete last line is left for the next
+poll, an invalid line is reported by its number in `problems`, a log that was replaced is read again
+from its start.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ CHUNK = 1 << 18
 """Bytes read at once: large enough to open 200,000 records fast."""
 
 LONGEST_HEADER = 1 << 20
-"""Bytes at the start of a log among which its header is."""
-TAGS = {kind: f'{kind.__struct_config__.tag}"'.encode() for kind in get_args(Event)}
-"""Each kind of record as it stands in a line after `_START`, by which lines are passed over."""
+"""Bytes at the start of a log that are searched for its header."""
 
 _START = b'{"event":"'  # msgspec writes the tag first, without spaces
+_STARTS = {k: _START + f'{k.__struct_config__.tag}"'.encode() for k in get_args(Event)}
+"""The first bytes of each kind of record, by which others are skipped."""
 _DAMAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Event).decode
@@ -49,7 +49,7 @@ _decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
 class Problem(NamedTuple):
-    """A line of the log that is no record, and why."""
+    """An invalid line of the log."""
 
     line: int
     message: str
@@ -59,25 +59,25 @@ class RunLog:
     """The writer's end of a run log. Thread-safe; `close` or leave the `with` block when done."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path` for appending and lock it; a torn last line of a killed writer is cut off.
+        """Open `path` for appending and lock it; an incomplete last line is removed.
 
-        Raises ShakegptError when a trainer holds the lock, or there are no locks.
+        Raises ShakegptError when a trainer holds the lock, or the file system has no locks.
         """
         self.path = path
-        held = lock.acquire(lock.lock_file(path))
-        if held is None:
+        fd = lock.acquire(lock.lock_file(path))
+        if fd is None:
             raise ShakegptError(
                 f"{path.parent} is being trained by another process: stop that one first, or watch "
                 f"it with `shakegpt-tui {path.parent}`"
             )
-        self._lock = self._fd = held
+        self._lock = self._fd = fd
         if lock.lock_file(path) != path:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._fd = os.open(path, flags, 0o644)
         self._mutex = threading.Lock()
-        self._cut_torn_line()
+        self._remove_incomplete_line()
 
-    def _cut_torn_line(self) -> None:
+    def _remove_incomplete_line(self) -> None:
         end = size = os.fstat(self._fd).st_size
         whole = 0
         while end and not whole:
@@ -96,7 +96,7 @@ class RunLog:
             try:
                 whole = os.write(self._fd, line) == len(line)
                 if whole and isinstance(event, Checkpoint | End):
-                    os.fsync(self._fd)  # no checkpoint on disk without its record
+                    os.fsync(self._fd)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
             if not whole:
@@ -126,26 +126,27 @@ class Entry(NamedTuple):
 
 
 class Follower:
-    """A position in a growing log; `poll` and `entries` return what has come since the last call.
+    """A position in a growing log; `poll` and `entries` return what was appended since the last
+    call.
 
-    With `kinds`, records of other kinds are passed over, most of them without being decoded.
+    With `kinds`, records of other kinds are skipped, most of them without being decoded.
     """
 
     def __init__(self, path: Path, kinds: Collection[type[Event]] = ()) -> None:
         self.path = path
         self.problems: list[Problem] = []
-        """Lines that are no records, of those that were decoded."""
+        """Invalid lines, of those that were decoded."""
         self.restarted = False
-        """True after a poll that read another file in the log's place, from its start."""
+        """Whether the last poll found another file in the log's place, and began at its start."""
         self._kinds: tuple[Any, ...] = tuple(kinds)
-        self._passed_over = tuple(_START + t for k, t in TAGS.items() if kinds and k not in kinds)
+        self._skipped = tuple(s for k, s in _STARTS.items() if kinds and k not in kinds)
         self._position, self._line, self._inode = 0, 0, -1
         self._rest: list[bytes] = []
-        """Pieces of the incomplete last line: joined once, for it may be long."""
+        """Pieces of the incomplete last line, joined once since it may be long."""
         self._time, self._latest = 0.0, b""
 
     def poll(self, limit: int = 1 << 62) -> list[Event]:
-        """Records that are whole by now, from at most about `limit` bytes; [] when none are.
+        """New complete records, from about `limit` bytes at most.
 
         Raises ShakegptError for a log that a newer version wrote, OSError; never for damage.
         """
@@ -166,7 +167,7 @@ class Follower:
 
     @property
     def time(self) -> float:
-        """When the newest record was written, of whatever kind; 0.0 before there is one."""
+        """Time of the newest record of any kind; 0.0 before there is one."""
         with suppress(*_DAMAGE):
             self._time = _decode_stamp(self._latest).time
         self._latest = b""
@@ -181,7 +182,7 @@ class Follower:
             self._position, self._line, self._rest = 0, 0, []
             self._time, self._latest = 0.0, b""
             self.problems.clear()
-        elif status.st_size < self._position:  # the writer cut a torn line that was read
+        elif status.st_size < self._position:  # the writer removed an incomplete line
             self._position, self._rest = self._position - torn, []
         self._inode = status.st_ino
 
@@ -190,19 +191,19 @@ class Follower:
         self._rest.append(data)
         if b"\n" not in data:
             return
-        kinds, passed_over = self._kinds, self._passed_over
+        kinds, skipped = self._kinds, self._skipped
         *lines, rest = b"".join(self._rest).split(b"\n")
         self._rest = [rest]
         for line in lines:
             self._line += 1
-            if passed_over and line.startswith(passed_over):
+            if skipped and line.startswith(skipped):
                 self._latest = line
                 continue
             try:
                 record = _decode(line)
             except _DAMAGE as error:
                 self._refuse_newer(line)
-                self.problems.append(Problem(self._line, f"no record: {error}"))
+                self.problems.append(Problem(self._line, f"not a record: {error}"))
                 continue
             if isinstance(record, Run) and record.schema > SCHEMA:
                 self._refuse_newer(line)
@@ -224,7 +225,9 @@ class Follower:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Open a log for reading. Raises OSError unless it is a regular file; waits for no pipe."""
+    """Open a log for reading, without waiting for a pipe. Raises OSError unless it is a regular
+    file.
+    """
     fd = os.open(path, os.O_RDONLY | lock.NONBLOCK | getattr(os, "O_BINARY", 0))
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
@@ -233,7 +236,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def read(path: Path) -> tuple[list[Event], list[Problem]]:
-    """All whole records of a log, and the lines that are none; ([], []) when there is no file.
+    """All complete records of a log, and its invalid lines; ([], []) without a file.
 
     Raises ShakegptError for a log that a newer version wrote.
     """
@@ -242,7 +245,7 @@ def read(path: Path) -> tuple[list[Event], list[Problem]]:
 
 
 def header(path: Path) -> Run | None:
-    """The first record of a log; None for one without, and for one that cannot be read."""
+    """The header of a log; None without one, and for a log that cannot be read."""
     with suppress(OSError, ShakegptError):
         for record in Follower(path, (Run,)).poll(LONGEST_HEADER):
             return record if isinstance(record, Run) else None

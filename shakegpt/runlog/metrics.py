@@ -1,8 +1,8 @@
-"""What a run shows, as numbers with a definition; figures, deck and claims take them from here.
+"""Metrics of a run, each defined once, for figures, deck and claims.
 
-Losses are nats a token. A loss that was not finite is None in the log and is left out; a number
-that the log does not support is None here, never a guess. Sums are exact (`math.fsum`): plain ones
-differ in their last bit between Python 3.11 and 3.12, and the same log gives the same bytes.
+Losses are nats per token. A loss that was not finite is None in the log and is left out; a number
+that the log does not support is None here. Sums are exact (`math.fsum`): plain ones differ in their
+last bit between Python 3.11 and 3.12, and the same log must give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shakegpt.runlog.schema import Eval, Model, Run
 
 @dataclass(frozen=True)
 class Fall:
-    """How val loss moved from the first evaluation to the best and to the last."""
+    """The change of val loss from the first evaluation to the best and to the last."""
 
     start: Eval
     best: Eval
@@ -26,7 +26,7 @@ class Fall:
 
     @property
     def percent(self) -> float:
-        """How far the best lies below the start, percent of the start's loss; 0 when none is."""
+        """The fall from start to best in percent of the start; 0 if no evaluation is better."""
         return 100 * (loss_of(self.start) - loss_of(self.best)) / loss_of(self.start)
 
     @property
@@ -36,8 +36,8 @@ class Fall:
 
 
 def bits_per_character(nats: float | None, tokens: int, characters: int | None) -> float | None:
-    """A mean loss in nats a token over a text, in bits a character: it does not depend on the
-    vocabulary, so models with different ones compare. None where a part of it is not known.
+    """A mean loss over a text, from nats per token to bits per character, which are comparable
+    between vocabularies. None where one of the numbers is unknown.
     """
     if nats is None or not math.isfinite(nats) or not characters:
         return None
@@ -45,7 +45,7 @@ def bits_per_character(nats: float | None, tokens: int, characters: int | None) 
 
 
 def total(values: Iterable[float]) -> float:
-    """The exact sum, rounded once; infinite where it is over the largest float."""
+    """The exact sum, rounded once; infinite on overflow."""
     try:
         return math.fsum(values)
     except OverflowError:
@@ -53,13 +53,13 @@ def total(values: Iterable[float]) -> float:
 
 
 def loss_of(evaluation: Eval) -> float:
-    """The val loss of an evaluation that is known to be finite."""
+    """The val loss of an evaluation with a finite one."""
     assert evaluation.val_loss is not None
     return evaluation.val_loss
 
 
 def fall(history: History) -> Fall | None:
-    """Start, best and last of the finite evaluations; None when there is none."""
+    """Start, best and last of the finite evaluations; None without any."""
     finite = finite_evals(history)
     if not finite:
         return None
@@ -92,20 +92,20 @@ def noise(losses: Sequence[float]) -> float | None:
 
 
 def upward_share(losses: Sequence[float]) -> float | None:
-    """Of all the way that a curve goes up and down, the part that it goes up, from 0 to 1.
+    """The rises of a curve as a share of its total variation, from 0 to 1.
 
     0 for a curve that only falls, about 0.5 for pure noise: smoothness of val loss and noisiness of
-    train loss on one scale. None with fewer than 3 losses or when nothing moves.
+    train loss on one scale. None with fewer than 3 losses or a constant curve.
     """
     moves = [after - before for before, after in pairwise(losses)]
-    way = total(abs(move) for move in moves)
-    if len(moves) < 2 or not way:
+    variation = total(abs(move) for move in moves)
+    if len(moves) < 2 or not variation:
         return None
-    return total(move for move in moves if move > 0) / way
+    return total(move for move in moves if move > 0) / variation
 
 
 def epochs(run: Run, iterations: int) -> float | None:
-    """How often `iterations` see each training token, on average; None without a text."""
+    """How often `iterations` see each training token on average; None without a text."""
     names = ("batch_size", "gradient_accumulation_steps", "block_size")
     sizes = [run.config.get(name) for name in names]
     sizes[2] = sizes[2] or run.model.block_size
@@ -114,14 +114,14 @@ def epochs(run: Run, iterations: int) -> float | None:
 
 
 def largest_rise(losses: Sequence[float]) -> float | None:
-    """The largest step up between neighbours, nats; 0 for a curve that never rises."""
+    """The largest rise between neighbours, nats; 0 for a curve that never rises."""
     rises = [after - before for before, after in pairwise(losses)]
     return max(0.0, *rises) if rises else None
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many parameters each part of a GPT-2 has. A tied head is the token embedding again."""
+    """Number of parameters of each part of a GPT-2; `head` is 0 for a tied one."""
 
     wte: int
     wpe: int
@@ -153,7 +153,7 @@ class Parameters:
 
 
 def parameters(model: Model) -> Parameters:
-    """The parts of a GPT-2 of this shape: every layer has its bias, every norm scale and shift."""
+    """The parameters of a GPT-2 of this shape, biases included."""
     C = model.n_embd
     return Parameters(
         wte=model.vocab_size * C,
@@ -170,17 +170,17 @@ def parameters(model: Model) -> Parameters:
     )
 
 
-def shown_sample(history: History) -> SampleView | None:
-    """The sample that figures, deck and claims show: the last that is complete, else the last one
-    that has tokens; None when no token was recorded.
+def featured_sample(history: History) -> SampleView | None:
+    """The sample for figures, deck and claims: the last complete one, else the last one with
+    tokens; None when no token was recorded.
     """
-    drawn = [sample for sample in history.samples if sample.tokens]
-    complete = [s for s in drawn if s.end is not None and s.end.complete]
-    return next(reversed(complete or drawn), None)
+    samples = [sample for sample in history.samples if sample.tokens]
+    complete = [sample for sample in samples if sample.complete]
+    return next(reversed(complete or samples), None)
 
 
 def wall_seconds(history: History) -> float:
-    """Time the run has trained, loading and evaluations included; until now for a live one."""
+    """Seconds that the run has taken, loading and evaluations included; a live one so far."""
     if history.end is not None or history.run is None:
         return history.wall_seconds
     began = history.resumes[-1].time if history.resumes else history.run.time

@@ -1,7 +1,7 @@
-"""The directory of runs: name a new run, list the runs there are, delete and restore one.
+"""The directory of runs: name a new run, list the runs, delete and restore one.
 
-A list needs a few numbers of each run, so logs are not decoded whole, and a `RunIndex` that is
-refreshed reads only what was appended since. Whatever a log contains, listing does not raise.
+A list needs a few numbers of each run, so logs are not decoded completely, and a `RunIndex` reads
+only what was appended since its last refresh. Listing never raises on the contents of a log.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time as clock
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +18,23 @@ from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
 from shakegpt.runlog import lock
 from shakegpt.runlog import schema as ev
+from shakegpt.runlog.eta import reached
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, Follower, looks_like_log, opened
 from shakegpt.runlog.status import RunState, run_state, trainer_alive
 
 RUNS = Path("runs")
-"""Where runs are by default, relative to the working directory."""
+"""Default directory of runs, relative to the working directory."""
 TRAINER_LOG = "trainer.log"
 TRASH = ".trash"
 """Directory, beside the runs, that deleted runs are moved to."""
 KINDS = (ev.Run, ev.Resume, ev.Step, ev.Eval, ev.Heartbeat, ev.End)
-"""The kinds of records that a summary needs."""
+"""Kinds of records that a summary needs."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a list of runs shows of one run. Losses are nats a token, times seconds since 1970."""
+    """One run in a list of runs. Losses are nats per token, times seconds since 1970."""
 
     path: Path
     state: RunState
@@ -49,7 +50,7 @@ class RunSummary:
     started: float
     updated: float
     problem: str = ""
-    """Why the log cannot be read as it should, in one sentence; "" when it can."""
+    """Why the log cannot be read, in one sentence; "" when it can."""
 
     @property
     def name(self) -> str:
@@ -58,26 +59,23 @@ class RunSummary:
 
 
 def new_run_dir(model: str, base: Path = RUNS) -> Path:
-    """A name for a new run of `model` that is not taken; the directory is not created.
+    """An unused name for a new run of `model`; the directory is not created.
 
     >>> new_run_dir("gpt2-large")  # doctest: +SKIP
     PosixPath('runs/2026-11-22T15-50-03-gpt2-large')
     """
-    return _unused(base, f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{_slug(model)}")
-
-
-def _slug(model: str) -> str:
-    """Short and safe in a file name: `openai-community/gpt2` -> gpt2, an old run -> its model."""
+    # openai-community/gpt2 -> gpt2, and an earlier run -> its model
     name = re.sub(r"^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-", "", Path(model).name)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "model"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "model"
+    return _unused(base, f"{clock.strftime('%Y-%m-%dT%H-%M-%S')}-{name}")
 
 
 def require_unused(path: Path) -> None:
     """Raise ShakegptError when `path` cannot be the directory of a new run.
 
-    A start that was killed before its first record was complete may be repeated.
+    It can be if an earlier start was killed before its first record was complete.
     """
-    killed = _has_no_record(path)
+    killed = _is_without_record(path)
     try:
         exists = (path / LOG_NAME).exists()
     except OSError as error:
@@ -88,11 +86,11 @@ def require_unused(path: Path) -> None:
             f"{path}`, or choose another directory"
         )
     results = ("model/" + WEIGHTS, "state") if killed else ("model", "state")
-    if taken := next((name for name in results if (path / name).exists()), None):
-        raise ShakegptError(f"--out-dir {path} holds a {taken} already: choose another directory")
+    if result := next((name for name in results if (path / name).exists()), None):
+        raise ShakegptError(f"--out-dir {path} holds a {result} already: choose another directory")
 
 
-def _has_no_record(path: Path) -> bool:
+def _is_without_record(path: Path) -> bool:
     try:
         with opened(path / LOG_NAME) as log:
             return not log.readline().endswith(b"\n")
@@ -101,7 +99,7 @@ def _has_no_record(path: Path) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run directory: a log of records, or a trainer that never wrote one."""
+    """Whether `path` is a run directory: with a run log, or only the log of a failed trainer."""
     try:
         if path.is_symlink() or not path.is_dir():
             return False
@@ -130,7 +128,7 @@ class RunIndex:
         self._readers: dict[Path, _Reader] = {}
 
     def refresh(self) -> list[RunSummary]:
-        """The runs that are there now, newest first."""
+        """The current runs, newest first."""
         paths = [path for path in _children(self.base) if is_run(path)]
         self._readers = {path: self._readers.get(path) or _Reader(path) for path in paths}
         now = clock.time()
@@ -146,7 +144,7 @@ def _children(base: Path) -> list[Path]:
 
 
 class _Reader:
-    """Folds the few records that a summary needs; `summary` first reads what was appended."""
+    """Summarizes a run; each `summary` reads only what was appended since."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -155,58 +153,52 @@ class _Reader:
         self._newer = ""
 
     def summary(self, now: float) -> RunSummary:
-        alive = trainer_alive(self.run, self._history)  # before its end is looked for
+        alive = trainer_alive(self.run, self._history)  # before its end record is looked for
         problem = ""
         try:
-            self._take_in(self._log.poll())
+            records = self._log.poll()
+            if self._log.restarted:
+                self._history, self._newer = History(), ""
+            for record in records:
+                if isinstance(record, ev.Step):
+                    self._history.steps.clear()  # the latest is enough
+                self._history.add(record)
         except ShakegptError as error:
             self._newer = str(error)
         except OSError as error:
             problem = f"cannot read the log: {error.strerror}"
-        self._history.last_time = self._log.time or self._touched()
-        return self._summary(run_state(self._history, now, alive), self._newer or problem)
-
-    def _take_in(self, records: Iterable[ev.Event]) -> None:
-        if self._log.restarted:
-            self._history, self._newer = History(), ""
-        for record in records:
-            if isinstance(record, ev.Step):
-                self._history.steps.clear()  # the latest is enough
-            self._history.add(record)
-
-    def _touched(self) -> float:
-        """When something happened to a run whose log says nothing."""
-        for name in (TRAINER_LOG, "."):
-            with suppress(OSError):
-                return (self.run / name).stat().st_mtime
-        return 0.0
-
-    def _summary(self, state: RunState, problem: str) -> RunSummary:
         history, run = self._history, self._history.run
+        history.last_time = self._log.time or self._modified()
         first, best = history.first_eval, history.best_eval
-        resumed_at = history.resumes[-1].iteration if history.resumes else 0
         return RunSummary(
             path=self.run,
-            state=state,
+            state=run_state(history, now, alive),
             model=run.model.name if run else "",
             dataset=run.dataset.name if run else "",
-            iteration=max(history.iteration, resumed_at),
+            iteration=reached(history),
             max_iters=history.max_iters,
             first_val=first.val_loss if first else None,
             best_val=best.val_loss if best else None,
             val_curve=tuple((i, history.evals[i].val_loss) for i in sorted(history.evals)),
             started=run.time if run else history.last_time,
             updated=history.last_time,
-            problem=problem,
+            problem=self._newer or problem,
         )
+
+    def _modified(self) -> float:
+        """Time of the last change to a run without a record in its log."""
+        for name in (TRAINER_LOG, "."):
+            with suppress(OSError):
+                return (self.run / name).stat().st_mtime
+        return 0.0
 
 
 def delete_run(path: Path) -> Path:
-    """Move a run directory to the trash beside it, from which `restore_run` takes it back.
+    """Move a run directory to the trash beside it, from where `restore_run` can restore it.
 
-    Returns where it is now: `.trash/NAME`, with a number where that name is taken. Raises
-    ShakegptError for a path that is no run directory, for a run that is being trained, and when it
-    cannot be moved.
+    Returns its new path: `.trash/NAME`, with a number if that name is in use. Raises ShakegptError
+    for a path that is no run directory, for a run that is being trained, and when it cannot be
+    moved.
     """
     if path.is_symlink():
         raise ShakegptError(f"{path} is a link: delete the directory that it points to instead")
@@ -216,12 +208,12 @@ def delete_run(path: Path) -> Path:
     with _no_trainer(path), _moving(path):
         trash.mkdir(exist_ok=True)
         deleted = path.rename(_unused(trash, path.name))
-        os.utime(deleted)  # says which was deleted last
+        os.utime(deleted)  # the one deleted last is restored first
     return deleted
 
 
 def restore_run(base: Path = RUNS) -> Path:
-    """Move the run that was deleted last from the trash back into `base`; returns where it is now.
+    """Move the run that was deleted last from the trash back into `base`; returns its new path.
 
     Raises ShakegptError when the trash is empty or the run cannot be moved.
     """
@@ -250,17 +242,17 @@ def _moving(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _no_trainer(run: Path) -> Iterator[None]:
-    """Hold the lock that a trainer would hold, and so keep new trainers out as well."""
-    log, held = lock.lock_file(run / LOG_NAME), None
+    """Hold the lock that a trainer would hold, which also keeps new trainers out."""
+    log, fd = lock.lock_file(run / LOG_NAME), None
     busy = summarize(run).state.at_work
     if not busy and log.exists():
-        with suppress(lock.NoLocks):  # where no trainer can be either
-            held = lock.acquire(log)
-            busy = held is None
+        with suppress(lock.NoLocks):  # a trainer needs them
+            fd = lock.acquire(log)
+            busy = fd is None
     if busy:
         raise ShakegptError(f"{run} is being trained: stop it first, then delete it")
     try:
         yield
     finally:
-        if held is not None:
-            os.close(held)
+        if fd is not None:
+            os.close(fd)

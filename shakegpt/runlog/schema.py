@@ -1,15 +1,15 @@
-"""The records of a run log: what each carries, in which unit. The one schema that all parts share.
+"""The records of a run log, with the meaning and unit of each field: the schema of all parts.
 
-A run log is JSON Lines in UTF-8: one record a line, appended in one write, never changed. The field
-`event` names the record's kind. Conventions that every reader may rely on:
+A run log is JSON Lines in UTF-8: one record per line, appended in one write, never changed. The
+field `event` is the kind of the record. Conventions that every reader may rely on:
 
-- an *iteration* is one optimizer step. `iteration` counts updates: evaluation 0 is the untouched
-  checkpoint, step 1 is the first update, evaluation 5 has seen 5 updates. A `progress` record
-  carries the iteration that is being worked on, so its losses belong to weights of `iteration - 1`;
-- `time` is seconds since 1970 (UTC) by the trainer's clock; durations come from a monotonic one;
-- a loss is nats a token; JSON has no NaN, so a loss that is not finite is `null` (None);
-- after a `resume` record with iteration k, whatever the log holds of iterations after k is void:
-  readers key by iteration, so the resumed run overwrites its own tail (`history.History` does).
+- an *iteration* is one optimizer step. `iteration` counts updates: evaluation 0 is of the initial
+  checkpoint, step 1 is the first update, evaluation 5 is after 5 updates. A `progress` record has
+  the iteration in progress, so its loss is of the weights after `iteration - 1` updates;
+- `time` is seconds since 1970 (UTC) by the trainer's clock; durations are of a monotonic one;
+- a loss is in nats per token; JSON has no NaN, so a loss that is not finite is `null` (None);
+- after a `resume` record with iteration k, earlier records of iterations after k are void: readers
+  key by iteration, so that a resumed run overwrites its own tail (as `history.History` does).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, Literal
 import msgspec
 
 SCHEMA = 1
-"""Version of this schema, in every `run` record; a reader refuses a newer one with a sentence."""
+"""Version of this schema, in every `run` record; readers refuse a newer one."""
 
 Phase = Literal["starting", "training", "evaluating", "sampling", "saving", "paused"]
 Status = Literal["finished", "stopped", "failed"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """What every record carries."""
+    """Common fields of all records."""
 
     time: float = msgspec.field(default_factory=clock.time)
 
@@ -43,15 +43,15 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     vocab_size: int
     n_params: int
     tied: bool = True
-    """Whether the head is the token embedding again."""
+    """Whether the head shares the matrix of the token embedding."""
     sha256: str | None = None
-    """Of the weights it starts from: of their file, or of the lines of the shards' sha256s."""
+    """Of the initial weights: of their file, or of the shards' sha256s, one per line."""
     revision: str | None = None
-    """Their commit on the hub."""
+    """Commit on the hub of the initial weights."""
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    """The text: its name, the sha256 of its UTF-8 bytes, its size, and the split in tokens."""
+    """The text: its name, the sha256 of its UTF-8 bytes, its size, and its split in tokens."""
 
     name: str
     sha256: str
@@ -59,31 +59,31 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     train_tokens: int
     val_tokens: int
     eval_tokens: int
-    """How many of `val_tokens` each evaluation predicts; all of them when `eval_whole`."""
+    """Number of `val_tokens` that each evaluation predicts; all of them if `eval_whole`."""
     eval_whole: bool
     speakers: tuple[str, ...] = ()
-    """Who speaks in the text, when it is laid out as a play; empty for prose."""
+    """Speakers in a text laid out as a play; empty for prose."""
     documents: int = 1
-    """Files and records that the text is made of."""
+    """Number of files and records of the text."""
     train_characters: int | None = None
     val_characters: int | None = None
-    """Characters that each part of the split spells, for bits per character; None in old logs."""
+    """Characters of each part of the split, for bits per character; None in old logs."""
     val_name: str | None = None
     val_sha256: str | None = None
-    """Of the text given for validation; None where it is the last part of the text."""
+    """Of a separate validation text; None if the last part of the text is used."""
     notes: tuple[str, ...] = ()
-    """What was assumed while reading the text, such as its encoding: sentences for the user."""
+    """Assumptions made while reading the text, such as its encoding: sentences for the user."""
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the code stood, when it ran from a git checkout."""
+    """The git checkout that the code ran from."""
 
     commit: str
     dirty: bool
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs in memory by estimate, in bytes, part by part."""
+    """Estimated memory of a run, in bytes, part by part."""
 
     weights: int
     gradients: int
@@ -92,12 +92,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     logits: int
     process: int
     row: str = "normal"
-    """Of the ladder: normal; low, which recomputes and keeps the moments in a file; or lowest, with
-    weights, gradients and activations in files as well."""
+    """The mode of --memory: normal; low, which recomputes and keeps the moments in a file; or
+    lowest, with weights, gradients and activations in files as well."""
     traffic: int = 0
-    """Bytes read and written on the disk each iteration, when memory is short."""
+    """Bytes read and written on disk in each iteration with low and lowest memory."""
     disk: int = 0
-    """Bytes that the run takes on disk at its peak; 0 in older logs."""
+    """Peak disk space of the run, bytes; 0 in older logs."""
 
     @property
     def total(self) -> int:
@@ -107,11 +107,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """Who trained together, when a launcher such as torchrun started the processes."""
+    """The processes of a run started by a launcher such as torchrun."""
 
     processes: int
     job: str | None
-    """The launcher's name for it, by which a restarted job finds its run."""
+    """The launcher's name of the job, by which a restarted job finds its run."""
 
 
 class Run(Record, frozen=True, kw_only=True, tag="run"):
@@ -127,25 +127,25 @@ class Run(Record, frozen=True, kw_only=True, tag="run"):
     dtype: str
     dtype_reason: str
     compiled: bool | None = None
-    """Whether the blocks were compiled; None in logs from before that was decided."""
+    """Whether the blocks were compiled; None in old logs."""
     compile_reason: str = ""
     memory: Memory
     seconds: float | None = None
-    """What the run will take by estimate; None where nothing could be measured beforehand."""
+    """Estimated duration; None where nothing could be measured beforehand."""
     versions: dict[str, str]
     git: Git | None
     seed: int
     host: str
     machine: str = ""
-    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
+    """`status.machine`, which tells a later process whether `pid` is of the same machine."""
     pid: int
     threads: int
     world: World | None = None
-    """None for a process alone."""
+    """None for a single process."""
 
 
 class Progress(Record, frozen=True, kw_only=True, tag="progress"):
-    """One micro-batch went forward and backward. `micro_step` counts from 1 to `micro_steps`."""
+    """Forward and backward pass of micro-batch `micro_step`, from 1 to `micro_steps`, are done."""
 
     iteration: int
     micro_step: int
@@ -156,7 +156,7 @@ class Progress(Record, frozen=True, kw_only=True, tag="progress"):
 
 
 class Step(Record, frozen=True, kw_only=True, tag="step"):
-    """One update was made: the mean loss over its micro-batches, before the update."""
+    """One update, with the mean loss over its micro-batches, before the update."""
 
     iteration: int
     loss: float | None
@@ -177,7 +177,7 @@ class Eval(Record, frozen=True, kw_only=True, tag="eval"):
     iteration: int
     val_loss: float | None
     train_loss: float | None = None
-    """The same over as many fixed windows of the training text; None if it was not measured."""
+    """The same over as many fixed windows of the training text; None if not measured."""
     tokens: int
     seconds: float
     best: bool
@@ -185,12 +185,11 @@ class Eval(Record, frozen=True, kw_only=True, tag="eval"):
     standard_error: float | None = None
     """Standard error of the mean, from the spread between windows; None with one window."""
     characters: int | None = None
-    """Characters of the predicted tokens' text, see `metrics.bits_per_character`; None in logs from
-    before they were counted."""
+    """Characters of the predicted tokens, see `metrics.bits_per_character`; None in old logs."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a sample is drawn."""
+    """Sampling settings."""
 
     max_new_tokens: int
     temperature: float
@@ -200,18 +199,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A token that could have come next, written as an array [id, text, probability, raw]."""
+    """A candidate for the next token, written as an array [id, text, probability, raw]."""
 
     id: int
     text: str
     probability: float
-    """After temperature, top-k and top-p: what the draw used."""
+    """After temperature, top-k and top-p, as used for drawing."""
     raw: float
-    """Softmax of the model's own logits, before any of these."""
+    """Softmax of the model's logits, before any of these."""
 
 
 class Sample(Record, frozen=True, kw_only=True, tag="sample"):
-    """A sample begins. `sample` numbers the samples of a run from 0, in the order they began."""
+    """A sample begins. `sample` numbers the samples of a run from 0, in order."""
 
     iteration: int
     sample: int
@@ -219,38 +218,38 @@ class Sample(Record, frozen=True, kw_only=True, tag="sample"):
     prompt_tokens: tuple[tuple[int, str], ...]
     settings: Settings
     requested: bool = msgspec.field(default=False, name="asked")
-    """True for a sample by a command; False for the fixed sample of an evaluation."""
+    """True for a sample requested by a command; False for that of an evaluation."""
 
 
 class Token(Record, frozen=True, kw_only=True, tag="token"):
-    """One token was drawn. Texts of a sample's tokens join to its text: no half characters."""
+    """One token was drawn. The texts of a sample's tokens join to its text."""
 
     iteration: int
     sample: int
     index: int
     id: int
     text: str
-    """What this token adds to the text; empty while a character is not complete yet."""
+    """The characters that this token completes; may be empty."""
     probability: float
     """As `Candidate.probability`."""
     raw: float
     """As `Candidate.raw`."""
     rank: int
-    """Place among all tokens by the model's logits, from 1."""
+    """Rank among all tokens by the model's logits, from 1."""
     candidates: tuple[Candidate, ...]
-    """The most likely few, best first; the drawn token may not be among them."""
+    """The likeliest tokens, best first; the drawn one may not be among them."""
     u: float | None = None
-    """The random number in [0, 1) that chose it, among the choices in descending probability; None
-    where none was drawn, or in logs from before it was recorded."""
+    """The random number in [0, 1) that selected it from the candidates in descending probability;
+    None where none was drawn, and in old logs."""
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What the head reads from the residual stream after one block, written as an array
-    [rank, probability, [[id, probability], ...]]; probabilities are rounded to 4 digits.
+    """The prediction that the head makes from the residual stream after one block, written as an
+    array [rank, probability, [[id, probability], ...]]; probabilities have 4 digits.
     """
 
     rank: int
-    """Place of the drawn token among all tokens, from 1."""
+    """Rank of the drawn token among all tokens, from 1."""
     probability: float
     """Of the drawn token, softmax of the logits without temperature."""
     top: tuple[tuple[int, float], ...]
@@ -258,28 +257,27 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class AttentionMap(msgspec.Struct, frozen=True, kw_only=True):
-    """Attention of one head, or of a block's mean, in thousandths."""
+    """Attention of one head, or the mean of a block, in thousandths."""
 
     block: int
     """From 0."""
     head: int | None
     """From 0; None for the mean over the heads of the block."""
     rows: tuple[tuple[int, ...], ...]
-    """A row for each drawn token: what the position that predicts it pays to each token of
-    `Inspection.context` up to itself. What is missing to 1000 went to tokens before the context."""
+    """A row for each drawn token: the attention from the position that predicts it to each token of
+    `Inspection.context` up to itself. The rest to 1000 is attention to earlier tokens."""
 
 
 class Inspection(Record, frozen=True, kw_only=True, tag="inspection"):
-    """Inside the model while the first tokens of a sample were predicted (`shakegpt.inspection`).
-
-    There are n drawn tokens, at most 16. Old logs have no such record.
+    """The inside of the model when it predicted the first n tokens of a sample, at most 16
+    (`shakegpt.inspection`). Not in old logs.
     """
 
     iteration: int
     sample: int
     context: tuple[tuple[int, str], ...]
-    """(id, text) of the tokens that attention refers to: the end of the prompt, then the drawn
-    tokens but the last, which no prediction looks at."""
+    """(id, text) of the tokens that attention refers to: the end of the prompt, then all drawn
+    tokens but the last, which no prediction attends to."""
     drawn: tuple[tuple[int, str], ...]
     """(id, text) of the n drawn tokens."""
     ladder: tuple[tuple[Rung, ...], ...]
@@ -288,15 +286,15 @@ class Inspection(Record, frozen=True, kw_only=True, tag="inspection"):
     texts: dict[int, str]
     """Text of every token id in `ladder`."""
     attention: tuple[AttentionMap, ...]
-    """Every head of every block where that takes at most about 200 kB; else the mean of each block
-    and its two heads of lowest entropy."""
+    """All heads of all blocks if that takes at most about 200 kB; else the mean of each block and
+    its two heads with the lowest entropy."""
     initial: tuple[float, ...] | None = None
     """Probability of each drawn token under the model of iteration 0, 6 digits; None when that
-    model was not at hand."""
+    model was not available."""
 
 
 class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
-    """A sample is complete, or was cut short by a stop."""
+    """A sample is complete, or was interrupted."""
 
     iteration: int
     sample: int
@@ -307,26 +305,26 @@ class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
 
 
 class Copies(Record, frozen=True, kw_only=True, tag="copies"):
-    """What a sample copied word for word from the training part of the text.
+    """Passages that a sample copied from the training part of the text.
 
-    Passages of at least 4 words, white space aside, none inside another. Written after each
-    complete sample where the text has at most 20 million characters.
+    Each has at least 4 words, white space aside, and none is inside another. Written after each
+    complete sample if the training part has at most 20 million characters.
     """
 
     iteration: int
     sample: int
     passages: tuple[tuple[int, int, int, int], ...]
-    """(begin, end, words, source): where each stands in the sample's text without its prompt, how
-    many words it has, and where it first stands in the training part; offsets in characters."""
+    """(begin, end, words, source): offsets in the sample's text without its prompt, number of
+    words, first offset in the training part; offsets in characters."""
 
     @property
     def longest(self) -> int:
-        """Words of the longest passage; 0 when there is none."""
+        """Words of the longest passage; 0 without any."""
         return max((words for _, _, words, _ in self.passages), default=0)
 
 
 class Advice(Record, frozen=True, kw_only=True, tag="advice"):
-    """How the run is going, judged after an evaluation by the rules of `runlog.advice`."""
+    """How the run is going after an evaluation, by the rules of `runlog.advice`."""
 
     iteration: int
     rule: Literal["diverging", "memorizing", "rising", "gap", "learning", "level"]
@@ -334,7 +332,7 @@ class Advice(Record, frozen=True, kw_only=True, tag="advice"):
 
 
 class Checkpoint(Record, frozen=True, kw_only=True, tag="checkpoint"):
-    """Weights, or all that resuming needs, are safely on disk. `path` is relative to the run."""
+    """The best model or the last state is on disk. `path` is relative to the run directory."""
 
     iteration: int
     kind: Literal["best", "last"]
@@ -344,7 +342,7 @@ class Checkpoint(Record, frozen=True, kw_only=True, tag="checkpoint"):
 
 
 class Command(Record, frozen=True, kw_only=True, tag="command"):
-    """What became of a command of control.jsonl (`control.Request`), by its id."""
+    """The outcome of a command in control.jsonl (`control.Request`), by its id."""
 
     id: str
     verb: str
@@ -354,17 +352,17 @@ class Command(Record, frozen=True, kw_only=True, tag="command"):
 
 
 class Heartbeat(Record, frozen=True, kw_only=True, tag="heartbeat"):
-    """The trainer lives: at least every 5 seconds, and at once when the phase changes."""
+    """The trainer is alive: at least every 5 seconds, and whenever the phase changes."""
 
     phase: Phase
     iteration: int
     max_iters: int
-    """The limit as it stands now: a command may have changed it."""
+    """The current limit, which a command may have changed."""
     memory: int
 
 
 class Resume(Record, frozen=True, kw_only=True, tag="resume"):
-    """A run goes on after `iteration`; earlier records of later iterations are void."""
+    """A run continues after `iteration`; earlier records of later iterations are void."""
 
     iteration: int
     config: dict[str, Any]
@@ -373,34 +371,32 @@ class Resume(Record, frozen=True, kw_only=True, tag="resume"):
     dtype: str
     dtype_reason: str
     compiled: bool | None = None
-    """Whether the blocks were compiled; None in logs from before that was decided."""
     compile_reason: str = ""
     versions: dict[str, str]
     git: Git | None
     host: str
     machine: str = ""
-    """`status.machine`, by which a later process knows whether `pid` is one of its own machine."""
     pid: int
     threads: int
     world: World | None = None
 
 
 class RunWarning(Record, frozen=True, kw_only=True, tag="warning"):
-    """Something a person should know; the run goes on."""
+    """A warning for the user; the run continues."""
 
     iteration: int
     message: str
 
 
 class End(Record, frozen=True, kw_only=True, tag="end"):
-    """The trainer leaves. Only a resume may follow."""
+    """The trainer ends. Only a resume may follow."""
 
     status: Status
     reason: str
     iteration: int
     best_val_loss: float | None
     wall_seconds: float
-    """Time this process trained, loading and evaluations included; a run's parts add up."""
+    """Duration of this process, loading and evaluations included."""
 
 
 Event = (

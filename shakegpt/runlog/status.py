@@ -1,4 +1,4 @@
-"""What a run is doing now: its state, whether its trainer is alive, how far it is."""
+"""The state of a run: what it is doing, whether its trainer is alive, how far it is."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from shakegpt.runlog.lock import is_held, lock_file
 from shakegpt.runlog.log import LOG_NAME
 
 STALE_AFTER = 20.0
-"""Seconds without a record after which a trainer is no longer at work; heartbeats come every 4."""
+"""Seconds without a record after which a trainer counts as stalled; heartbeats come every 4."""
 STARTUP = 60.0
 """Seconds that a trainer may take to its first record: importing torch, reading GPT-2 XL from a
 cold disk."""
 
 
 class RunState(StrEnum):
-    """The state of a run, as the word for it."""
+    """The state of a run; its value is the word for it."""
 
     STARTING = "starting"
     TRAINING = "training"
     PAUSED = "paused"
     STALLED = "stalled"
-    """Its process lives, but has written nothing for `STALE_AFTER`."""
+    """The process is alive, but has written nothing for `STALE_AFTER` seconds."""
     CRASHED = "crashed"
-    """The log has no end, and its trainer is gone or cannot be seen from here."""
+    """The log has no end, and its trainer is gone or on an unreachable machine."""
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
 
     @property
     def at_work(self) -> bool:
-        """Whether a trainer is at work."""
+        """Whether a trainer is active."""
         return self in (RunState.STARTING, RunState.TRAINING, RunState.PAUSED)
 
     @property
     def unfinished(self) -> bool:
-        """Whether a trainer may still write; in all other states, resuming is the way on."""
+        """Whether a trainer may still write; in all other states the run can be resumed."""
         return self.at_work or self is RunState.STALLED
 
 
 def run_state(history: History, now: float, alive: bool | None = None) -> RunState:
-    """The state at `now`, seconds since 1970; whatever the log holds, this does not raise.
+    """The state at `now`, seconds since 1970; never raises on the contents of a log.
 
-    `alive`: whether the trainer's process is known to live, as `trainer_alive` tells. None: judged
-    by the age of the newest record, and by the process only where that is old.
+    `alive` is the result of `trainer_alive`. With None, the age of the newest record decides, and
+    the existence of the process only if that record is old.
     """
     if history.end is not None:
         return RunState(history.end.status)
@@ -68,16 +68,16 @@ def run_state(history: History, now: float, alive: bool | None = None) -> RunSta
 
 
 def current_state(run: Path, history: History) -> RunState:
-    """The state of the run directory `run`, of which `history` has been read, at this moment."""
+    """The current state of the run directory `run`, whose `history` has been read."""
     alive = trainer_alive(run, history)
     if alive is False and history.end is None:
-        history = load(run)[0]  # its end may have been written since
+        history = load(run)[0]  # the end may have been written since
     return run_state(history, clock.time(), alive)
 
 
 def trainer_alive(run: Path, history: History) -> bool | None:
-    """Whether a trainer holds the lock of the run directory `run`; None where that is not known,
-    for a trainer on another machine.
+    """Whether a trainer holds the lock of the run directory `run`; None where that is unknown, for
+    a trainer on another machine.
     """
     if is_held(lock_file(run / LOG_NAME)):
         return True
@@ -94,9 +94,9 @@ def is_local(history: History) -> bool:
 
 @cache
 def machine() -> str:
-    """Names this machine since its boot, and the container in which process numbers hold.
+    """Identifies this machine since its boot, with the container in which process ids are valid.
 
-    The host's name is no identity: macOS changes it, and containers share one.
+    The host name does not identify it: macOS changes it, and containers share one.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -125,25 +125,25 @@ def _process_exists(history: History) -> bool:
 
 
 def planned(history: History) -> int:
-    """How many iterations were planned, at least those made; 0 when the log does not say."""
+    """Number of planned iterations, at least those made; 0 when the log does not say."""
     return max(history.max_iters, history.iteration)
 
 
-def standing(history: History) -> str:
+def state_text(history: History) -> str:
     """`stopped at iteration 7 of 20`, or "" for a finished run.
 
-    The log alone decides, never the clock or a process: the same log gives the same figures. One
-    without an end is `unfinished`, be it that the trainer works on or that it died.
+    Only the log decides, not the clock or a process, so the same log gives the same figures. One
+    without an end is `unfinished`, whether its trainer is active or has died.
     """
     if history.end is not None and history.end.status == "finished":
         return ""
     return _at(history, history.end.status if history.end else "unfinished")
 
 
-def standing_now(run: Path, history: History) -> str:
-    """As `standing`, with the current state of a run without an end."""
+def current_state_text(run: Path, history: History) -> str:
+    """As `state_text`, with the current state of a run without an end."""
     if history.end is not None:
-        return standing(history)
+        return state_text(history)
     return _at(history, current_state(run, history))
 
 

@@ -115,12 +115,14 @@ class TrainingRun(ABC):
             self.optimizer.restore(position.loss_scale)
         self.samples = max((s.start.sample + 1 for s in past.samples), default=0)
         k = self.iteration
-        if past.visited(k, self.config.max_new_tokens > 0):
+        if past.has_evaluation(k, self.config.max_new_tokens > 0):
             self._evaluated_iteration = k
         self.curve.evals, self.curve.steps = dict(past.evals), dict(past.steps)
         # without the evaluation that is about to be repeated, and those whose model was not saved
         repeated = k if self.evaluation_due() and self._evaluated_iteration != k else -1
-        evals = (e for i, e in past.evals.items() if i != repeated and past.visited(i, False))
+        evals = (
+            e for i, e in past.evals.items() if i != repeated and past.has_evaluation(i, False)
+        )
         self.best = min((e.val_loss for e in evals if e.val_loss is not None), default=None)
 
     def compile_blocks(self, rehearse: Callable[[], None]) -> None:

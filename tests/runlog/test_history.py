@@ -48,8 +48,8 @@ def test_a_finished_run(records: list[ev.Event]) -> None:
     assert history.iteration == 4 == history.max_iters and list(history.evals) == [0, 2, 4]
     assert history.first_eval is history.evals[0] and history.best_eval is history.evals[4]
     assert run_state(history, 0) == "finished" and len(history.samples) == 3
-    assert all(history.visited(k, samples=True) for k in (0, 2, 4))
-    assert not history.visited(3, samples=False)
+    assert all(history.has_evaluation(k, samples=True) for k in (0, 2, 4))
+    assert not history.has_evaluation(3, samples=False)
 
 
 @pytest.mark.parametrize("at", range(5))
@@ -92,7 +92,7 @@ def test_states(records: list[ev.Event]) -> None:
 def test_a_best_evaluation_without_its_model_is_not_done(records: list[ev.Event]) -> None:
     best = [e for e in records if not (isinstance(e, ev.Checkpoint) and e.kind == "best")]
     history = History().extend(best)
-    assert history.visited(0, samples=True) and not history.visited(4, samples=True)
+    assert history.has_evaluation(0, samples=True) and not history.has_evaluation(4, samples=True)
 
 
 @given(st.data())
