@@ -6,6 +6,8 @@ None is shown as `–`.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from itertools import islice
 
 NOTHING = "–"
 _LONGEST = 1e15
@@ -97,6 +99,16 @@ def ago(seconds: float | None) -> str:
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     unit, length = next((u for u in units if seconds >= u[1]), units[-1])
     return f"{int(seconds // length)} {unit} ago"
+
+
+def listing(names: Collection[str], most: int = 3) -> str:
+    """The first names and the number of the others.
+
+    >>> listing(["a", "b", "c", "d"]), listing(["a", "b"])
+    ('a, b, c and 1 more', 'a, b')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(islice(names, most)) + more
 
 
 def probability(share: float) -> str:

@@ -86,9 +86,9 @@ POCKET_SHAPE = GPTConfig(n_layer=4, n_head=4, n_embd=256, block_size=256, vocab_
 SMALL, LARGE = 5_000_000, 80_000_000
 """Parameters up to which the usual settings suit, and from which GPT-2's do."""
 CHARACTERS = 1000
-"""A vocabulary below it is taken for characters, of which a short sequence says little."""
+"""A smaller vocabulary is taken for characters, which need longer sequences."""
 MOST_LOGITS = 1 << 26
-"""Logits of a micro-batch, at most: 256 MiB as float32."""
+"""Most logits of a micro-batch: 256 MiB as float32."""
 
 
 def suited(shape: GPTConfig) -> FinetuneConfig:
@@ -133,7 +133,7 @@ def possible(config: FinetuneConfig, settings: Mapping[str, object]) -> Finetune
 
 
 def describe(config: FinetuneConfig, shape: GPTConfig) -> str:
-    """Which settings `suited` chose for a model, and why, in a line for the console."""
+    """The settings that `suited` chose for a model, as a line for the console."""
     length = config.block_size or shape.block_size
     return (
         f"settings for a model of {parameters(shape.n_params)} parameters and "

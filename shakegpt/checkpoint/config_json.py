@@ -8,7 +8,7 @@ from typing import Any
 
 from shakegpt.checkpoint.hints import no_config
 from shakegpt.config import GPTConfig
-from shakegpt.data.bpe import read_object, some
+from shakegpt.data.bpe import quoted, read_object
 from shakegpt.errors import ShakegptError
 
 LARGEST = {"n_layer": 1000, "vocab_size": 1_000_000}
@@ -64,7 +64,7 @@ def config_warnings(folder: Path) -> list[str]:
             warnings.append(f"config.json says {name}: its language model is used, not its head")
     unknown = [key for key in raw if key not in _KNOWN and key not in _COMPUTED_AS]
     if unknown:
-        warnings.append(f"config.json: unknown field {some(unknown)} ignored")
+        warnings.append(f"config.json: unknown field {quoted(unknown)} ignored")
     if raw.get("n_ctx", raw.get("n_positions")) != raw.get("n_positions", raw.get("n_ctx")):
         warnings.append(f"config.json has n_ctx {raw['n_ctx']}: n_positions is used")
     return warnings

@@ -13,9 +13,10 @@ from typing import Any
 
 from shakegpt.errors import ShakegptError
 from shakegpt.files import read_text
+from shakegpt.format import listing
 
 BPE = tuple[dict[str, int], list[tuple[str, str]]]
-"""Token -> id, 0 to n - 1, with printable characters for bytes; and the merges in their order."""
+"""Token -> id, 0 to n - 1, with printable characters for bytes; and the merges in order."""
 
 
 def read_object(folder: Path, name: str) -> dict[str, Any] | None:
@@ -33,12 +34,12 @@ def read_object(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def vocab_and_merges(folder: Path, required: bool) -> BPE | None:
-    """What vocab.json and merges.txt say; None when either is missing and need not be there."""
+    """The BPE in vocab.json and merges.txt; None if either is missing and not `required`."""
     paths = (folder / "vocab.json", folder / "merges.txt")
-    there = [path.exists() for path in paths]
-    if not all(there) and not required:
+    exist = [path.exists() for path in paths]
+    if not all(exist) and not required:
         return None
-    if not any(there):
+    if not any(exist):
         raise ShakegptError(_no_vocabulary(folder))
     try:
         vocab = json.loads(read_text(folder, "vocab.json"), object_pairs_hook=_each_once)
@@ -54,7 +55,7 @@ def vocab_and_merges(folder: Path, required: bool) -> BPE | None:
 
 
 def _no_vocabulary(folder: Path) -> str:
-    """Why a directory without any vocabulary file that is read here has none."""
+    """Error message for a directory without a supported vocabulary file."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     models = [name for name in names if name.endswith((".model", ".spm"))]
     if "vocab.txt" in names:
@@ -90,7 +91,7 @@ def _checked(vocab_path: Path, merges_path: Path, vocab: object, merges: list[li
     """`vocab` and `merges` when they fit each other. Raises ShakegptError."""
     ids = list(vocab.values()) if isinstance(vocab, dict) else []
     if not ids or not all(type(i) is int for i in ids) or sorted(ids) != list(range(len(ids))):
-        raise ShakegptError(f"{vocab_path} is no vocabulary: its ids must be 0, 1, 2, … each once")
+        raise ShakegptError(f"{vocab_path} is invalid: its ids must be 0, 1, 2, … each once")
     assert isinstance(vocab, dict)
     if suffixed := next((token for token in vocab if token.endswith("</w>")), None):
         raise ShakegptError(
@@ -107,14 +108,11 @@ def _checked(vocab_path: Path, merges_path: Path, vocab: object, merges: list[li
 
 
 def model_of(path: Path, raw: Mapping[str, Any]) -> BPE:
-    """Vocabulary and merges of a tokenizer.json that follows GPT-2's rules. Raises ShakegptError.
+    """Vocabulary and merges of a tokenizer.json. Raises ShakegptError unless it is GPT-2's kind."""
 
-    A normalizer or another pre-tokenizer would give a text other ids, and could lose part of it.
-    """
-
-    def refuse(part: str, what: object) -> ShakegptError:
+    def unsupported(part: str, name: object) -> ShakegptError:
         return ShakegptError(
-            f"{path} has the {part} {what}, which GPT-2's byte-level BPE has not: models with it "
+            f"{path} has the {part} {name}, which GPT-2's byte-level BPE has not: models with it "
             "are not supported"
         )
 
@@ -123,37 +121,35 @@ def model_of(path: Path, raw: Mapping[str, Any]) -> BPE:
         raise ShakegptError(f"{path} has no model: it is not a tokenizer of `tokenizers`")
     kind = model.get("type", "BPE" if "merges" in model else "WordPiece or Unigram")
     if kind != "BPE":
-        raise refuse("model", kind)
-    # without effect: each byte is a token, so that nothing is unknown
+        raise unsupported("model", kind)
+    # unknown tokens do not occur: each byte is a token
     without_effect = ("type", "vocab", "merges", "unk_token", "fuse_unk")
     for option, value in model.items():
         if value and option not in without_effect:
-            raise refuse("option", f"{option} {value!r}")
+            raise unsupported("option", f"{option} {value!r}")
     for step in _steps(raw.get("normalizer"), "normalizers"):
-        raise refuse("normalizer", step.get("type"))
-    if not _is_byte_level(_steps(raw.get("pre_tokenizer"), "pretokenizers")):
+        raise unsupported("normalizer", step.get("type"))
+    pre_tokenizer = _steps(raw.get("pre_tokenizer"), "pretokenizers")
+    if not _is_byte_level(pre_tokenizer):
         names = [
-            f"{step.get('type')} (add_prefix_space)" if step.get("add_prefix_space")
-            else str(step.get("type"))
-            for step in _steps(raw.get("pre_tokenizer"), "pretokenizers")
-        ]  # fmt: skip
-        raise refuse("pre-tokenizer", ", ".join(names) or "none")
+            str(step.get("type")) + " (add_prefix_space)" * bool(step.get("add_prefix_space"))
+            for step in pre_tokenizer
+        ]
+        raise unsupported("pre-tokenizer", ", ".join(names) or "none")
     if (decoder := raw.get("decoder")) is not None and decoder.get("type") != "ByteLevel":
-        raise refuse("decoder", decoder.get("type"))
+        raise unsupported("decoder", decoder.get("type"))
     for step in _steps(raw.get("post_processor"), "processors"):
-        if step.get("special_tokens") or step.get("type") not in (
-            "ByteLevel",
-            "TemplateProcessing",
-        ):
-            raise refuse("post-processor", f"{step.get('type')}, which adds tokens to each text")
+        kind = step.get("type")
+        if step.get("special_tokens") or kind not in ("ByteLevel", "TemplateProcessing"):
+            raise unsupported("post-processor", f"{kind}, which adds tokens to each text")
     merges = [m.split(" ") if isinstance(m, str) else m for m in model.get("merges") or []]
     if not all(isinstance(m, list) and all(isinstance(t, str) for t in m) for m in merges):
-        raise ShakegptError(f"{path} has merges that are no pairs of tokens")
+        raise ShakegptError(f"{path} has merges that are not pairs of tokens")
     return _checked(path, path, model.get("vocab"), merges)
 
 
 def _steps(part: Any, inside: str) -> list[dict[str, Any]]:
-    """A part of tokenizer.json as a flat list, whether it is one step, a Sequence or nothing."""
+    """The steps of a part of tokenizer.json: one step, a Sequence, or none."""
     if not isinstance(part, dict):
         return []
     if part.get("type") == "Sequence":
@@ -162,7 +158,7 @@ def _steps(part: Any, inside: str) -> list[dict[str, Any]]:
 
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""GPT-2's rule for where a token may never reach across, from its released encoder."""
+"""GPT-2's pre-tokenizer, from its released encoder: tokens lie within its matches."""
 _SAME_PATTERN = (PATTERN, PATTERN.replace("'(?:[sdmt]|ll|ve|re)", "'s|'t|'re|'ve|'m|'ll|'d"))
 
 
@@ -183,12 +179,12 @@ def _is_byte_level(steps: list[dict[str, Any]]) -> bool:
 
 
 def is_canonical(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> bool:
-    """Whether merging any pair that spells a token, lowest id first, gives what `merges` give.
+    """Whether merging any pair that spells a token, lowest id first, gives the same as `merges`.
 
-    That is how tiktoken encodes. It holds for what BPE training makes: ids follow the merges, and
-    each token alone is merged from just its own pair. To check the latter by induction, no lower
-    merge may reach across the seam of the pair: a suffix u of the left part and a prefix v of the
-    right one would have to meet, both made before uv and neither merged on before.
+    That is how tiktoken encodes. It holds for trained BPE: ids follow the merges, and each token on
+    its own is merged from its own pair. To check the latter by induction, no lower merge may cross
+    the boundary of the pair: a suffix u of the left part and a prefix v of the right one would have
+    to merge, both made before uv and neither merged further before.
     """
     made, ranks = dict[str, tuple[str, str]](), {token: vocab[token] for token in vocab}
     known = {token: -1 for token in vocab if len(token) == 1}
@@ -217,6 +213,6 @@ def is_canonical(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> boo
     return True
 
 
-def some(names: list[str]) -> str:
-    """The first three of `names` and how many more there are."""
-    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if names[3:] else "")
+def quoted(names: list[str]) -> str:
+    """The first three names in quotation marks, and the number of the others."""
+    return listing(list(map(repr, names)))

@@ -1,7 +1,6 @@
-"""The user's cache directory: texts that were fetched or laid out, and their tokens.
+"""The user's cache directory: downloaded or laid-out texts, and their tokens.
 
-Nothing in it is needed: what is missing is created again, and a cache that cannot be written is
-ignored.
+Everything in it can be recreated; a cache that cannot be written is ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from shakegpt.files import write_atomically
 
 
 def cache_dir() -> Path:
-    """Where shakegpt keeps what takes long: $SHAKEGPT_CACHE, else the system's place for it.
+    """$SHAKEGPT_CACHE, else the system's cache directory for shakegpt.
 
-    Without a home directory, a place where nothing can be: then there is no cache.
+    Without a home directory, a path where nothing can exist, so that there is no cache.
     """
     if chosen := os.environ.get("SHAKEGPT_CACHE"):
         return Path(chosen)

@@ -1,7 +1,7 @@
-"""What a sample copied word for word from the text that the model learned.
+"""Passages that a sample copied from the training text.
 
-Words are compared in their order, white space and line breaks aside; a passage of fewer than
-`SHORTEST` words is how anybody talks.
+Words are compared in order, white space and line breaks aside; passages of fewer than `SHORTEST`
+words are ordinary language and do not count.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _WORD = re.compile(r"\S+")
 
 @dataclass(frozen=True)
 class Copy:
-    """A passage of a sample that stands in the text. Offsets are in characters."""
+    """A passage of a sample that occurs in the text. Offsets are in characters."""
 
     begin: int
     end: int
-    """Where it stands in the sample."""
+    """Offsets in the sample."""
     words: int
     source: int
-    """Where it first stands in the text."""
+    """Offset of its first occurrence in the text."""
 
 
 class CopyFinder:
-    """Finds the passages of samples in one text, which is prepared once: about 0.2 s a megabyte."""
+    """Finds copies from one text, which is indexed once: about 0.2 s per megabyte."""
 
     def __init__(self, text: str) -> None:
         # arrays: as lists, the places of the plays' words take 65 MB
@@ -40,7 +40,7 @@ class CopyFinder:
     def copies(self, sample: str) -> list[Copy]:
         """The longest passages of `sample` in the text, in order, none inside another."""
         words = list(_WORD.finditer(sample))
-        found, end = list[Copy](), 0
+        copies, end = list[Copy](), 0
         for begin in range(len(words)):
             end = max(end, begin)
             before, at = end, -1
@@ -48,13 +48,8 @@ class CopyFinder:
                 at, end = place, end + 1
             if end > before and end - begin >= SHORTEST:
                 source = self._places[bisect_left(self._starts, at)]
-                found.append(Copy(words[begin].start(), words[end - 1].end(), end - begin, source))
-        return found
+                copies.append(Copy(words[begin].start(), words[end - 1].end(), end - begin, source))
+        return copies
 
     def _find(self, words: list[re.Match[str]]) -> int:
         return self._words.find(" " + " ".join(word[0] for word in words) + " ")
-
-
-def longest(copies: list[Copy]) -> Copy | None:
-    """The copy of most words, the first of them; None when there is none."""
-    return max(copies, key=lambda copy: copy.words, default=None)

@@ -1,8 +1,8 @@
-"""A text as token ids: the split, the windows that training draws, those that evaluation takes.
+"""A text as token ids: the split, and the windows for training and evaluation.
 
-Which window is drawn is a pure function of (seed, iteration, micro-step): nothing is remembered
-between draws, so a resumed run sees what it would have seen. Each epoch is a fresh shuffle of all
-windows, so the text is used up before anything repeats. Evaluation draws nothing.
+Training windows are a pure function of (seed, iteration, micro-step), so a resumed run sees those
+it would have seen without the interruption. Each epoch is a new shuffle of all windows, so no
+window repeats within it. Evaluation windows are fixed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -29,9 +28,9 @@ from shakegpt.files import sha256
 from shakegpt.runlog import schema
 
 VAL_FRACTION = 0.1
-"""Of the characters, from the end of the text, as nanoGPT splits."""
+"""Fraction of the characters for validation, from the end of the text, as in nanoGPT."""
 _NEAR = 0.02
-"""Of the characters: how far the split moves to fall between two documents."""
+"""Fraction of the characters by which the split may move to fall between two documents."""
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -47,8 +46,8 @@ class Window:
 class Dataset:
     """The training and validation tokens of a text, and windows of `block_size` tokens over them.
 
-    `train` and `val` are 1-D arrays of token ids; `train_characters` and `val_characters` count the
-    characters that they spell, without end-of-text tokens, for losses in bits per character. The
+    `train` and `val` are 1-D arrays of token ids; `train_characters` and `val_characters` are the
+    numbers of characters in them, without end-of-text tokens, for losses in bits per character. The
     training part is the first `train_end` characters of the text.
     """
 
@@ -62,11 +61,11 @@ class Dataset:
         val_text: Text | None = None,
         val_fraction: float = VAL_FRACTION,
     ) -> None:
-        """Tokenize, or take the ids from the cache.
+        """Tokenize, or read the ids from the cache.
 
         The last `val_fraction` of the characters is for validation, 1 for a text that is only
-        measured; with `val_text`, that is, and all of `text` is trained on. Raises ShakegptError
-        for too short a text and for one that the vocabulary cannot spell.
+        evaluated; with `val_text`, that text is, and all of `text` is for training. Raises
+        ShakegptError for a text that is too short or that the vocabulary cannot encode.
         """
         self.text, self.val_text, self.block_size, self.seed = text, val_text, block_size, seed
         self.tokenizer = tokenizer
@@ -90,11 +89,11 @@ class Dataset:
 
     @property
     def windows_per_epoch(self) -> int:
-        """Windows that fit the training part side by side."""
+        """Number of adjacent windows in the training part."""
         return (len(self.train) - 1) // self.block_size
 
     def train_window(self, number: int) -> Window:
-        """The `number`-th window that training sees, counted from 0 over the whole run."""
+        """The `number`-th training window, counted from 0 over the whole run."""
         epoch, place = divmod(number, self.windows_per_epoch)
         slack = len(self.train) - 1 - self.windows_per_epoch * self.block_size
         order, shift = _shuffle(self.seed, epoch, self.windows_per_epoch, slack)
@@ -106,9 +105,10 @@ class Dataset:
         return [self.train_window(first + n) for n in range(size)]
 
     def eval_windows(self, tokens: Tokens, most: int) -> list[Window]:
-        """Side by side over all of `tokens`, or evenly spread so that about `most` are predicted.
+        """Adjacent windows over all of `tokens`, or evenly spread ones that predict about `most`.
 
-        The last window of a whole split is shorter, so that every token but the first counts once.
+        In the first case the last window is shorter, so that every token but the first is predicted
+        once.
         """
         starts = range(0, len(tokens) - 1, self.block_size)
         windows = [Window(s, min(self.block_size, len(tokens) - 1 - s)) for s in starts]
@@ -118,12 +118,12 @@ class Dataset:
         return [windows[n * len(windows) // count] for n in range(count)]
 
     def predicted_characters(self, tokens: Tokens, windows: list[Window]) -> int:
-        """Characters of the text that a model predicts in `windows`: of all but the first token."""
+        """Number of characters that a model predicts in `windows`: of all tokens but the first."""
         targets = [tokens[w.start + 1 : w.start + w.length + 1] for w in windows]
         return self.tokenizer.count_characters(np.concatenate(targets))
 
     def record(self, eval_tokens: int) -> schema.Dataset:
-        """What the run log says of the text."""
+        """The text's record in the run log."""
         predicted = sum(w.length for w in self.eval_windows(self.val, eval_tokens))
         return schema.Dataset(
             name=self.text.name,
@@ -164,13 +164,13 @@ def equally_long(windows: list[Window], size: int) -> Iterator[list[Window]]:
 
 @lru_cache(maxsize=4)
 def _shuffle(seed: int, epoch: int, count: int, slack: int) -> tuple[NDArray[np.int64], int]:
-    """Order of the windows in an epoch, and how far they are shifted into the text."""
+    """Order of the windows in an epoch, and their common shift in tokens."""
     random = np.random.Generator(np.random.PCG64([seed, epoch]))
     return random.permutation(count), int(random.integers(slack + 1))
 
 
 def split_place(text: Text, val_fraction: float) -> int:
-    """Where the validation part begins, in characters; between documents if one ends near there."""
+    """Offset of the validation part in characters; between two documents if one ends near it."""
     content, place = text.content, int(len(text.content) * (1 - val_fraction))
     if END_OF_TEXT not in content or not 0 < place < len(content):
         return place
@@ -183,20 +183,20 @@ def split_place(text: Text, val_fraction: float) -> int:
 
 
 def _characters(text: Text, start: int, end: int) -> int:
-    """Characters of the text from `start` to `end`, without the marks at the ends of documents."""
+    """Number of characters from `start` to `end`, without end-of-text marks."""
     return end - start - len(END_OF_TEXT) * text.content.count(END_OF_TEXT, start, end)
 
 
 def _tokens(text: Text, start: int, end: int, tokenizer: Tokenizer) -> Tokens:
-    """Ids of text[start:end], memory-mapped from the cache when they are there."""
+    """Ids of text[start:end], memory-mapped from the cache if it has them."""
     key = f"{text.sha256} {tokenizer.fingerprint} {start} {end}"
     path = cache_dir() / "tokens" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     if (cached := _cached(path)) is not None:
         return cached
     ids = _encode(text, start, end, tokenizer)
     tokens: Tokens = ids.astype(np.uint16) if tokenizer.n_vocab <= 1 << 16 else ids
-    write_cache(path, partial(_save, tokens))
-    with suppress(OSError):  # not kept: a cache is done without
+    write_cache(path, lambda file: np.save(file, tokens))
+    with suppress(OSError):  # the cache could not be written
         write_cache(path.with_suffix(".sha256"), sha256(path).encode())
     return tokens
 
@@ -215,12 +215,8 @@ def _encode(text: Text, start: int, end: int, tokenizer: Tokenizer) -> NDArray[n
     return tokenizer.encode_array(text.content[start:end].replace(END_OF_TEXT, mark))
 
 
-def _save(array: Tokens, file: BinaryIO) -> None:
-    np.save(file, array)
-
-
 def _cached(path: Path) -> Tokens | None:
-    """The ids in the cache; None when they are not there, or not as they were written."""
+    """The ids in the cache; None if they are missing or damaged."""
     try:
         if path.with_suffix(".sha256").read_text("ascii") != sha256(path):
             return None

@@ -1,8 +1,9 @@
-"""Bytes to text: compression, encodings, line ends, and the names of formats that hold no text.
+"""Bytes to text: compression, encodings, line ends, and errors for formats without text.
 
-UTF-8 comes first, then UTF-16 and UTF-32 by their mark. What is neither is taken for the legacy
-encoding in which charset-normalizer finds the least mess. Those of Europe's Latin alphabets look
-alike to it; of these the first is taken, from Windows-1252 on, that gives one language's letters.
+UTF-16 and UTF-32 are recognized by their byte order mark, then UTF-8 is tried. Other bytes are
+decoded in the legacy encoding in which charset-normalizer finds the fewest anomalies. It cannot
+tell those of Europe's Latin alphabets apart; of these the first one, from Windows-1252 on, is used
+in which the letters are those of one language.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _COMPRESSED = (
 _WESTERN = ("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "mac_roman", "cp850")
 _JAPANESE = ("cp932", "euc_jp")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
-"""Full-width only: bytes of other encodings are half-width ones in Shift JIS."""
+"""Only full-width ones: in Shift JIS, bytes of other encodings are half-width ones."""
 _CJK = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _OTHER = ("cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874", *_CJK)
 _NAMES = {
@@ -63,14 +64,14 @@ _MARK_IN_WORD = re.compile(r"[^\W\d_][“”„«»…][^\W\d_]")
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _ASCII_LETTER = re.compile(rb"[A-Za-z]")
 _SAMPLE = 1 << 16
-"""Bytes, of lines that are not ASCII, that are looked at to recognize an encoding."""
+"""Bytes of non-ASCII lines from which an encoding is recognized."""
 _LONGEST_LINE = 1 << 12
 
 
 def decode(data: bytes, name: str) -> tuple[str, str]:
-    """The text that `data` encodes, and the name of its encoding.
+    """The text in `data`, and the name of its encoding.
 
-    Raises ShakegptError, naming `name`, for other formats, binary data, and damaged text.
+    Raises ShakegptError, with `name`, for other formats, binary data, and damaged text.
     """
     refuse_format(data, name)
     for mark, encoding in _MARKS:
@@ -84,12 +85,12 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
                 "can choose"
             )
         return _decode_strictly(data, utf16, name), "UTF-16"
-    with suppress(UnicodeDecodeError):  # shorter while it is bytes: a character may take four
+    with suppress(UnicodeDecodeError):  # as bytes: a character may take four times the memory
         return data.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").decode("utf-8"), UTF8
     sample = _sample(data)
-    bad = sum("\udc80" <= char <= "\udcff" for char in sample.decode("utf-8", "surrogateescape"))
-    good = sum(char > "\x7f" for char in sample.decode("utf-8", "ignore"))
-    if good >= max(1, bad):  # damaged: chance hardly makes valid UTF-8 of another encoding
+    invalid = sum("\udc80" <= c <= "\udcff" for c in sample.decode("utf-8", "surrogateescape"))
+    valid = sum(char > "\x7f" for char in sample.decode("utf-8", "ignore"))
+    if valid >= max(1, invalid):  # damaged UTF-8: other encodings are hardly ever valid in it
         return _decode_strictly(data, UTF8, name), UTF8
     encoding = _legacy_encoding(sample)
     label = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
@@ -97,7 +98,7 @@ def decode(data: bytes, name: str) -> tuple[str, str]:
 
 
 def normalize_newlines(text: str) -> str:
-    """`text` with line feeds as its only line ends: not CR LF, CR, nor Unicode's separators."""
+    """`text` with line feeds instead of CR LF, CR and Unicode's separators."""
     if "\r" in text:
         text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
     if "\u2028" in text or "\u2029" in text:
@@ -106,9 +107,9 @@ def normalize_newlines(text: str) -> str:
 
 
 def decompress(data: bytes, name: str) -> bytes:
-    """`data`, unpacked when gzip, xz or bzip2 packed it; ends early where it turns binary.
+    """`data`, decompressed if it is gzip, xz or bzip2; cut short where the content is binary.
 
-    Raises ShakegptError when it cannot be unpacked.
+    Raises ShakegptError when it cannot be decompressed.
     """
     for magic, kind, opener in _COMPRESSED:
         if data.startswith(magic):
@@ -123,7 +124,7 @@ def decompress(data: bytes, name: str) -> bytes:
 
 
 def read_text_bytes(stream: BinaryIO) -> bytes:
-    """All of a stream of text; of a binary one only its begin, for /dev/zero has no end."""
+    """All bytes of a text stream; only the first ones of a binary stream, which may be endless."""
     pieces = [stream.read(1 << 20)]
     unmarked = not any(pieces[0].startswith(mark) for mark, _ in _MARKS)
     unmarked = unmarked and _utf16_without_mark(pieces[0]) is None
@@ -138,30 +139,25 @@ def _decode_strictly(
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise _damaged(name, label or encoding, error, data, skipped) from None
-
-
-def _damaged(
-    name: str, encoding: str, error: UnicodeDecodeError, data: bytes, skipped: int = 0
-) -> ShakegptError:
-    place = skipped * (encoding == UTF8) + error.start
-    return ShakegptError(
-        f"{name} is not valid {encoding}: byte {place:,} is 0x{data[error.start]:02x}; it was cut "
-        "short, or joined from files in several encodings: save it as UTF-8 again"
-    )
+        offset = skipped * (encoding == UTF8) + error.start
+        raise ShakegptError(
+            f"{name} is not valid {label or encoding}: byte {offset:,} is "
+            f"0x{data[error.start]:02x}; it was cut short, or joined from files in several "
+            "encodings: save it as UTF-8 again"
+        ) from None
 
 
 def _utf16_without_mark(data: bytes) -> str | None:
-    """Python's name of UTF-16 in its byte order, where `data` begins like it; else None.
+    """Python's name of UTF-16 in its byte order if `data` begins like it; else None.
 
     The upper bytes of a text in most scripts are nearly all the same.
     """
-    some = data[:_SAMPLE]
-    if len(some) < 16 or (len(data) <= _SAMPLE and len(data) % 2):
+    head = data[:_SAMPLE]
+    if len(head) < 16 or (len(data) <= _SAMPLE and len(data) % 2):
         return None
-    for encoding, upper in (("utf-16-le", some[1::2]), ("utf-16-be", some[::2])):
+    for encoding, upper in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
         if Counter(upper).most_common(1)[0][1] >= 0.5 * len(upper):
-            text = some[: len(some) // 2 * 2].decode(encoding, "replace")
+            text = head[: len(head) // 2 * 2].decode(encoding, "replace")
             plain = sum(char.isprintable() or char.isspace() for char in text)
             if "\0" not in text and "\ufffd" not in text and plain > 0.99 * len(text):
                 return encoding
@@ -169,7 +165,7 @@ def _utf16_without_mark(data: bytes) -> str | None:
 
 
 def _sample(data: bytes) -> bytes:
-    """The first lines that are not ASCII, at most `_SAMPLE` bytes of them."""
+    """The first non-ASCII lines, about `_SAMPLE` bytes."""
     lines, end, length = list[bytes](), 0, 0
     for match in _HIGH.finditer(data):
         if match.start() >= end:
@@ -183,7 +179,7 @@ def _sample(data: bytes) -> bytes:
     sample = b"".join(lines)
     if end >= len(data) or sample.endswith(b"\n"):
         return sample
-    # it ends within a long line, and may end within a character
+    # it ends within a long line, perhaps within a character
     cut = max(range(4), key=lambda cut: sum(_decodes(sample[: len(sample) - cut], e) for e in _CJK))
     return sample[: len(sample) - cut]
 
@@ -207,7 +203,7 @@ def _legacy_encoding(sample: bytes) -> str:
         with suppress(UnicodeDecodeError):
             if len(_KANA.findall(text := sample.decode(encoding))) >= 0.2 * len(text):
                 return encoding
-    # a word of Latin letters has accents here and there, a Russian or Chinese one no ASCII at all
+    # words of Latin letters have few non-ASCII bytes, Russian and Chinese ones no ASCII bytes
     western = in_words <= 0.3 and share <= 0.5
     candidates = _WESTERN if western else _OTHER
     matches = list(from_bytes(sample, cp_isolation=list(candidates), threshold=0.5))
@@ -224,14 +220,14 @@ def _legacy_encoding(sample: bytes) -> str:
     if "cp1255" in cleanest and not re.search(
         "[ьыэюяђјљњћџіїў]", sample.decode("cp1251", "ignore")
     ):
-        return "cp1255"  # in Hebrew's bytes for letters Cyrillic has only some of its own
+        return "cp1255"  # the bytes of Hebrew letters are only some of Cyrillic's
     return best.encoding
 
 
 def _in_one_alphabet(text: str) -> float:
-    """Share of what is not ASCII in `text` that is punctuation or in one language's alphabet."""
-    beyond = Counter(char for char in text.lower() if char > "\x7f")
+    """Share of the non-ASCII characters that are punctuation or of one language's alphabet."""
+    counts = Counter(char for char in text.lower() if char > "\x7f")
     inside_words = len(_MARK_IN_WORD.findall(text))
-    marks = sum(beyond[char] for char in _PUNCTUATION) - inside_words
-    most = max(sum(beyond[char] for char in alphabet) for alphabet in _ALPHABETS)
-    return (marks + most) / max(1, beyond.total())
+    marks = sum(counts[char] for char in _PUNCTUATION) - inside_words
+    letters = max(sum(counts[char] for char in alphabet) for alphabet in _ALPHABETS)
+    return (marks + letters) / max(1, counts.total())

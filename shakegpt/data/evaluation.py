@@ -1,7 +1,7 @@
-"""Which part of which text `shakegpt evaluate` measures.
+"""The text, and the part of it, that `shakegpt evaluate` measures.
 
-A file that is named is measured as a whole: nothing of it was trained on. Of the text that a run
-was trained on, and of those that come with shakegpt, it is the validation part.
+A file given by name is measured as a whole, since it was not trained on. Of a run's own text and of
+the built-in ones the validation part is measured.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from shakegpt.runlog import schema
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A text whose part `dataset.val` is measured."""
+    """A text of which `dataset.val` is measured."""
 
     dataset: Dataset
     eval_tokens: int
-    """How many of its tokens to predict."""
+    """Number of tokens to predict."""
     part: str
-    """Which part of the text that is, in words."""
+    """A description of the measured part."""
 
 
 def evaluation(
     config: EvaluateConfig, run: schema.Run | None, tokenizer: Tokenizer, block_size: int
 ) -> Evaluation:
-    """What `config` asks to measure a model on, which `run` trained if one did.
+    """The text to measure a model on, which was trained by `run` or is no run's.
 
-    Raises ShakegptError for a text that cannot be read, or of which the log says nothing.
+    Raises ShakegptError for a text that cannot be read, or that the log does not name.
     """
     trained: dict[str, Any] = run.config if run is not None else {}
     if config.dataset is None and run is not None:
@@ -50,7 +50,8 @@ def evaluation(
         whole = not trained_on and not set(names) <= set(BUILT_IN)
     fraction = config.val_fraction or (1 if whole else trained.get("val_fraction") or VAL_FRACTION)
     dataset = Dataset(text, tokenizer, block_size, seed=0, val_fraction=fraction)
-    few = trained.get("eval_tokens") or FinetuneConfig.eval_tokens
-    usual = len(dataset.val) if fraction == 1 and config.dataset is not None else few
+    default = trained.get("eval_tokens") or FinetuneConfig.eval_tokens
+    if fraction == 1 and config.dataset is not None:
+        default = len(dataset.val)
     part = "all of it" if fraction == 1 else f"its last {100 * fraction:.3g} %"
-    return Evaluation(dataset, config.eval_tokens or usual, part)
+    return Evaluation(dataset, config.eval_tokens or default, part)

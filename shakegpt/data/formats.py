@@ -1,4 +1,4 @@
-"""Formats that hold no plain text, known by their first bytes, and the way from each to a text."""
+"""Formats without plain text, recognized by their first bytes, and the way from each to a text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refuse_format(data: bytes, name: str) -> None:
     if data.startswith(b"PK\x03\x04"):
         try:
             inside = zipfile.ZipFile(io.BytesIO(data)).namelist()
-        except (zipfile.BadZipFile, OSError, ValueError):  # cut short: its start must do
+        except (zipfile.BadZipFile, OSError, ValueError):  # cut short: names are near its start
             inside = [data[:2000].decode("latin-1")]
         for part, what, way_out in _ZIPPED:
             if any(entry.startswith(part) for entry in inside):

@@ -1,7 +1,7 @@
 """Vocabularies made from a text: a token for each character, or byte-level BPE learned from it.
 
-Both are written as GPT-2's own is, vocab.json and merges.txt over bytes, so that transformers and
-llama.cpp read them too. The end of a text is the last token.
+Both are written in GPT-2's form, vocab.json and merges.txt over bytes, so that transformers and
+llama.cpp read them too. The end-of-text token is the last one.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from shakegpt.data.special_tokens import END_OF_TEXT
 from shakegpt.errors import ShakegptError
 
 SMALLEST, LARGEST = 257, 65_536
-"""Tokens that `bpe:N` may have: all bytes and the end of a text, to what 16 bits can number."""
+"""Numbers of tokens for `bpe:N`: from all bytes and the end of a text to 16 bits."""
 _PIECE = 1 << 16
-"""Characters that are learned from at a time."""
+"""Characters that are passed to the learner at a time."""
 _CUT = re.compile(r"(?<=\S)[ \n\t]")
 
 
 def bpe_size(name: str) -> int | None:
     """The N of a vocabulary called `bpe:N`; None for any other name.
 
-    Raises ShakegptError for what is no number of tokens.
+    Raises ShakegptError for an invalid N.
     """
     kind, _, number = name.partition(":")
     if kind != "bpe":
@@ -41,16 +41,15 @@ def bpe_size(name: str) -> int | None:
 def write_char_vocabulary(texts: Iterable[str], folder: Path) -> None:
     """Write vocab.json and merges.txt with a token for each character of `texts`, in code order.
 
-    A character beyond ASCII is merged from its UTF-8 bytes, so these and their beginnings are
-    tokens too, which only stand for it on the way.
+    A non-ASCII character is merged from its UTF-8 bytes, so these and its prefixes are tokens too.
     """
     from shakegpt.data.tokenizer import byte_to_unicode
 
     encoded = [char.encode("utf-8") for char in set[str]().union(*texts)]
-    alphabet = sorted({byte for one in encoded for byte in one})
-    # beginnings before what they begin: merges are made in the order of the ids
+    alphabet = sorted({byte for char in encoded for byte in char})
+    # prefixes first: merges are made in the order of the ids
     longer = sorted(
-        {one[:end] for one in encoded for end in range(2, len(one) + 1)},
+        {char[:end] for char in encoded for end in range(2, len(char) + 1)},
         key=lambda token: (len(token), token),
     )
     table = byte_to_unicode()
@@ -85,7 +84,7 @@ def learn_bpe(texts: Iterable[str], size: int, folder: Path) -> None:
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
-    """The texts without the marks between documents, cut where no token reaches across."""
+    """The texts without end-of-text marks, cut where no token crosses."""
     for text in texts:
         for document in text.split(END_OF_TEXT):
             start = 0

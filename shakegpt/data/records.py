@@ -6,29 +6,32 @@ import csv
 import importlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
 from shakegpt.errors import ShakegptError
+from shakegpt.format import listing
 
 Row = dict[str, Any]
 _LOOKED_AT = 200
-"""Rows that decide which field holds the text, and which fields an error names."""
+"""Rows from which the text field is chosen, and the fields in an error message are taken."""
+_MOST_FIELDS = 12
+"""Fields in an error message."""
 _ONLY = ""
-"""The field of a record that is a text itself, as in a JSON array of strings."""
+"""The field of a record that is itself a text, as in a JSON array of strings."""
 
 
 def documents(
     source: str | bytes, kind: str, name: str, field: str | None
 ) -> tuple[list[str], str]:
-    """The texts in the records of `source`, and a sentence that says what was read.
+    """The texts in the records of `source`, and a sentence on what was read.
 
-    `kind` is a suffix of `folders.RECORDS`; Parquet comes as bytes, all else decoded. `field` None
-    takes the one called text, or the only one that holds prose. Raises ShakegptError for what
-    cannot be parsed, naming the line, and for a field that is not there or not a text, naming all.
+    `kind` is one of `folders.RECORDS`; Parquet is passed as bytes, all else decoded. With None as
+    `field`, the one named text, or the only one with prose, is used. Raises ShakegptError for
+    invalid files, with the line, and for a missing field or one without text, with all fields.
     """
     if isinstance(source, bytes):
         rows = _parquet_rows(source, name, field)
@@ -50,15 +53,15 @@ def documents(
         else:
             raise ShakegptError(
                 f"{name}: {field!r} of record {number:,} is {_kind(text)}, not a text: name "
-                f"another field with --text-field, of {_listed(row)}"
+                f"another field with --text-field, of {listing(row, _MOST_FIELDS)}"
             )
-    called = f"the text is {field!r}" if field != _ONLY else "a text each"
+    source_field = f"the text is {field!r}" if field != _ONLY else "a text each"
     missing = f"; {without:,} of them without text" if without else ""
-    return texts, f"{name}: {len(texts) + without:,} records, {called}{missing}"
+    return texts, f"{name}: {len(texts) + without:,} records, {source_field}{missing}"
 
 
 def _value(row: Row, field: str) -> Any:
-    """The value of a field; a.b is b inside a, unless a field is called a.b. None if absent."""
+    """The value of a field; a.b is b in a, unless there is a field a.b. None if absent."""
     if field in row or "." not in field:
         return row.get(field)
     outer, _, inner = field.partition(".")
@@ -67,7 +70,7 @@ def _value(row: Row, field: str) -> Any:
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether a file that does not say what it is holds JSON records."""
+    """Whether a text looks like JSON records."""
     return text[:1000].lstrip().startswith(('{"', "{ ", '["', "[{", "[\n"))
 
 
@@ -76,36 +79,33 @@ def _text_field(rows: Sequence[Row], name: str, field: str | None) -> str:
     if field is not None:
         if field in names or any(_value(row, field) is not None for row in rows):
             return field
-        raise ShakegptError(f"{name} has no field {field!r}: --text-field takes {_listed(names)}")
+        fields = listing(names, _MOST_FIELDS)
+        raise ShakegptError(f"{name} has no field {field!r}: --text-field takes {fields}")
     values = {key: [row[key] for row in rows if isinstance(row.get(key), str)] for key in names}
     strings = [key for key in names if any(map(str.strip, values[key]))]
     prose = [key for key in strings if _is_prose(values[key])]
-    for choice in (["text"] if "text" in strings else [], strings, prose):
-        if len(choice) == 1:
-            return choice[0]
+    for candidates in (["text"] if "text" in strings else [], strings, prose):
+        if len(candidates) == 1:
+            return candidates[0]
+    fields = listing(names, _MOST_FIELDS)
     if not strings:
         nested = next(
             (f"{key}.{k}" for row in rows for key, v in row.items() if isinstance(v, dict)
              for k in v if isinstance(v[k], str)), None,
         )  # fmt: skip
         hint = f"; one inside another is named as in --text-field {nested}" if nested else ""
-        raise ShakegptError(f"{name} has no field that holds a text, only {_listed(names)}{hint}")
+        raise ShakegptError(f"{name} has no field that holds a text, only {fields}{hint}")
     raise ShakegptError(
-        f"{name} has several fields, {_listed(names)}: say which holds the text, as in "
+        f"{name} has several fields, {fields}: say which holds the text, as in "
         f"--text-field {(prose or strings)[0]}"
     )
 
 
 def _is_prose(values: list[str]) -> bool:
-    """Whether most values have several words, or a run of a script that is written without gaps."""
+    """Whether most values have several words, or are long in a script without spaces."""
     full = [value for value in values if value.strip()]
-    running = [v for v in full if len(v.split()) > 2 or (len(v) > 9 and not v.isascii())]
-    return len(running) > len(full) / 2
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:12]) + (f" and {len(every) - 12} more" if len(every) > 12 else "")
+    prose = [v for v in full if len(v.split()) > 2 or (len(v) > 9 and not v.isascii())]
+    return len(prose) > len(full) / 2
 
 
 def _kind(value: object) -> str:
@@ -119,7 +119,7 @@ def _json_rows(text: str, kind: str, name: str) -> Iterator[Row]:
             whole = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             whole = None  # JSON Lines under a name of JSON
-        if isinstance(whole, dict):  # {"data": [...]}, as some libraries write it
+        if isinstance(whole, dict):  # {"data": [...]}, as written by some libraries
             lists = [value for value in whole.values() if isinstance(value, list) and value]
             whole = lists[0] if len(lists) == 1 else [whole]
         if isinstance(whole, list):
@@ -152,19 +152,16 @@ def _row(value: object, name: str, where: str) -> Row:
 def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)
     head, _, after = text[: 1 << 16].lstrip("\n").partition("\n")
-    if stated := re.fullmatch(r"sep=(.)", head.strip('" ')):  # a line that Excel writes and reads
+    if declared := re.fullmatch(r"sep=(.)", head.strip('" ')):  # a line of Excel
         text, head = text.lstrip("\n")[len(head) + 1 :], after.partition("\n")[0]
-    delimiter = stated[1] if stated else max(",;\t|", key=head.count)
+    delimiter = declared[1] if declared else max(",;\t|", key=head.count)
     delimiter = "\t" if kind == ".tsv" else delimiter
-    plain = kind == ".tsv" and not _is_quoted(text)
-    if plain:
+    if kind == ".tsv" and not _is_quoted(text):
         table = csv.reader(_lines(text), delimiter=delimiter, quoting=csv.QUOTE_NONE)
     else:
         table = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     try:
-        names = [
-            one.strip() for one in next((row for row in table if any(map(str.strip, row))), [])
-        ]
+        names = next(([*map(str.strip, row)] for row in table if any(map(str.strip, row))), [])
         if not _is_header(names):
             raise ShakegptError(
                 f"{name} has no line of column names: its first line is a record ({names[0][:40]}"
@@ -186,13 +183,13 @@ def _csv_rows(text: str, kind: str, name: str) -> Iterator[Row]:
 
 
 def _is_header(names: list[str]) -> bool:
-    """Whether the first row may be names of columns: short, and none of them a number."""
+    """Whether the first row can be column names: short, and none of them a number."""
     numbers = [name for name in names if re.fullmatch(r"[-+]?\d+([.,]\d+)?", name)]
     return not numbers and all(len(name.split()) <= 4 for name in names)
 
 
 def _is_quoted(text: str) -> bool:
-    """Whether TSV quotes its fields as CSV does; in most of it a quotation mark is just one."""
+    """Whether TSV quotes its fields as CSV does; in most TSV a quotation mark is a character."""
     try:
         return all(csv.reader(_lines(text), "excel-tab", strict=True))
     except csv.Error:

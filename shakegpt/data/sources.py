@@ -1,7 +1,7 @@
-"""Where text comes from: the plays, tinyshakespeare, files, directories, records, a pipe.
+"""Sources of text: the plays, tinyshakespeare, files, directories, records, a pipe.
 
-Whatever the source, the result is one `Text` with the sha256 of its UTF-8 bytes, so that a run can
-tell whether it goes on with the text that it began with.
+The result is one `Text` with the sha256 of its UTF-8 bytes, by which a run that is resumed
+recognizes its text.
 """
 
 from __future__ import annotations
@@ -35,39 +35,39 @@ _MARKUP = re.compile(r"\s*<(!doctype|html|\?xml|tei|body|head)\b", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Text:
-    """A text to learn, and what a log needs to know it by."""
+    """A text to learn, with its record in the log."""
 
     name: str
     content: str
     sha256: str
     documents: int = 1
     notes: tuple[str, ...] = ()
-    """What was assumed while reading it, and what a directory gave: sentences for the user."""
+    """Assumptions made while reading it, and the files of directories: sentences for the user."""
 
     @cached_property
     def speakers(self) -> tuple[str, ...]:
-        """Who speaks in it, in alphabetical order; () for prose."""
+        """Its speakers in alphabetical order; () for prose."""
         return tuple(sorted(speakers(self.content)))
 
 
 def load_text(
     names: Iterable[str], text_field: str | None = None, separate_documents: bool = True
 ) -> Text:
-    """The texts named, each file or record a document.
+    """The texts `names`, in which each file or record is a document.
 
     Each of several documents ends with `END_OF_TEXT`, or without `separate_documents` is joined to
-    the next by a blank line; a single one is taken as it is. `text_field` is the field of records
+    the next by a blank line; a single one is used unchanged. `text_field` is the field of records
     that holds the text. Raises ShakegptError for what cannot be read.
     """
-    given, reader = list(names), _Reader(text_field)
-    for name, times in Counter(resolve(given)).items():
+    names, reader = list(names), _Reader(text_field)
+    for name, times in Counter(resolve(names)).items():
         reader.read(name)
         if times > 1:
-            reader.note(f"{name} was named {times} times, and is read once")
+            reader.notes.append(f"{name} was named {times} times, and is read once")
     parts = [part for part in reader.documents if part and not part.isspace()]
     if not parts:
-        named = "standard input" if given == [STDIN] else " ".join(given)
-        raise ShakegptError(f"{named} is empty: give a text with words in it")
+        source = "standard input" if names == [STDIN] else " ".join(names)
+        raise ShakegptError(f"{source} is empty: give a text with words in it")
     if len(parts) == 1:
         content = parts[0]
     elif separate_documents:
@@ -77,33 +77,32 @@ def load_text(
     digest = hashlib.sha256()
     for start in range(0, len(content), 1 << 24):
         digest.update(content[start : start + (1 << 24)].encode("utf-8"))
-    short = " ".join(Path(name).name or name for name in given)
+    short = " ".join(Path(name).name or name for name in names)
     return Text(short, content, digest.hexdigest(), len(parts), tuple(reader.all_notes()))
 
 
 def require(names: Iterable[str], text_field: str | None = None) -> None:
-    """Raise ShakegptError for what `load_text` cannot read; a pipe, read once, is left to it."""
-    every = resolve(names)
-    if every == ["plays"]:
+    """Raise ShakegptError for what `load_text` cannot read; a pipe is not read."""
+    sources = resolve(names)
+    if sources == ["plays"]:
         plays.files()
-    elif every and not any(map(is_pipe, every)):
-        load_text(every, text_field)
+    elif sources and not any(map(is_pipe, sources)):
+        load_text(sources, text_field)
 
 
 def is_pipe(name: str) -> bool:
     """Whether a text of this name can be read only once."""
     path = Path(name)
-    with suppress(OSError):  # a name too long for a path gets its sentence when it is read
+    with suppress(OSError):  # a name too long for a path is an error when it is read
         return name == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
     return False
 
 
 def resolve(names: Iterable[str]) -> list[str]:
-    """The sources that `names` mean: files by their full path, so that they are found anywhere.
+    """The sources of `names`, files by their full path.
 
-    A name that does not exist may be several with commas between, a pattern such as poems/*.txt,
-    or begin with ~ for the home directory. Raises ShakegptError for a URL, and for a pattern or
-    list of which nothing or not all is there.
+    A name that does not exist may be a comma-separated list, a pattern such as poems/*.txt, or
+    begin with ~ for the home directory. Raises ShakegptError for a URL.
     """
     return [source for name in names for source in _sources_of(name)]
 
@@ -113,7 +112,7 @@ def _sources_of(name: str) -> list[str]:
         return [name]
     if _exists(name):
         return [str(Path(name).absolute())]
-    home = os.path.expanduser(name)  # noqa: PTH111 - without a home it leaves the name alone
+    home = os.path.expanduser(name)  # noqa: PTH111 - Path raises without a home
     if home != name and _exists(home):
         return [str(Path(home).absolute())]
     if re.match(r"(https?|ftp|s3|hf)://", name):
@@ -128,7 +127,7 @@ def _sources_of(name: str) -> list[str]:
         return resolve(parts)
     if matches := sorted(glob.glob(home, recursive=True)):  # noqa: PTH207 - absolute patterns too
         return [str(Path(match).absolute()) for match in matches]
-    return [str(Path(home).absolute())]  # reading it says that it is not there
+    return [str(Path(home).absolute())]  # reading it raises
 
 
 def _exists(name: str) -> bool:
@@ -139,51 +138,40 @@ def _exists(name: str) -> bool:
 
 
 class _Reader:
-    """Reads sources one after the other; has their documents and what is to be said of them."""
+    """Reads sources one after the other, and collects their documents and notes."""
 
     def __init__(self, text_field: str | None) -> None:
         self.documents = list[str]()
+        self.notes = list[str]()
         self._has_records = False
         self._text_field = text_field
-        self._notes = list[str]()
-        self._encodings = Counter[str]()
-        self._first_with = dict[str, str]()
+        self._encodings = dict[str, list[str]]()
 
     def all_notes(self) -> list[str]:
         """What was read and assumed, a sentence each."""
-        for encoding, count in self._encodings.items():
-            first = self._first_with[encoding]
-            others = f" and {count - 1:,} more files were" if count > 1 else " was"
-            check = (
-                ""
-                if encoding.startswith("UTF")
-                else ("; if that is not its encoding, convert it with `iconv -f ENCODING -t utf-8`")
-            )
-            self._notes.append(f"{first}{others} read as {encoding}{check}")
+        for encoding, (first, *others) in self._encodings.items():
+            files = f"{first} and {len(others):,} more files were" if others else f"{first} was"
+            check = "; if that is not its encoding, convert it with `iconv -f ENCODING -t utf-8`"
+            check = "" if encoding.startswith("UTF") else check
+            self.notes.append(f"{files} read as {encoding}{check}")
         if self._text_field is not None and not self._has_records:
-            self._notes.append(
-                f"--text-field {self._text_field} was not used: there are no records"
-            )
-        hidden = len(self._notes) - _MOST_NOTES
+            self.notes.append(f"--text-field {self._text_field} was not used: there are no records")
+        hidden = len(self.notes) - _MOST_NOTES
         more = [f"and {hidden:,} more such notes"] if hidden > 0 else []
-        return self._notes[:_MOST_NOTES] + more
-
-    def note(self, sentence: str) -> None:
-        """Add a sentence for the user."""
-        self._notes.append(sentence)
+        return self.notes[:_MOST_NOTES] + more
 
     def read(self, name: str) -> None:
         """Add the documents of one source."""
         if name in BUILT_IN:
             self.documents.append(plays.plays() if name == "plays" else tinyshakespeare())
             if _exists(name):
-                self._notes.append(
+                self.notes.append(
                     f"{name} is the text that comes with shakegpt, not the file or directory "
                     f"of that name here: for this one type --dataset ./{name}"
                 )
         elif _exists(name) and Path(name).is_dir():
             files, note = text_files(Path(name), records=self._text_field is not None)
-            self._notes.append(note)
+            self.notes.append(note)
             for file in files:
                 self._add(str(file))
         else:
@@ -200,8 +188,7 @@ class _Reader:
         text, encoding = decode(data, name)
         del data  # as large as the text
         if encoding != UTF8:
-            self._encodings[encoding] += 1
-            self._first_with.setdefault(encoding, short)
+            self._encodings.setdefault(encoding, []).append(short)
         if self._text_field is not None and kind not in RECORDS:
             if records.looks_like_json(text):
                 kind = ".jsonl"
@@ -211,12 +198,12 @@ class _Reader:
             self._add_records(text, kind, short)
             return
         if records.looks_like_json(text) and self._text_field is None:
-            self._notes.append(
+            self.notes.append(
                 f"{short} looks like JSON Lines, and is learned as it is: --text-field FIELD takes "
                 "the text out of a field"
             )
         elif _MARKUP.match(text):
-            self._notes.append(
+            self.notes.append(
                 f"{short} looks like HTML or XML, and its tags are learned with it: extract the "
                 "text first, for example with `pandoc -t plain`"
             )
@@ -228,7 +215,7 @@ class _Reader:
         texts, note = records.documents(source, kind, name, self._text_field)
         self.documents += map(normalize_newlines, texts)
         self._has_records = True
-        self._notes.append(note)
+        self.notes.append(note)
 
 
 def _read(source: str) -> bytes:

@@ -1,11 +1,11 @@
-"""Who speaks in a text laid out as a play, in any script: one rule for texts, claims and slides.
+"""The speakers in a text laid out as a play, in any script: one rule for texts, claims and slides.
 
 A speech opens at the start of the text or after a blank line, with a name and a colon. In scripts
-with capitals the name stands alone on its line (`First Citizen:`), its words beginning with
-capitals but for small ones (`I am so sorry:` is nobody), or is in capitals before the words
-(`ROMEO: Soft!`); one in capitals, alone on its line, opens a speech anywhere, since models forget
-the blank line, and may end with a period as in printed plays (`HAMLET.`). In scripts without
-capitals a name is known by being short and by words that do not begin with a quotation mark.
+with capitals the name is alone on its line (`First Citizen:`), with capitalized words except for
+small ones (`I am so sorry:` is no name), or is in capitals before the speech (`ROMEO: Soft!`); one
+in capitals, alone on its line, opens a speech anywhere, since models forget the blank line, and may
+end with a period as in printed plays (`HAMLET.`). In scripts without capitals a name is short, and
+its speech does not begin with a quotation mark.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADING = re.compile(
 
 
 def opening(line: str, before: str = "") -> tuple[str, str] | None:
-    """Name and first words of a line that opens a speech; None for a line that names nobody.
+    """Name and first words of a line that opens a speech; None for any other line.
 
     `before` is the line above, "" at the start of a text.
 
@@ -62,21 +62,21 @@ def opening(line: str, before: str = "") -> tuple[str, str] | None:
 
 
 def speakers(text: str) -> tuple[str, ...]:
-    """Who speaks in a text, each once, in the order of appearance; () for prose."""
+    """The speakers of a text, each once, in the order of appearance; () for prose."""
     names, before = dict[str, None](), ""
     for line in text.split("\n"):
         head = line[:_LONGEST]
         marked = ":" in head or "：" in head or ("." in head and not before.strip())
-        if marked and (found := opening(line, before)):
-            names[found[0]] = None
+        if marked and (speech := opening(line, before)):
+            names[speech[0]] = None
         before = line
     return tuple(names)
 
 
-def invented(spoke: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Those of `spoke` whom `known` does not have, however they are capitalised."""
-    there = {name.casefold() for name in known}
-    return [name for name in spoke if name.casefold() not in there]
+def invented(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Those of `names` that are not in `known`, regardless of case."""
+    folded = {name.casefold() for name in known}
+    return [name for name in names if name.casefold() not in folded]
 
 
 def _opens_with_capitals(name: str, words: str, after_blank: bool) -> bool:
@@ -102,13 +102,13 @@ def _may_end_with_period(name: str) -> bool:
 
 
 def _is_heading(name: str) -> bool:
-    """Whether it heads a part of a play, as `ACT I` and `THE END` do."""
+    """Whether it is a heading of a part of a play, as `ACT I` and `THE END`."""
     return _HEADING.match(name.casefold()) is not None
 
 
 @lru_cache(maxsize=4096)
 def _is_name(text: str) -> bool:
-    """Whether it is made of letters, their marks, and what joins them."""
+    """Whether it consists of letters, combining marks and joining characters."""
     return all(
         char.isalpha() or char in _JOINING or unicodedata.category(char)[0] == "M" for char in text
     )
@@ -125,5 +125,5 @@ def _has_case(text: str) -> bool:
 
 
 def _is_georgian(char: str) -> bool:
-    """Unicode calls these lower case, but names are not written with the upper one."""
+    """Whether it is a Georgian letter, lower case to Unicode though names are written in it."""
     return "ა" <= char <= "ჿ"

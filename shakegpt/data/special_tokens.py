@@ -1,7 +1,7 @@
-"""The special and added tokens of a vocabulary, with the ids that transformers gives them.
+"""The special and added tokens of a vocabulary, with the ids that transformers assigns.
 
-transformers 4 and 5 keep them in tokenizer.json, added_tokens.json, special_tokens_map.json and
-tokenizer_config.json, in turns; what one of these files says must not contradict another.
+Depending on its version, transformers stores them in tokenizer.json, added_tokens.json,
+special_tokens_map.json and tokenizer_config.json; these must not contradict each other.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakegpt.data.bpe import read_object, some
+from shakegpt.data.bpe import quoted, read_object
 from shakegpt.errors import ShakegptError
 
 END_OF_TEXT = "<|endoftext|>"
-"""The text that GPT-2 puts between documents, one token."""
+"""GPT-2's mark between documents, one token."""
 ROLES = ("bos_token", "eos_token", "unk_token")
-"""The roles that GPT2Tokenizer gives to <|endoftext|> when no file names another token."""
+"""The roles of <|endoftext|> in GPT2Tokenizer unless a file names another token."""
 
 
 @dataclass(frozen=True)
 class AddedToken:
-    """A token that is recognized in a text before anything else; fields as in tokenizer.json."""
+    """A token that is matched in a text before all others; fields as in tokenizer.json."""
 
     content: str
     id: int
@@ -50,32 +50,32 @@ def read_special_tokens(
     vocab: Mapping[str, int],
     warnings: list[str],
 ) -> SpecialTokens:
-    """What tokenizer.json (`whole`), tokenizer_config.json (`config`) and the files beside say.
+    """The tokens of tokenizer.json (`whole`), tokenizer_config.json (`config`) and other files.
 
-    Raises ShakegptError where they contradict each other or name an option that changes ids.
+    Raises ShakegptError where they contradict each other or have an option that changes ids.
     """
-    _require_usual(folder, config, model_config, whole is not None, warnings)
+    _require_supported(folder, config, model_config, whole is not None, warnings)
     table = read_object(folder, "special_tokens_map.json") or {}
     decoder = config.get("added_tokens_decoder")
-    named = dict(config) if isinstance(decoder, dict) else dict(config) | table
-    others = named.get("extra_special_tokens") or named.get("additional_special_tokens") or []
-    roles = {key: value for key, value in named.items() if key.endswith("_token")}
-    for mapping in (others, named.get("model_specific_special_tokens")):
+    options = dict(config) if isinstance(decoder, dict) else dict(config) | table
+    more = options.get("extra_special_tokens") or options.get("additional_special_tokens") or []
+    roles = {key: value for key, value in options.items() if key.endswith("_token")}
+    for mapping in (more, options.get("model_specific_special_tokens")):
         roles |= mapping if isinstance(mapping, dict) else {}
     roles = {key: value for key, value in roles.items() if not isinstance(value, bool)}
-    given = {key: v if v is None else _content(folder, v) for key, v in roles.items()}
-    extra = [_content(folder, token) for token in others] if isinstance(others, list) else []
-    extra += [token for key, token in given.items() if token and not key.endswith("_token")]
+    contents = {key: v if v is None else _content(folder, v) for key, v in roles.items()}
+    extra = [_content(folder, token) for token in more] if isinstance(more, list) else []
+    extra += [token for key, token in contents.items() if token and not key.endswith("_token")]
 
     tokens = dict[str, AddedToken]()
     for id, token in (decoder if isinstance(decoder, dict) else {}).items():
-        _take(folder, tokens, _content(folder, token), int(id) if id.isdecimal() else id, token)
+        _add(folder, tokens, _content(folder, token), int(id) if id.isdecimal() else id, token)
     for token in (whole or {}).get("added_tokens") or []:
-        _take(folder, tokens, _content(folder, token), token.get("id"), token)
-    special = {*extra, *given.values()}
+        _add(folder, tokens, _content(folder, token), token.get("id"), token)
+    special = {*extra, *contents.values()}
     for content, id in (read_object(folder, "added_tokens.json") or {}).items():
         flags = {"special": content in special, "normalized": content not in special}
-        _take(folder, tokens, content, id, flags)
+        _add(folder, tokens, content, id, flags)
 
     kind = config.get("tokenizer_class") or model_config.get("tokenizer_class")
     by_default = (kind is None or str(kind).startswith("GPT2")) and (
@@ -83,22 +83,22 @@ def read_special_tokens(
     )
     default = END_OF_TEXT if by_default else None
     names: dict[str, str | None] = dict.fromkeys(ROLES, default)
-    names |= {key: token for key, token in given.items() if key.endswith("_token")}
+    names |= {key: token for key, token in contents.items() if key.endswith("_token")}
     names = {key: token for key, token in names.items() if token is not None or key in ROLES}
     described = {
         _content(folder, token): token
-        for token in [*roles.values(), *(others if isinstance(others, list) else [])]
+        for token in [*roles.values(), *(more if isinstance(more, list) else [])]
         if isinstance(token, dict)
     }
-    following = max(len(vocab), *(token.id + 1 for token in tokens.values()), 0)
+    next_id = max(len(vocab), *(token.id + 1 for token in tokens.values()), 0)
     for name in [*names.values(), *extra]:
         if name is not None and name not in tokens:
             flags = {"normalized": False, **described.get(name, {}), "special": True}
-            _take(folder, tokens, name, vocab.get(name, following), flags)
-            following += name not in vocab
-    ignored = [_content(folder, t) for key, t in table.items() if key.endswith("_token") and t]
-    if lost := [token for token in ignored if token not in tokens]:
-        warnings.append(f"special_tokens_map.json names {some(lost)}: ignored")
+            _add(folder, tokens, name, vocab.get(name, next_id), flags)
+            next_id += name not in vocab
+    mapped = [_content(folder, t) for key, t in table.items() if key.endswith("_token") and t]
+    if ignored := [token for token in mapped if token not in tokens]:
+        warnings.append(f"special_tokens_map.json names {quoted(ignored)}: ignored")
     return SpecialTokens(_in_order(folder, tokens, vocab), names, tuple(dict.fromkeys(extra)))
 
 
@@ -116,14 +116,14 @@ _KNOWN_OPTIONS = {
 }  # fmt: skip
 
 
-def _require_usual(
+def _require_supported(
     folder: Path,
     config: Mapping[str, Any],
     model_config: Mapping[str, Any],
     whole: bool,
     warnings: list[str],
 ) -> None:
-    """Refuse the options of tokenizer_config.json that give a text other ids."""
+    """Raise ShakegptError for options of tokenizer_config.json that change ids."""
     kind = config.get("tokenizer_class") or model_config.get("tokenizer_class")
     if kind is not None and str(kind).removesuffix("Fast") not in _CLASSES:
         raise ShakegptError(
@@ -139,10 +139,11 @@ def _require_usual(
                 "does not: tokenizers with it are not supported"
             )
     if unused := [option for option in adding if config.get(option)]:
-        warnings.append(f"tokenizer_config.json: {some(unused)} has no effect with tokenizer.json")
+        names = quoted(unused)
+        warnings.append(f"tokenizer_config.json: {names} has no effect with tokenizer.json")
     unknown = [key for key in config if key not in _KNOWN_OPTIONS and not key.endswith("_token")]
     if unknown:
-        warnings.append(f"tokenizer_config.json: unknown option {some(unknown)} ignored")
+        warnings.append(f"tokenizer_config.json: unknown option {quoted(unknown)} ignored")
 
 
 def _content(folder: Path, token: object) -> str:
@@ -152,40 +153,36 @@ def _content(folder: Path, token: object) -> str:
     return content
 
 
-def _take(
+def _add(
     folder: Path, tokens: dict[str, AddedToken], content: str, id: object, flags: object
 ) -> None:
-    """Add a token to those that are known. Raises ShakegptError for another id than before."""
+    """Add a token to `tokens`. Raises ShakegptError for one that has another id there."""
     known = tokens.get(content)
     if type(id) is not int or (known is not None and known.id != id):
         before = f"{known.id} and " if known is not None else ""
         raise ShakegptError(f"{folder} gives the added token {content!r} the id {before}{id!r}")
     if known is None:
-        given = flags if isinstance(flags, dict) else {}
-        special = bool(given.get("special", False))
-        tokens[content] = AddedToken(
-            content,
-            id,
-            single_word=bool(given.get("single_word", False)),
-            lstrip=bool(given.get("lstrip", False)),
-            rstrip=bool(given.get("rstrip", False)),
-            normalized=bool(given.get("normalized", not special)),
-            special=special,
-        )
+        flags = flags if isinstance(flags, dict) else {}
+        special = bool(flags.get("special"))
+        options = {name: bool(flags.get(name)) for name in ("single_word", "lstrip", "rstrip")}
+        normalized = bool(flags.get("normalized", not special))
+        tokens[content] = AddedToken(content, id, **options, normalized=normalized, special=special)
 
 
 def _in_order(
     folder: Path, tokens: Mapping[str, AddedToken], vocab: Mapping[str, int]
 ) -> tuple[AddedToken, ...]:
-    """By id, which must be the vocabulary's, or follow on it without a gap, as they are loaded."""
+    """Sorted by id, which must be the vocabulary's or follow it without a gap, as transformers
+    loads them.
+    """
     added = sorted(tokens.values(), key=lambda token: token.id)
-    following = len(vocab)
+    next_id = len(vocab)
     for token in added:
-        right = vocab.get(token.content, following)
-        if token.id != right:
+        expected = vocab.get(token.content, next_id)
+        if token.id != expected:
             raise ShakegptError(
                 f"{folder} gives the added token {token.content!r} the id {token.id}, where "
-                f"transformers would assign {right}: save the tokenizer again with transformers"
+                f"transformers would assign {expected}: save the tokenizer again with transformers"
             )
-        following += token.content not in vocab
+        next_id += token.content not in vocab
     return tuple(added)

@@ -16,19 +16,19 @@ SIZE = 1_115_394
 
 
 def tinyshakespeare() -> str:
-    """The text, from the cache or the network; either way checked against its sha256.
+    """The text, from the cache or the network, verified by its sha256.
 
-    Raises ShakegptError when it is in neither.
+    Raises ShakegptError when it is available from neither.
     """
     cached = cache_dir() / "tinyshakespeare.txt"
-    if cached.is_file() and _is_whole(data := cached.read_bytes()):
+    if cached.is_file() and _is_intact(data := cached.read_bytes()):
         return data.decode("utf-8")
     data = _fetch()
     write_cache(cached, data)
     return data.decode("utf-8")
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_intact(data: bytes) -> bool:
     return hashlib.sha256(data).hexdigest() == SHA256
 
 
@@ -47,7 +47,7 @@ def _fetch() -> bytes:
             f"tinyshakespeare is not in the cache and cannot be fetched ({reason}): use --dataset "
             f"plays, which needs no network, or put the file at {cache_dir()}/tinyshakespeare.txt"
         ) from error
-    if not _is_whole(data):
+    if not _is_intact(data):
         raise ShakegptError(
             f"what came from {URL} is not tinyshakespeare ({len(data):,} bytes with another "
             "sha256): try again, or use --dataset plays, which needs no network"

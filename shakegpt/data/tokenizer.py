@@ -1,7 +1,7 @@
-"""Text to token ids and back, with the ids that transformers gives.
+"""Text to token ids and back, with the same ids as in transformers.
 
-Special and added tokens in a text are one token each, as there. Encoding is tiktoken's, where that
-provably gives the same ids; the vocabularies where it might not are encoded by `tokenizers`.
+As there, special and added tokens in a text are one token each. tiktoken encodes where it provably
+gives the same ids, else `tokenizers`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from shakegpt.data.bpe import PATTERN, is_canonical
 from shakegpt.data.special_tokens import END_OF_TEXT, AddedToken
 from shakegpt.data.vocabulary import Vocabulary, read_vocabulary
 from shakegpt.errors import ShakegptError
+from shakegpt.format import listing
 
 _CUT = re.compile(r"(?<=\S)[ \n\r\t]")
 CHUNK = 1 << 20
-"""Characters that are encoded at a time: keeps the memory for a 150 MB text small."""
+"""Characters that are encoded at a time, to save memory with long texts."""
 
 
 def byte_to_unicode() -> dict[int, str]:
-    """The printable character that stands for each byte in vocab.json and merges.txt.
+    """The printable character for each byte in vocab.json and merges.txt.
 
-    Printable bytes of Latin-1 stand for themselves, the others for 256, 257, … in their order.
+    Printable characters of Latin-1 are used for themselves, 256, 257, … for the other bytes.
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [b for b in range(256) if b not in printable]
@@ -41,9 +42,9 @@ _BYTES = {char: byte for byte, char in byte_to_unicode().items()}
 
 
 class Tokenizer:
-    """A vocabulary in use. `n_vocab` ids, 0 to n_vocab - 1; `eot` is the id of the end of a text.
+    """Encodes and decodes. It has `n_vocab` ids, from 0; `eot` is the end-of-text id, or None.
 
-    All of `folder` that it needs is read once; `warnings` says what there has no effect here.
+    The files of `folder` are read once; `warnings` are sentences on what in them has no effect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +60,7 @@ class Tokenizer:
             "|".join(re.escape(t.content) for t in sorted(added, key=lambda t: -len(t.content)))
             or "(?!)"
         )
-        self._kept_whole = [
+        self._uncut = [
             token.content
             for token in added
             if token.rstrip or token.single_word or re.search(r"\s", token.content)
@@ -72,40 +73,39 @@ class Tokenizer:
             "bos_token_id": self.eot if bos is None else v.ids_of_tokens[bos],
             "eos_token_id": self.eot,
         }
-        """What config.json says of the special tokens, unless it says something itself."""
+        """The special token ids for config.json, unless the checkpoint's has others."""
 
     def encode(self, text: str, name: str = "the text") -> list[int]:
-        """Ids of `text`, which an error calls `name`.
+        """Ids of `text`, called `name` in an error.
 
-        Raises ShakegptError for characters that the vocabulary cannot spell, naming them.
+        Raises ShakegptError for characters that the vocabulary lacks.
         """
         if missing := self._missing(text):
-            listed = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
             raise ShakegptError(
-                f"{name} has {listed}, which the vocabulary lacks: use only characters of the "
-                "text that it was made from"
+                f"{name} has {listing(list(map(repr, missing)), 10)}, which the vocabulary lacks: "
+                "use only characters of the text that it was made from"
             )
         return self._ids_of(text)
 
     def encode_array(self, text: str, start: int = 0, end: int | None = None) -> NDArray[np.uint32]:
-        """Ids of text[start:end] in an array, chunk by chunk: little memory for long texts."""
-        chunks = _chunks(text, start, end, self._kept_whole)
+        """Ids of text[start:end] in an array, encoded in chunks."""
+        chunks = _chunks(text, start, end, self._uncut)
         parts = [np.asarray(self.encode(chunk), np.uint32) for chunk in chunks]
         return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of `ids`; bytes that are no UTF-8 become U+FFFD."""
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes that token `id` stands for."""
+        """The bytes of token `id`."""
         return self._pieces[id]
 
     def count_characters(self, ids: NDArray[Any]) -> int:
-        """How many characters begin in the tokens `ids`: bytes that do not continue one in UTF-8.
+        """Number of characters in the tokens `ids`, without end-of-text tokens.
 
-        Tokens can end within a character; it counts where it begins, so that parts of a text add
-        up to the whole. The end of a text is no character.
+        A character that several tokens share counts where it begins, so that the counts of the
+        parts of a text add up.
         """
         count = 0
         for id, times in zip(*np.unique(ids, return_counts=True), strict=True):
@@ -114,15 +114,13 @@ class Tokenizer:
         return count
 
     def _missing(self, text: str) -> list[str]:
-        """The characters of `text` that the vocabulary cannot spell."""
+        """The characters of `text` that the vocabulary lacks."""
         if len(self._alphabet) == 256:
             return []
         characters = set(self._added.sub("", text))
-        if self._characters:  # more than ASCII: the bytes of others are there, but stand for none
-            ascii_ones = {
-                char for char in characters if char.isascii() and ord(char) in self._alphabet
-            }
-            return sorted(characters - self._characters - ascii_ones)
+        if self._characters:  # bytes beyond ASCII are tokens only as parts of these characters
+            in_ascii = {c for c in characters if c.isascii() and ord(c) in self._alphabet}
+            return sorted(characters - self._characters - in_ascii)
         return sorted(
             char
             for char in characters
@@ -142,11 +140,11 @@ class Tokenizer:
 
 
 def _pieces(folder: Path, v: Vocabulary) -> list[bytes]:
-    """The bytes of each token, by id. Raises ShakegptError for a merged one that has none."""
+    """The bytes of each token, by id. Raises ShakegptError for a merged token without bytes."""
     pieces = [b""] * v.size
     for token, id in v.vocab.items():
-        known = all(char in _BYTES for char in token)
-        pieces[id] = bytes(map(_BYTES.__getitem__, token)) if known else token.encode()
+        by_bytes = all(char in _BYTES for char in token)
+        pieces[id] = bytes(map(_BYTES.__getitem__, token)) if by_bytes else token.encode()
     for pair in v.merges:
         if not all(char in _BYTES for char in "".join(pair)):
             raise ShakegptError(
@@ -159,9 +157,8 @@ def _pieces(folder: Path, v: Vocabulary) -> list[bytes]:
 
 
 def _characters(merged: Iterable[bytes]) -> frozenset[str]:
-    """The characters beyond ASCII of a vocabulary that merges bytes to these only; else none.
-
-    Such a one has a token for each character of a text, and so none for the others.
+    """The non-ASCII characters of a vocabulary that merges bytes to single characters only; else
+    none. Such a vocabulary has a token for each character of its text, and no others.
     """
     pieces = list(merged)
     if not all(p[0] >= 0xC0 and all(byte & 0xC0 == 0x80 for byte in p[1:]) for p in pieces):
@@ -170,7 +167,7 @@ def _characters(merged: Iterable[bytes]) -> frozenset[str]:
 
 
 def _separable(added: tuple[AddedToken, ...]) -> bool:
-    """Whether added tokens are found by a plain search: no options, none begins another."""
+    """Whether a plain search matches the added tokens: no options, none is a prefix of another."""
     contents = [token.content for token in added]
     return (
         not any(token.lstrip or token.rstrip or token.single_word for token in added)
@@ -200,50 +197,47 @@ def _by_tokenizers(v: Vocabulary) -> Callable[[str], list[int]]:
 
 
 def _end_of_text(v: Vocabulary) -> tuple[int | None, tuple[str, ...]]:
-    """The id that ends a text, the tokenizer's before that of a configuration, and the warnings."""
+    """The end-of-text id, the tokenizer's before that of a configuration, and the warnings."""
     ids = v.ids_of_tokens
     token = v.special.roles["eos_token"]
-    other = v.generation.get("eos_token_id", v.ids.get("eos_token_id"))
-    others = other if isinstance(other, list) else [] if other is None else [other]
-    if token is not None:
-        eot: int | None = ids[token]
-    else:
-        eot = others[0] if others else ids.get(END_OF_TEXT)
-    if set(others) <= {eot}:
+    configured = v.generation.get("eos_token_id", v.ids.get("eos_token_id"))
+    ends = configured if isinstance(configured, list) else [configured] * (configured is not None)
+    eot = ids[token] if token is not None else ends[0] if ends else ids.get(END_OF_TEXT)
+    if set(ends) <= {eot}:
         return eot, v.warnings
     return eot, (
         *v.warnings,
-        f"a text ends with token {eot} here; generation_config.json or config.json names {other}",
+        f"a text ends with token {eot} here; generation_config.json or config.json names "
+        f"{configured}",
     )
 
 
 class Decoder:
-    """Bytes of tokens to text as they come, never half a character."""
+    """Decodes tokens one at a time, in whole characters."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def add(self, id: int) -> str:
-        """The text that token `id` completes; "" while its last character is not whole."""
+        """The characters that token `id` completes; may be ""."""
         return self._decoder.decode(self._tokenizer.token_bytes(id))
 
     def flush(self) -> str:
-        """What is left of a character that never became whole: U+FFFD, or ""."""
+        """U+FFFD for an incomplete last character, else ""."""
         return self._decoder.decode(b"", final=True)
 
 
-def _chunks(text: str, start: int, end: int | None, whole: Iterable[str] = ()) -> Iterator[str]:
-    """Cut between a visible character and a blank: no token of `PATTERN` reaches across that.
-
-    Never in, right before or right after one of the added tokens in `whole`.
+def _chunks(text: str, start: int, end: int | None, uncut: Iterable[str] = ()) -> Iterator[str]:
+    """text[start:end], cut between a visible character and a blank, which no match of `PATTERN`
+    crosses, and never in, right before or right after one of the added tokens `uncut`.
     """
     end = len(text) if end is None else end
     while start < end:
         at = start + CHUNK
         while cut_at := _CUT.search(text, at, end):
             at = cut_at.start()
-            if all(text.find(t, max(start, at - len(t)), at + len(t)) < 0 for t in whole):
+            if all(text.find(t, max(start, at - len(t)), at + len(t)) < 0 for t in uncut):
                 break
             at += 1
         cut = cut_at.start() if cut_at else end

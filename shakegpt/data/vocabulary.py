@@ -1,8 +1,8 @@
 """The vocabulary of a GPT-2 directory: tokenizer.json, or vocab.json and merges.txt.
 
-Both forms, and what transformers 4 and 5 write beside them, are read into one `Vocabulary` with the
-ids that transformers assigns. Everything is read at once: the files may vanish afterwards. What
-would give a text other ids than GPT-2's rules is refused by name; what has no effect is a warning.
+Both forms, and the further files of transformers 4 and 5, are read into one `Vocabulary` with the
+ids that transformers assigns. Everything is read at once: the files may vanish afterwards. Options
+that would give a text other ids than GPT-2's rules are errors; those without effect are warnings.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Vocabulary:
     merges: list[tuple[str, str]]
     special: SpecialTokens
     ids: dict[str, Any]
-    """The special token ids that config.json names, where the vocabulary has them."""
+    """The valid special token ids of config.json."""
     generation: dict[str, Any]
     """generation_config.json, or {}."""
     files: dict[str, bytes]
-    """vocab.json, merges.txt and chat_template.jinja as they were read, where they were there."""
+    """Contents of vocab.json, merges.txt and chat_template.jinja, where they exist."""
     chat_template: Any
-    """That of tokenizer_config.json."""
+    """From tokenizer_config.json."""
     warnings: tuple[str, ...]
 
     @property
@@ -51,20 +51,21 @@ class Vocabulary:
 
     @property
     def ids_of_tokens(self) -> dict[str, int]:
-        """Token -> id, added ones included."""
+        """Token -> id, with added tokens."""
         return self.vocab | {token.content: token.id for token in self.special.added}
 
     @property
     def plain(self) -> bool:
-        """Whether vocab.json and merges.txt say all: no added token but GPT-2's own."""
+        """Whether vocab.json and merges.txt suffice: no added token but GPT-2's own."""
         added = [replace(token, normalized=False) for token in self.special.added]
-        own = AddedToken(END_OF_TEXT, self.vocab.get(END_OF_TEXT, -1))
+        end_of_text = AddedToken(END_OF_TEXT, self.vocab.get(END_OF_TEXT, -1))
         roles = dict.fromkeys(ROLES, END_OF_TEXT if added else None)
-        return added in ([], [own]) and self.special.roles == roles and not self.special.extra
+        special = self.special
+        return added in ([], [end_of_text]) and special.roles == roles and not special.extra
 
     @property
     def fingerprint(self) -> str:
-        """sha256, hex: two vocabularies with the same give each text the same ids."""
+        """sha256, hex; vocabularies with the same one encode each text alike."""
         content = [self.vocab, self.merges, [asdict(token) for token in self.special.added]]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -82,18 +83,18 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     else:
         vocab, merges = bpe.model_of(folder / "tokenizer.json", whole)
         if pair is not None and pair != (vocab, merges):
-            odd = sorted(set(pair[0].items()) ^ set(vocab.items()))
-            what = f"about the token {odd[0][0]!r}" if odd else "about the merges"
+            different = sorted(set(pair[0].items()) ^ set(vocab.items()))
+            part = f"the token {different[0][0]!r}" if different else "the merges"
             raise ShakegptError(
-                f"{folder}: tokenizer.json disagrees {what} with vocab.json and merges.txt; delete "
-                "what is out of date"
+                f"{folder}: tokenizer.json disagrees about {part} with vocab.json and merges.txt; "
+                "delete what is out of date"
             )
     special = read_special_tokens(folder, whole, config, model_config, vocab, warnings)
-    made = {"".join(merge) for merge in merges} | {token.content for token in special.added}
-    if split := [token for token in vocab if len(token) > 1 and token not in made]:
+    reachable = {"".join(merge) for merge in merges} | {token.content for token in special.added}
+    if unused := [token for token in vocab if len(token) > 1 and token not in reachable]:
         warnings.append(
-            f"the vocabulary has {bpe.some(split)}, which no merge makes and no file lists as an "
-            "added token: texts are encoded without it, as in transformers"
+            f"the vocabulary has {bpe.quoted(unused)}, which no merge makes and no file lists as "
+            "an added token: texts are encoded without it, as in transformers"
         )
     files = {
         name: (folder / name).read_bytes().removeprefix(BOM_UTF8)
@@ -103,9 +104,9 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     generation = read_object(folder, "generation_config.json") or {}
     generation.pop("transformers_version", None)
     size = max(len(vocab), *(token.id + 1 for token in special.added), 0)
-    ids = _ids("config.json", model_config, size, warnings)
-    named = _ids("generation_config.json", generation, size, warnings)
-    generation = {k: v for k, v in generation.items() if k in named or k not in _ID_KEYS}
+    ids = _valid_ids("config.json", model_config, size, warnings)
+    valid = _valid_ids("generation_config.json", generation, size, warnings)
+    generation = {k: v for k, v in generation.items() if k in valid or k not in _ID_KEYS}
     template = config.get("chat_template")
     return Vocabulary(vocab, merges, special, ids, generation, files, template, tuple(warnings))
 
@@ -113,23 +114,19 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 _ID_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
-def _ids(name: str, config: dict[str, Any], size: int, warnings: list[str]) -> dict[str, Any]:
-    """The special token ids of a configuration, but for those that the vocabulary lacks."""
-    ids = {}
-    for key in _ID_KEYS:
-        value = config.get(key)
+def _valid_ids(name: str, config: dict[str, Any], size: int, warnings: list[str]) -> dict[str, Any]:
+    """The special token ids of a configuration, without those that have no token."""
+    ids = {key: config[key] for key in _ID_KEYS if config.get(key) is not None}
+    for key, value in [*ids.items()]:
         each = value if isinstance(value, list) else [value]
-        if value is not None:
-            there = bool(each) and all(type(id) is int and 0 <= id < size for id in each)
-            if there:
-                ids[key] = value
-            else:
-                warnings.append(f"{name} has {key} {value!r}, an id without a token: ignored")
+        if not each or not all(type(id) is int and 0 <= id < size for id in each):
+            del ids[key]
+            warnings.append(f"{name} has {key} {value!r}, an id without a token: ignored")
     return ids
 
 
 def vocabulary_files(v: Vocabulary) -> dict[str, bytes]:
-    """vocab.json and merges.txt, as read where they were; tokenizer.json when they do not do."""
+    """vocab.json and merges.txt, and tokenizer.json if these do not suffice, by name."""
     files = dict(v.files)
     if not {"vocab.json", "merges.txt"} <= files.keys():
         lines = ["#version: 0.2", *(f"{left} {right}" for left, right in v.merges)]
@@ -167,7 +164,7 @@ def _tokenizer_json(v: Vocabulary) -> dict[str, Any]:
 
 
 def tokenizer_config(v: Vocabulary, model_max_length: int) -> dict[str, Any]:
-    """What tokenizer_config.json says of `v`, for transformers 4 and 5."""
+    """tokenizer_config.json of `v`, for transformers 4 and 5."""
     extra = v.special.extra
     more: dict[str, Any] = {"additional_special_tokens": list(extra)} if extra else {}
     if v.chat_template is not None:

@@ -9,7 +9,6 @@ from shakegpt.inspection.measures import decided_at, looked_at, mean_decision
 from shakegpt.runlog.schema import Inspection
 from shakegpt.sanitize import printable
 
-WIDTH = 80
 CELL = 9
 """Columns of one guess."""
 MOST_RUNGS = 6

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shakegpt.cli.copied import finder, lines
-from shakegpt.data.copies import SHORTEST, Copy, CopyFinder, longest
+from shakegpt.data.copies import SHORTEST, CopyFinder
 from shakegpt.session import finetune
 from tests.commands import Commands
 from tests.tiny import play, tiny_config
@@ -46,8 +46,6 @@ def test_whole_words_only_and_short_passages_do_not_count() -> None:
     assert passages("what light through") == []
     assert passages("") == [] and passages("anything at all here", "") == []
     assert CopyFinder(TEXT).copies(TEXT)[0].words == len(TEXT.split())
-    assert longest([]) is None
-    assert longest([Copy(0, 9, 4, 0), Copy(9, 30, 6, 5)]) == Copy(9, 30, 6, 5)
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=40)

@@ -37,9 +37,8 @@ CHAR_VOCABULARY = 128
 @cache
 def pocket() -> Known:
     """The model that ships with shakegpt, as its own files describe it."""
-    empty = {"n_layer": 0, "n_head": 0, "n_embd": 0, "vocab_size": 0, "block_size": 0}
     return _in_folder("pocket", Path(shakegpt.__file__).parent / "pocket") or Known(
-        name="pocket", disk=0, here=False, **empty
+        name="pocket", disk=0, here=False, n_layer=0, n_head=0, n_embd=0, vocab_size=0, block_size=0
     )
 
 
