@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from shakegpt.cli import finetune_arguments
-from shakegpt.cli.arguments import given
+from shakegpt.cli.arguments import parse_values
 from shakegpt.cli.main import COMMANDS
 from tests.commands import ROOT
 
@@ -44,4 +44,4 @@ def test_a_command_can_be_said(line: str) -> None:
         finetune_arguments.parse(rest)
     else:
         assert verb in COMMANDS
-        given(import_module(f"shakegpt.cli.{verb}").Arguments, verb, rest, "")
+        parse_values(import_module(f"shakegpt.cli.{verb}").Arguments, verb, rest, "")

@@ -1,8 +1,8 @@
-"""One command line parser (argparse) over the fields of a configuration, made by `bounds.setting`.
+"""A command-line parser (argparse) for the fields of a configuration, declared by `bounds.setting`.
 
-A switch is `--name` or `--no-name`, a tuple's flag takes several values and may be repeated, and
-flags stand before, between or after the positional arguments. Values are read and checked by the
-types of the fields; a fault is one sentence.
+A switch is `--name` or `--no-name`, the flag of a tuple takes several values and may be repeated,
+and flags may stand before, between or after the positional arguments. The types of the fields parse
+and check the values; an error is one sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import argparse
 import difflib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 from shakegpt import bounds
@@ -22,21 +23,15 @@ from shakegpt.sanitize import printable
 
 T = TypeVar("T")
 NARROWEST = 40
-"""Columns of the help in a terminal that has fewer or does not know."""
+"""Fewest columns of the help."""
 
 
-def parse(kind: type[T], prog: str, words: Sequence[str], about: str, base: T | None = None) -> T:
-    """The instance of the dataclass `kind` that the flags `words` describe, else as `base`.
-
-    Prints the help, or raises ShakegptError, as `given`.
-    """
-    values = given(kind, prog, words, about, lambda _: base)
-    if base is not None:
-        values = vars(base) | values
-    return kind(**values)
+def parse(kind: type[T], prog: str, words: Sequence[str], about: str) -> T:
+    """The instance of the dataclass `kind` from the arguments `words`; else as `parse_values`."""
+    return kind(**parse_values(kind, prog, words, about))
 
 
-def given(
+def parse_values(
     kind: type[Any],
     prog: str,
     words: Sequence[str],
@@ -45,9 +40,8 @@ def given(
 ) -> dict[str, Any]:
     """Field name -> value, for those fields of the dataclass `kind` that `words` set.
 
-    With -h or --help among them, prints the help and raises SystemExit; the defaults in it are
-    those of what `base` makes of the other words. Raises ShakegptError, naming all faults, for
-    words that do not fit.
+    For -h or --help, prints the help and raises SystemExit; the defaults in the help are those of
+    `base` of the other arguments. Raises ShakegptError for invalid arguments.
     """
     parser = Parser(prog, about)
     parser.add_settings(kind)
@@ -63,20 +57,18 @@ def given(
         described.add_settings(kind, base(values))
         print(printable(described.format_help()), end="")
         raise SystemExit(0)
+    see_help = f" (see {prog} --help)"
     for word in sorted(rest, key=lambda word: not word.startswith("-")):
+        if not word.startswith("-"):
+            raise ShakegptError(f"unexpected argument {word!r}{see_help}")
         name = word.split("=")[0]
-        if word.startswith("-"):
-            close = (
-                suggestion(name, (f for f in parser.flags if "_" not in f))
-                or f" (see {prog} --help)"
-            )
-            raise ShakegptError(f"unknown flag {name!r}{close}")
-        raise ShakegptError(f"unexpected argument {word!r} (see {prog} --help)")
+        close = suggestion(name, (flag for flag in parser.flags if "_" not in flag))
+        raise ShakegptError(f"unknown flag {name!r}{close or see_help}")
     settings = bounds.settings(kind)
     for field in fields(kind):
         if field.default is MISSING and field.name not in values:
             name = bounds.display_name(field.name, settings[field.name])
-            raise ShakegptError(f"{prog} needs a {name} (see {prog} --help)")
+            raise ShakegptError(f"{prog} needs a {name}{see_help}")
     values = {
         name: text if isinstance(text, bool) else settings[name].parse(text)
         for name, text in values.items()
@@ -87,13 +79,13 @@ def given(
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The question whether a word close to `word` was meant; "" when none of `known` is close."""
+    """The end of a message that suggests the closest of `known`; "" when none is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that takes whole flag names only, and whose help fits the terminal."""
+    """An argparse parser without abbreviated flags, whose help fits the terminal."""
 
     def __init__(self, prog: str, about: str = "") -> None:
         super().__init__(
@@ -112,15 +104,13 @@ class Parser(argparse.ArgumentParser):
         The defaults in the help are those of `base`, else the fields' own.
         """
         settings = bounds.settings(kind)
-        ordered = sorted(
-            fields(kind),
-            key=lambda field: (
-                TOPICS.index(settings[field.name].topic),
-                not settings[field.name].positional,
-            ),
-        )
+
+        def order(field: Field[Any]) -> tuple[int, bool]:
+            about = settings[field.name]
+            return TOPICS.index(about.topic), not about.positional
+
         groups, positionals = dict[str, Any](), list[str]()
-        for field in ordered:
+        for field in sorted(fields(kind), key=order):
             about = settings[field.name]
             if about.topic not in groups:
                 groups[about.topic] = self.add_argument_group(about.topic)
@@ -140,37 +130,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add(group: Any, name: str, about: Setting, default: Any) -> Any:
-    """Add the argument for one field; without its flag, it is absent from what was parsed."""
+    """Add the argument for one field; if it is not given, the field is absent from the result."""
     help = f"{about.help} {_default(about, default)}".replace("%", "%%").rstrip()
     several = isinstance(about.type, Several)
+    add = partial(group.add_argument, default=argparse.SUPPRESS)
     if about.positional:
-        return group.add_argument(
-            name,
-            metavar=bounds.display_name(name, about),
-            nargs="*" if several else "?",
-            default=argparse.SUPPRESS,
-            help=about.help.replace("%", "%%"),
-        )
-    names = dict.fromkeys([flag(name), "--" + name])  # --init_from, as nanoGPT spells it
+        metavar, help = bounds.display_name(name, about), about.help.replace("%", "%%")
+        return add(name, metavar=metavar, nargs="*" if several else "?", help=help)
+    names = dict.fromkeys([flag(name), "--" + name])  # --init_from, as in nanoGPT
     if isinstance(about.type, Switch):
-        return group.add_argument(
-            *names,
-            action=argparse.BooleanOptionalAction,
-            default=argparse.SUPPRESS,
-            help=help,
-        )
-    return group.add_argument(
-        *names,
-        metavar=about.type.metavar,
-        action="extend" if several else "store",
-        nargs="+" if several else None,
-        default=argparse.SUPPRESS,
-        help=help,
-    )
+        return add(*names, action=argparse.BooleanOptionalAction, help=help)
+    action, nargs = ("extend", "+") if several else ("store", None)
+    return add(*names, metavar=about.type.metavar, action=action, nargs=nargs, help=help)
 
 
 def _default(about: Setting, default: Any) -> str:
-    """The default, and what none means, as the help ends with."""
+    """The end of a help text: the default, and the meaning of none."""
     if default is MISSING:
         return ""
     if default is None:
@@ -184,7 +159,7 @@ def _default(about: Setting, default: Any) -> str:
 
 
 def _completer(about: Setting) -> Any:
-    """What shell completion offers for a value: its known words, and files where it may be one."""
+    """The shell completion of a value: its special values, and files if it may be a path."""
     known = about.type.known if not isinstance(about.type, Switch | bounds.Number) else ()
     item = about.type.item if isinstance(about.type, Several) else about.type
     is_path = isinstance(item, bounds.Text) and item.path
@@ -201,7 +176,7 @@ def _completer(about: Setting) -> Any:
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Fits the terminal, however narrow it says it is; shows a flag's usual spelling only."""
+    """Help that fits the terminal, with one spelling of each flag."""
 
     def __init__(self, prog: str) -> None:
         columns = max(NARROWEST, min(120, shutil.get_terminal_size().columns))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
-from shakegpt.bounds import Choice, setting
+from shakegpt.bounds import REQUIRED, Choice, setting
 from shakegpt.cli.arguments import Parser, parse
 
 Shell = Literal["bash", "zsh", "fish"]
@@ -21,12 +21,10 @@ ABOUT = """Print the code that makes a shell complete commands, flags, values an
 class Arguments:
     """All arguments of the command."""
 
-    shell: Shell = setting(
-        cast("Any", MISSING),
-        Choice(*get_args(Shell)),
-        "The shell to print the completion code for.",
-        positional=True,
-    )
+    # fmt: off
+    shell: Shell = setting(REQUIRED, Choice(*get_args(Shell)),
+        "The shell to print the completion code for.", positional=True)
+    # fmt: on
 
 
 def main(words: list[str]) -> int:
@@ -39,15 +37,15 @@ def main(words: list[str]) -> int:
 
 
 def complete(prog: str, modules: Mapping[str, str]) -> None:
-    """Answer the shell, which asks by environment variables, and leave.
+    """Answer the shell's request for completions, which is in environment variables, and exit.
 
-    `modules` has, for each command of the program `prog`, the module with its `Arguments`.
+    `modules` maps each command of the program `prog` to the module with its `Arguments`.
     """
     import argcomplete
 
     whole = Parser(prog)
     commands = whole.add_subparsers(parser_class=Parser)
-    hidden = []  # --max_iters is accepted, but not offered beside --max-iters
+    hidden = []  # --max_iters beside --max-iters
     for name, module in modules.items():
         parser = commands.add_parser(name)
         parser.add_settings(import_module(module).Arguments)

@@ -1,36 +1,37 @@
-"""A run without its screen: one live block in a terminal, sparse plain lines everywhere else.
+"""The console of a run without its screen: a live block in a terminal, plain lines elsewhere.
 
-Both take the records of the run log as they are written. When the reader of the output leaves (a
-closed terminal, `| head`), training continues without it.
+Both receive the records of the run log as they are written. When the output is closed (a terminal,
+`| head`), training continues without it.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shakegpt import format
-from shakegpt.bounds import words
 from shakegpt.cli.attended import unattended
-from shakegpt.format import bits, duration, parameters, rate, size, throughput
-from shakegpt.hardware.memory import available_memory
+from shakegpt.cli.console_lines import (
+    changed,
+    eval_line,
+    opening,
+    sample_lines,
+    status_line,
+    step_line,
+    summary,
+)
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import bits_per_character, epochs
 from shakegpt.sanitize import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-loss = partial(format.loss, missing="not finite")
 REFRESH = 0.25
 """Seconds between redraws of the live block."""
 SAMPLE_LINES = 12
@@ -38,18 +39,18 @@ SAMPLE_LINES = 12
 
 
 class PlainConsole:
-    """A line an iteration and an evaluation; nothing that rewrites a line."""
+    """A line per iteration and evaluation; no line is rewritten."""
 
     def __init__(self, past: History | None = None, run: Path | None = None) -> None:
-        """Of a resumed run, what came before and where it is."""
+        """For a resumed run, with its history and directory."""
         self.history, self._run = past or History(), run
         self._closed = False
         self._errors: set[str] = set()
 
     def write(self, event: ev.Event) -> None:
-        """Show a record if there is anything to show and somebody still reads.
+        """Print the lines for a record, unless the output is closed.
 
-        An error in showing it is reported once on stderr; it must not end the training.
+        Another error is reported once on stderr; it must not end the training.
         """
         self.history.add(event)
         try:
@@ -71,13 +72,13 @@ class PlainConsole:
         print(printable(line), flush=True)
 
     def lines(self, event: ev.Event) -> list[str]:
-        """The lines to show for a record; [] for most."""
+        """The lines for a record; [] for most."""
         match event:
             case ev.Run():
                 return opening(event)
             case ev.Resume():
-                place = f"on {event.device} {event.dtype}"
-                return [f"resumed at iteration {event.iteration} {place}", *changed(self.history)]
+                line = f"resumed at iteration {event.iteration} on {event.device} {event.dtype}"
+                return [line, *changed(self.history)]
             case ev.Step():
                 return [step_line(self.history, event, time_left(self.history))]
             case ev.Eval():
@@ -123,13 +124,13 @@ class LiveConsole(PlainConsole):
         self._live.console.print(Text(printable(line)), soft_wrap=True)
 
     def lines(self, event: ev.Event) -> list[str]:
-        """As the plain lines, but the block itself shows the iterations."""
+        """As the plain lines, without iterations, which the block shows."""
         if isinstance(event, ev.End):
             self._live.stop()
         return [] if isinstance(event, ev.Step) else super().lines(event)
 
     def close(self) -> None:
-        """Take the block away."""
+        """Remove the block."""
         with suppress(OSError, ValueError):
             self._live.stop()
 
@@ -156,8 +157,8 @@ class LiveConsole(PlainConsole):
 
 @contextmanager
 def console(past: History | None = None, run: Path | None = None) -> Iterator[PlainConsole]:
-    """Live in a terminal that can move the cursor, else plain; `past` is not shown again."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has every character
+    """Live in a terminal that can move the cursor, else plain; `past` is not printed again."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack characters
         sys.stdout.reconfigure(errors="backslashreplace")
     dumb = os.environ.get("TERM", "") in ("", "dumb") or unattended() is not None
     chosen = (LiveConsole if sys.stdout.isatty() and not dumb else PlainConsole)(past, run)
@@ -165,173 +166,3 @@ def console(past: History | None = None, run: Path | None = None) -> Iterator[Pl
         yield chosen
     finally:
         chosen.close()
-
-
-def opening(run: ev.Run) -> list[str]:
-    """What is trained on what, where, and the memory and time it needs."""
-    model, data, processes = run.model, run.dataset, run.world.processes if run.world else 1
-    evaluated = "all of them" if data.eval_whole else f"{data.eval_tokens:,} of them"
-    iterations, seen = run.config.get("max_iters"), ""
-    if isinstance(iterations, int) and (often := epochs(run, iterations)) is not None:
-        times = f"{often:.2g}" if often < 10 else f"{often:,.0f}"
-        seen = f", {times} epochs in {iterations:,} iterations"
-    lines = [
-        f"{run.run_id}: {model.name}, {parameters(model.n_params)} parameters, {model.n_layer} "
-        f"blocks, on {one_line(data.name, 60)}",
-        f"{data.train_tokens:,} training tokens{seen}; val loss over {data.val_tokens:,}, "
-        f"{evaluated}",
-        f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
-        "threads",
-        *(one_line(note, 300) for note in data.notes),
-    ]
-    if run.compiled is not None:
-        lines.append(f"{'compiled' if run.compiled else 'not compiled'} ({run.compile_reason})")
-    if processes > 1:
-        lines.append(f"{processes} processes share each iteration")
-    if isinstance(rank := run.config.get("lora_rank"), int):
-        trained = parameters(run.memory.gradients // 4)
-        lines.append(f"LoRA of rank {rank}: {trained} parameters are trained, the others frozen")
-    each = " per process" if processes > 1 else ""
-    time = "" if run.seconds is None else f" and {duration(run.seconds)} of time"
-    lines.append(f"needs about {size(run.memory.total)} of memory{each}{time}")
-    if run.memory.row == "low":
-        moved = (
-            f", and {size(run.memory.traffic)} of moments are read from and written to the run's "
-        )
-        moved = f"{moved}disk each iteration" if run.memory.traffic else ""  # not with --shard
-        lines.append(f"memory low: activations are computed twice{moved}")
-    if run.memory.row == "lowest":
-        lines.append(
-            "memory lowest: one block in memory at a time, all else in files; "
-            f"{size(run.memory.traffic)} are read from and written to the run's disk each "
-            "iteration"
-        )
-    if run.memory.disk and run.memory.row != "normal":
-        lines.append(f"needs up to {size(run.memory.disk)} of disk")
-    available = available_memory()
-    if run.device == "cpu" and run.memory.total > available:
-        lines.append(
-            f"warning: this machine has {size(available)} free: lower --batch-size or "
-            "--block-size, or use a smaller --init-from"
-        )
-    return lines
-
-
-def step_line(history: History, step: ev.Step, eta: float | None) -> str:
-    """One iteration in one line."""
-    left = "" if eta is None else f"  eta {duration(eta)}"
-    return (
-        f"iter {step.iteration}/{history.max_iters}  loss {loss(step.loss)}  "
-        f"lr {rate(step.learning_rate)}  {throughput(step.tokens_per_second)}  "
-        f"{size(step.memory)}{left}"
-    )
-
-
-def eval_line(history: History, event: ev.Eval) -> str:
-    """One evaluation in one line."""
-    first = history.first_eval
-    line = f"eval {event.iteration}/{history.max_iters}  val loss {loss(event.val_loss)}"
-    if (per_character := _bits(event)) is not None:
-        line += f"  {bits(per_character)}"
-    if event.val_loss is None or first is None or first.val_loss is None:
-        return line
-    change = event.val_loss / first.val_loss - 1
-    best = "" if event.best else f"  (best {loss(_best(history))})"
-    return line + (f"  {change:+.1%} from the start{best}" if event.iteration else "")
-
-
-def _bits(event: ev.Eval) -> float | None:
-    return bits_per_character(event.val_loss, event.tokens, event.characters)
-
-
-def _best(history: History) -> float | None:
-    best = history.best_eval
-    return best.val_loss if best is not None else None
-
-
-def status_line(history: History, eta: float | None) -> str:
-    """The run at a glance."""
-    step = next(reversed(history.steps.values()), None)
-    beat = history.heartbeat
-    latest = history.evals[max(history.evals)].val_loss if history.evals else None
-    words = [
-        beat.phase if beat is not None else "starting",
-        f"{history.iteration}/{history.max_iters}",
-        f"loss {loss(step.loss)}" if step is not None else "",
-        f"val {loss(latest)}, best {loss(_best(history))}" if history.evals else "",
-        throughput(step.tokens_per_second) if step is not None else "",
-        size(beat.memory) if beat is not None else "",
-        f"eta {duration(eta)}" if eta is not None else "",
-    ]
-    return "  ".join(word for word in words if word)
-
-
-def sample_lines(history: History, event: ev.SampleEnd) -> list[str]:
-    """A sample, indented under a line with its iteration."""
-    view = next(s for s in reversed(history.samples) if s.start.sample == event.sample)
-    text = printable(view.start.prompt + event.text)
-    head = f"sample at iteration {event.iteration}:"
-    return [head, *("  " + line for line in text.split("\n"))]
-
-
-def _learned(history: History) -> list[str]:
-    """How val loss changed from the first evaluation to the best, or that it did not fall."""
-    first, best = history.first_eval, history.best_eval
-    if first is None or best is None or not first.val_loss or not best.val_loss:
-        return []
-    last = history.evals[max(history.evals)]
-    words = f"val loss {loss(first.val_loss)}"
-    if last is first:
-        return [f"{words} at iteration {first.iteration}; no evaluation after it"]
-    if best is first:
-        later = f"{loss(last.val_loss)} at iteration {last.iteration}"
-        return [f"{words} at iteration {first.iteration}, not lower since: {later}"]
-    drop = 1 - best.val_loss / first.val_loss
-    line = f"{words} -> {loss(best.val_loss)} at iteration {best.iteration}, {drop:.1%} lower"
-    return [line if _bits(best) is None else f"{line}, {bits(_bits(best))}"]
-
-
-def _copied(history: History) -> list[str]:
-    """The longest passage that a sample of a trained model copied; [] where that is not known."""
-    trained = (s.copies for s in history.samples if s.start.iteration > 0)
-    longest = [copies.longest for copies in trained if copies is not None]
-    if not longest:
-        return []
-    if not max(longest):
-        return ["no 4 words in a row of its samples stand in the training text"]
-    return [f"the longest copy in its samples is {max(longest)} words"]
-
-
-def changed(history: History) -> list[str]:
-    """The settings that the latest resume changed, a line each."""
-    records = [record for record in (history.run, *history.resumes) if record is not None]
-    before, after = records[-2].config, records[-1].config
-    lines = []
-    for name, value in after.items():
-        old, new = (
-            tuple(each) if isinstance(each, list) else each
-            for each in (before.get(name, value), value)
-        )
-        if old != new:
-            now, was = (one_line(shlex.join(words(name, each)), 200) for each in (new, old))
-            lines.append(f"changed: {now} (was {was})")
-    return lines
-
-
-def summary(history: History, end: ev.End, run_dir: Path | None = None) -> list[str]:
-    """How the run ended, where the model is, and the next command; `run_dir` of a resumed run."""
-    run = history.run
-    lines = [f"{end.status}: {printable(end.reason)}, after {duration(history.wall_seconds)}"]
-    lines += _learned(history)
-    lines += _copied(history)
-    if run is None:
-        return lines
-    where = shlex.quote(str(run_dir or run.config.get("out_dir") or f"runs/{run.run_id}"))
-    if any(c.kind == "best" for c in history.checkpoints):
-        lines += [
-            f"the model is in {where}/model; sample with:",
-            f"  shakegpt sample {where}",
-        ]
-    if end.status == "finished":
-        return [*lines, f"  shakegpt figures {where}", f"  shakegpt claims {where}"]
-    return [*lines, "continue with:", f"  shakegpt finetune --resume {where}"]

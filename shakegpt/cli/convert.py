@@ -1,12 +1,11 @@
-"""`shakegpt convert`: a safe checkpoint directory from what other programs save."""
+"""`shakegpt convert`: a safe checkpoint directory from checkpoints of other programs."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
-from shakegpt.bounds import Text, setting
+from shakegpt.bounds import REQUIRED, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import note
@@ -19,24 +18,16 @@ ABOUT = "Make a safe checkpoint directory of nanoGPT's ckpt.pt, a pytorch_model.
 class Arguments:
     """All arguments of the command."""
 
-    source: str = setting(
-        cast("Any", MISSING),
-        Text("SOURCE", path=True),
+    # fmt: off
+    source: str = setting(REQUIRED, Text("SOURCE", path=True),
         "A file by torch.save or safetensors, a directory with one, or owner/name on the hub.",
-        positional=True,
-    )
-    directory: str = setting(
-        cast("Any", MISSING),
-        Text("DIR", path=True),
-        "Directory to write, which must be new or empty.",
-        positional=True,
-    )
-    tokenizer: str | None = setting(
-        None,
-        Text("NAME", path=True, known=("gpt2", "char")),
+        positional=True)
+    directory: str = setting(REQUIRED, Text("DIR", path=True),
+        "Directory to write, which must be new or empty.", positional=True)
+    tokenizer: str | None = setting(None, Text("NAME", path=True, known=("gpt2", "char")),
         "Vocabulary of a source that has none: gpt2, char, or a directory that holds one.",
-        none="the source's own",
-    )
+        none="the source's own")
+    # fmt: on
 
 
 def main(words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What a sample of a run copied word for word from the run's training text, in lines."""
+"""The passages that a sample of a run copied from the run's training text, as lines."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from shakegpt.data.copies import CopyFinder
 
 MOST = 3
-"""Passages that are shown, the longest first."""
+"""Number of passages that are printed, the longest first."""
 
 
 def finder(model: str) -> CopyFinder:
-    """Of the training part of the text of the run `model`.
+    """The finder for the training part of the text of the run `model`.
 
-    Raises ShakegptError where that is no run, or its text is gone or has changed.
+    Raises ShakegptError if that is no run, or if its text is missing or has changed.
     """
     from shakegpt.data.copies import CopyFinder
     from shakegpt.data.dataset import VAL_FRACTION, split_place
@@ -48,7 +48,7 @@ def finder(model: str) -> CopyFinder:
 
 
 def lines(finder: CopyFinder, text: str) -> Iterator[str]:
-    """The longest passages of `text` that stand in the training text; or that there are none."""
+    """The longest passages of `text` that are in the training text, or that there are none."""
     from shakegpt.data.copies import SHORTEST
 
     copies = sorted(finder.copies(text), key=lambda copy: -copy.words)

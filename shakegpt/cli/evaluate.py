@@ -66,7 +66,7 @@ def main(words: list[str]) -> int:
 
 
 def _like_the_run(arguments: EvaluateConfig, run: Run | None) -> EvaluateConfig:
-    """`arguments` with the sequence length and arithmetic of the run where they give none."""
+    """`arguments`, with the sequence length and dtype of the run where they are not given."""
     if run is None:
         return arguments
     names, field = arguments.dataset or (), arguments.text_field

@@ -7,11 +7,11 @@ import importlib
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from shakegpt.bounds import Switch, Text, setting
+from shakegpt.bounds import REQUIRED, Switch, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import load_model, note, open_vocabulary
@@ -33,40 +33,23 @@ COLUMNS = (
 class Arguments:
     """All arguments of the command."""
 
-    run: str = setting(
-        cast("Any", MISSING),
-        Text("RUN", path=True),
-        "A run; for --gguf also a checkpoint directory or a model's name.",
-        positional=True,
-    )
-    gguf: str | None = setting(
-        None,
-        Text("FILE", path=True),
-        "Write model and vocabulary for llama.cpp and Ollama, in float32.",
-        none="not written",
-    )
-    csv: str | None = setting(
-        None,
-        Text("FILE", path=True),
+    # fmt: off
+    run: str = setting(REQUIRED, Text("RUN", path=True),
+        "A run; for --gguf also a checkpoint directory or a model's name.", positional=True)
+    gguf: str | None = setting(None, Text("FILE", path=True),
+        "Write model and vocabulary for llama.cpp and Ollama, in float32.", none="not written")
+    csv: str | None = setting(None, Text("FILE", path=True),
         "Write loss, val loss, learning rate and speed, a line for each iteration.",
-        none="not written",
-    )
-    tensorboard: str | None = setting(
-        None,
-        Text("DIR", path=True),
+        none="not written")
+    tensorboard: str | None = setting(None, Text("DIR", path=True),
         "Write the metrics and samples as an event file for TensorBoard, in a new directory.",
-        none="not written",
-    )
-    push: str | None = setting(
-        None,
-        Text("OWNER/NAME"),
+        none="not written")
+    push: str | None = setting(None, Text("OWNER/NAME"),
         "Upload the best model to this repository of the Hugging Face Hub, with a model card from "
-        "the log. A new repository is private.",
-        none="not uploaded",
-    )
-    public: bool = setting(
-        False, Switch(), "With --push: make a new repository public instead of private."
-    )
+        "the log. A new repository is private.", none="not uploaded")
+    public: bool = setting(False, Switch(),
+        "With --push: make a new repository public instead of private.")
+    # fmt: on
 
 
 def main(words: list[str]) -> int:
@@ -101,7 +84,7 @@ def main(words: list[str]) -> int:
 
 
 def _rows(past: history.History) -> Iterator[tuple[int, dict[str, float | None]]]:
-    """Each iteration with its metrics by `COLUMNS`; None for what was not measured then."""
+    """Each iteration with its metrics by `COLUMNS`; None for those not measured."""
     for iteration in sorted(past.steps.keys() | past.evals.keys()):
         step, evaluated = past.steps.get(iteration), past.evals.get(iteration)
         values: dict[str, float | None] = {name: getattr(step, name, None) for name in COLUMNS}

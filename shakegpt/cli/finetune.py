@@ -1,4 +1,4 @@
-"""`shakegpt finetune`: start a run, or resume one, under a screen or a console."""
+"""`shakegpt finetune`: start or resume a run, with the terminal UI or a console."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shakegpt.cli.attended import unattended
 from shakegpt.cli.finetune_arguments import Arguments, parse
@@ -19,6 +19,7 @@ __all__ = ["Arguments", "main"]
 if TYPE_CHECKING:
     from shakegpt.cli.request import Request
     from shakegpt.runlog.history import History
+    from shakegpt.train.supervisor import Log
 
 NATIVE_WINDOWS = (
     "shakegpt: native Windows is not tested: several processes, --compile on and --save-signal are "
@@ -29,13 +30,13 @@ NATIVE_WINDOWS = (
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     request = parse(words)
-    watches = request.asks_tui or not unattended()
+    watches = request.forces_tui or not unattended()
     if request.tui and watches and on_terminal() and not request.reads_pipe:
         from shakegpt_tui.main import watch
 
         return watch(words)
     if sys.platform != "win32":
-        # a dropped line does not stop a run, nor a save when there is nothing to save yet
+        # a closed terminal does not stop a run, nor do signals to save before there is a state
         for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
             if name != request.settings.get("save_signal"):
                 signal.signal(signal.Signals[name], signal.SIG_IGN)
@@ -59,7 +60,7 @@ def main(words: list[str]) -> int:
 
 
 def on_terminal() -> bool:
-    """Whether a person sits at a terminal that can show the live screen."""
+    """Whether standard streams are a terminal that can show the live screen."""
     from shakegpt.distributed import env
 
     dumb = os.environ.get("TERM", "") in ("", "dumb") or env.launched()
@@ -75,23 +76,20 @@ def _resume(run: Path, request: Request) -> int:
         from shakegpt import session
 
     limit, shard = settings.pop("max_iters", None), settings.pop("shard", False)
-    return _with_console(
-        request,
-        lambda log: session.resume(
-            run, limit, log, own_process=True, shard=shard, changes=settings
-        ),
-        past,
-        run,
-    )
+
+    def job(log: Log) -> Path:
+        return session.resume(run, limit, log, own_process=True, shard=shard, changes=settings)
+
+    return _with_console(request, job, past, run)
 
 
 def _with_console(
     request: Request,
-    job: Callable[[Any], Path],
+    job: Callable[[Log], Path],
     past: History | None = None,
     run: Path | None = None,
 ) -> int:
-    """Train under the console that suits, which knows the past of `run`; returns the exit code."""
+    """Train with a console, for a resumed `run` with its history; returns the exit code."""
     from shakegpt.cli.console import console
     from shakegpt.notify import command
     from shakegpt.notify.on_end import OnEnd

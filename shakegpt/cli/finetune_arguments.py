@@ -1,4 +1,4 @@
-"""The arguments of `shakegpt finetune`, which `shakegpt-tui` takes too."""
+"""The arguments of `shakegpt finetune` and `shakegpt-tui`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shakegpt.bounds import Switch, Text, setting
-from shakegpt.cli.arguments import given
+from shakegpt.cli.arguments import parse_values
 from shakegpt.config import MACHINE, WHAT, FinetuneConfig
 from shakegpt.presets import FIRST, PRESETS
 
@@ -20,65 +20,44 @@ if TYPE_CHECKING:
 class Arguments(FinetuneConfig):
     """All arguments of the command."""
 
-    preset: str | None = setting(
-        None,
-        Text("PRESET", known=tuple(PRESETS)),
+    # fmt: off
+    preset: str | None = setting(None, Text("PRESET", known=tuple(PRESETS)),
         "Settings to begin with, which the flags change.",
-        WHAT,
-        none="what suits the model",
-        positional=True,
-    )
-    resume: str | None = setting(
-        None,
-        Text("RUN", path=True),
+        WHAT, none="what suits the model", positional=True)
+    resume: str | None = setting(None, Text("RUN", path=True),
         "Continue a run that was stopped or killed. Other flags change how it continues; those "
-        "that would make it another run are refused.",
-        WHAT,
-        none="start a run",
-    )
-    tui: bool = setting(
-        True,
-        Switch(),
+        "that would make it another run are refused.", WHAT, none="start a run")
+    tui: bool = setting(True, Switch(),
         "Open the live screen in a terminal, instead of printing lines. In a notebook and in CI, "
-        "where nobody sits at the terminal, only when --tui is given.",
-        MACHINE,
-    )
-    on_end: str | None = setting(
-        None,
-        Text("COMMAND"),
+        "where nobody sits at the terminal, only when --tui is given.", MACHINE)
+    on_end: str | None = setting(None, Text("COMMAND"),
         "Run this command, without a shell, when the run has finished, stopped, failed, crashed or "
         "stalled: the result is in SHAKEGPT_RUN, SHAKEGPT_STATE and others (see the README), a "
-        "sentence of it on standard input.",
-        MACHINE,
-        none="nothing",
-    )
-    notify: bool = setting(
-        True,
-        Switch(),
+        "sentence of it on standard input.", MACHINE, none="nothing")
+    notify: bool = setting(True, Switch(),
         "When the run ends, ring the terminal's bell, with a notification where it is known to "
-        "have one. Never in pipes, logs and notebooks.",
-        MACHINE,
-    )
+        "have one. Never in pipes, logs and notebooks.", MACHINE)
+    # fmt: on
 
 
 def parse(words: list[str], *, watches: bool = False) -> Request:
-    """What `words` ask for; with `watches`, a run directory may stand where a preset may.
+    """The request in the arguments `words`; with `watches`, a run may take the preset's place.
 
-    Raises ShakegptError for words that do not fit, SystemExit for help.
+    Raises ShakegptError for invalid arguments, SystemExit for help.
     """
 
     def defaults(values: dict[str, Any]) -> Arguments | None:
         preset = PRESETS.get(values.get("preset", FIRST))
         return None if preset is None else Arguments(**vars(preset.config))
 
-    settings = given(Arguments, "shakegpt finetune", words, _about(), defaults)
-    from shakegpt.cli.request import requested  # help needs none of this
+    settings = parse_values(Arguments, "shakegpt finetune", words, _about(), defaults)
+    from shakegpt.cli.request import request_of  # help needs none of this
 
-    return requested(settings, watches=watches)
+    return request_of(settings, watches=watches)
 
 
 def _about() -> str:
-    """What the help says first: the presets, and how to resume."""
+    """The introduction of the help: the presets, and how to resume."""
     rows = {name: preset.about for name, preset in PRESETS.items()}
     rows["--resume RUN"] = "continue a run that was stopped or killed, as other flags change it"
     width = max(60, min(120, shutil.get_terminal_size().columns)) - 1

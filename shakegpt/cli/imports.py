@@ -1,4 +1,4 @@
-"""Importing PyTorch and what needs it, which takes a second or several."""
+"""Importing PyTorch and modules that need it, which takes a second or several."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Import what is heavy. Ctrl-C meanwhile ends the process by the signal: some extension modules
-    crash when an exception comes in the middle of their import. All of it stays, so looking for
-    garbage among it would only take time, a tenth of the whole.
+    """Import large modules. Ctrl-C meanwhile ends the process by the signal: some extension modules
+    crash on an exception during their import. Garbage collection, a tenth of the time, is off.
     """
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)

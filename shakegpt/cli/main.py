@@ -1,4 +1,4 @@
-"""`shakegpt COMMAND`: finds the command's module, and turns what it raises into an exit code."""
+"""`shakegpt COMMAND`: runs the command's module, and turns exceptions into exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS = (
     *("finetune", "advise", "sample", "evaluate", "inspect", "runs", "figures"),
     *("claims", "deck", "convert", "export", "completion"),
 )
-"""Each is a module beside this one, with its `main`."""
+"""Each is a module of this package with a `main`."""
 
 HELP = """usage: shakegpt COMMAND [arguments] [flags]
 
@@ -83,9 +83,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Call `job`; what it raises becomes one sentence on stderr and an exit code."""
+    """Call `job`; exceptions become one sentence on stderr and an exit code."""
     _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):  # a terminal in ASCII shows ? for what it cannot
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters: ? then
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -93,17 +93,17 @@ def run(job: Callable[[list[str]], int], arguments: list[str]) -> int:
             _require_directory()
             return job(arguments)
         finally:
-            sys.stdout.flush()  # that a reader left is noticed here, not at exit
+            sys.stdout.flush()  # raises BrokenPipeError here, not at exit
     except KeyboardInterrupt:
         print("shakegpt: stopped by Ctrl-C", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has left: nothing more to say
+    except BrokenPipeError:  # the reader of the output has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except (ShakegptError, OSError) as error:
         if os.environ.get("SHAKEGPT_DEBUG"):
             traceback.print_exc()
-        # of a name longer than anybody reads, its two ends
+        # the middle of a very long name is left out
         message = re.sub(r"(\S{150})\S{100,}(\S{30})", r"\1…\2", str(error))
         print(f"shakegpt: {sentence(message, LONGEST)}", file=sys.stderr)
         return error.exit_code if isinstance(error, ShakegptError) else 1
@@ -120,7 +120,7 @@ def _require_directory() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Started with `>&-`: whatever is opened next would get the number, and the words in it."""
+    """Open streams that are closed, as by `>&-`: the next opened file would get their output."""
     while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
         continue
     os.close(fd)

@@ -1,12 +1,12 @@
-"""The model that a command is about: its argument, and loading it."""
+"""The model of a command: its argument, and loading it."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import MISSING, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from shakegpt.bounds import Text, setting
+from shakegpt.bounds import REQUIRED, Text, setting
 from shakegpt.config import WHAT
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 class ModelArgument:
     """The argument MODEL."""
 
-    model: str = setting(
-        cast("Any", MISSING),
-        Text("MODEL", path=True, known=("pocket",)),
+    # fmt: off
+    model: str = setting(REQUIRED, Text("MODEL", path=True, known=("pocket",)),
         "A run, a checkpoint directory, or a model's name as in `shakegpt finetune --init-from`.",
-        WHAT,
-        positional=True,
-    )
+        WHAT, positional=True)
+    # fmt: on
 
 
 def note(sentence: str) -> None:
@@ -36,14 +34,14 @@ def note(sentence: str) -> None:
 
 
 def open_vocabulary(name: str) -> tuple[Source, Tokenizer]:
-    """Where the model `name` is, and its vocabulary; prints what of it is ignored.
+    """The source of the model `name`, and its vocabulary, whose warnings are printed.
 
-    Raises ShakegptError for what is no checkpoint.
+    Raises ShakegptError if it is no checkpoint.
     """
     from shakegpt.checkpoint import io as checkpoint
 
     source = checkpoint.find(name)
-    checkpoint.read_config(source.folder)  # says first of all whether it is a checkpoint
+    checkpoint.read_config(source.folder)  # the first error: that it is no checkpoint
     tokenizer = checkpoint.vocabulary(source.folder)
     for warning in tokenizer.warnings:
         note(warning)
@@ -64,7 +62,7 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str, size: int) -> list[int]:
 
 
 def load_model(source: Source, device: str, threads: int | None = None) -> GPT:
-    """The model of `source` on `device`, in eval mode, with its fast products."""
+    """The model of `source` on `device`, in eval mode, with oneDNN products installed."""
     import torch
 
     from shakegpt.checkpoint import io as checkpoint

@@ -1,7 +1,7 @@
-"""What can be refused before PyTorch is imported, which takes a second or several.
+"""Checks before PyTorch is imported, which takes a second or several.
 
-The command line and the start form check a new run by `faults`. The trainer checks all of this
-again, and the rest, when it reads model and text.
+The command line and the start form check a new run by `faults`. The trainer repeats these checks,
+and makes all others, when it reads model and text.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from shakegpt.runlog.runs import is_run, require_unused
 
 
 def faults(config: FinetuneConfig) -> dict[str, str]:
-    """Field name -> a sentence, for everything that a new run of `config` cannot have.
+    """Field name -> an error message, for each invalid setting of a new run.
 
-    Looks at names and sizes on this machine only: fast, no network, and no text is read.
+    Uses only names and sizes on this machine: fast, without network, and without reading texts.
     """
     fault_of = {
         "init_from": _raised(lambda: local_shape(config.init_from)),
@@ -48,16 +48,13 @@ def faults(config: FinetuneConfig) -> dict[str, str]:
 
 
 def require_no_faults(config: FinetuneConfig) -> None:
-    """Raise ShakegptError, naming all of them, when `config` has faults."""
+    """Raise ShakegptError, with all of them, when `config` has faults."""
     if fault_of := faults(config):
         raise ShakegptError("; ".join(fault_of.values()))
 
 
 def finetune(config: FinetuneConfig) -> None:
-    """Raise ShakegptError for a model or text that a new run cannot be made of, having read both.
-
-    A model of the hub is downloaded.
-    """
+    """Read model and text of a new run, downloading a model of the hub. Raises ShakegptError."""
     if config.init_from != "scratch":
         _require_block_size(config.block_size, model(config.init_from), config.init_from)
     require(config.dataset, config.text_field)
@@ -65,7 +62,7 @@ def finetune(config: FinetuneConfig) -> None:
 
 
 def require_texts(names: Iterable[str], flag: str) -> None:
-    """Raise ShakegptError when one of the texts given with `flag` is not there."""
+    """Raise ShakegptError when one of the texts given with `flag` does not exist."""
     if fault := _text_fault(names, flag):
         raise ShakegptError(fault)
 
@@ -77,10 +74,7 @@ def evaluate(name: str, config: EvaluateConfig) -> None:
 
 
 def model(name: str) -> GPTConfig:
-    """The shape of the model `name`, downloaded if need be.
-
-    Raises ShakegptError when there is no such checkpoint.
-    """
+    """The shape of the model `name`, downloaded if necessary. Raises ShakegptError without one."""
     try:
         return read_config(find(name).folder)
     except ShakegptError as error:
@@ -93,9 +87,9 @@ def model(name: str) -> GPTConfig:
 
 
 def local_shape(name: str) -> GPTConfig | None:
-    """The shape of the model `name` when no network or cache is needed to know it, else None.
+    """The shape of the model `name` if that needs neither network nor cache, else None.
 
-    None too for scratch. Raises ShakegptError when there is no such checkpoint.
+    Also None for scratch. Raises ShakegptError when there is no such checkpoint.
     """
     if name == "scratch":
         return None
@@ -116,7 +110,7 @@ def _raised(check: Callable[[], object]) -> str | None:
 
 
 def _text_fault(names: Iterable[str], flag: str = "--dataset") -> str | None:
-    """A sentence for the first of the texts that is not there; their contents are not read."""
+    """An error message for the first text that does not exist; contents are not read."""
     for name in names:
         try:
             sources = resolve([name])
@@ -141,7 +135,7 @@ def _tokenizer_fault(name: str) -> str | None:
 
 
 def preset_fault(word: str, noun: str = "preset") -> str:
-    """A sentence for a word that stands where a preset may and is none: what to type instead."""
+    """The error message for a word in the place of a preset that is none: what to type instead."""
     suggestion = arguments.suggestion(word, PRESETS)
     if is_run(Path(word)):
         return f"{word} is a run: continue it with --resume {word}, or use --init-from {word}"
@@ -155,7 +149,7 @@ def preset_fault(word: str, noun: str = "preset") -> str:
 
 
 def exists(name: str) -> bool:
-    """Whether there is a file or directory of this name, which no file may be able to have."""
+    """Whether there is a file or directory `name`, which may be an invalid path."""
     with suppress(OSError, ValueError):
         return Path(name).exists()
     return False

@@ -1,4 +1,4 @@
-"""What a command line of `shakegpt finetune` asks for, and the configuration that comes of it."""
+"""The request in a command line of `shakegpt finetune`, and the configuration for it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from shakegpt.runlog.runs import is_run
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for."""
+    """A parsed command line."""
 
     preset: str | None
     settings: dict[str, Any]
-    """The settings that it gives, by field."""
+    """The settings on the command line, by field."""
     tui: bool = True
-    asks_tui: bool = False
-    """Whether --tui is given, which opens the screen even where nobody seems to sit."""
+    forces_tui: bool = False
+    """Whether --tui is given, which opens the screen even in a notebook or CI."""
     resume: Path | None = None
     """A run to resume, instead of starting one."""
     watch: Path | None = None
-    """A run to watch, where a preset may stand (`shakegpt-tui` only)."""
+    """A run to watch, in the place of a preset (`shakegpt-tui` only)."""
     on_end: str | None = None
     """A command to run when the run has ended."""
     notify: bool = True
@@ -48,55 +48,55 @@ class Request:
 
     @property
     def by_size(self) -> bool:
-        """Whether the size of the model decides the settings that are not given."""
+        """Whether the defaults depend on the size of the model."""
         return self.preset is None and self.init_from not in (FIRST, "scratch")
 
     @property
     def reads_pipe(self) -> bool:
-        """Whether a text can be read only once, which a trainer under a screen could not."""
+        """Whether a text can be read only once; then the trainer cannot be another process."""
         config = PRESETS[self.preset or FIRST].config
         names = self.settings.get("dataset", config.dataset)
         return any(map(is_pipe, resolve([*names, *(self.settings.get("val_dataset") or ())])))
 
     def config(self, shape: GPTConfig | None = None) -> FinetuneConfig:
-        """The configuration of a new run: of the preset, or what suits a model of `shape`.
+        """The configuration of a new run: of the preset, or suited to a model of `shape`.
 
-        Without `shape`, the one that is known on this machine.
+        Without `shape`, to the shape that is known on this machine.
         """
         base = PRESETS[self.preset or FIRST].config
         if self.preset is None and self.init_from == "scratch":
             base = replace(FinetuneConfig(), block_size=None)
         if self.by_size:
-            with suppress(ShakegptError):  # of a name that `preflight.faults` refuses
+            with suppress(ShakegptError):  # an error of `preflight.faults`, too
                 shape = shape or preflight.local_shape(self.init_from)
             base = suited(shape or HUB_SHAPES["gpt2"])
         return replace(possible(base, self.settings), **self.settings)
 
 
-def requested(settings: dict[str, Any], *, watches: bool) -> Request:
-    """What the arguments that were given ask for, see `parse`. Raises ShakegptError."""
-    asks_tui = settings.get("tui", False)
+def request_of(settings: dict[str, Any], *, watches: bool) -> Request:
+    """The request of parsed arguments, see `finetune_arguments.parse`. Raises ShakegptError."""
+    forces_tui = settings.get("tui", False)
     tui = settings.pop("tui", True)
     word, resume = settings.pop("preset", None), settings.pop("resume", None)
     ending = {name: settings.pop(name) for name in ("on_end", "notify") if name in settings}
     if ending.get("on_end") is not None:
-        command.split(ending["on_end"])  # raises before anything begins
+        command.split(ending["on_end"])  # raises early
     if watches and word is not None and word not in PRESETS and is_run(Path(word)):
         if settings or ending or resume is not None:
             raise ShakegptError(f"{word} is watched as it is: it takes no flags but --no-tui")
-        return Request(None, {}, tui, asks_tui, watch=Path(word))
+        return Request(None, {}, tui, forces_tui, watch=Path(word))
     if word is not None and word not in PRESETS:
         noun = "run or preset" if watches else "preset"
         raise ShakegptError(preflight.preset_fault(word, noun))
     if resume is None:
-        return Request(word, settings, tui, asks_tui, **ending)
+        return Request(word, settings, tui, forces_tui, **ending)
     if word is not None:
         raise ShakegptError(
             f"a preset cannot be changed when resuming; start a new run with: shakegpt finetune "
             f"{word} --init-from {shlex.quote(resume)}"
         )
     require_same_run(Path(resume), settings)
-    return Request(None, settings, tui, asks_tui, resume=Path(resume), **ending)
+    return Request(None, settings, tui, forces_tui, resume=Path(resume), **ending)
 
 
 def changes(request: Request) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def changes(request: Request) -> dict[str, Any]:
 
 
 def configure(request: Request) -> FinetuneConfig:
-    """The checked configuration of a new run, files by their full path: resumable from anywhere.
+    """The checked configuration of a new run, with full paths, so that it resumes from anywhere.
 
-    The shape of the model decides its settings, so a model of the hub is downloaded here. Raises
-    ShakegptError, naming all faults.
+    The settings depend on the shape of the model, so a model of the hub is downloaded here. Raises
+    ShakegptError, with all faults.
     """
     config = request.config()
     if not env.launched():  # else all processes would print it

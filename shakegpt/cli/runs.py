@@ -1,4 +1,4 @@
-"""`shakegpt runs`: the runs of a directory, a line each."""
+"""`shakegpt runs`: the runs of a directory, one per line."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ HEADINGS = ("run", "state", "model", "iterations", "val loss", "age")
 class Arguments:
     """All arguments of the command."""
 
-    directory: str = setting(
-        "runs",
-        Text("DIR", path=True),
-        "Directory whose runs to list. Default: runs.",
-        positional=True,
-    )
+    # fmt: off
+    directory: str = setting("runs", Text("DIR", path=True),
+        "Directory whose runs to list. Default: runs.", positional=True)
+    # fmt: on
 
 
 def main(words: list[str]) -> int:
-    """Print the runs, a table in a terminal, else tabs; returns the exit code."""
+    """Print the runs, in a terminal as a table, else tab-separated; returns the exit code."""
     directory = Path(parse(Arguments, "shakegpt runs", words, ABOUT).directory)
     rows = [_row(run) for run in find_runs(directory)]
     if not rows:

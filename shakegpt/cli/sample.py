@@ -1,14 +1,15 @@
-"""`shakegpt sample`: draw text from a model and stream it, to the terminal or into a file."""
+"""`shakegpt sample`: generate text and stream it, to the terminal or into a file."""
 
 from __future__ import annotations
 
 import importlib
 import itertools
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal
 
 from shakegpt.bounds import Choice, setting
 from shakegpt.cli.arguments import parse
@@ -34,13 +35,11 @@ SEPARATOR = "-" * 15
 class Arguments(SampleConfig, ModelArgument):
     """All arguments of the command."""
 
-    copies: Literal["auto", "on", "off"] = setting(
-        "auto",
-        Choice("auto", "on", "off"),
+    # fmt: off
+    copies: Literal["auto", "on", "off"] = setting("auto", Choice("auto", "on", "off"),
         "Say on standard error which passages of each text stand word for word in the run's "
-        "training text. auto: when a run is sampled in a terminal.",
-        SAMPLING,
-    )
+        "training text. auto: when a run is sampled in a terminal.", SAMPLING)
+    # fmt: on
 
 
 def main(words: list[str]) -> int:
@@ -61,12 +60,9 @@ def main(words: list[str]) -> int:
     if arguments.dtype != "float32":
         from shakegpt.nn.quantize_cost import quantize_and_measure
 
-        run, files = (
-            history.header(Path(arguments.model)),
-            sorted(source.folder.glob("*.safetensors")),
-        )
-        cost = quantize_and_measure(model, tokenizer, run, arguments.dtype, files)
-        note(cost)
+        files = sorted(source.folder.glob("*.safetensors"))
+        run = history.header(Path(arguments.model))
+        note(quantize_and_measure(model, tokenizer, run, arguments.dtype, files))
     else:
         store_by_output(model)
     finder = _finder(arguments)
@@ -76,13 +72,12 @@ def main(words: list[str]) -> int:
     for number in range(arguments.num_samples):
         if number:
             print(SEPARATOR)
-        text = _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
-        _say_copies(finder, text)
+        _write_sample(model, tokenizer, prompt, ids, arguments, number, finder)
     return 0
 
 
 def _finder(arguments: Arguments) -> CopyFinder | None:
-    """What finds copies, where they are to be found. Raises ShakegptError."""
+    """The finder for --copies; None when copies are not printed. Raises ShakegptError."""
     is_run = history.header(Path(arguments.model)) is not None
     if arguments.copies == "off":
         return None
@@ -99,17 +94,8 @@ def _finder(arguments: Arguments) -> CopyFinder | None:
         return None
 
 
-def _say_copies(finder: CopyFinder | None, text: str) -> None:
-    if finder is not None:
-        from shakegpt.cli import copied
-
-        sys.stdout.flush()
-        for line in copied.lines(finder, text):
-            print(f"shakegpt: {line}", file=sys.stderr)
-
-
 def _prompt(arguments: Arguments) -> str:
-    """The prompt that is given, or read from a file or standard input. Raises ShakegptError."""
+    """The prompt from the arguments, a file or standard input. Raises ShakegptError."""
     file = arguments.prompt_file
     if file is None:
         if arguments.prompt == "-" and arguments.interactive:
@@ -120,8 +106,8 @@ def _prompt(arguments: Arguments) -> str:
     try:
         return normalize_newlines(decode(Path(file).read_bytes(), f"--prompt-file {file}")[0])
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ShakegptError(f"cannot read --prompt-file {file}: {why}") from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ShakegptError(f"cannot read --prompt-file {file}: {reason}") from None
 
 
 def _converse(
@@ -130,7 +116,7 @@ def _converse(
     """Continue each line of standard input, the k-th with seed + k, until its end."""
     mark = "> " if sys.stdin.isatty() else ""
     if mark:
-        with suppress(ImportError):  # `input` edits lines and remembers them once it is imported
+        with suppress(ImportError):  # gives `input` line editing and a history
             importlib.import_module("readline")
     for number in itertools.count():
         try:
@@ -140,8 +126,7 @@ def _converse(
         prompt = line.replace("\\n", "\n")
         try:
             ids = tokenizer.encode(prompt, "the prompt")
-            text = _write_one(model, tokenizer, prompt, ids, arguments, number, sys.stdout)
-            _say_copies(finder, text)
+            _write_sample(model, tokenizer, prompt, ids, arguments, number, finder)
         except ShakegptError as error:
             if error.exit_code != 2:
                 raise
@@ -150,16 +135,34 @@ def _converse(
             print(flush=True)
 
 
-def _write_one(
+def _write_sample(
     model: GPT,
     tokenizer: Tokenizer,
     prompt: str,
     ids: list[int],
     arguments: Arguments,
     number: int,
-    out: TextIO,
-) -> str:
-    """Write the text of the seed + `number`, as it is drawn; returns it without the prompt."""
+    finder: CopyFinder | None,
+) -> None:
+    """Write the text of seed + `number` to standard output, and its copies to standard error."""
+    text = "".join(_stream(model, tokenizer, prompt, ids, arguments, number))
+    if finder is not None:
+        from shakegpt.cli import copied
+
+        sys.stdout.flush()
+        for line in copied.lines(finder, text):
+            print(f"shakegpt: {line}", file=sys.stderr)
+
+
+def _stream(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    ids: list[int],
+    arguments: Arguments,
+    number: int,
+) -> Iterator[str]:
+    """Write a text as it is generated; yields its pieces, without the prompt."""
     from shakegpt.data.tokenizer import Decoder
     from shakegpt.generate import generate
 
@@ -170,11 +173,11 @@ def _write_one(
         top_p=arguments.top_p,
         seed=arguments.seed + number,
     )
-    show = printable if out.isatty() else str  # a file gets the text as it is
+    out = sys.stdout
+    show = printable if out.isatty() else str  # a file gets the text unchanged
     out.write(show(prompt) if arguments.prompt_echo else "")
     decoder, end, warned = Decoder(tokenizer), arguments.until, False
-    written = list[str]()
-    held = ""  # what may be the beginning of `end`
+    held = ""  # may be the beginning of `end`
     for draw in generate(model, tokenizer, ids, settings, arguments.repetition_penalty):
         if draw.slid and not warned:
             warned = True
@@ -186,20 +189,20 @@ def _write_one(
         if draw.id != tokenizer.eot:
             held += decoder.add(draw.id)
             if end is not None and end in held:
-                written.append(held.partition(end)[0])
-                out.write(show(written[-1]) + "\n")
-                return "".join(written)
+                last = held.partition(end)[0]
+                break
             certain = len(held) - _overlap(held, end)
-            written.append(held[:certain])
-            out.write(show(written[-1]))
+            out.write(show(held[:certain]))
             out.flush()
+            yield held[:certain]
             held = held[certain:]
-    written.append(held + decoder.flush())
-    out.write(show(written[-1]) + "\n")
-    return "".join(written)
+    else:
+        last = held + decoder.flush()
+    out.write(show(last) + "\n")
+    yield last
 
 
 def _overlap(text: str, end: str | None) -> int:
-    """How many characters at the end of `text` may be the beginning of `end`."""
+    """Number of characters at the end of `text` that may be the beginning of `end`."""
     longest = min(len(text), len(end or "") - 1)
     return next((n for n in range(longest, 0, -1) if (end or "").startswith(text[-n:])), 0)

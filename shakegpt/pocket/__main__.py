@@ -2,21 +2,21 @@
 
     python -m shakegpt.pocket prose.txt --state runs/pocket-pretraining      days on two cores
 
-The same command resumes a run that was stopped or killed. When the stable phase has --tokens, or
-already has more, the decay branches off into its own directory and ends in STATE/decay-…/pocket:
-float16 weights, vocabulary, configuration, a card with the run's numbers. `--tokens 0` branches off
-at once, also beside a process that trains the stable phase.
+The same command resumes a run that was stopped or killed. Once the stable phase has --tokens, the
+decay branches off into its own directory and ends in STATE/decay-…/pocket: float16 weights,
+vocabulary, configuration, a model card with the run's numbers. `--tokens 0` branches off at once,
+even while another process trains the stable phase.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, get_args
 
-from shakegpt.bounds import Choice, Several, Switch, Text, check, integer, real, setting
+from shakegpt.bounds import REQUIRED, Choice, Several, Switch, Text, check, integer, real, setting
 from shakegpt.cli import main as command_line
 from shakegpt.config import Compile
 from shakegpt.errors import ShakegptError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VOCABULARY = 4096
 VOCABULARY_TEXT = 40_000_000
-"""Characters from the start of the text that the merges are learned from."""
+"""Characters at the start of the text from which the merges are learned."""
 FINAL_EVAL_TOKENS = 100_000
 
 
@@ -34,73 +34,55 @@ FINAL_EVAL_TOKENS = 100_000
 class Settings:
     """Pretrain a GPT-2 from scratch on texts: a stable phase, then a decay of the rate to zero."""
 
-    texts: tuple[str, ...] = setting(
-        cast("Any", MISSING),
-        Several(Text("TEXT", path=True)),
-        "Texts to pretrain on, as of `shakegpt finetune --dataset`.",
-        positional=True,
-    )
-    state: str = setting(
-        "runs/pocket-pretraining",
-        Text("DIR", path=True),
-        "Directory of the run: state, log, the decayed models. The same one resumes it.",
-    )
-    tokens: int = setting(
-        110_000_000,
-        integer(0, unit="tokens"),
-        "Tokens of the stable phase, at least; the decay follows. 0: branch off the newest state.",
-    )
-    decay_tokens: int = setting(
-        40_000_000,
-        integer(0, unit="tokens"),
-        "Tokens of the decay, in which the rate falls to zero. 0: end after the stable phase.",
-    )
+    # fmt: off
+    texts: tuple[str, ...] = setting(REQUIRED, Several(Text("TEXT", path=True)),
+        "Texts to pretrain on, as of `shakegpt finetune --dataset`.", positional=True)
+    state: str = setting("runs/pocket-pretraining", Text("DIR", path=True),
+        "Directory of the run: state, log, the decayed models. The same one resumes it.")
+    tokens: int = setting(110_000_000, integer(0, unit="tokens"),
+        "Tokens of the stable phase, at least; the decay follows. 0: branch off the newest state.")
+    decay_tokens: int = setting(40_000_000, integer(0, unit="tokens"),
+        "Tokens of the decay, in which the rate falls to zero. 0: end after the stable phase.")
     n_layer: int = setting(4, integer(1, 1000, "blocks"), "Transformer blocks.")
     n_head: int = setting(4, integer(1, 1000, "heads"), "Attention heads per block.")
     n_embd: int = setting(256, integer(1, 100_000, "width"), "Embedding width.")
-    block_size: int = setting(
-        256,
-        integer(2, unit="tokens"),
-        "Sequence length of the model, a divisor of 2,048; training begins with shorter ones.",
-    )
-    learn_vocabulary: bool = setting(
-        False, Switch(), "Learn a new vocabulary from the text instead of taking the pocket's."
-    )
-    seed: int = setting(
-        1, integer(0, 2**63 - 1, "seed"), "Decides the initial weights and the order of the text."
-    )
-    threads: int | None = setting(
-        None, integer(1, 4096, "threads"), "CPU threads.", none="PyTorch's choice"
-    )
-    compile: Compile = setting(
-        "auto",
-        Choice(*get_args(Compile)),
+    block_size: int = setting(256, integer(2, unit="tokens"),
+        "Sequence length of the model, a divisor of 2,048; training begins with shorter ones.")
+    learn_vocabulary: bool = setting(False, Switch(),
+        "Learn a new vocabulary from the text instead of taking the pocket's.")
+    seed: int = setting(1, integer(0, 2**63 - 1, "seed"),
+        "Decides the initial weights and the order of the text.")
+    threads: int | None = setting(None, integer(1, 4096, "threads"),
+        "CPU threads.", none="PyTorch's choice")
+    compile: Compile = setting("auto", Choice(*get_args(Compile)),
         "Compile the training pass: auto continues without where that fails, on does not, off "
-        "never tries.",
-    )
-    save_minutes: float = setting(
-        5.0, real(0, 10_000, "minutes"), "Minutes between states on disk; a kill loses no more."
-    )
-    eval_every: int = setting(1_000_000, integer(1, unit="tokens"), "Tokens between evaluations.")
+        "never tries.")
+    save_minutes: float = setting(5.0, real(0, 10_000, "minutes"),
+        "Minutes between states on disk; a kill loses no more.")
+    eval_every: int = setting(1_000_000, integer(1, unit="tokens"),
+        "Tokens between evaluations.")
+    # fmt: on
 
     def __post_init__(self) -> None:
-        """Raise ShakegptError for a value that cannot work."""
+        """Raise ShakegptError for an invalid value."""
         check(self)
         if self.n_embd % self.n_head:
-            raise ShakegptError(f"--n-embd {self.n_embd} is no multiple of --n-head {self.n_head}")
+            raise ShakegptError(
+                f"--n-embd must be a multiple of --n-head {self.n_head}, got {self.n_embd}"
+            )
         if 2048 % self.block_size:
             raise ShakegptError(f"--block-size must divide 2,048, got {self.block_size}")
 
 
 def main(arguments: list[str]) -> int:
-    """Train, or go on with training. Returns the exit code, 130 after SIGINT or SIGTERM."""
+    """Start or continue training. Returns the exit code, 130 after SIGINT or SIGTERM."""
     from shakegpt.cli.arguments import parse
 
     return pretrain(parse(Settings, "python -m shakegpt.pocket", arguments, Settings.__doc__ or ""))
 
 
 def pretrain(settings: Settings) -> int:
-    """The stable phase as far as it is missing, then the decay. Returns the exit code."""
+    """Train the rest of the stable phase, then the decay. Returns the exit code."""
     import torch
 
     from shakegpt.checkpoint.io import POCKET
@@ -143,7 +125,7 @@ def pretrain(settings: Settings) -> int:
 
 
 def recipe_of(settings: Settings) -> Recipe:
-    """The recipe for a model of that shape: no sequence longer than it can have."""
+    """The recipe for a model of the configured shape, with no longer sequences than its window."""
     from shakegpt.pocket.pretrain import Recipe
 
     return Recipe(
@@ -157,16 +139,16 @@ def recipe_of(settings: Settings) -> Recipe:
 
 
 def run(training: Pretraining, until: int, settings: Settings, stop: Stop) -> bool:
-    """Train until the run has that many tokens; returns whether it got there, or was stopped."""
+    """Train until the run has `until` tokens; False if it was stopped before."""
     if settings.compile != "off" and (failure := training.compile()):
         if settings.compile == "on":
             raise ShakegptError(f"{failure}; leave out --compile on", exit_code=1)
-        print(f"{failure}; training goes on without it", file=sys.stderr)
+        print(f"{failure}; training continues without it", file=sys.stderr)
     return training.train(until, 60 * settings.save_minutes, settings.eval_every, stop)
 
 
 def decay_folder(state: Path, decay_tokens: int) -> Path:
-    """The directory of a decay of that many tokens: an unfinished one, else one off the newest."""
+    """The directory of a decay over `decay_tokens`: an unfinished one, else a new one."""
     from shakegpt.pocket.pretrain import newest
 
     unfinished = [f for f in state.glob(f"decay-*-{decay_tokens}") if not (f / "pocket").exists()]
@@ -174,7 +156,7 @@ def decay_folder(state: Path, decay_tokens: int) -> Path:
 
 
 def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:
-    """Write the model to `folder` as float16, with its card."""
+    """Write the model to `folder` as float16, with its model card."""
     from safetensors.torch import load_file, save_file
 
     from shakegpt.checkpoint import io as checkpoint
@@ -185,7 +167,7 @@ def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:
     weights = {k: v.half().contiguous() for k, v in load_file(part / "model.safetensors").items()}
     save_file(weights, part / "model.safetensors", {"format": "pt"})
     (part / "model.safetensors").chmod(0o644)  # safetensors makes it private
-    (part / SUMS).unlink()  # they are of the float32 weights
+    (part / SUMS).unlink()  # of the float32 weights
     config = json.loads((part / "config.json").read_text("utf-8"))
     (part / "config.json").write_text(json.dumps(config | {"dtype": "float16"}, indent=2) + "\n")
     (part / "README.md").write_text(card(run, result, (part / "model.safetensors").stat().st_size))
@@ -193,7 +175,7 @@ def export(run: Pretraining, folder: Path, result: dict[str, float]) -> None:
 
 
 def card(run: Pretraining, result: dict[str, float], size: int) -> str:
-    """The model card: what text, how long, what recipe, what loss."""
+    """The model card: text, duration, recipe, loss."""
     shape, text, recipe, done = run.model.config, run.data.text, run.recipe, run.progress
     stable = done.tokens - done.decay_tokens  # a stage that begins after it was not reached
     lengths = ", ".join(f"{n} from {at:,}" for at, n in recipe.lengths if at < max(1, stable))

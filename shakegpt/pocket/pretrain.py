@@ -1,9 +1,9 @@
 """Pretraining from scratch, as small models are trained today, in one plain loop.
 
-Muon for the matrices of the blocks and AdamW for the rest; the rate warms up, stays, and falls to
-zero only in a branch off the stable phase, which can start at any time; sequences are short at
-first and updates small. Everything is a function of the seed and of the tokens so far, and the
-state is saved every few minutes and on SIGTERM or SIGINT, so a resumed run goes on exactly.
+Muon for the matrices of the blocks and AdamW for the rest; the rate warms up and then stays, until
+it falls to zero in a decay, which can branch off the stable phase at any time; sequences are short
+and updates small at first. All numbers are a function of the seed and of the tokens so far, and the
+state is saved every few minutes and on SIGTERM or SIGINT, so a resumed run has the same numbers.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from shakegpt.train.muon import Muon, split_parameters
 LOG = "pretraining.jsonl"
 STATES = "state-*.safetensors"
 EVAL_TOKENS = 25_600
-"""Held-out tokens of the evaluations on the way."""
-KEPT = 2
-"""States kept: the newest, and the one before it should the newest be damaged."""
+"""Held-out tokens of the evaluations during training."""
+STATES_ON_DISK = 2
+"""The newest state, and the one before it in case the newest is damaged."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the numbers of a run but its text. Positions and lengths are in tokens."""
+    """Everything but the text that determines a run's numbers. Positions, sizes: in tokens."""
 
     seed: int = 1
     n_layer: int = 4
@@ -59,15 +59,15 @@ class Recipe:
     grad_clip: float = 1.0
     warmup: int = 500_000
     lengths: tuple[tuple[int, int], ...] = ((0, 64), (8_000_000, 128), (40_000_000, 256))
-    """Where a sequence length begins, and that length; a decay has `block_size` throughout."""
+    """(position from which it applies, sequence length); a decay uses `block_size` throughout."""
     updates: tuple[tuple[int, int], ...] = ((0, 4096), (4_000_000, 8192), (16_000_000, 16384))
-    """Where a size of an update begins, and that size."""
+    """(position from which it applies, tokens per update)."""
     micro_batch: int = 2048
 
 
 @dataclass
 class Progress:
-    """Where a run is, as its state holds it."""
+    """The position of a run, as in its state."""
 
     tokens: int = 0
     updates: int = 0
@@ -82,7 +82,7 @@ class Progress:
         return (self.decay_from or 0) + self.decay_tokens
 
     def rate_factor(self, warmup: int) -> float:
-        """What the rates of the next update are multiplied by: warm-up, stable, decay."""
+        """The factor of the next update's rates: warm-up, stable, decay."""
         if self.decay_from is not None:
             return max(0.0, 1 - (self.tokens - self.decay_from) / self.decay_tokens)
         return min(1.0, (self.tokens + 1) / warmup)
@@ -100,10 +100,10 @@ class Stop:
 
 
 class Pretraining:
-    """A run in the directory `folder`: the model, its optimizers and where it is."""
+    """A run in the directory `folder`: the model, its optimizers and its progress."""
 
     def __init__(self, folder: Path, recipe: Recipe, data: Dataset, tokenizer: Tokenizer) -> None:
-        """Initialize from the seed; `restore` replaces that with a state."""
+        """Initialize from the seed; `restore` then loads a state."""
         self.folder, self.recipe, self.data, self.tokenizer = folder, recipe, data, tokenizer
         shape = GPTConfig(
             n_layer=recipe.n_layer,
@@ -128,11 +128,11 @@ class Pretraining:
         self.loss: Callable[[Tensor, Tensor], Tensor] = self.model
 
     def compile(self) -> str | None:
-        """Compile the training pass; returns None, or in a line why it stays uncompiled."""
+        """Compile the training pass; returns None, or why that failed, in one line."""
         self.loss = torch.compile(self.model, dynamic=False)
         try:
             self.pass_through(*self.batch(0, self.recipe.micro_batch), 1.0)
-        except Exception as error:  # the compiler's own, a subprocess's, the loader's: all of them
+        except Exception as error:  # of the compiler, a subprocess or the loader
             self.loss = self.model
             return f"compiling failed ({type(error).__name__}: {str(error).split(chr(10))[0]})"
         finally:
@@ -140,9 +140,9 @@ class Pretraining:
         return None
 
     def train(self, until: int, save_every: float, eval_every: int, stop: Stop) -> bool:
-        """Train until the run has that many tokens, saving and evaluating on the way.
+        """Train until the run has `until` tokens, with states and evaluations.
 
-        Returns whether it got there; not so after a signal. The state is saved in either case.
+        Returns False if a signal stopped it before. The state is saved in either case.
         """
         saved, logged, began = time.monotonic(), self.progress.tokens, time.monotonic()
         losses = list[float]()
@@ -174,7 +174,7 @@ class Pretraining:
         return [length for start, length in self.recipe.lengths if start <= at][-1]
 
     def update(self, stop: Stop) -> float | None:
-        """One update; returns its loss, nats a token, or None if a signal came before its end."""
+        """One update; returns its loss, nats per token, or None if a signal interrupted it."""
         at, recipe = self.progress.tokens, self.recipe
         size = [size for start, size in recipe.updates if start <= at][-1]
         micro = min(size, recipe.micro_batch)
@@ -197,17 +197,17 @@ class Pretraining:
         return total
 
     def pass_through(self, x: Tensor, y: Tensor, share: float) -> float:
-        """Forward and backward: add `share` of the gradients; returns that share of the loss."""
+        """Forward and backward pass of `share` times the loss; returns that product."""
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.loss(x, y) * share
         torch.autograd.backward(loss)
         return float(loss.detach())
 
     def batch(self, first: int, size: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets (B, T) of `size` tokens from the `first` on that training sees.
+        """Inputs and targets (B, T) of `size` training tokens, from the `first` on.
 
-        The text is shuffled in windows of `block_size` anew in each pass; shorter sequences are
-        their pieces.
+        Each pass over the text shuffles its windows of `block_size`; shorter sequences are parts of
+        these.
         """
         whole = self.recipe.block_size
         windows = [self.data.train_window(first // whole + n) for n in range(size // whole)]
@@ -218,8 +218,8 @@ class Pretraining:
     def evaluate(self, most: int, length: int) -> dict[str, Any]:
         """Loss over about `most` held-out tokens, in sequences of `length` tokens.
 
-        `val_loss` is in nats a token, `bits_per_character` counts the characters predicted. The
-        windows are those of an evaluation in `shakegpt finetune`.
+        `val_loss` is in nats per token. The windows are those of an evaluation in `shakegpt
+        finetune`.
         """
         self.model.eval()
         total, count, characters = 0.0, 0, 0
@@ -239,13 +239,13 @@ class Pretraining:
         }
 
     def log(self, **values: Any) -> None:
-        """Append a line to the log, and print it: where the run is, and `values`."""
+        """Append the progress and `values` to the log, and print `values`."""
         factor = self.progress.rate_factor(self.recipe.warmup)
         entry = asdict(self.progress) | {"length": self.length, "rate_factor": factor} | values
         with open(self.folder / LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-        said = ", ".join(f"{name} {value:,.5g}" for name, value in values.items())
-        print(f"{self.progress.tokens:,} tokens: {said}", flush=True)
+        line = ", ".join(f"{name} {value:,.5g}" for name, value in values.items())
+        print(f"{self.progress.tokens:,} tokens: {line}", flush=True)
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and the state of both optimizers by name, in the weights' shapes."""
@@ -258,11 +258,11 @@ class Pretraining:
         return tensors
 
     def branch_off(self, decay_tokens: int) -> None:
-        """From here on, let the rate fall to zero over that many tokens."""
+        """Let the rate fall to zero over the next `decay_tokens`."""
         self.progress.decay_from, self.progress.decay_tokens = self.progress.tokens, decay_tokens
 
     def identity(self) -> dict[str, Any]:
-        """What a state belongs to: its text and how it is split, vocabulary and recipe."""
+        """Identifies the run of a state: text and split, vocabulary, recipe."""
         vocabulary = [self.tokenizer.folder / name for name in ("vocab.json", "merges.txt")]
         return {
             "text": self.data.text.sha256,
@@ -272,7 +272,7 @@ class Pretraining:
         }
 
     def save(self) -> None:
-        """Write the state whole or not at all, and delete all but the last `KEPT`."""
+        """Write the state atomically, and delete all but the newest `STATES_ON_DISK`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"state-{self.progress.tokens:012d}.safetensors"
         part = path.with_suffix(".part")
@@ -281,12 +281,12 @@ class Pretraining:
         flush_to_disk(part)
         part.replace(path)
         flush_to_disk(self.folder)
-        for old in sorted(self.folder.glob(STATES))[:-KEPT]:
+        for old in sorted(self.folder.glob(STATES))[:-STATES_ON_DISK]:
             old.unlink(missing_ok=True)
 
     @torch.no_grad()
     def restore(self, folder: Path) -> bool:
-        """Go on from the newest whole state in `folder`; returns whether there was one.
+        """Continue from the newest intact state in `folder`; returns whether there was one.
 
         Raises ShakegptError for a state of another text, vocabulary or recipe.
         """
@@ -297,10 +297,11 @@ class Pretraining:
                     saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             except (SafetensorError, OSError, ValueError, KeyError):
                 continue
-            known = json.loads(json.dumps(self.identity()))
-            if other := [k for k in known if entry["identity"].get(k, known[k]) != known[k]]:
+            identity = json.loads(json.dumps(self.identity()))
+            saved_identity = identity | entry["identity"]
+            if different := [k for k in identity if saved_identity[k] != identity[k]]:
                 raise ShakegptError(
-                    f"{path} belongs to another {other[0]}: give that one, or another --state"
+                    f"{path} belongs to another {different[0]}: give that one, or another --state"
                 )
             self.progress = Progress(**entry["progress"])
             for p in self.others.values():
@@ -316,18 +317,18 @@ class Pretraining:
 
 
 def newest(folder: Path) -> int | None:
-    """The tokens of the newest state in `folder`; None when there is none."""
+    """The tokens of the newest state in `folder`; None without any."""
     numbers = [int(path.stem.removeprefix("state-")) for path in folder.glob(STATES)]
     return max(numbers, default=None)
 
 
 @contextmanager
 def stoppable(folder: Path) -> Iterator[Stop]:
-    """Hold the directory for one run alone; a SIGTERM or SIGINT sets what this yields."""
+    """Lock the directory for this process; SIGTERM and SIGINT set the yielded object."""
     folder.mkdir(parents=True, exist_ok=True)
     stop = Stop()
-    held = lock.acquire(folder / "lock")
-    if held is None:
+    fd = lock.acquire(folder / "lock")
+    if fd is None:
         raise ShakegptError(f"another process is training in {folder}")
     before = {n: signal.signal(n, stop) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -335,4 +336,4 @@ def stoppable(folder: Path) -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        os.close(held)
+        os.close(fd)

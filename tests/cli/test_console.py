@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from shakegpt.cli import console as told
+from shakegpt.cli.console_lines import opening, summary
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, read
@@ -63,7 +64,7 @@ def went(*losses: float, characters: int | None = None) -> str:
         best_val_loss=None,
         wall_seconds=1.0,
     )
-    return "".join(told.summary(history, end)[1:])
+    return "".join(summary(history, end)[1:])
 
 
 def test_the_summary_says_how_it_went_as_a_person_would() -> None:
@@ -185,15 +186,15 @@ def test_the_start_says_how_many_epochs_the_iterations_are(records: list[ev.Even
     config = run.config | {"max_iters": 50, "batch_size": 5, "block_size": 20}
     config |= {"gradient_accumulation_steps": 2}
     changed = msgspec.structs.replace(run, dataset=text, config=config)
-    assert any("10 epochs in 50 iterations" in line for line in told.opening(changed))
+    assert any("10 epochs in 50 iterations" in line for line in opening(changed))
 
 
 def test_more_memory_than_there_is_gets_a_warning(records: list[ev.Event]) -> None:
     run = of(records, ev.Run)
     assert isinstance(run, ev.Run)
-    assert not any("warning" in line for line in told.opening(run))
+    assert not any("warning" in line for line in opening(run))
     huge = msgspec.structs.replace(run.memory, weights=1 << 60)
-    warned = told.opening(msgspec.structs.replace(run, memory=huge))
+    warned = opening(msgspec.structs.replace(run, memory=huge))
     assert any("warning: this machine has" in line and "--batch-size" in line for line in warned)
 
 
@@ -204,7 +205,7 @@ def test_who_trains_and_how_much_is_told(records: list[ev.Event]) -> None:
     shared = msgspec.structs.replace(
         run, config=run.config | {"lora_rank": 8}, memory=few, world=ev.World(processes=4, job="j")
     )
-    more = [line for line in told.opening(shared) if line not in told.opening(run)]
+    more = [line for line in opening(shared) if line not in opening(run)]
     assert more[:2] == [
         "4 processes share each iteration",
         "LoRA of rank 8: 32.8K parameters are trained, the others frozen",

@@ -77,7 +77,7 @@ def watch(words: list[str]) -> int:
     from shakegpt.cli.finetune_arguments import parse
 
     request = parse(words, watches=True)
-    why = terminal.missing(request.asks_tui) if request.tui else "--no-tui"
+    why = terminal.missing(request.forces_tui) if request.tui else "--no-tui"
     from shakegpt_tui.feed import LiveFeed
 
     if request.watch is not None:
