@@ -1,4 +1,4 @@
-"""Read the shape of a GPT-2 from config.json, of any year. Imports no torch."""
+"""Read the shape of a GPT-2 from config.json, as any version of transformers wrote it. No torch."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from shakegpt.data.bpe import quoted, read_object
 from shakegpt.errors import ShakegptError
 
 LARGEST = {"n_layer": 1000, "vocab_size": 1_000_000}
-"""No size in a config.json may be larger, or it is refused before anything is built from it."""
+"""Largest valid sizes in a config.json; larger ones are errors before anything is allocated."""
 LARGEST_ELSE = 100_000
 
 
 def read_config(folder: Path) -> GPTConfig:
-    """The shape of the checkpoint in `folder`, checked before any memory is taken.
+    """The shape of the checkpoint in `folder`, checked before any memory is allocated.
 
-    Raises ShakegptError for a directory that is no checkpoint of a GPT-2 as this model computes it.
+    Raises ShakegptError for a directory that is no checkpoint of a supported GPT-2.
     """
     raw = read_json(folder / "config.json")
     path = folder / "config.json"
     kind = raw.get("model_type")
     if kind != "gpt2" and (kind is not None or not {"n_embd", "n_layer", "n_head"} <= raw.keys()):
         raise ShakegptError(f"{folder} holds a {kind!r} model: give a GPT-2")
-    for key, usual in _COMPUTED_AS.items():
-        if raw.get(key, usual[0]) not in usual:
-            raise ShakegptError(f"{path} has {key} {raw[key]!r}: only {usual[0]!r} is supported")
+    for key, supported in _SUPPORTED.items():
+        if raw.get(key, supported[0]) not in supported:
+            raise ShakegptError(
+                f"{path} has {key} {raw[key]!r}: only {supported[0]!r} is supported"
+            )
     architectures = raw.get("architectures") or []
     for name in architectures if isinstance(architectures, list) else [architectures]:
         if name not in _ARCHITECTURES:
             raise ShakegptError(f"{path} has the architecture {name!r}: only GPT-2 is supported")
     sizes = raw if "n_positions" in raw else {**raw, "n_positions": raw.get("n_ctx")}
-    shape = {ours: _size(folder, sizes, theirs) for ours, theirs in _SHAPE.items()}
+    shape = {name: _size(folder, sizes, key) for name, key in _SHAPE.items()}
     if raw.get("n_inner") not in (None, 4 * shape["n_embd"]):
         raise ShakegptError(f"{path} has n_inner {raw['n_inner']}, not 4 x n_embd")
     if shape["n_embd"] % shape["n_head"]:
@@ -56,13 +58,13 @@ def read_config(folder: Path) -> GPTConfig:
 
 
 def config_warnings(folder: Path) -> list[str]:
-    """What config.json says that has no effect on the model here, or is not known to have any."""
+    """Sentences on fields of config.json that have no effect, or are unknown."""
     raw = read_json(folder / "config.json")
     warnings = []
     for name in raw.get("architectures") or []:
         if "For" in name:
             warnings.append(f"config.json says {name}: its language model is used, not its head")
-    unknown = [key for key in raw if key not in _KNOWN and key not in _COMPUTED_AS]
+    unknown = [key for key in raw if key not in _KNOWN and key not in _SUPPORTED]
     if unknown:
         warnings.append(f"config.json: unknown field {quoted(unknown)} ignored")
     if raw.get("n_ctx", raw.get("n_positions")) != raw.get("n_positions", raw.get("n_ctx")):
@@ -86,15 +88,9 @@ _ARCHITECTURES = {
     )
 }  # fmt: skip
 _EXACT = ("gelu", "gelu_python")
-_COMPUTED_AS: dict[str, tuple[Any, ...]] = {
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
     # the tanh form, in several orders of operation, and the exact one
-    "activation_function": (
-        "gelu_new",
-        "gelu_pytorch_tanh",
-        "gelu_fast",
-        "gelu_accurate",
-        *_EXACT,
-    ),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", *_EXACT),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "reorder_and_upcast_attn": (False,),
@@ -131,8 +127,7 @@ _KNOWN = {
 
 def _size(folder: Path, raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
-    most = LARGEST.get(key, LARGEST_ELSE)
-    if type(value) is not int or not 1 <= value <= most:
+    if type(value) is not int or not 1 <= value <= LARGEST.get(key, LARGEST_ELSE):
         raise ShakegptError(f"{folder}/config.json has an invalid {key} {value!r}")
     return value
 

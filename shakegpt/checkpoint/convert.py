@@ -1,7 +1,7 @@
-"""Make a safe checkpoint directory of what other programs save: ckpt.pt, pytorch_model.bin.
+"""Make a safe checkpoint directory from other programs' checkpoints: ckpt.pt, pytorch_model.bin.
 
-Pickles are opened in a process of their own (`unpickle`). nanoGPT's weights are nn.Linear's, the
-transpose of GPT-2's; without biases there are zeros, which compute the same.
+Pickles are opened in a separate process (`unpickle`). nanoGPT's weights are those of nn.Linear, the
+transpose of GPT-2's; missing biases become zeros.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from shakegpt.checkpoint import hub, tensorfile
 from shakegpt.checkpoint.config_json import read_json
 from shakegpt.checkpoint.hints import PICKLES
-from shakegpt.checkpoint.io import INDEX, load, require_rows, save
+from shakegpt.checkpoint.io import INDEX, load, require_rows, save, shards
 from shakegpt.checkpoint.resolve import find, is_on_hub
 from shakegpt.checkpoint.weights import HEAD, plain_names
 from shakegpt.data.tokenizer import Tokenizer, byte_to_unicode
@@ -38,8 +38,8 @@ CHARACTERS = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
 """nanoGPT's character vocabulary of tinyshakespeare, in the order of its ids."""
 
 
-def apart(files: list[Path], scratch: Path) -> None:
-    """Call `unpickle.main` in a process of its own. Raises ValueError with what it could not do."""
+def unpickle_in_subprocess(files: list[Path], scratch: Path) -> None:
+    """Run `unpickle.main` in a separate process. Raises ValueError with its error message."""
     size = sum(path.stat().st_size for path in files)
     words = [sys.executable, "-P", "-m", "shakegpt.checkpoint.unpickle", str(scratch)]
     try:
@@ -60,20 +60,20 @@ def convert(
     source: str,
     directory: Path,
     tokenizer: str | None = None,
-    unpickle: Callable[[list[Path], Path], None] = apart,
+    unpickle: Callable[[list[Path], Path], None] = unpickle_in_subprocess,
 ) -> list[str]:
     """Write the GPT-2 in `source` to `directory`, which must be new or empty; returns notes.
 
     `source` is a file by torch.save or safetensors, a directory with one, or a name on the hub.
-    `tokenizer` is gpt2, char, or a directory with a vocabulary, for a source that has none. Raises
-    ShakegptError for what is not a GPT-2; nothing is written then.
+    `tokenizer` is gpt2, char, or a directory with a vocabulary, for a source without one. Raises
+    ShakegptError for what is not a GPT-2; then nothing is written.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ShakegptError(f"{directory} is not empty: give a new directory")
     home, files = _files(source)
-    # on the disk that the result is for: /tmp may be memory, and too small for large weights
-    beside = directory.absolute().parent if directory.absolute().parent.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=beside) as scratch:
+    # on the disk of the result: /tmp may be in memory, and too small for large weights
+    parent = directory.absolute().parent if directory.absolute().parent.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix=".convert-", dir=parent) as scratch:
         weights, arguments = _weights(files, Path(scratch), unpickle)
         staged = Path(scratch) / "checkpoint"
         staged.mkdir()
@@ -121,24 +121,19 @@ def _files(source: str) -> tuple[Path | None, list[Path]]:
             return path, [path / name]
         index = path / f"{name}.index.json"
         if index.is_file():
-            shards = read_json(index).get("weight_map")
-            names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
-            missing = [n for n in names if Path(n).name != n or not (path / n).is_file()]
-            if missing or not names:
-                raise ShakegptError(f"{index} names {missing or 'no files'}, not there")
-            return path, [path / n for n in names]
-    others = sorted(p for p in path.iterdir() if p.suffix in (".pt", ".pth", ".ckpt"))
-    others = [p for p in others if p.stem in ("ckpt", "model", "checkpoint")] or others
-    if len(others) != 1:
-        what = ", ".join(p.name for p in others) or "no weights of PyTorch"
-        raise ShakegptError(f"{path} has {what}: give the file to convert")
-    return path, others
+            return path, shards(index)
+    pickles = sorted(p for p in path.iterdir() if p.suffix in (".pt", ".pth", ".ckpt"))
+    pickles = [p for p in pickles if p.stem in ("ckpt", "model", "checkpoint")] or pickles
+    if len(pickles) != 1:
+        names = ", ".join(p.name for p in pickles) or "no weights of PyTorch"
+        raise ShakegptError(f"{path} has {names}: give the file to convert")
+    return path, pickles
 
 
 def _weights(
     files: list[Path], scratch: Path, unpickle: Callable[[list[Path], Path], None]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All tensors by their names in the files, and nanoGPT's arguments if there are any."""
+    """All tensors by their names in the files, and nanoGPT's model_args, or {}."""
     if files[0].suffix == ".safetensors":
         try:
             return {k: t for path in files for k, t in load_file(path).items()}, {}
@@ -155,7 +150,7 @@ def _weights(
 def _as_gpt2(
     weights: dict[str, Tensor], arguments: Mapping[str, Any], staged: Path, source: str
 ) -> list[str]:
-    """Rename and turn `weights` in place, write config.json where there is none; returns notes."""
+    """Rename and transpose `weights` in place, write a missing config.json; returns notes."""
     notes = list[str]()
     names = plain_names(weights)
     for key, name in names.items():
@@ -200,7 +195,7 @@ def _as_gpt2(
 
 
 def _vocabulary(staged: Path, name: str | None, source: str) -> Tokenizer:
-    """The vocabulary beside the weights, or the one that `name` means."""
+    """The vocabulary beside the weights, or the one called `name`."""
     if name is None:
         if not any((staged / file).exists() for file in ("tokenizer.json", "vocab.json")):
             rows = read_json(staged / "config.json").get("vocab_size")

@@ -1,7 +1,7 @@
-"""A model and its vocabulary in one GGUF file, for llama.cpp, Ollama and what builds on them.
+"""A model and its vocabulary in one GGUF file, for llama.cpp, Ollama and programs based on them.
 
-Keys and names are those that llama.cpp's own converter writes for a GPT-2; the vocabulary's rule
-is its pre-tokenizer "gpt-2", which it cannot recognize itself for other vocabularies than OpenAI's.
+Keys and names are those of llama.cpp's own converter for GPT-2. The pre-tokenizer "gpt-2" is named
+explicitly, since the converter recognizes it for OpenAI's vocabulary only.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _WHOLE = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm", "l
 def write_gguf(path: Path, name: str, model: GPT, tokenizer: Tokenizer) -> int:
     """Write `model`, called `name`, in float32 to `path`; returns its bytes.
 
-    Raises ShakegptError without the package gguf, for a vocabulary without an end of text, which
-    the format must name, and when the disk refuses. What was at `path` stays until all is written.
+    Raises ShakegptError without the package gguf, for a vocabulary without an end-of-text token,
+    which the format requires, and for disk errors. `path` is replaced atomically.
     """
     try:
         import gguf
@@ -82,9 +82,9 @@ def _tensor_name(key: str) -> str:
 
 
 def _as_linear(key: str, tensor: Tensor) -> Tensor:
-    """A weight as nn.Linear keeps it, (out, in); GPT-2's own matrices are (in, out)."""
-    turned = key.startswith("h.") and tensor.dim() == 2
-    return (tensor.t() if turned else tensor).detach().to(torch.float32).contiguous()
+    """A weight in the layout of nn.Linear, (out, in); the blocks' matrices are (in, out)."""
+    transpose = key.startswith("h.") and tensor.dim() == 2
+    return (tensor.t() if transpose else tensor).detach().to(torch.float32).contiguous()
 
 
 def _add_vocabulary(writer: Any, kinds: Any, tokenizer: Tokenizer, rows: int) -> None:
@@ -104,12 +104,8 @@ def _add_vocabulary(writer: Any, kinds: Any, tokenizer: Tokenizer, rows: int) ->
     writer.add_token_merges([f"{left} {right}" for left, right in v.merges])
     writer.add_eos_token_id(tokenizer.eot)
     writer.add_bos_token_id(tokenizer.default_ids["bos_token_id"])
-    for role, add in (
-        ("unk_token", writer.add_unk_token_id),
-        ("pad_token", writer.add_pad_token_id),
-    ):
-        token = v.special.roles.get(role)
-        if token is not None:
-            add(v.ids_of_tokens[token])
+    for role in ("unk", "pad"):
+        if (token := v.special.roles.get(f"{role}_token")) is not None:
+            getattr(writer, f"add_{role}_token_id")(v.ids_of_tokens[token])
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)

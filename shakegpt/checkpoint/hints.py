@@ -1,4 +1,4 @@
-"""What a directory holds when it is not a checkpoint, and the way to one. Imports no torch."""
+"""Error messages for directories that are no checkpoints, with the way to one. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from shakegpt.files import WEIGHTS
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-"""Endings of files that torch.save makes. Opening one may run code, so only `convert` does."""
+"""Suffixes of files by torch.save. Opening one may run code, so only `convert` does."""
 
 
 def no_config(folder: Path) -> str:
-    """Why `folder`, which has no config.json, is not a checkpoint, and what to give instead."""
+    """The message for a directory without a config.json."""
     names = _names(folder)
     if not names:
         return f"{folder} is no checkpoint: it is empty; give a directory with one"
@@ -46,7 +46,7 @@ def no_config(folder: Path) -> str:
 
 
 def no_weights(folder: Path) -> str:
-    """Why `folder`, which has a config.json, has no weights that can be read."""
+    """The message for a directory with a config.json, but without readable weights."""
     names = _names(folder)
     if pickled := _pickles(names):
         return (
@@ -70,7 +70,7 @@ def no_weights(folder: Path) -> str:
 
 
 def no_file(path: Path) -> str:
-    """Why the file `path` is not a model that can be given, and what to give instead."""
+    """The message for a file in the place of a checkpoint directory."""
     if path.suffix in PICKLES:
         return (
             f"{path} is a file that may run code when it is opened: `shakegpt convert {path} DIR` "
@@ -81,16 +81,19 @@ def no_file(path: Path) -> str:
     return f"{path} is a file: give the directory that holds the checkpoint"
 
 
-def is_meant(folder: Path) -> bool:
-    """Whether a directory that is called as a model on the hub holds any model itself."""
-    kinds = (".safetensors", *PICKLES)
+def holds_model(folder: Path) -> bool:
+    """Whether a directory with the name of a model on the hub itself holds a model or a run."""
     names = _names(folder)
-    there = {"config.json", "log.jsonl"} & set(names) or [n for n in names if n.endswith(kinds)]
-    return bool(there) or any((folder / name / "config.json").is_file() for name in names)
+    return any(
+        name in ("config.json", "log.jsonl")
+        or name.endswith((".safetensors", *PICKLES))
+        or (folder / name / "config.json").is_file()
+        for name in names
+    )
 
 
 def _pickles(names: list[str]) -> list[str]:
-    """Files of weights by torch.save, the whole model before others."""
+    """Files by torch.save that may be weights, those of a whole model first."""
     pickled = [
         name
         for name in names
@@ -106,6 +109,6 @@ def _names(folder: Path) -> list[str]:
 
 
 def _step(name: str) -> tuple[int, str]:
-    """The number of a Trainer's checkpoint-500, so that the last one is the largest."""
+    """Sort key by the number of a Trainer's checkpoint-500."""
     number = re.search(r"(\d+)$", name)
     return (int(number[1]) if number else -1, name)

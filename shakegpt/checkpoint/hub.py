@@ -1,4 +1,4 @@
-"""Checkpoints from the Hugging Face hub: the cache first, then the network, never a long wait."""
+"""Checkpoints from the Hugging Face hub: from the cache, else the network with short timeouts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,11 @@ HUB_NAMES = {
     "gpt2-xl": "openai-community/gpt2-xl",
     "distilgpt2": "distilbert/distilgpt2",
 }
-"""Short names and where they live; `owner/name` works for every other GPT-2."""
+"""Short names of repositories; `owner/name` works for every other GPT-2."""
 
 _SMALL = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "tokenizer_config.json",
+    *("config.json", "generation_config.json", "tokenizer.json", "vocab.json", "merges.txt"),
+    *("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"),
     "chat_template.jinja",
 ]
 _WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
@@ -41,22 +35,22 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, err
 
 
 def fetch(name: str) -> Path:
-    """The directory with the checkpoint `name` of the hub, fetched if it is not in the cache.
+    """The directory with the checkpoint `name` of the hub, downloaded if it is not in the cache.
 
-    Raises ShakegptError: within about 5 seconds when the hub is out of reach, and before weights
-    are fetched when they or the vocabulary are of a kind that is not read here.
+    Raises ShakegptError: within about 5 seconds when the hub is unreachable, and before weights are
+    downloaded when they or the vocabulary are not supported.
     """
     cached = in_cache(name)
     return cached if cached is not None else _download(name, _WEIGHTS)
 
 
 def fetch_pickled(name: str) -> Path:
-    """The directory with pytorch_model.bin and all else of a repository, for `convert`."""
+    """The directory of a repository with pytorch_model.bin, for `convert`."""
     return _download(name, _PICKLED)
 
 
 def in_cache(name: str) -> Path | None:
-    """The cached directory of a hub name when it is complete, else None; no network is touched."""
+    """The cached directory of a hub name when it is complete, else None; without network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -70,14 +64,14 @@ def in_cache(name: str) -> Path | None:
         )
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
-    there = {path.name for path in folder.iterdir()}
-    vocabulary = "tokenizer.json" in there or {"vocab.json", "merges.txt"} <= there
-    weights = any(name.endswith(".safetensors") for name in there)
-    return folder if "config.json" in there and vocabulary and weights else None
+    names = {path.name for path in folder.iterdir()}
+    vocabulary = "tokenizer.json" in names or {"vocab.json", "merges.txt"} <= names
+    weights = any(name.endswith(".safetensors") for name in names)
+    return folder if "config.json" in names and vocabulary and weights else None
 
 
 def _download(name: str, weights: list[str]) -> Path:
-    """Fetch the small files, check them, then fetch the weights."""
+    """Download the small files, check them, then download the weights."""
     from huggingface_hub import HfApi, constants, snapshot_download
 
     if constants.HF_HUB_OFFLINE:
@@ -96,13 +90,13 @@ def _download(name: str, weights: list[str]) -> Path:
     except ShakegptError:
         raise
     except Exception as error:
-        raise _refused(name, error) from error
+        raise _download_error(name, error) from error
     _require_sums(name, folder)
     return folder
 
 
 def _require_weights(name: str, repository: str, files: list[str], weights: list[str]) -> None:
-    """Raise ShakegptError for a repository without `weights`, before anything is fetched."""
+    """Raise ShakegptError for a repository without `weights`, before anything is downloaded."""
     if any(fnmatch(file, pattern) for file in files for pattern in weights):
         return
     if weights is _WEIGHTS and any(fnmatch(f, pattern) for f in files for pattern in _PICKLED):
@@ -124,8 +118,8 @@ def _require_sums(name: str, folder: Path) -> None:
         )
 
 
-def _refused(name: str, error: Exception) -> ShakegptError:
-    """A sentence for what a download raised, by its type."""
+def _download_error(name: str, error: Exception) -> ShakegptError:
+    """The ShakegptError for an exception of a download."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -153,7 +147,7 @@ def _refused(name: str, error: Exception) -> ShakegptError:
         )
     if isinstance(error, HfHubHTTPError) and error.response is not None:
         return _out_of_reach(name, f"status {error.response.status_code}")
-    # of its HTTP client, an OSError, or a page that is not the hub's answer
+    # of its HTTP client, an OSError, or a page that is not the hub's response
     if isinstance(error, (*HfHubHTTPError.__bases__, ValueError)):
         return _out_of_reach(name, reason)
     return ShakegptError(

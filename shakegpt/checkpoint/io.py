@@ -1,9 +1,9 @@
-"""A GPT-2 checkpoint directory and a model, one into the other.
+"""Load a model from a GPT-2 checkpoint directory, and save it as one.
 
 A checkpoint is config.json, model.safetensors (one file or shards) and a vocabulary: vocab.json and
-merges.txt, or tokenizer.json, with what transformers writes beside them.
-Weights are memory-mapped, so that the file's pages are the model's memory until training writes to
-them: one copy, never two. Only safetensors and JSON are read; a pickle never is.
+merges.txt, or tokenizer.json, with further files of transformers. Weights are memory-mapped: the
+pages of the file are the model's memory until training writes to them. Only safetensors and JSON
+are read, never a pickle.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
     Raises ShakegptError, as `load` does.
     """
     with torch.device("meta"):
-        wanted = dict(GPT(read_config(folder)).named_parameters())
-    yield from one_by_one(folder, weight_files(folder), wanted)
+        parameters = dict(GPT(read_config(folder)).named_parameters())
+    yield from one_by_one(folder, weight_files(folder), parameters)
 
 
 def vocabulary(folder: Path) -> Tokenizer:
@@ -72,7 +72,7 @@ def vocabulary(folder: Path) -> Tokenizer:
 
 
 def require_rows(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
-    """Raise ShakegptError for a token beyond the `rows` of the embedding."""
+    """Raise ShakegptError if there are more tokens than `rows` of the embedding."""
     if tokenizer.n_vocab > rows:
         beyond = tokenizer.decode([rows])
         raise ShakegptError(
@@ -83,17 +83,25 @@ def require_rows(folder: Path, tokenizer: Tokenizer, rows: int) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, checked against their sums. Raises ShakegptError."""
+    """The safetensors files of a checkpoint, their checksums verified. Raises ShakegptError."""
     if (folder / WEIGHTS).exists():
         return [verified_path(folder, WEIGHTS)]
     if not (folder / INDEX).exists():
         raise ShakegptError(no_weights(folder))
-    shards = read_json(folder / INDEX).get("weight_map")
-    names = sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else []
-    for name in names:
-        if Path(name).name != name or not (folder / name).is_file():
-            raise ShakegptError(f"{folder}/{INDEX} names the shard {name!r}, which is not there")
-    return [verified_path(folder, name) for name in names]
+    return [verified_path(folder, path.name) for path in shards(folder / INDEX)]
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that the index of a checkpoint names. Raises ShakegptError for a missing one."""
+    mapped = read_json(index).get("weight_map")
+    names = sorted(set(map(str, mapped.values()))) if isinstance(mapped, dict) else []
+    paths = [index.parent / name for name in names]
+    if not paths:
+        raise ShakegptError(f"{index} names no files")
+    for name, path in zip(names, paths, strict=True):
+        if path.name != name or not path.is_file():
+            raise ShakegptError(f"{index} names the shard {name!r}, which is not there")
+    return paths
 
 
 Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], str]
@@ -103,28 +111,26 @@ Write = Callable[[Mapping[str, Tensor], Path, dict[str, str]], str]
 def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfile.write) -> int:
     """Write `model` as a GPT-2 directory that transformers loads; returns the weights' bytes.
 
-    The weights come last and are replaced whole: a reader never sees half a checkpoint.
+    The weights are written last and replaced atomically: a reader never sees half a checkpoint.
     """
     weights = dict(merged(model))
-    if (
-        not model.config.tie_word_embeddings
-    ):  # transformers 4 takes other names for an inner model's
+    if not model.config.tie_word_embeddings:  # transformers 4 needs the prefix then
         weights = {n if n == HEAD else PREFIX + n: tensor for n, tensor in weights.items()}
     with writing(folder, sum(4 * tensor.numel() for tensor in weights.values())):
         describe(folder, model.config, tokenizer)
         part = folder / f".{WEIGHTS}{PART}"
-        for left in folder.glob(f".*{PART}"):  # of a trainer that was killed
-            left.unlink()
-        new, known = write(weights, part, {"format": "pt"}), sums_of(folder, WEIGHTS)
-        seal(folder, {WEIGHTS: [*known, new]})  # whichever weights are there, their sum is known
+        for stale in folder.glob(f".*{PART}"):  # of a trainer that was killed
+            stale.unlink()
+        new, old = write(weights, part, {"format": "pt"}), sums_of(folder, WEIGHTS)
+        seal(folder, {WEIGHTS: [*old, new]})  # valid before and after the replacement
         part.replace(folder / WEIGHTS)
         flush_to_disk(folder)
-        seal(folder, {WEIGHTS: [*known[-1:], new]})
+        seal(folder, {WEIGHTS: [*old[-1:], new]})
         return (folder / WEIGHTS).stat().st_size
 
 
 def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
-    """Write all of a checkpoint but its weights: configuration and vocabulary."""
+    """Write configuration and vocabulary of a checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     v = tokenizer.vocabulary
     files = vocabulary_files(v)
@@ -136,13 +142,10 @@ def describe(folder: Path, config: GPTConfig, tokenizer: Tokenizer) -> None:
     for name, content in described.items():
         files[name] = json.dumps(content, indent=2).encode() + b"\n"
     for name, data in files.items():
-        if data != _bytes_of(folder / name):
-            write_atomically(folder / name, data)
+        path = folder / name
+        if not path.exists() or path.read_bytes() != data:
+            write_atomically(path, data)
     seal(folder, {name: [hashlib.sha256(data).hexdigest()] for name, data in files.items()})
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
 
 
 def _config(config: GPTConfig, ids: Mapping[str, Any]) -> dict[str, Any]:

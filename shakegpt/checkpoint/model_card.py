@@ -25,21 +25,19 @@ def model_card(past: History, repository: str) -> str:
     base = HUB_NAMES.get(start, start if re.fullmatch(r"[\w.-]+/[\w.-]+", start) else None)
     head = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [gpt2, shakegpt]"]
     head += [f"base_model: {base}"] if base is not None and run.model.revision else []
-    prompt = str(config.get("prompt", FinetuneConfig.prompt))
-    settings = [
-        word
-        for name in bounds.settings(FinetuneConfig)
-        if name in config and name not in ("out_dir", "init_from", "dataset", "val_dataset")
-        and _value(config[name]) != getattr(FinetuneConfig, name)
-        for word in bounds.words(name, _value(config[name]))
-    ]  # fmt: skip
+    prompt, settings = str(config.get("prompt", FinetuneConfig.prompt)), list[str]()
+    for name in bounds.settings(FinetuneConfig):
+        if name in config and name not in ("out_dir", "init_from", "dataset", "val_dataset"):
+            value = tuple(config[name]) if isinstance(config[name], list) else config[name]
+            if value != getattr(FinetuneConfig, name):
+                settings += bounds.words(name, value)
     measured = bits_per_character(best.val_loss, best.tokens, best.characters)
     rows = {
         "started from": f"{run.model.name}, {run.model.n_params:,} parameters, {run.model.n_layer} "
         f"blocks, width {run.model.n_embd}, {run.model.block_size} positions",
         "its weights": f"sha256 `{run.model.sha256}`" if run.model.sha256 else "random",
         "text": f"{text.name}, {text.characters or 0:,} characters, sha256 `{text.sha256}`",
-        "val loss": f"{loss(first.val_loss)} before, {loss(best.val_loss)} nats a token after "
+        "val loss": f"{loss(first.val_loss)} before, {loss(best.val_loss)} nats per token after "
         f"iteration {best.iteration} ({bits(measured)}), over {best.tokens:,} held-out tokens",
         "training": f"{past.iteration} optimizer steps in {duration(past.wall_seconds)} on "
         f"{run.device}, {run.dtype}",
@@ -63,10 +61,6 @@ def model_card(past: History, repository: str) -> str:
         lines += [f"A sample after iteration {sample.start.iteration}:", "", f"{fence}text"]
         lines += [written, fence, ""]
     return "\n".join(lines)
-
-
-def _value(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _cell(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Which weights a run starts from, to the byte, and what of their directory has no effect."""
+"""The identity of the weights that a run starts from, with warnings about their directory."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from shakegpt.model import GPT
 
 @dataclass(frozen=True)
 class Provenance:
-    """What identifies a checkpoint."""
+    """The identity of a checkpoint."""
 
     sha256: str | None
-    """Of the weights' file; of several, that of their sha256s in hex, by name, a line each."""
+    """Of the weights' file; of several, that of their hex sha256s, one per line, sorted by name."""
     revision: str | None
-    """The commit on the hub that the directory was fetched from."""
+    """Commit on the hub of a downloaded directory."""
     warnings: tuple[str, ...]
-    """What the directory holds that is ignored, a sentence each."""
+    """Sentences on what in the directory is ignored."""
 
 
 def origin(init_from: str, tokenizer: Tokenizer) -> Provenance:
-    """What a new run starts from; a model from scratch has a vocabulary only."""
+    """The initial checkpoint of a run; a model from scratch has only a vocabulary."""
     if init_from == "scratch":
         return Provenance(None, None, tokenizer.warnings)
     return provenance(find(init_from).folder, tokenizer)
@@ -53,6 +53,6 @@ def provenance(folder: Path, tokenizer: Tokenizer) -> Provenance:
 
 
 def _sum_of(path: Path) -> str:
-    """The hub's cache names large files by their sha256, which was checked when they came."""
+    """The sha256 of a file; the hub's cache has verified it and names the file by it."""
     name = path.resolve().name
     return name if re.fullmatch("[0-9a-f]{64}", name) else sha256(path)

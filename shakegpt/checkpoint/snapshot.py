@@ -1,7 +1,7 @@
-"""What came from the hub, held to its sums: its cache names each file by the sum of its bytes.
+"""Verify downloads from the hub: its cache names each file by a checksum of its bytes.
 
-Large files by their sha256, small ones by git's sha1 of a blob. The client checks the length only,
-so a proxy's page of the right size, or a bit that flipped on the way, would be kept for good.
+That is the sha256 for large files, and git's sha1 of a blob for small ones. The client checks only
+the length, so a proxy's page of the same size, or a flipped bit, would stay in the cache.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from shakegpt.files import sha256
 
 
 def drop_damaged(folder: Path) -> list[str]:
-    """Delete the files of a snapshot that are not what their sums say; returns their names."""
-    damaged = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _as_named(path)]
+    """Delete the files of a snapshot that do not match their checksums; returns their names."""
+    damaged = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _matches(path)]
     for path in damaged:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
     return [path.name for path in damaged]
 
 
-def _as_named(path: Path) -> bool:
+def _matches(path: Path) -> bool:
     name = path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", name):
         return sha256(path) == name
     if re.fullmatch(r"[0-9a-f]{40}", name):
         data = path.read_bytes()
-        return (
-            hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name
-        )
-    return True  # of a hub that gives no sums, or a cache without links
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
+        return blob.hexdigest() == name
+    return True  # of a hub without checksums, or a cache without links

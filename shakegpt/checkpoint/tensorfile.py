@@ -1,4 +1,4 @@
-"""A safetensors file, written whole, or laid out for those who fill it piece by piece."""
+"""Safetensors files of float32: written at once, or laid out to be filled piece by piece."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shakegpt.files import write_pieces
 
 
 def write(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> str:
-    """Write `tensors` as float32, wherever they are, to the file `path`; returns its sha256."""
+    """Write `tensors`, of any device and dtype, as float32 to `path`; returns its sha256."""
     head, _ = layout({name: tensor.shape for name, tensor in tensors.items()}, metadata)
     return write_pieces(path, chain([head], (data(tensors[name]) for name in sorted(tensors))))
 
@@ -29,17 +29,17 @@ def data(tensor: Tensor) -> memoryview:
 def layout(
     shapes: Mapping[str, Sequence[int]], metadata: dict[str, str] | None = None
 ) -> tuple[bytes, dict[str, int]]:
-    """The head of a file of float32 tensors, and where after it each begins, bytes.
+    """The header of a file of float32 tensors, sorted by name, and the offset of each after it,
+    bytes.
 
-    Eight bytes of length, then JSON, filled up with spaces so that the numbers begin aligned; by
-    name, as the library itself has them.
+    The header is its length in eight bytes, then JSON, padded with spaces to align the numbers.
     """
-    begin, places = 0, {}
+    begin, offsets = 0, {}
     entries: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     for name in sorted(shapes):
         end = begin + 4 * math.prod(shapes[name])
         entries[name] = {"dtype": "F32", "shape": [*shapes[name]], "data_offsets": [begin, end]}
-        places[name], begin = begin, end
+        offsets[name], begin = begin, end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text, places
+    return struct.pack("<Q", len(text)) + text, offsets

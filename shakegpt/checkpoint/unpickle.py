@@ -1,8 +1,8 @@
 """`python -m shakegpt.checkpoint.unpickle OUT FILE ...`: weights from torch.save as safetensors.
 
-A pickle may run code when it is opened. Here torch.load takes tensors and plain containers only
-(weights_only), and in a process of its own with limits on memory, time and the size of files: what
-breaks out of it or never ends harms nothing. Writes OUT/model.safetensors and OUT/info.json.
+A pickle may run code when it is opened. Here torch.load accepts only tensors and plain containers
+(weights_only), in a separate process with limits on memory, time and the size of files, so that an
+exploit or an endless loop does no harm. Writes OUT/model.safetensors and OUT/info.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 INSIDE = ("model", "state_dict", "model_state_dict", "module")
-"""Where training scripts keep the weights in a checkpoint with more than them."""
+"""Keys of the weights in checkpoints of training scripts."""
 
 
 def limit(size: int) -> None:
@@ -37,24 +37,26 @@ def limit(size: int) -> None:
 
 
 def load(path: Path) -> object:
-    """What torch.save wrote. Raises ValueError for what is more than tensors and containers."""
+    """The object in a file by torch.save. Raises ValueError if it has more than tensors and
+    containers.
+    """
     for mapped in (True, False):  # files before torch 1.6 cannot be mapped
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         except Exception as error:
             if mapped and "mmap" in str(error):
                 continue
-            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            code = re.search(r"GLOBAL ([\w.]+)", str(error))
             raise ValueError(
-                f"{path} holds {named[1]}, which is code and not weights: save the state_dict alone"
-                if named
+                f"{path} holds {code[1]}, which is code and not weights: save the state_dict alone"
+                if code
                 else f"{path} is damaged, or not a file of torch.save ({type(error).__name__})"
             ) from error
     raise AssertionError
 
 
 def state_dict(raw: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights in a checkpoint, and nanoGPT's `model_args`. Raises ValueError without any."""
+    """The weights of a checkpoint, and nanoGPT's `model_args`. Raises ValueError without any."""
     arguments = raw.get("model_args") if isinstance(raw, dict) else None
     info = {"model_args": arguments} if isinstance(arguments, dict) else {}
     for name in INSIDE:

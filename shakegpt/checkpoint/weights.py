@@ -1,9 +1,8 @@
-"""Find a GPT-2's weights in safetensors files, under whichever names they were saved.
+"""Find a GPT-2's weights in safetensors files, by the names of various training scripts.
 
-Training scripts wrap a model and save the wrapper's names: `_orig_mod.` of torch.compile, `module.`
-of DDP, `model.` and `transformer.` of classes around it. Every tensor in the files is accounted
-for: loaded, known to be without effect (causal masks), warned of (heads for other tasks), or
-refused by name.
+Scripts wrap a model and save the wrapper's names: `_orig_mod.` of torch.compile, `module.` of DDP,
+`model.` and `transformer.` of other classes. Every tensor in the files is loaded, known to have no
+effect (causal masks), reported as a warning (heads for other tasks), or an error.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
 
 PREFIX = "transformer."
-"""Before the names of all weights but the head's, in what GPT2LMHeadModel saves."""
+"""Prefix of all weights but the head's in a GPT2LMHeadModel."""
 HEAD = "lm_head.weight"
 EMBEDDING = "wte.weight"
 _MASK = re.compile(r"h\.\d+\.attn\.(masked_)?bias")
-"""What old exports keep beside the weights of a block: the causal mask, which follows from none."""
+"""Causal masks, which old exports save with the weights of a block."""
 _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _FAMILIAR = {"", "transformer", "model"}
 _OTHER_HEADS = re.compile(
@@ -46,7 +45,7 @@ class StoredWeight:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the files of a checkpoint hold: the weights, the head of a tied model, and warnings."""
+    """The contents of a checkpoint's files: weights, a tied model's separate head, and warnings."""
 
     weights: tuple[StoredWeight, ...]
     head: StoredWeight | None
@@ -54,7 +53,7 @@ class Contents:
 
 
 def plain_names(keys: Iterable[str]) -> dict[str, str]:
-    """key -> the name without wrappers' prefixes, as GPT2Model has it, or with `lm_head.`."""
+    """key -> the name in GPT2Model, without the prefixes of wrappers, or with `lm_head.`."""
     bare = {key: ".".join(p for p in key.split(".") if p not in _WRAPPERS) for key in keys}
     prefixes = {
         name.removesuffix(end)
@@ -71,7 +70,7 @@ def plain_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def contents(folder: Path, files: Iterable[Path], parameters: Mapping[str, Tensor]) -> Contents:
-    """Where the weights of `parameters` are, each once, of right shape. Raises ShakegptError."""
+    """Locate the weights of `parameters`, with their shapes checked. Raises ShakegptError."""
     keys = {(path, key): info for path in files for key, info in _header(path).items()}
     names = plain_names(key for _, key in keys)
     weights, heads, warnings = dict[str, StoredWeight](), dict[str, StoredWeight](), list[str]()
@@ -104,8 +103,9 @@ def contents(folder: Path, files: Iterable[Path], parameters: Mapping[str, Tenso
             "GPT-2"
         )
     prefixes = {key.removesuffix(name) for key, name in names.items() if key.endswith(name)}
-    if odd := [p for p in prefixes if not set(p.split(".")) <= _WRAPPERS | _FAMILIAR]:
-        warnings.append(f"the weights are named with the prefix {max(odd, key=len)!r}: removed")
+    if unknown := [p for p in prefixes if not set(p.split(".")) <= _WRAPPERS | _FAMILIAR]:
+        prefix = max(unknown, key=len)
+        warnings.append(f"the weights are named with the prefix {prefix!r}: removed")
     return Contents(tuple(weights.values()), heads.get(HEAD), tuple(warnings))
 
 
@@ -146,24 +146,21 @@ def _require_kind(
     path: Path, key: str, shape: tuple[int, ...], dtype: str, expected: tuple[int, ...]
 ) -> None:
     if shape != expected:
-        turned = len(shape) == 2 and shape == expected[::-1]
-        hint = (
-            ": it is transposed, as nanoGPT saves it; `shakegpt convert SOURCE DIR` turns it"
-            if turned
-            else ": take both from one checkpoint"
-        )
+        hint = "take both from one checkpoint"
+        if len(shape) == 2 and shape == expected[::-1]:
+            hint = "it is transposed, as nanoGPT saves it; `shakegpt convert SOURCE DIR` turns it"
         raise ShakegptError(
-            f"{path} has {key} of shape {shape}, and config.json says {expected}{hint}"
+            f"{path} has {key} of shape {shape}, and config.json says {expected}: {hint}"
         )
     if dtype not in ("F64", "F32", "F16", "BF16"):
         raise ShakegptError(f"{path} has {key} in {dtype}: only floating-point weights load")
 
 
 def assign(model: GPT, folder: Path, files: list[Path]) -> None:
-    """Give `model` the weights in `files`, mapped, not copied; every parameter exactly once.
+    """Assign the weights in `files`, memory-mapped, to the parameters of `model`.
 
-    Raises ShakegptError for a head that differs from the embedding, where `model` shares one matrix
-    for both: transformers would ignore it, or not, by its version.
+    Raises ShakegptError for a head that differs from the embedding if `model` has one matrix for
+    both: whether transformers ignores it depends on its version.
     """
     stored = contents(folder, files, dict(model.named_parameters()))
     for path in files:
@@ -177,8 +174,8 @@ def assign(model: GPT, folder: Path, files: list[Path]) -> None:
 def one_by_one(
     folder: Path, files: list[Path], parameters: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
-    """Name and numbers of each of `parameters` in `files`, in any order; a tensor's memory goes
-    with it. Raises ShakegptError, as `assign` does.
+    """Name and tensor of each of `parameters` in `files`, in any order, one in memory at a time.
+    Raises ShakegptError, as `assign` does.
     """
     stored = contents(folder, files, parameters)
     for weight in stored.weights:
@@ -189,7 +186,7 @@ def one_by_one(
 
 
 def _require_head(stored: Contents) -> None:
-    """Raise ShakegptError for a second head that differs from the embedding."""
+    """Raise ShakegptError for a separate head that differs from the embedding."""
     head = stored.head
     if head is not None:
         embedding = next(weight for weight in stored.weights if weight.name == EMBEDDING)
@@ -203,7 +200,7 @@ def _require_head(stored: Contents) -> None:
 
 
 def _tensors(path: Path, weights: Iterable[StoredWeight]) -> list[tuple[StoredWeight, Tensor]]:
-    """Those of `weights` that are in the file `path`, mapped."""
+    """Those of `weights` in the file `path`, memory-mapped."""
     try:
         with safe_open(path, framework="pt") as file:
             return [(w, file.get_tensor(w.key)) for w in weights if w.path == path]
@@ -212,7 +209,7 @@ def _tensors(path: Path, weights: Iterable[StoredWeight]) -> list[tuple[StoredWe
 
 
 def _require_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """One pass with no copy: a NaN comes through `aminmax`, as minimum and as maximum."""
+    """Raise ShakegptError for a NaN or infinity: `aminmax`, in one pass, returns either."""
     if not all(math.isfinite(end) for end in tensor.aminmax()):
         raise ShakegptError(
             f"{path} is damaged: {name} has a number that is not finite; take another checkpoint"

@@ -255,8 +255,8 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "shards by full path": (lambda f: index_of(f, {"a": f"{f.parent}/{WEIGHTS}"}), "the shard"),
     "shards that are not there": (lambda f: index_of(f, {"a": "b.safetensors"}), "'b.safetensors'"),
     "shards that are numbers": (lambda f: index_of(f, {"a": 1, "b": "c"}), "shard"),
-    "no shards": (lambda f: index_of(f, {}), "lacks the weight"),
-    "an index that is a list": (lambda f: index_of(f, [1]), "lacks the weight"),
+    "no shards": (lambda f: index_of(f, {}), "names no files"),
+    "an index that is a list": (lambda f: index_of(f, [1]), "names no files"),
 }
 
 
