@@ -293,7 +293,7 @@ def test_heartbeats_come_while_a_step_takes_long(
 def test_a_state_is_saved_between_distant_evaluations(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shakegpt.train.run.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("shakegpt.train.saver.SAVE_SECONDS", 0.0)
     log = Listener()
     finetune(tiny_config(text_file, tmp_path / "run", eval_interval=6), log)
     saved = [e.iteration for e in kinds(log.records, Checkpoint) if e.kind == "last"]

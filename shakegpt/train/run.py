@@ -1,21 +1,18 @@
-"""What surrounds the loop of `finetune.py`: log, commands, evaluations, samples, saved states."""
+"""A run around the loop of `finetune.py`: log, commands, evaluations and samples."""
 
 from __future__ import annotations
 
 import math
 import shlex
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from shakegpt import bounds
-from shakegpt.checkpoint import io as checkpoint
 from shakegpt.data.copies import CopyFinder
 from shakegpt.data.dataset import Window
 from shakegpt.distributed.group import Team
@@ -28,18 +25,17 @@ from shakegpt.nn import blocks
 from shakegpt.nn.lora import trainable
 from shakegpt.runlog import advice, schema
 from shakegpt.runlog.history import History
-from shakegpt.train import compilation, state
+from shakegpt.train import compilation
 from shakegpt.train.commands import handle_commands, settings
 from shakegpt.train.evaluate import ValLoss, measure
 from shakegpt.train.guarded_optimizer import GuardedOptimizer, Schedule
 from shakegpt.train.optimizer import AdamW, Group
+from shakegpt.train.saver import Saver
 from shakegpt.train.setup import TrainingSetup, initial_model, make_optimizer, training_loss
 from shakegpt.train.supervisor import Log, Supervisor
 
 COPIES_LIMIT = 20_000_000
-"""Characters of the longest training text in which copies are looked for."""
-SAVE_SECONDS = 600.0
-"""A state is saved at least this often between evaluations: a kill costs no more than that."""
+"""Characters of the longest training text that is searched for copies."""
 
 
 class TrainingRun(ABC):
@@ -68,13 +64,14 @@ class TrainingRun(ABC):
         self.samples, self.micro_step = 0, 0
         self._losses, self._update_started, self._updating = list[float](), 0.0, False
         self._training_started = supervisor.clock()
-        self._saved_iteration, self._saved_at = 0, time.monotonic()
         self._evaluated_iteration = -1
         self._finder: CopyFinder | None = None
         self.curve = History()
-        """Evaluations and steps so far, which advice is judged by."""
+        """Evaluations and steps so far, for advice."""
         self.trainable = trainable(self.model)
         self.optimizer = self.build_optimizer()
+        parts = (self.model, self.tokenizer, self.optimizer, self.config.keep)
+        self.saver = Saver(run, *parts, log, supervisor, self.team)
         supervisor.max_iters, supervisor.save = self.config.max_iters, self.save_state
 
     @abstractmethod
@@ -95,30 +92,27 @@ class TrainingRun(ABC):
         )
 
     def inner_optimizer(self, groups: list[Group]) -> AdamW:
-        """The configured optimizer, unguarded."""
+        """The configured optimizer, without its guard."""
         return make_optimizer(self.config, self.trainable, groups, self.place, self.run, self.team)
 
     def close(self) -> None:  # noqa: B027
-        """Delete what no resume needs, once the run has ended."""
+        """Delete files that no resume needs, once the run has ended."""
 
     @property
     def iteration(self) -> int:
-        """Finished iterations: those that the weights have learned from."""
+        """Number of finished iterations."""
         return self.supervisor.iteration
 
     def continue_from(self, past: History, saved: Path | None) -> None:
         """Continue where `past` ends: moments from the state at `saved`, the rest from the log."""
         if saved is not None:
-            position = state.load(saved, self.optimizer.inner)
-            self.supervisor.iteration = self._saved_iteration = position.iteration
-            self._saved_at = time.monotonic()
-            self.optimizer.restore(position.loss_scale)
+            self.saver.load_state(saved)
         self.samples = max((s.start.sample + 1 for s in past.samples), default=0)
         k = self.iteration
         if past.has_evaluation(k, self.config.max_new_tokens > 0):
             self._evaluated_iteration = k
         self.curve.evals, self.curve.steps = dict(past.evals), dict(past.steps)
-        # without the evaluation that is about to be repeated, and those whose model was not saved
+        # except the evaluation that will be repeated, and those whose model was not saved
         repeated = k if self.evaluation_due() and self._evaluated_iteration != k else -1
         evals = (
             e for i, e in past.evals.items() if i != repeated and past.has_evaluation(i, False)
@@ -126,9 +120,9 @@ class TrainingRun(ABC):
         self.best = min((e.val_loss for e in evals if e.val_loss is not None), default=None)
 
     def compile_blocks(self, rehearse: Callable[[], None]) -> None:
-        """Compile the blocks if that was chosen, by `rehearse`, a forward and backward pass.
+        """Compile the blocks if configured, by calling `rehearse`, a forward and backward pass.
 
-        If it fails in one process, none of the team computes with compiled blocks.
+        If it fails in one process, no process of the team uses compiled blocks.
         """
         if not self.place.compiled:
             return
@@ -140,12 +134,12 @@ class TrainingRun(ABC):
             self.log.write(schema.RunWarning(iteration=self.iteration, message=message))
 
     def evaluation_due(self) -> bool:
-        """Whether the weights are those of an iteration that is evaluated."""
+        """Whether the current iteration is one that is evaluated."""
         k = self.iteration
         return k % self.config.eval_interval == 0 or k == self.config.max_iters
 
     def between_updates(self) -> None:
-        """Evaluate and save if due, then handle commands. These and --max-minutes can end it."""
+        """Evaluate and save if due, then handle commands; --max-minutes ends the run here."""
         limit = self.config.max_minutes
         minutes = (self.supervisor.clock() - self._training_started) / 60
         if limit is not None and self.team.broadcast(minutes >= limit):
@@ -155,9 +149,9 @@ class TrainingRun(ABC):
             self.evaluate_if_due()
 
     def evaluate_if_due(self) -> None:
-        """Save, evaluate and sample, each if this iteration is due for it and has not had it."""
+        """Save, evaluate and sample, each if it is due and not yet done for this iteration."""
         due = self.evaluation_due()
-        if due or self.team.broadcast(time.monotonic() - self._saved_at > SAVE_SECONDS):
+        if due or self.team.broadcast(self.saver.overdue):
             self.save_state()
         if due and self.iteration != self._evaluated_iteration:
             self.evaluate()
@@ -170,15 +164,15 @@ class TrainingRun(ABC):
         self._updating = True
 
     def windows(self, iteration: int, micro_step: int) -> list[Window]:
-        """The windows of the training text that are a micro-batch."""
+        """The windows of a micro-batch."""
         c = self.config
         steps = c.gradient_accumulation_steps
         return self.dataset.batch(iteration, micro_step, steps, c.batch_size)
 
     def progress(self, loss: Tensor) -> None:
-        """Log the losses of the micro-batches that the team just finished, and handle commands.
+        """Log the losses of the team's micro-batches of this round, and handle commands.
 
-        Raises ShakegptError before the update if a loss is not finite, and Stopped.
+        Raises ShakegptError, before the update, if a loss is not finite, and Stopped.
         """
         iteration, micro_steps = self.iteration + 1, self.config.gradient_accumulation_steps
         values = self.team.losses(loss.item(), self.share)
@@ -198,10 +192,9 @@ class TrainingRun(ABC):
                 starts = ", ".join(str(w.start) for w in self.windows(iteration, micro_step))
                 raise self.failure(f"the loss is {value} at window {starts}", micro_step)
         self.supervisor.check(lambda: handle_commands(self))
-        handle_commands(self)
 
     def finish_update(self) -> None:
-        """Log the iteration, unless its step was skipped: then it is run again."""
+        """Log the iteration, unless its step was skipped, so that it is run again."""
         losses, self._losses, self._updating = self._losses, [], False
         if self.optimizer.overflowed:
             return
@@ -221,25 +214,25 @@ class TrainingRun(ABC):
         self.curve.add(step)
 
     def failure(self, what: str, micro_step: int | None = None) -> ShakegptError:
-        """The error for a training that cannot continue; its last good state is saved."""
+        """Save the state; returns the error for a training that cannot continue."""
         self.save_state()
         step = f", micro-step {micro_step}" if micro_step is not None else ""
-        words = ["shakegpt", "finetune", "--resume", str(self.run)]
+        command = ["shakegpt", "finetune", "--resume", str(self.run)]
         rates = ["learning_rate"]
         rates += ["muon_learning_rate"] if self.config.optimizer == "muon" else []
         rates += ["min_lr"] if self.config.decay_lr and self.config.min_lr else []
         for name in rates:
-            words += bounds.words(name, float(f"{getattr(self.config, name) / 3:.2g}"))
+            command += bounds.words(name, float(f"{getattr(self.config, name) / 3:.2g}"))
         return ShakegptError(
             f"{what} in iteration {self.iteration + 1}{step}: the update was not made and the "
             f"state of iteration {self.iteration} is kept; continue with a third of the learning "
-            f"rate (or with --dtype float32): {shlex.join(words)}",
+            f"rate (or with --dtype float32): {shlex.join(command)}",
             exit_code=1,
         )
 
     @contextmanager
     def inference(self, phase: schema.Phase) -> Iterator[None]:
-        """A phase with the model in evaluation mode: nothing is learned or dropped."""
+        """A phase with the model in evaluation mode."""
         self.model.eval()
         try:
             with self.supervisor.phase(phase), self.team.unsharded(self.model):
@@ -266,13 +259,14 @@ class TrainingRun(ABC):
         self.curve.add(evaluation)
         if best:
             self.best = val.loss
-            self.save_model()
+            self.saver.save_model()
         self.judge()
 
     def val_loss(self) -> ValLoss:
         """The mean loss over the validation windows."""
-        how = (self.config.eval_tokens, self.config.batch_size, self.place)
-        return measure(self.model, self.dataset, *how, self.supervisor.check, self.team)
+        sizes = (self.config.eval_tokens, self.config.batch_size)
+        check = self.supervisor.check
+        return measure(self.model, self.dataset, *sizes, self.place, check, self.team)
 
     def initial_model(self) -> GPT:
         """The model of iteration 0, again."""
@@ -290,7 +284,7 @@ class TrainingRun(ABC):
             self.set_max_iters(self.iteration)
 
     def sample(self, prompt: str, how: schema.Settings, requested: bool = False) -> None:
-        """Generate a text and log it token by token; `requested`: because of a command.
+        """Generate a text and log it token by token; `requested` by a command or not.
 
         Raises ShakegptError for a prompt that the vocabulary cannot encode, and Stopped.
         """
@@ -314,7 +308,7 @@ class TrainingRun(ABC):
                 self.inspect(prompt, drawn, key[1])
 
     def log_copies(self, text: str, sample: int) -> None:
-        """Log which passages of a sample stand in the training part of the text."""
+        """Log the passages that a sample copied from the training part of the text."""
         if not self.team.first or self.dataset.train_end > COPIES_LIMIT:
             return
         if self._finder is None:
@@ -323,9 +317,9 @@ class TrainingRun(ABC):
         self.log.write(schema.Copies(iteration=self.iteration, sample=sample, passages=passages))
 
     def inspect(self, prompt: str, drawn: list[int], sample: int) -> None:
-        """Log what happened inside the model, in evaluation mode, for the first tokens `drawn`.
+        """Log an inspection of the model, in evaluation mode, for the first tokens `drawn`.
 
-        Not for a model that is divided among processes.
+        Not for a sharded model.
         """
         if self.team.sharded:
             return
@@ -343,46 +337,11 @@ class TrainingRun(ABC):
             self.log.write(record)
 
     def set_max_iters(self, max_iters: int) -> None:
-        """Change the number of iterations; one that has started is finished."""
+        """Change the number of iterations; an iteration that has started is finished."""
         started = self.iteration + self._updating
         self.config = replace(self.config, max_iters=max(max_iters, started))
         self.supervisor.max_iters = self.config.max_iters
 
     def save_state(self) -> None:
-        """Write all that resuming needs, unless it is on disk; called from any thread."""
-        with self.supervisor.weights_lock:
-            k = self.iteration
-            if k in (0, self._saved_iteration) or not self.team.participates:
-                return  # the state of iteration 0 is the initial checkpoint
-            started, optimizer = time.monotonic(), self.optimizer
-            position = state.Position(iteration=k, loss_scale=optimizer.loss_scale)
-            what = (self.run / "state", self.model, optimizer.inner, position, self.config.keep)
-            path = optimizer.inner.run_on_writer(lambda: state.save(*what))
-            self._saved_iteration, self._saved_at = k, time.monotonic()
-        if path is not None:
-            self._log_saved(k, "last", path, state.size(path), started)
-
-    def save_model(self) -> None:
-        """Write model/, the best so far; not at iteration 0, where it is the initial checkpoint."""
-        if self.iteration == 0 or not self.team.participates:
-            return
-        started, path, writer = time.monotonic(), self.run / "model", self.optimizer.inner
-        what = (self.model, path, self.tokenizer, writer.write)
-        with self.supervisor.phase("saving"):
-            size = writer.run_on_writer(lambda: checkpoint.save(*what))
-        if size is not None:
-            self._log_saved(self.iteration, "best", path, size, started)
-
-    def _log_saved(
-        self, k: int, kind: Literal["best", "last"], path: Path, size: int, started: float
-    ) -> None:
-        """Log that `path`, of iteration `k`, is on disk; training may be further by now."""
-        self.log.write(
-            schema.Checkpoint(
-                iteration=k,
-                kind=kind,
-                path=str(path.relative_to(self.run)),
-                bytes=size,
-                seconds=time.monotonic() - started,
-            )
-        )
+        """Write all that resuming needs, unless it is on disk; may be called from any thread."""
+        self.saver.save_state()
