@@ -85,14 +85,13 @@ class Finetuning(TrainingRun):
 
     def batches(self, iteration: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets (B, T) of this process's micro-batches, on the device."""
-        c, share, device = self.config, self.share, self.place.device
+        c, share = self.config, self.share
         for micro_step in self.team.micro_steps(share):
             self.micro_step = micro_step  # which `progress` reports
             if max(c.dropout, c.lora_dropout) > 0:
                 torch.manual_seed(mix(c.seed + share.part, iteration, micro_step))
             windows = share.of(self.windows(iteration, micro_step))
-            x, y = as_tensors(self.dataset.train, windows)
-            yield x.to(device), y.to(device)
+            yield as_tensors(self.dataset.train, windows, self.place.device)
 
     def loss(self, x: Tensor, y: Tensor) -> Any:
         """Mean cross-entropy of a micro-batch, a tensor in nats per token.

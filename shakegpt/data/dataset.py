@@ -143,10 +143,13 @@ class Dataset:
         )
 
 
-def as_tensors(tokens: Tokens, windows: list[Window]) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of equally long windows: two long tensors (B, T)."""
+def as_tensors(tokens: Tokens, windows: list[Window], device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Inputs and targets of equally long windows: two long tensors (B, T) on `device`."""
     ids = np.stack([tokens[w.start : w.start + w.length + 1] for w in windows]).astype(np.int64)
     both = torch.from_numpy(ids)
+    if device == "cuda":  # pinned, it is copied while the GPU still computes
+        both = both.pin_memory().to(device, non_blocking=True)
+    both = both.to(device)
     return both[:, :-1].contiguous(), both[:, 1:].contiguous()
 
 

@@ -1,7 +1,7 @@
-"""The launcher's environment variables: which process this is, and of which job. No torch.
+"""The launcher's environment variables: ranks, and the name of the job. Imports no torch.
 
-torchrun (or whatever sets the same variables) starts the same command in each process. A job that
-torchrun restarts recognizes its run directory by the job's name in the log's header.
+torchrun, or another launcher with the same variables, starts the same command in each process. A
+job that torchrun restarts recognizes its run directory by the job's name in the log's header.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from shakegpt.runlog.log import LOG_NAME, header
 from shakegpt.runlog.runs import RUNS
 
 LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""The variables that a launcher sets in each process."""
+"""Variables that a launcher sets in each process."""
 
 
 def processes() -> int:
-    """How many processes train together; 1 without a launcher."""
+    """Number of processes that train together; 1 without a launcher."""
     return _number("WORLD_SIZE", 1)
 
 
 def processes_here() -> int:
-    """How many of them are on this machine, and share its memory."""
+    """Number of these processes on this machine, which share its memory."""
     return _number("LOCAL_WORLD_SIZE", 1)
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
+    """Rank of this process, from 0."""
     return _number("RANK", 0)
 
 
 def local_rank() -> int:
-    """Which of those on this machine, from 0: the number of its GPU."""
+    """Rank of this process on this machine, from 0: the index of its GPU."""
     return _number("LOCAL_RANK", 0)
 
 
@@ -55,17 +55,17 @@ def _number(name: str, lowest: int) -> int:
 
 
 def _unset() -> str:
-    there = " ".join(f"-u {name}" for name in LAUNCHER if name in os.environ)
-    return f"start with torchrun, or alone with `env {there} shakegpt ...`"
+    options = " ".join(f"-u {name}" for name in LAUNCHER if name in os.environ)
+    return f"start with torchrun, or alone with `env {options} shakegpt ...`"
 
 
 def require_launcher() -> None:
-    """Raise ShakegptError for launcher's variables that are incomplete, as if left over."""
+    """Raise ShakegptError for incomplete or contradictory variables, as if left over."""
     size = processes()
-    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if size > 1 and lacking:
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if size > 1 and missing:
         raise ShakegptError(
-            f"the environment has WORLD_SIZE={size} but no {' and no '.join(lacking)}: {_unset()}"
+            f"the environment has WORLD_SIZE={size} but no {' and no '.join(missing)}: {_unset()}"
         )
     _number("MASTER_PORT", 0)
     if rank() >= size > 1:
@@ -76,21 +76,21 @@ def require_launcher() -> None:
 
 
 def waiting() -> str:
-    """What to tell somebody who waits for the other processes."""
-    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    """The message while this process waits for the others."""
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     return (
-        f"process {rank()} of {processes()} waits for the others at {where}; if there are none, "
+        f"process {rank()} of {processes()} waits for the others at {address}; if there are none, "
         f"the variables are left over: {_unset()}"
     )
 
 
 def launched() -> bool:
-    """Whether a launcher started this process, alone or not."""
+    """Whether a launcher started this process, even if it is the only one."""
     return "TORCHELASTIC_RUN_ID" in os.environ or processes() > 1
 
 
 def require_shardable(config: FinetuneConfig, dtype: str) -> None:
-    """Raise ShakegptError for --shard without a launcher, or with an option it does not support."""
+    """Raise ShakegptError for --shard without a launcher, or with an unsupported option."""
     if not config.shard:
         return
     unsupported = {
@@ -120,8 +120,7 @@ def require_alone(processes: int) -> None:
 
 
 def job() -> str | None:
-    """Identifies a torchrun job over its restarts: its --rdzv-id, else the launcher's process.
-
+    """Identifies a torchrun job across restarts, by its --rdzv-id, else by the launcher's process;
     None without torchrun.
     """
     name = os.environ.get("TORCHELASTIC_RUN_ID")

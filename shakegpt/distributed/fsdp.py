@@ -1,8 +1,8 @@
-"""A sharded model: each process keeps a part of every weight, gradient and moment (FSDP2).
+"""A sharded model: each process has a shard of every weight, gradient and moment (FSDP2).
 
-A block is gathered from all shards when its turn comes, forward and backward, and freed again; its
-gradient is summed over the processes, and each keeps its own part. So several processes train what
-none of them could hold.
+A block is gathered from all shards for its forward and its backward pass, and freed after each; its
+gradient is reduced over the processes, and each keeps its shard. So several processes can train a
+model that does not fit one of them.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from shakegpt.model import GPT
 
 
 def shard(model: GPT, device: str, processes: int) -> None:
-    """Reduce `model`, which each process has whole, to this process's shard on `device`.
+    """Reduce `model`, complete in each process, to this process's shard on `device`.
 
-    `model.trunk` gathers the blocks one by one; embeddings and last LayerNorm stay whole from there
-    to the end of the backward pass, or while the model is `unsharded`.
+    `model.trunk` gathers the blocks one by one; embeddings and last LayerNorm stay gathered from
+    there to the end of the backward pass, or while the model is `unsharded`.
     """
     mesh = init_device_mesh(device, (processes,))
     modules: list[Any] = [*model.h, model]
     for module in modules:
         fully_shard(module, mesh=mesh)
     register_fsdp_forward_method(model, "trunk")
-    for module in modules:  # once, or an evaluation would create inference tensors
+    for module in modules:  # allocates outside of inference mode, in which evaluations run
         module.unshard()
         module.reshard()
 
 
 @contextmanager
 def unsharded(model: Any) -> Iterator[None]:
-    """Embeddings and last LayerNorm whole: sampling and evaluation read them directly."""
+    """Gather embeddings and last LayerNorm, which sampling and evaluation read directly."""
     model.unshard()
     try:
         yield

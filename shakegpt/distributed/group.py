@@ -1,9 +1,9 @@
-"""Several processes that train one model together: who does what, and how they agree.
+"""Several processes that train one model together: their shares of the work, and collective calls.
 
-Each process holds the whole model (or its shard, see `fsdp`) and works on its part of the
-micro-steps of every iteration, so that the update is the one a single process makes: PyTorch's DDP
-or FSDP averages the gradients. Rank 0 alone writes the log, the states and the model; all others do
-the same steps without a log, and every decision is made once and broadcast.
+Each process has the whole model (or its shard, see `fsdp`) and works on its share of the
+micro-steps of every iteration, so that the update is that of a single process: PyTorch's DDP or
+FSDP averages the gradients. Only rank 0 writes the log, the states and the model; all other
+processes run the same steps without a log, and every decision is made once and broadcast.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from shakegpt.runlog import schema
 
 T = TypeVar("T")
 POLL_SECONDS = 0.05
-"""Between two looks into the store for the other processes."""
+"""Seconds between two checks of the store for the other processes."""
 WAITING_SECONDS = 10.0
-"""Until a process says that it waits for the others."""
+"""Seconds until a process prints that it waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Share:
     group: int
     groups: int
     rounds: int
-    """Micro-steps of this process an iteration."""
+    """Micro-steps of this process per iteration."""
     part: int
     parts: int
 
@@ -60,16 +60,16 @@ class Share:
         return (n * self.groups + self.group + 1 for n in range(self.rounds))
 
     def of(self, windows: list[T]) -> list[T]:
-        """The windows of a micro-batch that this process works on."""
+        """The windows of a micro-batch for this process."""
         size = len(windows) // self.parts
         return windows[self.part * size : (self.part + 1) * size]
 
 
 def share(micro_steps: int, batch_size: int, rank: int, processes: int) -> Share:
-    """Divide an iteration so that no window is seen twice or left out.
+    """Divide an iteration so that each window is used exactly once.
 
-    Whole micro-steps first: then nothing at all differs from a single process but who computes.
-    Raises ShakegptError when neither they nor the windows of each can be shared evenly.
+    Whole micro-steps are divided first, since then the numbers are those of a single process.
+    Raises ShakegptError when neither they nor the windows of each can be divided evenly.
     """
     groups = gcd(micro_steps, processes)
     parts = processes // groups
@@ -84,19 +84,19 @@ def share(micro_steps: int, batch_size: int, rank: int, processes: int) -> Share
 
 
 class Team:
-    """A process and those it trains with; by default none, and then each method costs nothing."""
+    """The processes that train together; by default this one only, and methods do nothing."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
         self.token = ""
-        """Identifies this start of the team: messages of an earlier one do not count."""
+        """Identifies this start of the team, so that messages of an earlier one are ignored."""
         self.sharded = False
         """Whether each process has only a shard of the weights."""
         self._replica: DistributedDataParallel | None = None
 
     @property
     def first(self) -> bool:
-        """Whether this is rank 0, which writes, samples and receives commands for all."""
+        """Whether this is rank 0, which writes, samples and receives commands."""
         return self.rank == 0
 
     @property
@@ -105,12 +105,12 @@ class Team:
         return self.first or self.sharded
 
     def world(self) -> schema.World | None:
-        """The team as the log's header records it; None for a process alone."""
+        """The team's record in the log's header; None for a single process."""
         name = env.job()
         return schema.World(processes=self.size, job=name) if name or self.size > 1 else None
 
     def share(self, config: FinetuneConfig) -> Share:
-        """The work of this process in each iteration. Raises ShakegptError if it is uneven."""
+        """The share of this process in each iteration. Raises ShakegptError if that is uneven."""
         if self.size > 1 and "-" in config.dataset:
             raise ShakegptError(
                 f"{self.size} processes cannot read standard input: give --dataset a file"
@@ -118,17 +118,17 @@ class Team:
         return share(config.gradient_accumulation_steps, config.batch_size, self.rank, self.size)
 
     def to_device(self, model: GPT, config: FinetuneConfig, device: str) -> GPT:
-        """Move the model to the device: whole, or with --shard the shard of this process."""
+        """Move the model, or with --shard this process's shard of it, to the device."""
         self.sharded = config.shard and self.size > 1
         if self.sharded:
-            from shakegpt.distributed import fsdp  # what it imports takes a second
+            from shakegpt.distributed import fsdp  # its imports take a second
 
             fsdp.shard(model, device, self.size)
         return model.to(device)
 
     @contextmanager
     def unsharded(self, model: GPT) -> Iterator[None]:
-        """Embeddings and last LayerNorm whole in every process, for evaluations and samples."""
+        """Embeddings and last LayerNorm gathered in every process, for evaluations and samples."""
         if not self.sharded:
             yield
             return
@@ -142,8 +142,8 @@ class Team:
         return float(norm.full_tensor() if self.sharded else norm)
 
     def replicate(self, model: GPT) -> Any:
-        """`model` in DDP, which averages gradients over all processes in an iteration's last
-        micro-step and starts from rank 0's weights; in one process, `model` itself.
+        """`model` in DDP, which starts from rank 0's weights and averages gradients in the last
+        micro-step of an iteration; in a single process, `model` itself.
         """
         if self.size == 1:
             return model
@@ -151,9 +151,8 @@ class Team:
         return self._replica
 
     def micro_steps(self, mine: Share) -> Iterator[int]:
-        """The micro-steps of an iteration; only the last one's backward pass communicates.
-
-        (As DDP's `no_sync`, without a second loop around it.)
+        """The micro-steps of an iteration; only the last one's backward pass communicates, as with
+        DDP's `no_sync`.
         """
         for number, micro_step in enumerate(mine.micro_steps(), 1):
             if self._replica is not None:
@@ -161,7 +160,7 @@ class Team:
             yield micro_step
 
     def losses(self, loss: float, mine: Share) -> list[float]:
-        """The losses of a round's micro-steps, in order; each is the mean of its parts."""
+        """The losses of a round's micro-steps, in order, each the mean over its processes."""
         losses, n = self.gather(loss), mine.parts
         return [sum(losses[k : k + n]) / n for k in range(0, len(losses), n)]
 
@@ -202,7 +201,9 @@ class Team:
         return received
 
     def run_on_all(self, job: Callable[[], T]) -> T:
-        """Call `job` in every process. If it fails, its process raises that, the others Stopped."""
+        """Call `job` in every process. If it fails in one, that one raises its error, the others
+        raise Stopped.
+        """
         error: Exception | None = None
         try:
             result = job()
@@ -223,14 +224,14 @@ class Team:
         return Path(run) if run else None
 
     def run_on_rank0(self, job: Callable[[], T]) -> T:
-        """Call `job` in rank 0 only; its result, which must be JSON-serializable, in all."""
+        """Call `job` in rank 0 only; returns its result, JSON-serializable, in all processes."""
         result = self.run_on_all(lambda: job() if self.first else None)
         return self.broadcast(result)  # type: ignore[return-value]
 
 
 @contextmanager
 def join() -> Iterator[Team]:
-    """Join the other processes that a launcher started; a team of one without a launcher."""
+    """Join the other processes of the launcher; without one, a team of a single process."""
     env.require_launcher()
     if env.processes() == 1:
         yield Team()
@@ -253,17 +254,17 @@ def _process_group() -> Iterator[Team]:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(env.local_rank() % torch.cuda.device_count())
-    # decisions go over gloo, so that no GPU has to wait for them
+    # decisions use gloo, without synchronizing a GPU
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     rank, size = env.rank(), env.processes()
-    say = partial(print, f"shakegpt: {env.waiting()}", file=sys.stderr)
-    patience = threading.Timer(WAITING_SECONDS, say)
-    patience.daemon = True
-    patience.start()
+    message = partial(print, f"shakegpt: {env.waiting()}", file=sys.stderr)
+    timer = threading.Timer(WAITING_SECONDS, message)
+    timer.daemon = True
+    timer.start()
     try:
         dist.init_process_group(backend, store=_rendezvous(rank, size), rank=rank, world_size=size)
     finally:
-        patience.cancel()
+        timer.cancel()
     team = Team(rank, size)
     team.token = team.broadcast(os.urandom(8).hex())
     yield team
@@ -273,16 +274,17 @@ def _process_group() -> Iterator[Team]:
 def store() -> Any:
     """A connection to the store through which the launcher's processes find each other."""
     hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and env.rank() == 0
-    where = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
-    return TCPStore(*where, is_master=hosts and not dist.is_initialized(), wait_for_workers=False)
+    address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    master = hosts and not dist.is_initialized()
+    return TCPStore(*address, is_master=master, wait_for_workers=False)
 
 
 def _rendezvous(rank: int, size: int) -> Any:
-    """A part of the store that belongs to this start of the processes alone.
+    """A part of the store for this start of the processes only.
 
-    A launcher that restarts its processes keeps the store, and in it the addresses of dead ones;
-    and the launchers of several nodes count restarts separately. So each process registers under a
-    new random name, and rank 0 invites the registered names until all of them have accepted.
+    A launcher that restarts its processes keeps the store, with the addresses of dead ones, and the
+    launchers of several nodes count restarts separately. So each process registers under a new
+    random name, and rank 0 invites the registered names until all of them have accepted.
     """
     common, name = store(), os.urandom(8).hex()
     token = _invite(common, size, name) if rank == 0 else _accept(common, rank, name)
@@ -309,8 +311,8 @@ def _accept(common: Any, rank: int, name: str) -> str:
 def is_peer_lost(error: BaseException) -> bool:
     """Whether `error` means that another process died.
 
-    PyTorch's own failures of NCCL and of the store have a type. Gloo's are a plain RuntimeError
-    that starts with the source file of gloo, the only thing that tells them apart.
+    Errors of NCCL and of the store have a type. Those of gloo are plain RuntimeErrors, recognizable
+    only by the source file of gloo in the message.
     """
     return isinstance(error, dist.DistError) or (
         type(error) is RuntimeError and "gloo/" in str(error)

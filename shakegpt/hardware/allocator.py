@@ -1,11 +1,11 @@
 """Tuning of glibc's allocator for a process that trains on a CPU: no trimming, huge pages.
 
-A step allocates and frees gigabytes of tensors. Returned to the kernel each time, they come back as
-fresh pages, a fault and 4 kB of zeros each: half a million faults per step of 124M, a fifth of the
-processor's time. And products read matrices across thousands of pages, which huge pages of 2 MB
-make a few. Neither changes a number. Freed memory that the heap keeps is lost to tensors of other
-sizes, so it costs memory (`memory.PROCESS`). It applies to the whole process and cannot be undone,
-so only the command line does it, never a library call.
+A step allocates and frees gigabytes of tensors. If the allocator returns them to the kernel, each
+page is faulted in and zeroed again: half a million faults per step of 124M, a fifth of the CPU
+time. And products read matrices across thousands of pages, or a few huge ones of 2 MB. Neither
+changes a number. Memory kept by the heap may not suit tensors of other sizes, so this costs memory
+(`memory.PROCESS`). It applies to the whole process and cannot be undone, so only the command line
+does it, never a library call.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _NEVER = -1
 _HUGE_PAGE = 14
 """MADV_HUGEPAGE of Linux's mman.h."""
 SMALL = 1 << 20
-"""With little memory, requests of at least so many bytes are returned to the kernel when freed."""
+"""With little memory, freed blocks of at least this many bytes are returned to the kernel."""
 
 
 def keep_freed_memory(needed: int, keep: bool = True) -> bool:
-    """Let the C library `keep` freed memory, for a run that needs so many bytes, if there is room.
+    """Let glibc `keep` freed memory for a run that needs `needed` bytes, if twice as much is free.
 
-    Returns whether it does. Otherwise memory is returned to the kernel at once, for a run with
-    little of it. Does nothing without glibc, where glibc refuses, and with SHAKEGPT_PLAIN=1.
+    Returns whether it does; otherwise freed memory is returned to the kernel at once. Does nothing
+    without glibc, if glibc rejects the settings, and with SHAKEGPT_PLAIN=1.
     """
     if sys.platform != "linux" or not fast_paths.enabled():
         return False
@@ -51,7 +51,7 @@ def keep_freed_memory(needed: int, keep: bool = True) -> bool:
 
 
 def _request_huge_pages(libc: ctypes.CDLL, size: int) -> None:
-    """Grow the heap by `size` untouched bytes, and request huge pages for them.
+    """Grow the heap by `size` bytes, and request huge pages for them.
 
     The heap does not shrink again, so later tensors are allocated there.
     """
@@ -67,12 +67,12 @@ def _request_huge_pages(libc: ctypes.CDLL, size: int) -> None:
 
 
 def release_freed_memory() -> None:
-    """Return what the heap has free to the kernel, wherever it lies; does nothing without glibc."""
+    """Return all free memory of the heap to the kernel; does nothing without glibc."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
 
 def materialize_weights(model: nn.Module) -> None:
-    """Copy weights that are mapped from a file, in ordinary pages, to the heap."""
+    """Copy memory-mapped weights to the heap."""
     for p in model.parameters():
         p.data = p.data.clone()

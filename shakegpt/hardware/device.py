@@ -22,7 +22,7 @@ _TORCH = {
 
 @dataclass(frozen=True)
 class Place:
-    """A device, the dtype of its matrix products, and how memory and compilation are used."""
+    """A device, the dtype of its matrix products, and the use of memory and compilation."""
 
     device: str
     device_reason: str
@@ -42,20 +42,19 @@ class Place:
             self.device,
             _TORCH[self.dtype] if enabled else None,
             enabled=enabled,
-            cache_enabled=self.memory == "normal",  # the cache holds a second copy of all weights
+            cache_enabled=self.memory == "normal",  # the cache is a second copy of all weights
         )
 
     @property
     def scales_loss(self) -> bool:
-        """Whether the loss is scaled, without which gradients underflow in float16."""
+        """Whether the loss is scaled, since gradients underflow in float16."""
         return self.dtype == "float16"
 
 
 def choose(device: Device, dtype: Dtype) -> Place:
     """The device and dtype to use. Raises ShakegptError for a device that is not available."""
     name, device_reason = _device(device)
-    chosen, dtype_reason = _dtype(name, dtype)
-    return Place(name, device_reason, chosen, dtype_reason)
+    return Place(name, device_reason, *_dtype(name, dtype))
 
 
 def _device(requested: Device) -> tuple[str, str]:
@@ -86,14 +85,14 @@ def _dtype(device: str, requested: Dtype) -> tuple[str, str]:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether bfloat16 products are faster than float32 ones here: AVX-512 BF16 or AMX."""
+    """Whether this CPU is faster in bfloat16 than in float32: AVX-512 BF16 or AMX."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @cache
 def speed(device: str, dtype: str) -> float:
-    """Floating-point operations per second of a matrix product of medium size, measured once."""
+    """Floating-point operations per second of a medium-sized matrix product, measured once."""
     size = 1024 if device == "cpu" else 4096
     a = torch.randn(size, size, device=device, dtype=_TORCH[dtype])
     rounds, seconds = 0, 0.0

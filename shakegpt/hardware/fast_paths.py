@@ -1,9 +1,9 @@
-"""The switch and the self-tests of everything that is faster than the plain computation.
+"""Self-tests of the fast paths, and their switch. Imports no torch.
 
-Products by oneDNN, the chunked loss, int8 kernels and the like use operators that differ between
-processors and PyTorch versions. Each is used only after it agreed with the plain computation on a
-tiny example in this process; where it does not, or raises, the plain computation is used and
-nothing else changes. `SHAKEGPT_PLAIN=1` in the environment switches all of them off. No torch.
+oneDNN products, the chunked loss, int8 kernels and others use operators that differ between
+processors and PyTorch versions. Each is used only if it agrees with the plain computation on a tiny
+example in this process; if it does not, or raises, the plain computation is used instead. The
+environment variable SHAKEGPT_PLAIN=1 disables all of them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,22 @@ from typing import ParamSpec
 
 P = ParamSpec("P")
 PLAIN = "SHAKEGPT_PLAIN"
-"""Environment variable: 1 switches the fast paths off; unset, empty or 0 leaves them on."""
+"""Environment variable: 1 disables the fast paths; unset, empty or 0 leaves them enabled."""
 
 
 def enabled() -> bool:
-    """Whether fast paths may be used at all."""
+    """Whether fast paths may be used."""
     return os.environ.get(PLAIN, "") in ("", "0")
 
 
 def self_test(test: Callable[P, bool]) -> Callable[P, bool]:
-    """Run `test` when it is first called with these arguments, and remember its result.
-
-    False if the test raises, and with SHAKEGPT_PLAIN=1.
-    """
+    """`test`, run once for the same arguments. False if it raises, and with SHAKEGPT_PLAIN=1."""
 
     @cache
     def run(*args: Hashable, **kwargs: Hashable) -> bool:
         try:
             return enabled() and test(*args, **kwargs)  # type: ignore[arg-type]
-        except Exception:  # a missing operator, an unsupported dtype, a compiler: any of them
+        except Exception:  # a missing operator, an unsupported dtype, a compiler, ...
             return False
 
     return run  # type: ignore[return-value]

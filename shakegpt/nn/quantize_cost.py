@@ -79,8 +79,7 @@ def _place(files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, 
 @torch.inference_mode()
 def _val_losses(model: GPT, dataset: Dataset) -> Tensor:
     """Loss of each token of a few validation windows, (N,)."""
-    device, parts = model.wpe.weight.device, []
+    device, parts = model.wpe.weight.device.type, []
     for windows in equally_long(dataset.eval_windows(dataset.val, TOKENS), size=1):
-        x, y = as_tensors(dataset.val, windows)
-        parts.append(losses(model, x.to(device), y.to(device)).flatten().cpu())
+        parts.append(losses(model, *as_tensors(dataset.val, windows, device)).flatten().cpu())
     return torch.cat(parts)

@@ -192,7 +192,6 @@ class OutOfCore(Finetuning):
     def safe_point(self) -> None:
         """Handle stops and commands. Raises Stopped."""
         self.supervisor.check(lambda: handle_commands(self))
-        handle_commands(self)
 
     def val_loss(self) -> ValLoss:
         """The mean loss over the validation windows, by the same way through the model."""

@@ -1,4 +1,4 @@
-"""What the training loop does for each command of control.jsonl but pause, resume and stop."""
+"""The commands of control.jsonl that the training loop carries out: all but pause, resume, stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shakegpt.train.supervisor import Supervisor
 
 
 class Trainer(Protocol):
-    """What commands need of a running training."""
+    """A running training, as commands see it."""
 
     config: FinetuneConfig
     supervisor: Supervisor
@@ -24,7 +24,7 @@ class Trainer(Protocol):
 
 
 def handle_commands(trainer: Trainer) -> bool:
-    """Carry out the commands that arrived and log their outcomes; whether there were any."""
+    """Carry out new commands and log their outcomes; returns whether there were any."""
     handled = False
     for request in trainer.supervisor.requests():
         handled = True
@@ -38,7 +38,7 @@ def handle_commands(trainer: Trainer) -> bool:
 
 
 def carry_out(trainer: Trainer, request: Request) -> None:
-    """Do what `request` asks for. Raises ShakegptError for an invalid value."""
+    """Carry out `request`. Raises ShakegptError for an invalid value."""
     match request.verb:
         case "save":
             trainer.save_state()
@@ -54,12 +54,13 @@ def carry_out(trainer: Trainer, request: Request) -> None:
 
 
 def settings(config: FinetuneConfig, request: Request | None = None) -> Settings:
-    """The sampling settings of the configuration, overridden by those that `request` gives.
+    """The sampling settings of the configuration, overridden by those of `request`.
 
     Raises ShakegptError for a value out of range.
     """
-    defaults = {name: getattr(config, name) for name in Settings.__struct_fields__}
-    given = {name: getattr(request, name, None) for name in defaults}
-    chosen = defaults | {name: value for name, value in given.items() if value is not None}
-    SampleConfig(**chosen)  # checks the ranges
-    return Settings(**chosen)
+    values = {name: getattr(config, name) for name in Settings.__struct_fields__}
+    for name in values:
+        if (value := getattr(request, name, None)) is not None:
+            values[name] = value
+    SampleConfig(**values)  # checks the ranges
+    return Settings(**values)

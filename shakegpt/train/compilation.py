@@ -1,11 +1,11 @@
-"""Whether to compile: if it ends the run sooner, with the seconds of compiling counted.
+"""Compilation of the blocks, if the run ends sooner with it, the time of compiling included.
 
-The choice follows from the settings and the kind of device alone, not from how fast or how busy
-this one is: a compiled step rounds differently, and the same command must give the same numbers.
+The choice depends only on the settings and the kind of device, not on the speed or load of this
+one: a compiled step rounds differently, and the same command must give the same numbers.
 
-TorchInductor compiles one block for all blocks of a model, which takes a tenth of the time of the
-whole model. It fuses what lies between the products; on a CPU that is little, on a GPU much. Names
-of weights stay as they are, and evaluations and samples are not compiled.
+TorchInductor compiles one block for all blocks of a model, in a tenth of the time of the whole
+model. It fuses the operations between matrix products, a small part of the time on a CPU, a large
+one on a GPU. Names of weights do not change; evaluations and samples are not compiled.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ GAIN = {
     ("cuda", "bfloat16"): 0.35,
     ("cuda", "float16"): 0.35,
 }
-"""Share of the training time that compiling saves. CPU: measured, docs/lab-log.md. GPU: from
-nanoGPT's notes, 250 to 135 ms a step on an A100, less caution; not measured here."""
+"""Fraction of the training time that compiling saves. CPU: measured, docs/lab-log.md. GPU: a
+cautious value from nanoGPT's notes, 250 to 135 ms a step on an A100; not measured here."""
 COST = {"cpu": 20.0, "cuda": 40.0}
 """Seconds until a block is compiled, forward and backward. CPU: measured, 11 to 22."""
 SPEED = {"cpu": 1.5e11, "cuda": 5e13}
-"""Operations per second that training is assumed to reach, for this choice. CPU: measured on two
-threads; GPU: about a third of an A100's peak."""
+"""Assumed operations per second in training. CPU: measured with two threads; GPU: about a third of
+an A100's peak."""
 COMPILERS = (os.environ.get("CXX", "c++"), "g++", "clang++")
 
 
 def choose(requested: Compile, place: Place, flops: float, processes: int) -> tuple[bool, str]:
-    """Whether to compile for a training of so many floating-point operations, and why."""
+    """Whether to compile for a training of `flops` floating-point operations, and why."""
     if requested != "auto":
         return requested == "on", "requested"
     if place.memory == "lowest":

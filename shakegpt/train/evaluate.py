@@ -1,4 +1,4 @@
-"""Val loss over fixed sequences: what a run's evaluations and `shakegpt evaluate` measure."""
+"""Val loss over fixed sequences, for a run's evaluations and `shakegpt evaluate`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shakegpt.nn import chunked_loss
 
 @dataclass(frozen=True)
 class ValLoss:
-    """Mean loss in nats per token, over how many tokens and characters, and its standard error."""
+    """Mean loss in nats per token, with its numbers of tokens and characters, and its error."""
 
     loss: float
     tokens: int
@@ -27,12 +27,8 @@ class ValLoss:
     standard_error: float | None
 
 
-ALONE = Team()
+SINGLE = Team()
 Losses = Callable[[Tensor, Tensor], Tensor]
-
-
-def _nothing() -> None:
-    pass
 
 
 @torch.inference_mode()
@@ -42,27 +38,26 @@ def measure(
     eval_tokens: int,
     batch_size: int,
     place: Place,
-    check: Callable[[], None] = _nothing,
-    team: Team = ALONE,
+    check: Callable[[], None] = lambda: None,
+    team: Team = SINGLE,
     losses: Losses | None = None,
 ) -> ValLoss:
     """Loss of `model` over the validation windows of `dataset`; `check` is called between batches.
 
-    `losses`, of inputs and targets (B, T) to the loss of each token, replaces the model's own; it
-    is called for one batch after the other. The processes of a team take turns at the batches,
-    which are those of a single process: the loss does not depend on the number of processes.
+    `losses`, from inputs and targets (B, T) to the loss of each token, replaces the model's own; it
+    is called with one batch after the other. The processes of a team share the batches of a single
+    process, so the loss does not depend on the number of processes.
     """
     losses = losses or partial(chunked_loss.losses, model)
     windows = dataset.eval_windows(dataset.val, eval_tokens)
     batches = list(equally_long(windows, batch_size))
     window_losses = [torch.zeros(len(batch), dtype=torch.float64) for batch in batches]
     for first in range(0, len(batches), team.size):
-        mine = min(first + team.rank, len(batches) - 1)  # with none left, repeat the last one
-        x, y = as_tensors(dataset.val, batches[mine])
+        n = min(first + team.rank, len(batches) - 1)  # at the end, the last batch again
         with place.autocast():
-            batch = losses(x.to(place.device), y.to(place.device))  # (B, T)
-        if mine == first + team.rank:
-            window_losses[mine] = batch.mean(1).to("cpu", torch.float64)
+            batch = losses(*as_tensors(dataset.val, batches[n], place.device))  # (B, T)
+        if n == first + team.rank:
+            window_losses[n] = batch.mean(1).to("cpu", torch.float64)
         check()
     means = team.sum(torch.cat(window_losses)).tolist()
     tokens = sum(window.length for window in windows)

@@ -1,8 +1,8 @@
-"""The supervisor of a process that trains with others: all pause and leave at the same point.
+"""The supervisor of a process that trains with others: all pause and stop at the same point.
 
 Rank 0 polls the commands and broadcasts them. A stop is published in the store of the process
-group, which each process polls while it computes: each learns of it within a moment, however long
-its computation, and they leave together at the next point where all of them meet.
+group, which each process polls while it computes, so each learns of it at once; they stop together
+at their next common safe point.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RANK0_HEAD_START = 1.0
 
 
 class GroupSupervisor(Supervisor):
-    """A supervisor whose `check` and `requests` are points where all processes meet."""
+    """A supervisor whose `check` and `requests` are collective: all processes call them."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class GroupSupervisor(Supervisor):
 
     def __exit__(self, *what: object) -> None:
         super().__exit__(*what)
-        if self._peer_lost and self._signals:  # the launcher's SIGTERM must not cut the report off
+        if self._peer_lost and self._signals:  # the launcher's SIGTERM must not suppress the report
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def check(self, handle_commands: Callable[[], object] | None = None) -> None:
-        """As `Supervisor.check`, for all: they wait together, and raise Stopped together."""
+        """As `Supervisor.check`, collectively: all wait, or raise Stopped, together."""
         while True:
             requested = self._team.first and bool(self._requests)
             paused = self._team.first and self._paused and not self._handling
@@ -63,19 +63,19 @@ class GroupSupervisor(Supervisor):
                 raise self._stop or Stopped("stopped", 0)
             if self._listener_error is not None:
                 raise self._listener_error
-            if not pause or (requested and handle_commands is None):
-                return
             if requested and handle_commands is not None:
                 handle_commands()
-            else:
+            elif pause and not requested:
                 self._wait()
+            else:
+                return
 
     def check_local(self) -> None:
         """As `Supervisor.check_local`; with sharded weights all processes sample together."""
         self.check() if self._team.sharded else super().check_local()
 
     def requests(self) -> Iterator[Request]:
-        """The commands that rank 0 received, in all processes, oldest first."""
+        """The commands to rank 0, in all processes, oldest first."""
         mine = [self._requests.popleft() for _ in range(len(self._requests))]
         shared = self._team.broadcast(msgspec.to_builtins(mine))
         for request in msgspec.convert(shared, list[Request]):
@@ -83,11 +83,11 @@ class GroupSupervisor(Supervisor):
                 yield request
 
     def peer_lost_error(self, run: Path) -> Exception:
-        """Error to raise after a peer process died: a report, from one process only."""
+        """Error to raise after a peer process died; only one process reports it."""
         self._peer_lost = True
         stopped = self._stop
         if stopped is not None and stopped.exit_code == 128 + signal.SIGTERM:
-            stopped = None  # from a launcher that noticed, too: that says less
+            stopped = None  # the launcher noticed it, too, but this report says more
         if not self._team.first:
             time.sleep(RANK0_HEAD_START)
         if stopped is not None or not self._first_to_report():
@@ -101,19 +101,19 @@ class GroupSupervisor(Supervisor):
         )
 
     def _save_together(self) -> None:
-        """At the safe point: sharded weights are saved here, where all processes are."""
+        """Save sharded weights, at a common safe point."""
         if self._team.sharded and self.save is not None:
             self.save()
             for request in self._stop_requests:
                 self.answer(request, "done")
 
     def _save_now(self, request: Request) -> None:
-        """At the next safe point, where all processes are; rank 0 decides."""
+        """Save at the next common safe point, by a command of rank 0."""
         if self._team.first:
             self._requests.append(request)
 
     def finish_saving(self) -> None:
-        """As `Supervisor`; with sharded weights it is done already, or impossible without peers."""
+        """As `Supervisor`; sharded weights are saved by `check`."""
         if not self._team.sharded:
             super().finish_saving()
 
@@ -124,7 +124,7 @@ class GroupSupervisor(Supervisor):
             self._stop_requests.append(request)
 
     def _end_after_grace(self, stopped: Stopped) -> None:
-        """Not with sharded weights: saving needs all processes."""
+        """As `Supervisor`; not with sharded weights, since saving needs all processes."""
         if not self._team.sharded:
             super()._end_after_grace(stopped)
 
@@ -135,7 +135,7 @@ class GroupSupervisor(Supervisor):
             return True
 
     def _poll(self) -> list[Request]:
-        """Also look whether another process was stopped: called all the time."""
+        """As `Supervisor`, on rank 0; in all processes, check for a published stop."""
         if self._stop is None:
             self._poll_store()
         return super()._poll() if self._team.first else []
@@ -146,11 +146,11 @@ class GroupSupervisor(Supervisor):
                 reason, code = msgspec.json.decode(self._store.get(_STOP), type=tuple[str, int])
                 self._stop_published = True
                 self._request_stop(Stopped(reason, code))
-        except RuntimeError:  # the store is gone: so is the team, as the next meeting will show
+        except RuntimeError:  # the store is gone; the next collective call will fail
             return
 
     def _request_stop(self, stopped: Stopped, request: Request | None = None) -> None:
-        """Publish the stop, then as `Supervisor`: rank 0 saves at once."""
+        """Publish the stop, then as `Supervisor`."""
         if not self._stop_published:
             self._stop_published = True
             content = msgspec.json.encode((stopped.reason, stopped.exit_code)).decode()

@@ -1,4 +1,4 @@
-"""The optimizer step as the loop calls it: loss scaling, clipping, learning rate, overflow."""
+"""The optimizer of the loop: loss scaling, clipping, learning rate, and overflow around a step."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shakegpt.train.optimizer import AdamW
 from shakegpt.train.supervisor import Supervisor
 
 Schedule = Callable[[int], float]
-"""The learning rate of the update that ends an iteration, counted from 1."""
+"""From an iteration, counted from 1, to the learning rate of its update."""
 Failure = Callable[[str], ShakegptError]
-"""Saves the state and returns the error to raise."""
+"""Saves the state; from a cause to the error to raise."""
 
 
 class GuardedOptimizer:
@@ -41,7 +41,7 @@ class GuardedOptimizer:
         self._scales = place.scales_loss
         self._scaler = torch.amp.GradScaler(place.device, enabled=self._scales)
         self.learning_rate, self.grad_norm = 0.0, 0.0
-        """Of the latest step; the norm is the one before clipping."""
+        """Of the latest step; the norm before clipping."""
         self.overflowed = False
         """Whether the latest step was skipped, because float16 gradients overflowed."""
 
@@ -56,15 +56,16 @@ class GuardedOptimizer:
             self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": loss_scale})
 
     def scale_gradient(self, gradient: Tensor) -> Tensor:
-        """The gradient to start a micro-batch's backward pass with: their sum becomes the mean."""
+        """The initial gradient of a micro-batch's backward pass, so that their sum is the mean."""
         scaled: Tensor = self._scaler.scale(gradient)
         return scaled / self._micro_steps
 
     def step(self) -> None:
-        """Clip, and update the weights at this iteration's rate; count the iteration as finished.
+        """Clip, update the weights with this iteration's rate, and count the iteration.
 
-        Skipped when float16 gradients overflow: `overflowed` is set, the loss scale is halved, and
-        the same iteration must be run again. Raises ShakegptError for other non-finite gradients.
+        If float16 gradients overflow, the step is skipped, `overflowed` is set, the loss scale is
+        halved, and the iteration must be repeated. Raises ShakegptError for other gradients that
+        are not finite.
         """
         inner, supervisor = self.inner, self._supervisor
         self._scaler.unscale_(inner)  # type: ignore[arg-type]

@@ -1,13 +1,13 @@
 """Muon for a GPT-2: orthogonalized momentum for the matrices of the blocks.
 
-The update of a matrix is its momentum with all singular values brought near one by a Newton-Schulz
-iteration, so every direction of a layer learns at the same speed. Embeddings, biases and LayerNorms
-are no such matrices: AdamW updates them.
+The update of a matrix is its momentum with all singular values brought close to one by a
+Newton-Schulz iteration, so all directions of a layer learn at the same speed. Embeddings, biases
+and LayerNorms are updated by AdamW.
 
-The arithmetic is PyTorch's own, the function behind torch.optim.Muon; making an instance of that
-class imports PyTorch's compiler, 70 MB and seconds. GPT-2 stores its weights (in, out) and the
-query, key and value matrices of a block side by side in c_attn, so the function is given views:
-each is one matrix (out, in) in the memory of the weight, of its gradient, of its momentum.
+The arithmetic is PyTorch's own, the function behind torch.optim.Muon; an instance of that class
+would import PyTorch's compiler, 70 MB and seconds. GPT-2 stores its weights as (in, out), and a
+block's query, key and value matrices side by side in c_attn, so the function gets views: each is
+one matrix (out, in) in the memory of the weight, of its gradient, or of its momentum.
 
 References: Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
 https://kellerjordan.github.io/posts/muon/; its tuning in github.com/KellerJordan/modded-nanogpt.
@@ -23,15 +23,15 @@ from torch import Tensor
 from torch.optim._muon import muon
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.train.optimizer import MOMENTS, AdamW, Group, moment_of, read
+from shakegpt.train.optimizer import AdamW, Group, moment_of, read
 
 MOMENTUM = 0.95
-"""What the momentum keeps of itself in an update, of thousands."""
+"""Decay of the momentum per update, for runs of thousands of updates."""
 FINETUNE_MOMENTUM = 0.9
-"""The same of twenty updates, where a longer memory is of the first ones (docs/lab-log.md)."""
+"""The same for about twenty updates (docs/lab-log.md)."""
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
-"""Of the Newton-Schulz iteration: it brings singular values between about 0.7 and 1.2."""
+"""Newton-Schulz steps, which bring singular values between about 0.7 and 1.2."""
 
 
 def split_parameters(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -49,15 +49,15 @@ def matrices_of(name: str, weight: Tensor) -> tuple[Tensor, ...]:
 class Muon:
     """Muon over GPT-2's weights (in, out), by their names.
 
-    `momentum` is all of its state: a tensor for each weight, in its shape, to be saved and copied
-    back. `decay` is the share of itself that it keeps in an update.
+    `momentum`, a tensor in the shape of each weight, is its whole state; `decay` is its decay per
+    update.
     """
 
     def __init__(
         self, named: Mapping[str, Tensor], weight_decay: float = 0.0, decay: float = MOMENTUM
     ) -> None:
-        """For the weights `named`. Weight decay is decoupled: each update first multiplies the
-        weight by 1 - lr * weight_decay.
+        """For the weights `named`. Weight decay is decoupled: an update first multiplies the weight
+        by 1 - lr * weight_decay.
         """
         self.named, self.weight_decay, self.decay = dict(named), weight_decay, decay
         self.momentum = {name: torch.zeros_like(p) for name, p in self.named.items()}
@@ -92,17 +92,18 @@ class Muon:
 class MuonAdamW(AdamW):
     """Muon for the matrices of the blocks, AdamW for all other parameters, as one optimizer.
 
-    The rates of all groups are set alike, to AdamW's; Muon's is in a fixed ratio to it.
+    The rate of all groups is AdamW's; Muon's has a constant ratio to it.
     """
 
     def __init__(
         self, named: Mapping[str, Tensor], groups: list[Group], config: FinetuneConfig
     ) -> None:
         """For the parameters `named` of a whole model, with AdamW's `groups` of all of them."""
-        matrices, self._others = split_parameters(named)
-        others = set(self._others.values())
-        rest = [g | {"params": [p for p in g["params"] if p in others]} for g in groups]
-        super().__init__(named, rest)
+        matrices, others = split_parameters(named)
+        by_adamw = set(others.values())
+        groups = [g | {"params": [p for p in g["params"] if p in by_adamw]} for g in groups]
+        super().__init__(named, groups)
+        self.with_moments = others
         self._muon = Muon(matrices, config.weight_decay, FINETUNE_MOMENTUM)
         self._ratio = config.muon_learning_rate / config.learning_rate
         self._matrices: Group = {"params": list(matrices.values()), "lr": config.learning_rate}
@@ -117,19 +118,13 @@ class MuonAdamW(AdamW):
 
     def moments(self) -> dict[str, Tensor]:
         """AdamW's moments, and Muon's `momentum`, by name."""
-        states = {name: self._state_of(p) for name, p in self._others.items()}
-        adamw = {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
-        return adamw | {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
+        momentum = {f"momentum.{name}": buf for name, buf in self._muon.momentum.items()}
+        return super().moments() | momentum
 
     @torch.no_grad()
     def load(self, path: Path, steps: int) -> None:
-        """Restore the moments that `save` wrote after `steps` updates.
-
-        Raises ShakegptError for a file that is damaged or not of these parameters.
-        """
+        """Restore the moments that `save` wrote after `steps` updates. Raises ShakegptError."""
+        super().load(path, steps)
         moments = read(path)
-        for name, p in self._others.items():
-            saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
-            self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
         for name, buffer in self._muon.momentum.items():
             buffer.copy_(moment_of(buffer, f"momentum.{name}", moments, path))

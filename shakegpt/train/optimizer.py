@@ -1,8 +1,8 @@
-"""Fused AdamW, equal to torch.optim.AdamW to the bit, and how its state is saved.
+"""Fused AdamW, equal to torch.optim.AdamW to the bit, with its state saved as safetensors.
 
-It calls PyTorch's kernel without PyTorch's class: constructing one imports the compiler, which
-takes half as long as `import torch` and 70 MB that no step needs. Where the fused kernel fails its
-self-test, PyTorch's plain loop over the parameters computes the update.
+It calls PyTorch's kernel without PyTorch's class, whose constructor imports the compiler: 70 MB and
+half the time of `import torch`. Where the fused kernel fails its self-test, PyTorch's plain loop
+over the parameters computes the update.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.adamw import adamw
@@ -20,6 +19,7 @@ from torch.optim.adamw import adamw
 from shakegpt.checkpoint import tensorfile
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.fast_paths import self_test
+from shakegpt.resource_errors import reading
 
 T = TypeVar("T")
 Group = dict[str, Any]
@@ -34,6 +34,8 @@ class AdamW:
     def __init__(self, named: Mapping[str, Tensor], groups: list[Group]) -> None:
         """For the parameters `named`, all of which are in one of `groups`."""
         self.named, self.param_groups = named, groups
+        self.with_moments = named
+        """The parameters with AdamW's moments, by name: all, unless a subclass updates some."""
         self.state = dict[Tensor, dict[str, Tensor]]()
 
     @torch.no_grad()
@@ -50,14 +52,14 @@ class AdamW:
         update(group, params, [p.grad for p in params], means, squares, steps)
 
     def _state_of(self, p: Tensor) -> dict[str, Tensor]:
-        """The moments of `p` and the number of updates in them; zeros before the first."""
+        """The moments of `p` and their number of updates; zeros before the first."""
         if p not in self.state:
             self.state[p] = {"step": torch.zeros((), device=p.device)}
             self.state[p] |= {key: torch.zeros_like(p) for key in MOMENTS}
         return self.state[p]
 
     def clip(self, max_norm: float) -> Tensor:
-        """Scale the gradients down to `max_norm`; returns their norm before that, ()."""
+        """Scale the gradients down to `max_norm`; returns their previous norm, ()."""
         return torch.nn.utils.clip_grad_norm_(self.named.values(), max_norm)
 
     def zero_grad(self) -> None:
@@ -72,12 +74,12 @@ class AdamW:
         return self.write(self.moments(), path)
 
     def moments(self) -> dict[str, Tensor]:
-        """All that a state needs besides the weights and the number of updates, by name."""
-        states = {name: self._state_of(p) for name, p in self.named.items()}
+        """The moments of all parameters, by name."""
+        states = {name: self._state_of(p) for name, p in self.with_moments.items()}
         return {f"{key}.{name}": state[key] for name, state in states.items() for key in MOMENTS}
 
     def run_on_writer(self, job: Callable[[], T]) -> T | None:
-        """Call `job`, which calls `write`; its result, or None in all ranks but the writing one."""
+        """Call `job`, which calls `write`; its result, or None in ranks that do not write."""
         return job()
 
     def write(
@@ -87,22 +89,20 @@ class AdamW:
         return tensorfile.write(tensors, path, metadata)
 
     def load(self, path: Path, steps: int) -> None:
-        """Restore the moments that `save` wrote after `steps` updates, mapped from the file.
+        """Restore the moments that `save` wrote after `steps` updates, memory-mapped.
 
-        Raises ShakegptError for a file that is damaged or not of these parameters.
+        Raises ShakegptError for a file that is damaged or of other parameters.
         """
         moments = read(path)
-        for name, p in self.named.items():
+        for name, p in self.with_moments.items():
             saved = {key: moment_of(p, f"{key}.{name}", moments, path) for key in MOMENTS}
             self.state[p] = {"step": torch.tensor(float(steps), device=p.device), **saved}
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a saved file, mapped. Raises ShakegptError."""
-    try:
+    """The tensors of a state's file, memory-mapped. Raises ShakegptError."""
+    with reading(path):
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
 
 
 def moment_of(p: Tensor, name: str, moments: Mapping[str, Tensor], path: Path) -> Tensor:
@@ -122,7 +122,7 @@ def update(
     steps: list[Tensor],
     fused: bool | None = None,
 ) -> None:
-    """One AdamW update in place of everything but the gradients; `fused` None: where it works."""
+    """One AdamW update, in place; with None as `fused`, fused where that passes its self-test."""
     adamw(
         weights,
         gradients,
@@ -144,7 +144,7 @@ def update(
 
 @self_test
 def fused_works(device: str) -> bool:
-    """Self-test: the fused kernel and the plain loop make the same update."""
+    """Self-test: the fused kernel and the plain loop compute the same update."""
     results = []
     for fused in (True, False):
         p, m, v = (torch.linspace(0.1, 1, 7, device=device) for _ in range(3))

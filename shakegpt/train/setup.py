@@ -1,4 +1,4 @@
-"""Model, text, device and optimizer of a run: checked before anything is written, then built."""
+"""Model, text, device and optimizer of a run: checked before anything is written, then created."""
 
 from __future__ import annotations
 
@@ -34,20 +34,18 @@ from shakegpt.train.optimizer import AdamW, Group
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 EFFICIENCY = {"float32": 0.7, "bfloat16": 0.4, "float16": 0.4}
-"""Share of a plain matrix product's speed that training reaches. Measured on CPUs: 0.6 to 0.85 in
-float32, 0.35 to 0.45 in bfloat16, where the products are fast and all else is not.
+"""Speed of training relative to a matrix product's. Measured on CPUs: 0.6 to 0.85 in float32, 0.35
+to 0.45 in bfloat16, where only the products are fast.
 """
 DISK_SPEED = 2e9
-"""Bytes per second of what is read and written each iteration: of an SSD, partly from the cache."""
-DISK_SPEED = 2e9
-"""Bytes per second of what low memory moves: an SSD's, helped by the kernel's cache."""
+"""Bytes per second read and written with low and lowest memory: of an SSD, partly cached."""
 SCRATCH_BLOCK_SIZE = 256
-"""Window of a model from scratch unless --block-size says otherwise."""
+"""Default --block-size of a model from scratch."""
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """All that training needs besides the weights."""
+    """Everything that training needs besides the weights."""
 
     config: FinetuneConfig
     name: str
@@ -63,28 +61,16 @@ def prepare(
 ) -> TrainingSetup:
     """Check and load everything; when resuming, `run` has the model's shape and vocabulary.
 
-    With `own_process`, the allocator of this process is tuned. Writes nothing but a character
-    vocabulary, to `scratch`. Raises ShakegptError for a configuration that cannot work.
+    With `own_process`, the allocator of this process is tuned. Writes nothing but a new vocabulary,
+    to `scratch`. Raises ShakegptError for an invalid configuration.
     """
     place = choose(config.device, config.dtype)
     env.require_shardable(config, place.dtype)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    texts = None
-    if run is not None and (run / "model" / "config.json").exists():
-        name, folder = config.init_from, run / "model"
-    elif run is not None and config.init_from == "scratch":
-        raise ShakegptError(
-            f"cannot resume: {run}/model, which has the model's shape and vocabulary, is gone; "
-            "restore it, or start a new run"
-        )
-    elif config.init_from == "scratch":
-        texts = _texts(config)
-        name, folder = "scratch", _vocabulary(config.tokenizer, texts, scratch)
-    else:
-        source = checkpoint.find(config.init_from)
-        name, folder = source.name, source.folder
-    fresh = name == "scratch" and run is None
+    fresh = config.init_from == "scratch" and run is None
+    texts = _texts(config) if fresh else None
+    name, folder = _source(config, run, texts, scratch)
     if not fresh:
         checkpoint.read_config(folder)  # the first error to report: that it is no checkpoint
     tokenizer = Tokenizer(folder)
@@ -94,18 +80,7 @@ def prepare(
     block_size = config.block_size or shape.block_size
     if fault := block_size_fault(block_size, shape, name):
         raise ShakegptError(fault)
-    processes = env.processes()
-    free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
-    row = memory.choose(shape, config, free, processes, place.device)
-    _require_lowest_works(row, place, processes)
-    narrow = place.dtype != "float32" and processes > 1
-    if config.shard and narrow and config.memory == "auto":
-        row = "low"  # else each process keeps a copy of all weights in that dtype until backward
-    keeps = False
-    if own_process and place.device == "cpu":
-        needed = memory.estimate(shape, config, row, processes, place.device).total
-        keeps = allocator.keep_freed_memory(needed, keep=row == "normal" and not config.shard)
-    place = replace(place, memory=row, keeps=keeps)
+    place = _with_memory(place, shape, config, own_process)
     text, *val_text = texts or _texts(config)
     dataset = Dataset(
         text,
@@ -116,14 +91,48 @@ def prepare(
         val_fraction=config.val_fraction or VAL_FRACTION,
     )
     setup = TrainingSetup(config, name, shape, tokenizer, dataset, place)
-    compiled, reason = compilation.choose(config.compile, place, _flops(setup), processes)
+    compiled, reason = compilation.choose(config.compile, place, _flops(setup), env.processes())
     return replace(setup, place=replace(place, compiled=compiled, compile_reason=reason))
 
 
-def _require_lowest_works(row: memory.Row, place: Place, processes: int) -> None:
-    """Raise ShakegptError for lowest memory where it is not supported."""
-    if row != "lowest":
-        return
+def _source(
+    config: FinetuneConfig, run: Path | None, texts: list[Text] | None, scratch: Path
+) -> tuple[str, Path]:
+    """The model's name, and the directory of its configuration, if it has one, and vocabulary."""
+    if run is not None and (run / "model" / "config.json").exists():
+        return config.init_from, run / "model"
+    if texts is not None:
+        return "scratch", _vocabulary(config.tokenizer, texts, scratch)
+    if config.init_from == "scratch":
+        raise ShakegptError(
+            f"cannot resume: {run}/model, which has the model's shape and vocabulary, is gone; "
+            "restore it, or start a new run"
+        )
+    source = checkpoint.find(config.init_from)
+    return source.name, source.folder
+
+
+def _with_memory(
+    place: Place, shape: GPTConfig, config: FinetuneConfig, own_process: bool
+) -> Place:
+    """`place` with the mode of --memory; with `own_process`, after tuning the allocator."""
+    processes = env.processes()
+    free = free_memory(place) // (env.processes_here() if place.device == "cpu" else 1)
+    row = memory.choose(shape, config, free, processes, place.device)
+    if row == "lowest":
+        _require_lowest_works(place, processes)
+    narrow = place.dtype != "float32" and processes > 1
+    if config.shard and narrow and config.memory == "auto":
+        row = "low"  # else each process keeps all weights in that dtype until the backward pass
+    keeps = False
+    if own_process and place.device == "cpu":
+        needed = memory.estimate(shape, config, row, processes, place.device).total
+        keeps = allocator.keep_freed_memory(needed, keep=row == "normal" and not config.shard)
+    return replace(place, memory=row, keeps=keeps)
+
+
+def _require_lowest_works(place: Place, processes: int) -> None:
+    """Raise ShakegptError if lowest memory is not supported."""
     if place.device != "cpu":
         raise ShakegptError(
             f"--memory lowest trains on a CPU, and this run would train on {place.device} "
@@ -148,13 +157,13 @@ def expected_seconds(setup: TrainingSetup) -> float:
 
 def _flops(setup: TrainingSetup, row: memory.Row = "normal") -> float:
     """Floating-point operations of the whole run."""
-    shape, dataset = setup.shape, setup.dataset
+    dataset = setup.dataset
     evaluated = dataset.record(setup.config.eval_tokens).eval_tokens
-    return memory.flops(shape, dataset.block_size, evaluated, setup.config, row)
+    return memory.flops(setup.shape, dataset.block_size, evaluated, setup.config, row)
 
 
 def _texts(config: FinetuneConfig) -> list[Text]:
-    """The training text, and the validation text if there is one of its own."""
+    """The training text, and a separate validation text if there is one."""
     names = [config.dataset, *([config.val_dataset] if config.val_dataset else [])]
     return [load_text(each, config.text_field, config.separate_documents) for each in names]
 
@@ -189,7 +198,7 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
 
 
 def initial_model(setup: TrainingSetup) -> GPT:
-    """The model of iteration 0: that of the checkpoint, or random weights from the seed.
+    """The model of iteration 0: from the checkpoint, or with random weights.
 
     With lowest memory, without its weights, which are only checked.
     """
@@ -218,7 +227,7 @@ def initial_weights(setup: TrainingSetup) -> Iterator[tuple[str, Tensor]]:
         weight = torch.empty(p.shape)
         part: Any = SimpleNamespace(config=empty.config)
         part.named_parameters = lambda name=name, weight=weight: [(name, weight)]
-        GPT.initialize(part, generator)  # goes through the parameters in this order
+        GPT.initialize(part, generator)  # in the order of the whole model's parameters
         yield name, weight
 
 
@@ -228,7 +237,7 @@ def empty_model(setup: TrainingSetup) -> GPT:
 
 
 def saved_model(setup: TrainingSetup, saved: Path) -> GPT:
-    """The model of the state at `saved`, its weights mapped from the file.
+    """The model of the state at `saved`, its weights memory-mapped.
 
     With lowest memory, without its weights.
     """
@@ -236,7 +245,7 @@ def saved_model(setup: TrainingSetup, saved: Path) -> GPT:
         return empty_model(setup)
     if setup.config.lora_rank:
         model = initial_model(setup)
-        state.take_adapters(saved, model)
+        state.restore_adapters(saved, model)
         return model
     model = _meta_model(setup)
     state.assign_weights(saved, model)
@@ -249,7 +258,7 @@ def _meta_model(setup: TrainingSetup) -> GPT:
 
 
 def _finish(model: GPT, setup: TrainingSetup) -> GPT:
-    """Install on the loaded model what makes it faster, and LoRA."""
+    """Install faster matrix products, and LoRA, on the loaded model."""
     if setup.place.keeps:
         allocator.materialize_weights(model)
     matmul.install(model)
@@ -257,13 +266,13 @@ def _finish(model: GPT, setup: TrainingSetup) -> GPT:
 
 
 def training_loss(model: GPT, micro_steps: int, team: Team, place: Place) -> Loss:
-    """Inputs and targets (B, T) to the mean loss, one of `micro_steps` in each iteration.
+    """The loss function, from inputs and targets (B, T) to the mean loss of a micro-batch.
 
-    The chunked loss, which computes the head's gradients itself, where it passes its self-test and
-    neither DDP nor float16's loss scaling needs them; else `model(x, y)`, whose loss is the same.
+    It is the chunked loss, which computes the head's gradients itself, where it passes its
+    self-test and neither DDP nor float16's loss scaling needs them; else the equal `model(x, y)`.
     """
-    alone = team.size == 1 or team.sharded
-    if alone and not place.scales_loss and chunked_loss_works(place.device):
+    without_ddp = team.size == 1 or team.sharded
+    if without_ddp and not place.scales_loss and chunked_loss_works(place.device):
         return ChunkedCrossEntropy(model, 1 / micro_steps)
     return cast("Loss", team.replicate(model))
 
@@ -283,7 +292,7 @@ def make_optimizer(
     if config.optimizer == "muon":
         return MuonAdamW(named, groups, config)
     if team.sharded:
-        from shakegpt.train.sharded_adamw import ShardedAdamW  # only where it is needed
+        from shakegpt.train.sharded_adamw import ShardedAdamW  # its imports take a second
 
         return ShardedAdamW(named, groups, team)
     if place.memory == "low" and place.device == "cpu":

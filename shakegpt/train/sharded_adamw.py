@@ -1,7 +1,7 @@
-"""AdamW over sharded weights: each process has its own part of them, and of the moments.
+"""AdamW over sharded weights: each process has a shard of them, and of the moments.
 
-States and models on disk are whole, as those of one process: rank 0 writes them, and the others
-take part in gathering one tensor after the other.
+States and models on disk are those of a single process: rank 0 writes them, and all processes
+gather one tensor after the other.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from shakegpt.checkpoint.tensorfile import data, layout
 from shakegpt.checkpoint.weights import PREFIX
 from shakegpt.distributed.group import Team
-from shakegpt.errors import ShakegptError, Stopped
+from shakegpt.errors import Stopped
 from shakegpt.files import write_pieces
+from shakegpt.resource_errors import reading
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class ShardedAdamW(AdamW):
         self._team = team
 
     def run_on_writer(self, job: Callable[[], T]) -> T | None:
-        """In all processes: rank 0 calls `job`, and the others gather with it what it writes.
+        """In all processes: rank 0 calls `job`, and the others gather its tensors with it.
 
         If the job fails, rank 0 raises its error, and the others Stopped.
         """
@@ -61,7 +62,7 @@ class ShardedAdamW(AdamW):
 
     @torch.no_grad()
     def _full_tensor(self, name: str) -> Tensor:
-        """A weight or moment gathered on the CPU, in all processes at once."""
+        """A weight or moment, gathered on the CPU by all processes together."""
         key, _, owner = name.partition(".")
         shard: Any = (
             self._state_of(self.named[owner])[key]
@@ -74,7 +75,7 @@ class ShardedAdamW(AdamW):
     def write(
         self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
     ) -> str:
-        """As that of one process, within `run_on_writer`; one tensor is whole at a time."""
+        """As in one process, within `run_on_writer`; one tensor is gathered at a time."""
         head, _ = layout({name: tensor.shape for name, tensor in tensors.items()}, metadata)
         return write_pieces(path, chain([head], map(self._gathered, sorted(tensors))))
 
@@ -84,21 +85,16 @@ class ShardedAdamW(AdamW):
 
     @torch.no_grad()
     def load(self, path: Path, steps: int) -> None:
-        """Restore this process's part of the moments of a state after `steps` updates.
+        """Restore this process's shard of the moments of a state after `steps` updates.
 
-        Raises ShakegptError for a file that is damaged or not of these parameters.
+        Raises ShakegptError for a file that is damaged or of other parameters.
         """
-        try:
-            with safe_open(path, framework="pt") as saved:
-                for name, p in self.named.items():
-                    state: Any = self._state_of(p)
-                    state["step"].fill_(steps)
-                    # every process has equally many rows, but for the last ones
-                    rows_each = -(-len(p) // self._team.size)
-                    first = min(self._team.rank * rows_each, len(p))
-                    for key in MOMENTS:
-                        mine = state[key].to_local()
-                        rows = saved.get_slice(f"{key}.{name}")[first : first + len(mine)]
-                        mine.copy_(rows)
-        except (SafetensorError, OSError) as error:
-            raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
+        with reading(path), safe_open(path, framework="pt") as saved:
+            for name, p in self.named.items():
+                state: Any = self._state_of(p)
+                state["step"].fill_(steps)
+                rows = -(-len(p) // self._team.size)  # of each process, fewer in the last ones
+                first = min(self._team.rank * rows, len(p))
+                for key in MOMENTS:
+                    shard = state[key].to_local()
+                    shard.copy_(saved.get_slice(f"{key}.{name}")[first : first + len(shard)])

@@ -1,12 +1,12 @@
-"""Everything that resuming needs, written so that a crash at any instant loses nothing.
+"""Saved states, from which a run is resumed, written so that a crash at any time loses nothing.
 
     state/000010/weights.safetensors     the model after 10 updates
     state/000010/optimizer.safetensors   AdamW's two moments of every weight
     state/000010/manifest.json           position, checksums of both files, and of the manifest
 
-A state is written under another name, synced to disk, and renamed; the one before it stays until
-then. There is no random state to save: windows, dropout and samples are pure functions of seed and
-iteration. A state whose checksums do not match is reported, and the one before it used instead.
+A state is written under another name, synced to disk, and renamed; earlier ones are deleted after
+that. There is no random state to save: windows, dropout and samples are pure functions of seed and
+iteration. A state whose checksums do not match is reported, and an earlier one used instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shakegpt.resource_errors import writing
 from shakegpt.train.optimizer import AdamW, read
 
 WORKING = "out-of-core"
-"""Directory of a run in which `--memory lowest` works; of no use once its process has ended."""
+"""Directory of a run with the files of `--memory lowest`; useless once its process has ended."""
 
 _NAME = re.compile(r"\d{6,}")
 _DAMAGED = ".damaged"
@@ -34,13 +34,13 @@ _WEIGHTS, _OPTIMIZER, _MANIFEST = "weights.safetensors", "optimizer.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """The progress of a run, besides its weights and moments."""
+    """The position of a run in its training."""
 
     iteration: int
     loss_scale: float | None = None
-    """Of float16 training, else None."""
+    """In float16 training, else None."""
     base: str | None = None
-    """With LoRA, the fingerprint of the frozen model: the state contains the adapters alone."""
+    """With LoRA, the fingerprint of the frozen model; the state contains only the adapters."""
 
 
 def save(folder: Path, model: GPT, optimizer: AdamW, position: Position, keep: int) -> Path:
@@ -68,7 +68,9 @@ def _save(folder: Path, model: GPT, optimizer: AdamW, position: Position, keep: 
     part.rename(final)
     for directory in (folder, folder.parent):
         flush_to_disk(directory)
-    _prune(folder, keep)
+    for damaged in folder.glob(f"*{_DAMAGED}"):
+        shutil.rmtree(damaged)
+    _delete_old(folder, keep)
     return final
 
 
@@ -77,15 +79,9 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _prune(folder: Path, keep: int) -> None:
-    for damaged in folder.glob(f"*{_DAMAGED}"):
-        shutil.rmtree(damaged)
-    _clear(folder, keep)
-
-
-def _clear(folder: Path, keep: int) -> None:
-    """Delete states that are too old and leftovers of a kill; renamed first, so that an interrupted
-    deletion leaves nothing that looks like a state.
+def _delete_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest states, and leftovers of a kill; renamed first, so that an
+    interrupted deletion leaves nothing that looks like a state.
     """
     for old in saved(folder)[keep:]:
         old.rename(old.with_name(f".{old.name}.part"))
@@ -94,7 +90,7 @@ def _clear(folder: Path, keep: int) -> None:
 
 
 def saved(folder: Path) -> list[Path]:
-    """The states in `folder`, newest first; [] when there is none."""
+    """The states in `folder`, newest first."""
     if not folder.is_dir():
         return []
     states = (
@@ -106,7 +102,7 @@ def saved(folder: Path) -> list[Path]:
 
 
 def newest_intact(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest state whose checksums match, or None; and a message for each newer one."""
+    """The newest state with matching checksums, or None; and a message for each newer one."""
     problems: list[str] = []
     for path in saved(folder):
         problem = _problem(path)
@@ -119,14 +115,15 @@ def newest_intact(folder: Path) -> tuple[Path | None, list[str]]:
 def set_aside(folder: Path, intact: Path | None, keep: int) -> None:
     """Rename the states that are newer than `intact`; the next save deletes them.
 
-    Otherwise they would count as newer than the states of the resumed run, of which `keep` stay.
+    Otherwise they would count as newer than the states of the resumed run, of which only `keep`
+    stay.
     """
     for path in saved(folder):
         if intact is None or int(path.name) > int(intact.name):
             damaged = path.with_name(path.name + _DAMAGED)
             shutil.rmtree(damaged, ignore_errors=True)  # of an earlier resume that was killed
             path.rename(damaged)
-    _clear(folder, keep)
+    _delete_old(folder, keep)
 
 
 def _problem(path: Path) -> str | None:
@@ -140,7 +137,7 @@ def _problem(path: Path) -> str | None:
 
 
 def working_folder(run: Path) -> Path:
-    """Where `--memory lowest` works; what a killed process left there is deleted."""
+    """The directory for the files of `--memory lowest`; those of a killed process are deleted."""
     folder = run / WORKING
     if folder.exists():
         shutil.rmtree(folder)
@@ -148,19 +145,19 @@ def working_folder(run: Path) -> Path:
 
 
 def weights_file(path: Path) -> Path:
-    """The weights of the state at `path`."""
+    """The file of the weights in the state at `path`."""
     return path / _WEIGHTS
 
 
 def position(path: Path) -> Position:
-    """The progress of the run in the state at `path`."""
+    """The position in the state at `path`."""
     return Position(**json.loads((path / _MANIFEST).read_text("utf-8"))["position"])
 
 
 def load(path: Path, optimizer: AdamW) -> Position:
     """Restore the moments of `optimizer` from the state at `path`.
 
-    The weights are restored before there is an optimizer: `assign_weights`, `take_adapters`.
+    The weights are restored before, by `assign_weights` or `restore_adapters`.
     """
     saved_position = position(path)
     optimizer.load(path / _OPTIMIZER, saved_position.iteration)
@@ -168,10 +165,10 @@ def load(path: Path, optimizer: AdamW) -> Position:
 
 
 def assign_weights(path: Path, model: GPT) -> None:
-    """Give `model` the weights of the state at `path`, memory-mapped."""
+    """Assign the weights of the state at `path` to `model`, memory-mapped."""
     checkpoint.assign(model, path, [weights_file(path)])
 
 
-def take_adapters(path: Path, model: GPT) -> None:
+def restore_adapters(path: Path, model: GPT) -> None:
     """Restore the adapters of `model` from the state at `path`. Raises ShakegptError."""
     lora.restore(model, read(weights_file(path)), position(path).base)

@@ -2,8 +2,8 @@
 
 A listener thread receives signals and commands even while a long backward pass occupies the main
 thread. Weights do not change within an iteration: on a stop the state of the last finished one is
-saved at once, beside the computation, and the trainer leaves at its next safe point, or is ended
-after `GRACE` seconds. Safe points, where it calls `check`, are between micro-steps, windows and
+saved at once, in a thread, and training stops at its next safe point, or is ended after `GRACE`
+seconds. Safe points, where it calls `check`, are between micro-steps, evaluation batches and
 tokens.
 """
 
@@ -30,7 +30,7 @@ from shakegpt.runlog.control import Inbox, Request
 HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.1
 GRACE = 3.0
-"""Seconds from a saved state until a trainer that reaches no safe point is ended."""
+"""Seconds after saving until a trainer that reaches no safe point is ended."""
 
 
 class Log(Protocol):
@@ -51,20 +51,20 @@ class NullLog:
 
 
 def _numbers(*names: str) -> set[int]:
-    """The numbers of signals by their names, of those that this system has."""
+    """The numbers of those signals that this system has."""
     return {int(getattr(signal, name)) for name in names if hasattr(signal, name)}
 
 
 class Supervisor:
-    """Enter it for as long as the trainer runs."""
+    """A context manager around the training."""
 
     def __init__(
         self, log: Log, inbox: Inbox, *, signals: bool = True, save_signal: str | None = None
     ) -> None:
         """Poll `inbox`; with `signals`, which needs the main thread, also handle signals.
 
-        SIGINT, SIGTERM, SIGXCPU and `save_signal` save and stop; SIGUSR1 and SIGUSR2, unless that
-        is one of them, save; SIGHUP is ignored.
+        SIGINT, SIGTERM, SIGXCPU and `save_signal` save and stop; SIGUSR1 and SIGUSR2 save, unless
+        one of them is `save_signal`; SIGHUP is ignored.
         """
         self._stop_signals = _numbers("SIGINT", "SIGTERM", "SIGXCPU", save_signal or "SIGTERM")
         self._save_signals = _numbers("SIGUSR1", "SIGUSR2") - self._stop_signals
@@ -73,7 +73,7 @@ class Supervisor:
         self._stop: Stopped | None = None
         self._paused = False
         self._waiting = False
-        """The pause has come to its safe point."""
+        """Whether a pause has reached a safe point."""
         self._handling = False
         self._excluded_seconds = 0.0
         self._requests: deque[Request] = deque()
@@ -91,11 +91,11 @@ class Supervisor:
         """Finished iterations; changes while `weights_lock` is held."""
         self.max_iters = 0
         self.weights_lock = threading.RLock()
-        """Held while weights or moments change, and while they are written."""
+        """Held while weights or moments change, and while they are saved."""
         self.save: Callable[[], None] | None = None
-        """Writes the state of the last finished iteration; None until there is one."""
+        """Saves the state of the last finished iteration; None until there is one."""
         self.on_abandon: Callable[[Stopped], None] = lambda stopped: None
-        """Closes the log of a process that is ended in the middle of a computation."""
+        """Closes the log of a process that is ended without reaching a safe point."""
 
     def __enter__(self) -> Supervisor:
         self._old_handlers = {}
@@ -127,12 +127,12 @@ class Supervisor:
         return int(self._process.memory_info().rss)
 
     def clock(self) -> float:
-        """Seconds of training: pauses and the handling of commands are not counted."""
+        """Seconds of training, without pauses and the handling of commands."""
         return time.monotonic() - self._excluded_seconds
 
     @contextmanager
     def phase(self, phase: schema.Phase) -> Iterator[None]:
-        """Report `phase` in heartbeats, and the previous one again afterwards."""
+        """Report `phase` in heartbeats, and afterwards the previous one again."""
         before, self._phase = self._phase, phase
         self.heartbeat()
         try:
@@ -155,27 +155,25 @@ class Supervisor:
                 self._log.write(record)
 
     def write_end(self, end: schema.End) -> None:
-        """Write how the run ended; no heartbeat comes after it."""
+        """Write the end record; no heartbeat follows it."""
         with self._log_lock:
             self._ended = True
             self._log.write(end)
 
     def check(self, handle_commands: Callable[[], object] | None = None) -> None:
-        """A safe point: waits while paused. Raises Stopped after a stop, and any error of the
-        listener thread.
+        """A safe point: handles commands and waits while paused. Raises Stopped after a stop, and
+        any error of the listener thread.
 
-        `handle_commands` is called for commands that arrive during a pause. Without it, in the
-        middle of an evaluation or a sample, the pause is left to the next safe point that has one.
+        Without `handle_commands`, within an evaluation or a sample, commands are left to the next
+        safe point, and end the waiting.
         """
-        while self._paused and not self._handling and self._stop is None:
-            if self._listener_error is not None:
-                break
-            if not self._requests:
-                self._wait()
-            elif handle_commands is None:
-                break
-            else:
+        while not self._handling and self._stop is None and self._listener_error is None:
+            if self._requests and handle_commands is not None:
                 handle_commands()
+            elif self._paused and not self._requests:
+                self._wait()
+            else:
+                break
         if self._stop is not None:
             raise self._stop
         if self._listener_error is not None:
@@ -190,18 +188,18 @@ class Supervisor:
         self._excluded_seconds += time.monotonic() - started
 
     def check_local(self) -> None:
-        """As `check`, where no other process of the team has reached a safe point."""
+        """As `check`, for this process only."""
         Supervisor.check(self)
 
     def requests(self) -> Iterator[Request]:
-        """Take the commands that the training loop must carry out, oldest first."""
+        """Take the commands for the training loop, oldest first."""
         while self._requests:
             with self._handling_request():
                 yield self._requests.popleft()
 
     @contextmanager
     def _handling_request(self) -> Iterator[None]:
-        self._handling, started = True, self.clock()  # commands are carried out during a pause, too
+        self._handling, started = True, self.clock()  # even during a pause
         try:
             yield
         finally:
@@ -209,7 +207,7 @@ class Supervisor:
             self._excluded_seconds += self.clock() - started
 
     def answer(self, request: Request, status: str, message: str = "") -> None:
-        """Log what became of a command: accepted, done or refused."""
+        """Log the status of a command: accepted, done or refused."""
         self._log.write(
             schema.Command(
                 id=request.id,
@@ -221,18 +219,18 @@ class Supervisor:
         )
 
     def _listen(self) -> None:
-        """Until closed. Errors are raised at the next safe point; until then signals still work."""
+        """Receive signals and commands until closed. Errors are raised at the next safe point."""
         while not self._closing.is_set():
             try:
                 if select.select([self._wakeup_read], [], [], POLL_SECONDS)[0]:
                     for number in self._wakeup_read.recv(64):
                         self._on_signal(number)
-                with suppress(OSError):  # a full disk: the training loop's next record will fail
+                with suppress(OSError):  # a full disk: the training loop's next record fails, too
                     for request in self._poll():
                         self._on_request(request)
                     if time.monotonic() - self._last_heartbeat > HEARTBEAT_SECONDS:
                         self.heartbeat()
-            except Exception as error:  # of whoever receives the records, such as a console
+            except Exception as error:  # of a receiver of records, such as a console
                 self._listener_error = error
                 time.sleep(POLL_SECONDS)
 
@@ -248,13 +246,13 @@ class Supervisor:
             self._save_now(Request(verb="save"))
         if number not in self._stop_signals:
             return
-        if self._stop is not None:  # the second one: leave at once
+        if self._stop is not None:  # the second one: exit at once
             os._exit(128 + number)
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self._request_stop(Stopped(f"stopped by {name}", 128 + number))
 
     def _save_now(self, request: Request) -> None:
-        """Save beside the computation, and log it as a command."""
+        """Save in a thread, and log it as a command."""
         if self._stop is None:
             threading.Thread(target=self._save_and_answer, args=(request,), daemon=True).start()
 
@@ -272,16 +270,16 @@ class Supervisor:
             self._requests.append(request)
 
     def _request_stop(self, stopped: Stopped, request: Request | None = None) -> None:
-        """Save; the main thread leaves at its next safe point or is ended after `GRACE` seconds."""
+        """Save in a thread; the trainer stops at its next safe point or after `GRACE` seconds."""
         self._saver = threading.Thread(target=self._save_and_answer, args=(request,), daemon=True)
         self._saver.start()
-        self._stop = stopped  # not before: whoever reads it waits for the saver
+        self._stop = stopped  # after the saver, which `finish_saving` then waits for
         threading.Thread(target=self._end_after_grace, args=(stopped,), daemon=True).start()
 
     def finish_saving(self) -> None:
-        """At the safe point: wait until the state is on disk. Raises what prevented that.
+        """At the safe point, wait until the state is saved. Raises the error of saving.
 
-        An iteration that finished while that state was written is saved as well.
+        An iteration that finished meanwhile is saved as well.
         """
         self._at_safe_point.set()
         if self._saver is not None:

@@ -95,7 +95,7 @@ def test_only_the_change_learns_and_is_kept(tmp_path: Path) -> None:
     learned = sum(p.numel() for p in lora.trainable(model).values())
     assert state.size(path) < 12 * learned + 20_000 < 12 * model.config.n_params
     again = adapted()
-    state.take_adapters(path, again)
+    state.restore_adapters(path, again)
     for name, p in lora.trainable(again).items():
         assert torch.equal(p, model.get_parameter(name))
 
@@ -106,7 +106,7 @@ def test_a_change_of_another_model_is_refused(tmp_path: Path) -> None:
     path = state.save(tmp_path / "state", model, optimizer, state.Position(iteration=1), keep=2)
     other = lora.adapt(random_model(5, **SHAPE), FinetuneConfig(lora_rank=3, lora_targets=ALL))
     with pytest.raises(ShakegptError, match="--init-from"):
-        state.take_adapters(path, other)
+        state.restore_adapters(path, other)
 
 
 @pytest.fixture(scope="module")
