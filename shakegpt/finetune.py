@@ -3,9 +3,9 @@
 An iteration is one optimizer step: the gradients of some micro-batches are averaged and clipped,
 and AdamW updates the weights. Every `eval_interval` iterations the val loss is measured, always
 over the same windows, and a sample is generated. Everything random is a pure function of seed and
-iteration, so a run that was stopped and resumed computes the numbers of one that never was.
+iteration, so a run that was stopped and resumed computes the same numbers as an uninterrupted one.
 
-What surrounds the loop is in `shakegpt.train`: `TrainingRun` writes the log and the states and
+The code around the loop is in `shakegpt.train`: `TrainingRun` writes the log and the states and
 handles commands, `GuardedOptimizer` clips the gradients and scales them in float16.
 
 References: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW); Brown et al.
@@ -28,8 +28,8 @@ from shakegpt.train.run import TrainingRun
 
 
 def learning_rate(config: FinetuneConfig, iteration: int) -> float:
-    """The rate of the update that ends `iteration`, counted from 1: constant, or with --decay-lr a
-    linear warm-up and a cosine down to `min_lr`.
+    """The rate of the update of `iteration`, counted from 1: constant, or with --decay-lr a linear
+    warm-up and a cosine down to `min_lr`.
     """
     if not config.decay_lr:
         return config.learning_rate
@@ -53,7 +53,7 @@ def parameter_groups(named: Mapping[str, Tensor], config: FinetuneConfig) -> lis
 
 
 class Finetuning(TrainingRun):
-    """How a run learns; all else that a run does is in `TrainingRun`."""
+    """A run with its training loop; everything else is in `TrainingRun`."""
 
     def build_optimizer(self) -> GuardedOptimizer:
         """The optimizer of all trainable parameters."""
@@ -71,7 +71,7 @@ class Finetuning(TrainingRun):
                 self.between_updates()
 
     def update(self, iteration: int) -> None:
-        """One iteration. If float16 overflowed, its step is skipped and `train` runs it again."""
+        """One iteration. If float16 overflows, the step is skipped, and `train` repeats it."""
         self.start_update()
         # region loop
         for x, y in self.batches(iteration):  # a few windows of the text

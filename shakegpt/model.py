@@ -6,8 +6,8 @@ the last vector into a logit for every token that could come next. Names, shapes
 those of OpenAI's checkpoint, so loading one is a loop with an assert: no mapping, no transposing.
 
 Nothing here is tuned for speed. Faster matrix products, recomputation, compilation, the chunked
-loss and the KV cache are installed on the finished model from outside, by the modules of
-`shakegpt.nn`, and each is tested against the plain computation below.
+loss and the KV cache are installed on the finished model by the modules of `shakegpt.nn`, and each
+is tested against the plain computation below.
 
 Letters in shape comments: B sequences in a batch, T tokens in a sequence, C width of the residual
 stream (n_embd), nh heads of hs = C / nh dimensions each, V tokens in the vocabulary.
@@ -130,7 +130,7 @@ class GPT(nn.Module):
 
     @property
     def head(self) -> nn.Embedding:
-        """Its rows (V, C) score the tokens: GPT-2 takes the embedding's, some have their own."""
+        """The matrix (V, C) of the logits: the token embedding, or a separate one."""
         return self.wte if self.config.tie_word_embeddings else self.lm_head
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
-"""Start or resume a run, train it, and close its log with how it ended.
+"""Start or resume a run, train it, and write its end to the log.
 
-`finetune(config)` and `resume(run)` are what the command line calls, and a program or notebook may:
-then the process keeps its signal handlers, its allocator and its descriptors as they are.
+The command line calls `finetune(config)` and `resume(run)`; a program or notebook may, too. Then
+signal handlers, allocator and file descriptors of the process do not change.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class Tee:
 
 
 def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: bool = False) -> Path:
-    """Train as `config` says; `log` receives each record too. Returns the run directory.
+    """Train a new run with `config`; returns its directory. `log` also receives each record.
 
     With `own_process`, as on the command line, signals stop the run and the allocator of the
-    process is tuned. Under torchrun, all processes train this one run; a job that was restarted
-    resumes it.
+    process is tuned. Under torchrun, all processes train one run; a job that was restarted resumes
+    it.
 
-    Raises ShakegptError for a configuration that cannot work (nothing is written then) and for
-    training that failed; Stopped when a command or signal ended it early, with its state saved.
+    Raises ShakegptError for an invalid configuration, before anything is written, and for training
+    that failed; Stopped when a command or signal stopped it, with its state saved.
     """
     with group.join() as team, tempfile.TemporaryDirectory() as scratch, resource_errors():
         earlier = team.earlier_attempt(config.out_dir)
@@ -74,7 +74,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
             return _resume(earlier, None, log, own_process, team, config.shard, {})
 
         def begin() -> tuple[TrainingSetup, GPT]:
-            team.share(config)  # raises if the work cannot be shared
+            team.share(config)  # raises if the work cannot be divided
             setup = prepare(config, Path(scratch), own_process=own_process)
             return setup, initial_model(setup)
 
@@ -99,10 +99,10 @@ def resume(
 ) -> Path:
     """Continue a run from its last intact state, to `max_iters` if given. Otherwise as `finetune`.
 
-    `changes` are settings of `FinetuneConfig` that differ from now on, by field. The number of
-    processes may differ from before; with `shard`, the model is sharded over them. Raises
-    ShakegptError, with the log as it was, when the text or the model is not what the run started
-    with, and for changes that would make it another run (`resumption.IDENTITY`).
+    `changes` are new settings by field of `FinetuneConfig`. The number of processes may differ from
+    before; with `shard`, the model is sharded over them. Raises ShakegptError, before anything is
+    written, when text or model are not those of the run, and for changes of settings that are fixed
+    (`resumption.IDENTITY`).
     """
     with group.join() as team:
         return _resume(run, max_iters, log, own_process, team, shard, changes or {})
@@ -165,7 +165,7 @@ def _resume(
 
 
 def _newest_state(run: Path) -> tuple[str, list[str]]:
-    """The name of the newest intact state, "" for none, and a message for each newer one."""
+    """The name of the newest intact state, "" without any, and a message for each newer one."""
     saved, problems = state.newest_intact(run / "state")
     return saved.name if saved is not None else "", problems
 
@@ -183,7 +183,7 @@ def _supervisor(
 
 
 def _create_run_dir(setup: TrainingSetup) -> Path:
-    """Make the run directory, which must not contain a run yet, on a disk with room for it."""
+    """Create the run directory, which must not contain a run yet, and check its disk space."""
     out_dir = setup.config.out_dir
     run = Path(out_dir) if out_dir is not None else new_run_dir(setup.name.split("/")[-1])
     require_unused(run)
@@ -196,7 +196,7 @@ def _create_run_dir(setup: TrainingSetup) -> Path:
 
 
 def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> TrainingSetup:
-    """Write all of model/ but the weights, texts that came by pipes, and the first record."""
+    """Write model/ without weights, texts from pipes, and the first record."""
     if not team.first:
         return setup
     checkpoint.describe(run / "model", setup.shape, setup.tokenizer)
@@ -210,7 +210,7 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
 
 
 def _with_copies_of_pipes(setup: TrainingSetup, run: Path) -> FinetuneConfig:
-    """The configuration with copies in the run directory for texts that came by pipes."""
+    """The configuration, with texts from pipes replaced by copies in the run directory."""
     config, val_text = setup.config, setup.dataset.val_text
     if any(map(is_pipe, resolve(config.dataset))):
         copy = (run / STDIN_COPY).absolute()
@@ -236,7 +236,7 @@ def _train(
     past: History | None = None,
     saved: Path | None = None,
 ) -> None:
-    """Train to the end, and write the log's last record whatever happens."""
+    """Train to the end, and always write the log's end record."""
     started, training = time.monotonic(), None
 
     def close(status: schema.Status, reason: str) -> None:
@@ -276,7 +276,7 @@ def _train(
 
 
 def _close_stopped(supervisor: Supervisor, close: Close, stopped: Stopped) -> None:
-    """Write the end of a stopped run once its state is saved; of a failed one if it cannot be."""
+    """Write the end record of a stopped run once its state is saved, or failed to be."""
     try:
         supervisor.finish_saving()
     except Exception as error:

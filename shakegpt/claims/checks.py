@@ -1,11 +1,12 @@
-"""The talk's claims, checked against a run: what was said, what the log shows, does it hold?
+"""The talk's claims, checked against a run's log.
 
-A verdict on a claim is one of four. `holds`: the run shows what the talk says. `differs`: a run
-with the talk's settings shows something else. `other settings`: so does this run, but with another
-model, text or configuration (the row names them), of which the talk says nothing. `not measured`:
-the log has no record of it, or not yet. Every row names the log lines that it rests on.
+A claim has one of four verdicts. `holds`: the run shows what the talk says. `differs`: a run with
+the talk's settings shows something else. `other settings`: the run shows something else, but with
+another model, text or configuration (named in the row), about which the talk claims nothing. `not
+measured`: the log has no record of it, or not yet. Every row names the lines of the log it is
+based on.
 
-Two rows answer questions that the talk leaves open, from the `inspection` record of the shown
+Two rows answer questions that the talk leaves open, from the `inspection` record of the featured
 sample, or the last one that has it. They are `measured` or `not recorded`, and no claim.
 
 The talk's run made 20 iterations. A run that made more is judged by its first 20.
@@ -18,7 +19,7 @@ from importlib import resources
 
 from shakegpt.claims.evidence import N_PARAMS, Evidence, Row, Verdict
 from shakegpt.data.speakers import invented, speakers
-from shakegpt.format import rate
+from shakegpt.format import listing, rate
 from shakegpt.inspection.measures import mean_decision, share_of_last
 from shakegpt.runlog.metrics import (
     Fall,
@@ -33,25 +34,25 @@ from shakegpt.runlog.metrics import (
 )
 
 ITERATIONS = 20
-"""What the talk's run made."""
+"""Iterations of the talk's run."""
 ENOUGH = 10.0
-"""Percent that val loss must fall by for these to be `enough`: about half the talk's 22."""
+"""Fall of val loss in percent for `enough`: about half the talk's 22."""
 START, BEST, PERCENT = 3.66, 2.86, 22.0
 """Val loss of the talk's run at the start, at its best, and how far that lies below, percent."""
 LOSS_TOLERANCE, PERCENT_TOLERANCE = 0.05, 2.0
-"""Another seed, device or split of the same text moves the numbers by about so much."""
+"""Differences that another seed, device or split of the same text makes."""
 NOISY, SMOOTH = 0.25, 0.05
-"""Part of a curve's movement that goes up: from NOISY on it is noise, up to SMOOTH it is smooth.
-Pure noise has one half, a curve that only falls none."""
+"""Upward share of a curve's movement from which it is noisy, and up to which it is smooth. It is
+one half for pure noise, and zero for a curve that only falls."""
 LINES, LINES_TOLERANCE = 300, 100
-"""What `about 300 lines` may mean: a file of at most 400."""
+"""`About 300 lines`: at most 400."""
 HALF_HOUR = 30 * 60
 RECENT = 5
 """Tokens that count as the last ones."""
 
 
 def check(seen: Evidence) -> list[Row]:
-    """Every claim of the talk beside the run, in the order of the slides."""
+    """A row for every claim of the talk, in the order of the slides."""
     return [
         _model(seen),
         _steps(seen),
@@ -71,7 +72,7 @@ def check(seen: Evidence) -> list[Row]:
 
 
 def _row(slide: int, claim: str, shows: str, records: str, holds: bool, others: list[str]) -> Row:
-    """A claim that was measured, in a run that has the talk's settings but for `others`."""
+    """A measured claim, in a run with the talk's settings except `others`."""
     if holds:
         return Row("holds", slide, claim, shows, records)
     verdict: Verdict = "other settings" if others else "differs"
@@ -148,7 +149,7 @@ def _steps(seen: Evidence) -> Row:
 
 
 def _early(seen: Evidence) -> Fall | None:
-    """From the untouched model to the evaluations of the first iterations; None without both."""
+    """From the initial model to the evaluations of the first iterations; None without both."""
     evals = [e for e in finite_evals(seen.history) if e.iteration <= ITERATIONS]
     if len(evals) < 2 or evals[0].iteration != 0:
         return None
@@ -156,7 +157,7 @@ def _early(seen: Evidence) -> Fall | None:
 
 
 def _worse(change: Fall) -> str:
-    """How far val loss lies above its start where no evaluation is below it."""
+    """The rise of val loss from its start, where no evaluation is below it."""
     ratio = loss_of(change.last) / loss_of(change.start)
     if ratio >= 10:
         return f"val loss is {ratio:,.0f} times its start"
@@ -178,7 +179,7 @@ def _start(seen: Evidence) -> Row:
         return _unmeasured(7, claim, _why_not(seen))
     loss = loss_of(evals[0])
     others = seen.others("model", "text", "block_size")
-    holds = abs(loss - START) <= LOSS_TOLERANCE and not others  # by chance is no evidence
+    holds = abs(loss - START) <= LOSS_TOLERANCE and not others  # else it is by chance
     return _row(7, claim, f"{loss:.4f}", seen.at("eval", 0), holds, others)
 
 
@@ -216,9 +217,9 @@ def _noisy(seen: Evidence) -> Row:
         f"{100 * share:.0f}% of its movement is upward, a micro-batch is off by {spread:.3f} nats"
     )
     records = f"{len(losses):,} progress records"
-    lost = len(seen.history.progress) - len(losses)
-    shows += f"; {lost:,} losses are not finite" if lost else ""
-    holds = NOISY <= share <= 1 - NOISY and not lost  # what only rises is no noise either
+    missing = len(seen.history.progress) - len(losses)
+    shows += f"; {missing:,} losses are not finite" if missing else ""
+    holds = NOISY <= share <= 1 - NOISY and not missing  # a steady rise is not noise either
     return _row(7, claim, shows, records, holds, seen.others("batch_size"))
 
 
@@ -230,12 +231,13 @@ def _smooth(seen: Evidence) -> Row:
         return _unmeasured(7, claim, f"{len(evals)} finite evaluations, needs 3")
     shows = f"{100 * share:.0f}% of its movement is upward in {len(evals)} evaluations"
     shows += f", largest rise {rise:.3f} nats" if rise else ""
-    if lost := len(seen.history.evals) - len(evals):
-        shows += f", {lost} more not finite"
-    records = seen.at("eval", *(e.iteration for e in evals)) if len(evals) < 6 else ""
-    records = records or f"{len(evals):,} eval records"
+    if missing := len(seen.history.evals) - len(evals):
+        shows += f", {missing} more not finite"
+    records = f"{len(evals):,} eval records"
+    if len(evals) < 6:
+        records = seen.at("eval", *(e.iteration for e in evals))
     others = seen.others("model", "text", "learning_rate", "decay_lr", "batch_size")
-    return _row(7, claim, shows, records, share <= SMOOTH and not lost, others)
+    return _row(7, claim, shows, records, share <= SMOOTH and not missing, others)
 
 
 def _loop(seen: Evidence) -> Row:
@@ -250,11 +252,11 @@ def _loop(seen: Evidence) -> Row:
         "out of order": [t.index for t in tokens] != list(range(len(tokens))),
         "that do not join to the sample": sample.text != sample.end.text,
     }
-    wrong = [what for what, is_so in failed.items() if is_so]
+    problems = [problem for problem, present in failed.items() if present]
     shows = f"{len(tokens):,} tokens, each drawn from candidates, their texts join to the sample"
-    if wrong:
-        shows = f"{len(tokens):,} tokens, some {', '.join(wrong)}"
-    return _row(10, claim, shows, seen.at("sample", sample.start.sample), not wrong, [])
+    if problems:
+        shows = f"{len(tokens):,} tokens, some {', '.join(problems)}"
+    return _row(10, claim, shows, seen.at("sample", sample.start.sample), not problems, [])
 
 
 def _invents(seen: Evidence) -> Row:
@@ -264,44 +266,43 @@ def _invents(seen: Evidence) -> Row:
     known = seen.run.dataset.speakers
     if not known:
         return _unmeasured(11, claim, "the text names no speakers", seen.at("run", 0))
-    spoke = speakers(sample.start.prompt + sample.text)
-    new = invented(spoke, known)
-    shows = f"{len(new)} of {len(spoke)} speakers are not in the text"
-    if new:
-        shows += ": " + ", ".join(new[:4]) + (", …" if len(new) > 4 else "")
+    names = speakers(sample.start.prompt + sample.text)
+    new = invented(names, known)
+    shows = f"{len(new)} of {len(names)} speakers are not in the text"
+    shows += f": {listing(new, 4)}" if new else ""
     records = seen.at("sample", sample.start.sample)
     return _row(11, claim, shows, records, bool(new), seen.others("model", "text"))
 
 
 def _inside(seen: Evidence) -> Iterator[Row]:
     decided, recent = "Where does the final guess begin to lead?", "How far back does it look?"
-    every = [s for s in seen.history.samples if s.inspection and s.inspection.ladder]
-    sample = next((s for s in reversed(every) if s is featured_sample(seen.history)), None)
-    sample = sample or next(reversed(every), None)
+    inspected = [s for s in seen.history.samples if s.inspection and s.inspection.ladder]
+    sample = next((s for s in inspected if s is featured_sample(seen.history)), None)
+    sample = sample or next(reversed(inspected), None)
     if sample is None or (record := sample.inspection) is None:
-        why = "no inspection record"
-        yield from (Row("not recorded", None, what, why, "") for what in (decided, recent))
+        for question in (decided, recent):
+            yield Row("not recorded", None, question, "no inspection record", "")
         return
-    last, where = len(record.ladder[0]) - 1, seen.at("inspection", record.sample)
+    last, records = len(record.ladder[0]) - 1, seen.at("inspection", record.sample)
     shows = f"from block {mean_decision(record):.1f} of {last} on, mean of {len(record.ladder)} "
-    yield Row("measured", None, decided, shows + "tokens", where)
-    blocks = sorted({one.block for one in record.attention})
+    yield Row("measured", None, decided, shows + "tokens", records)
+    blocks = sorted({attention.block for attention in record.attention})
     shares = [f"{100 * share_of_last(record, block, RECENT):.0f}%" for block in blocks]
-    shown = shares if len(shares) <= 6 else [*shares[:3], "…", *shares[-2:]]
-    shows = f"the last {RECENT} tokens get {', '.join(shown)} of attention in block 1 to {last}"
-    yield Row("measured", None, recent, shows, where)
+    shares = shares if len(shares) <= 6 else [*shares[:3], "…", *shares[-2:]]
+    shows = f"the last {RECENT} tokens get {', '.join(shares)} of attention in block 1 to {last}"
+    yield Row("measured", None, recent, shows, records)
 
 
 def _laptop(seen: Evidence) -> Row:
     claim, end = "In 30 minutes, on a laptop’s kind of device", seen.history.end
-    spent = f"{wall_seconds(seen.history) / 60:.1f} minutes on {seen.run.device}"
-    spent += f", {seen.run.threads} threads" if seen.run.device == "cpu" else ""
+    shows = f"{wall_seconds(seen.history) / 60:.1f} minutes on {seen.run.device}"
+    shows += f", {seen.run.threads} threads" if seen.run.device == "cpu" else ""
     if end is None:
-        return _unmeasured(13, claim, f"{spent}, without an end")
+        return _unmeasured(13, claim, f"{shows}, without an end")
     records = seen.at("end", 0)
     if end.status != "finished":
-        return _unmeasured(13, claim, f"{spent}, then {end.status}", records)
+        return _unmeasured(13, claim, f"{shows}, then {end.status}", records)
     others = seen.others("model", "device")
     holds = wall_seconds(seen.history) <= HALF_HOUR and not others
-    spent += "; the log does not say whether it is a laptop" if holds else ""
-    return _row(13, claim, spent, records, holds, others)
+    shows += "; the log does not say whether it is a laptop" if holds else ""
+    return _row(13, claim, shows, records, holds, others)

@@ -1,4 +1,4 @@
-"""What a claim is checked against: a run's history, the lines of its log, its settings."""
+"""The evidence for a claim: a run's history, the lines of its log, its settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shakegpt.runlog.history import History
 
 Verdict = Literal["holds", "differs", "not measured", "other settings", "measured", "not recorded"]
 BEYOND = ("measured", "not recorded")
-"""Verdicts of rows that the talk claims nothing about."""
+"""Verdicts of rows that are no claims of the talk."""
 
 N_PARAMS = 774_030_080
 """GPT-2 Large."""
-OWN = ("cpu", "mps")
-"""Devices that a laptop has; a log does not say whether it was one."""
+LAPTOP_DEVICES = ("cpu", "mps")
+"""Devices of a laptop, though a log does not say whether it was one."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Row:
 
     verdict: Verdict
     slide: int | None
-    """Of the talk; with the deck's rows, of the deck. None for what the talk does not say."""
+    """Number in the talk; with the deck's rows, in the deck. None for rows that are no claims."""
     claim: str
     shows: str
     records: str
     others: tuple[str, ...] = ()
-    """The run's settings that are not the talk's, so that it cannot contradict the claim."""
+    """Settings that differ from the talk's, so that the run cannot contradict the claim."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,25 @@ class Evidence:
 
     def at(self, kind: str, *keys: int) -> str:
         """The records of a kind, with their lines: `eval 0 (line 3), eval 20 (line 900)`."""
-        named = [f"{kind} {key}" if kind not in ("run", "end") else kind for key in keys]
-        where = [self.lines.get((kind, key)) for key in keys]
-        found = zip(named, where, strict=True)
-        return ", ".join(f"{name} (line {line})" if line else name for name, line in found)
+        names = [f"{kind} {key}" if kind not in ("run", "end") else kind for key in keys]
+        lines = [self.lines.get((kind, key)) for key in keys]
+        records = zip(names, lines, strict=True)
+        return ", ".join(f"{name} (line {line})" if line else name for name, line in records)
 
     def others(self, *names: str) -> list[str]:
-        """Those of `model`, `text`, `device` and fields of the configuration that are not the
-        talk's, as words: a run that differs in one of them cannot contradict the talk.
+        """Those of `model`, `text`, `device` and fields of the configuration that differ from the
+        talk's, as words. A run that differs in one of them cannot contradict the talk.
         """
-        return [name.replace("_", " ") for name in names if not self._talks(name)]
+        return [name.replace("_", " ") for name in names if not self._equals_talk(name)]
 
-    def _talks(self, name: str) -> bool:
+    def _equals_talk(self, name: str) -> bool:
         if name == "model":
             pretrained = self.config.get("init_from") != "scratch"
             return self.run.model.n_params == N_PARAMS and pretrained
         if name == "text":
             return self.run.dataset.sha256 == TINYSHAKESPEARE_SHA256
         if name == "device":
-            return self.run.device in OWN
-        talk, value = getattr(PRESETS["talk"][1], name), self.config.get(name)
-        # None: as long as the model allows, which is what the talk says of this field
+            return self.run.device in LAPTOP_DEVICES
+        talk, value = getattr(PRESETS["talk"].config, name), self.config.get(name)
+        # None: the model's own block size, as in the talk
         return bool(value == talk or (name == "block_size" and value is None))

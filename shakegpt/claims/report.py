@@ -28,27 +28,27 @@ class DeckCheck(Protocol):
     """Checks the slides on screen (`shakegpt_figures.deck_check`)."""
 
     def log(self) -> Path | None:
-        """The log that the slides were made from; None when it is not found."""
+        """The log that the slides were made from; None if it does not exist."""
 
     def number(self, slide: int | None) -> int | None:
-        """The deck's slide for a slide of the talk, or for None for the inside of the model."""
+        """The deck's slide for a slide of the talk; for None, that on the inside of the model."""
 
     def rows(self, history: History, log: Path) -> list[tuple[int, str, str, str, bool]]:
-        """(slide, what it shows, what was found, where, whether it holds) of each check."""
+        """(slide, what it shows, result, records, whether it holds) of each check."""
 
 
 VERDICTS = {"holds": "green", "differs": "bold red", "not measured": "yellow", "measured": "cyan"}
-"""Colours of the verdicts; the words say it all without them."""
+"""Colours of the verdicts."""
 
 
 def run(config: ClaimsConfig, deck: DeckCheck | None = None) -> int:
-    """Print what the talk says beside what the run shows, and with `deck` what the slides say.
+    """Print the talk's claims with what the run shows, and with `deck` those of the slides.
 
-    Returns 1 with `strict` unless everything holds or has other settings. Raises ShakegptError for
-    what is no run, or a log of a newer version.
+    Returns 1 with `strict` unless every claim holds or has other settings. Raises ShakegptError for
+    a path that is no run, or a log of a newer version.
     """
-    found = deck.log() if deck is not None and config.run is None else None
-    log = found or (named(config.run) if config.run else newest()) / LOG_NAME
+    deck_log = deck.log() if deck is not None and config.run is None else None
+    log = deck_log or (named(config.run) if config.run else newest()) / LOG_NAME
     seen = evidence(log)
     rows = check(seen)
     if deck is not None:
@@ -71,9 +71,9 @@ def run(config: ClaimsConfig, deck: DeckCheck | None = None) -> int:
 
 
 def evidence(log: Path) -> Evidence:
-    """What a log holds, and on which lines.
+    """The history in a log, with its lines.
 
-    Raises ShakegptError when it is not that of a run, cannot be read, or is of a newer version.
+    Raises ShakegptError when it is not a run's log, cannot be read, or is of a newer version.
     """
     follower = Follower(log)
     try:
@@ -93,7 +93,7 @@ def evidence(log: Path) -> Evidence:
 
 
 def _key(record: Event) -> tuple[str, int] | None:
-    """By which `Evidence` looks a record up; None for those that no claim rests on."""
+    """The key of a record in `Evidence`; None for records that no claim is based on."""
     match record:
         case Run():
             return "run", 0
@@ -109,9 +109,9 @@ def _key(record: Event) -> tuple[str, int] | None:
 
 
 def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
-    """Which log this was, how often each verdict was given, and which settings are others."""
+    """The log, the number of rows with each verdict, and the settings that differ."""
     counts = Counter(row.verdict for row in rows if row.verdict not in BEYOND)
-    verb = {1: "holds", 0: "hold"}.get(counts["holds"], "hold")
+    verb = "holds" if counts["holds"] == 1 else "hold"
     parts = [f"{counts['holds']} of {counts.total()} claims {verb}"]
     if counts["differs"]:
         parts.append(f"{counts['differs']} {'differs' if counts['differs'] == 1 else 'differ'}")
@@ -129,7 +129,7 @@ def summary(rows: list[Row], seen: Evidence, log: Path) -> list[str]:
 
 
 def _lines(rows: list[Row], summary: list[str]) -> None:
-    """One line a row, with tabs between its fields: for pipes and for plain terminals."""
+    """One tab-separated line per row, for pipes and plain terminals."""
     for row in rows:
         fields = (row.verdict, str(row.slide or "–"), row.claim, row.shows, row.records)
         print("\t".join(one_line(field) for field in fields))
@@ -137,7 +137,7 @@ def _lines(rows: list[Row], summary: list[str]) -> None:
 
 
 def _markdown(rows: list[Row], summary: list[str]) -> str:
-    """A table for a README or a pull request."""
+    """A Markdown table."""
 
     def cell(text: str) -> str:
         return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", one_line(text))
@@ -151,7 +151,7 @@ def _markdown(rows: list[Row], summary: list[str]) -> str:
 
 
 def _blocks(rows: list[Row], summary: list[str]) -> None:
-    """For a terminal: the verdict, the claim, and under it what the run shows, at any width."""
+    """For a terminal of any width: verdict, claim, and below it what the run shows."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,8 +1,7 @@
-"""Numbers and sentences from an `inspection` record. Imports no torch: console, UI, figures and
-claims read the same record.
+"""Measures of an `inspection` record, for console, terminal UI, figures and claims. No torch.
 
-What they do not show: attention says where a head read, not why a token was chosen; and the guess
-after an early block is read with a head that was trained for the last one, so it is noisy in small
+Their limits: attention shows where a head read, not why a token was chosen; and the prediction
+after an early block is made by a head that was trained for the last one, so it is noisy in small
 models.
 """
 
@@ -15,8 +14,8 @@ from shakegpt.runlog.schema import AttentionMap, Inspection, Rung
 
 
 def decided_at(ladder: tuple[Rung, ...]) -> int:
-    """The first rung from which on the final guess stays the likeliest: 0 before the first block,
-    then the number of the block.
+    """The first rung from which the final prediction stays the likeliest: 0 before the first block,
+    else the number of the block.
     """
     final = ladder[-1].top[0][0]
     leading = len(ladder) - 1
@@ -26,41 +25,41 @@ def decided_at(ladder: tuple[Rung, ...]) -> int:
 
 
 def mean_decision(record: Inspection) -> float:
-    """`decided_at`, the mean over the drawn tokens."""
+    """Mean of `decided_at` over the drawn tokens."""
     return fmean(decided_at(ladder) for ladder in record.ladder)
 
 
 def block_attention(record: Inspection, block: int) -> list[list[float]]:
-    """Attention of a block, mean over its recorded heads (the mean map where there is one): a row
-    for each drawn token, shares of 1 for each token of the context up to it.
+    """Attention of a block, from its mean map, else the mean over its heads: for each drawn token,
+    shares of 1 for each token of the context up to it.
     """
-    maps = [one for one in record.attention if one.block == block]
-    means = [one for one in maps if one.head is None] or maps
+    maps = [attention for attention in record.attention if attention.block == block]
+    maps = [attention for attention in maps if attention.head is None] or maps
     return [
         [fmean(column) / 1000 for column in zip(*rows, strict=True)]
-        for rows in zip(*(one.rows for one in means), strict=True)
+        for rows in zip(*(attention.rows for attention in maps), strict=True)
     ]
 
 
 def share_of_last(record: Inspection, block: int, tokens: int = 5) -> float:
-    """Share of a block's attention that goes to the last `tokens` tokens, mean over the drawn."""
+    """Share of a block's attention on the last `tokens` tokens, mean over the drawn tokens."""
     return fmean(sum(row[-tokens:]) for row in block_attention(record, block))
 
 
 def sharpest(record: Inspection) -> Iterator[tuple[int, AttentionMap]]:
-    """For each drawn token, the map of the head that pays most to a single token other than the
-    first of the context, where heads with nothing to say rest.
+    """For each drawn token, its index and the map of the head with the most attention on a single
+    token, except the first of the context, on which idle heads rest.
     """
-    heads = [one for one in record.attention if one.head is not None]
-    for position in range(len(record.drawn)):
-        yield position, max(heads, key=lambda one: max(one.rows[position][1:], default=0))
+    heads = [attention for attention in record.attention if attention.head is not None]
+    for index in range(len(record.drawn)):
+        yield index, max(heads, key=lambda head: max(head.rows[index][1:], default=0))
 
 
 def looked_at(record: Inspection, position: int, count: int = 3) -> list[tuple[str, float]]:
-    """The tokens of the context that a drawn token's prediction looked at most, (text, share of 1),
-    mean over the recorded heads of all blocks.
+    """The tokens of the context with the most attention in a drawn token's prediction: (text, share
+    of 1), mean over the recorded heads of all blocks.
     """
-    blocks = sorted({one.block for one in record.attention})
+    blocks = sorted({attention.block for attention in record.attention})
     rows = [block_attention(record, block)[position] for block in blocks]
     means = [fmean(column) for column in zip(*rows, strict=True)]
     best = sorted(range(len(means)), key=lambda i: -means[i])[:count]

@@ -10,15 +10,13 @@ from shakegpt.runlog.schema import Inspection
 from shakegpt.sanitize import printable
 
 CELL = 9
-"""Columns of one guess."""
+"""Columns of one prediction."""
 MOST_RUNGS = 6
-"""Rungs of the ladder that fit beside each other: of a deep model, evenly spread ones."""
+"""Rungs that fit beside each other; of a deep model, evenly spread ones."""
 
 
 def report(record: Inspection, model: str) -> Iterator[str]:
-    """Lines that answer, for each drawn token: when was it decided, what did it look at, and what
-    did training change.
-    """
+    """Lines on the drawn tokens: when decided, attention, and what training changed."""
     last = len(record.ladder[0]) - 1
     rungs = sorted({round(k * last / (MOST_RUNGS - 1)) for k in range(MOST_RUNGS)})
     prompt = record.context[: len(record.context) - len(record.drawn) + 1]
@@ -62,7 +60,7 @@ def report(record: Inspection, model: str) -> Iterator[str]:
 
 
 def visible(text: str) -> str:
-    """A token with its blanks made visible."""
+    """A token with visible blanks."""
     return printable(text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣"))
 
 

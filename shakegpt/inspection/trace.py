@@ -1,7 +1,7 @@
-"""A forward pass that keeps what it computes: the residual stream and the attention of each block.
+"""A forward pass that returns the residual stream and the attention of each block.
 
-It goes through the public parts of `GPT`, so model.py needs no hooks; the logits equal the model's
-own, and the attention equals transformers' `output_attentions` (both tested).
+It calls the public parts of `GPT`, so model.py needs no hooks; the logits equal the model's own,
+and the attention equals transformers' `output_attentions` (both tested).
 
 Letters in shape comments: L blocks, T tokens, C width of the residual stream, nh heads of
 hs = C / nh dimensions each, V tokens in the vocabulary.
@@ -24,14 +24,14 @@ from shakegpt.model import GPT
 
 @dataclass(frozen=True)
 class Trace:
-    """What one sequence of T tokens leaves behind on its way through a model."""
+    """Intermediate results for one sequence of T tokens."""
 
     streams: Tensor
-    """(L + 1, T, C): the residual stream that enters the first block, and after each block."""
+    """(L + 1, T, C): the residual stream before the first block, and after each block."""
     attention: Tensor
-    """(L, nh, T, T): how much of each head's attention token i (row) pays to token j (column)."""
+    """(L, nh, T, T): each head's attention from token i (row) to token j (column)."""
     logits: Tensor
-    """(T, V): the model's scores for the token after each token."""
+    """(T, V): the logits of the token after each token."""
 
 
 @torch.inference_mode()
@@ -56,7 +56,7 @@ def trace(model: GPT, ids: list[int]) -> Trace:
 
 @torch.inference_mode()
 def lens(model: GPT, streams: Tensor, n_vocab: int) -> Tensor:
-    """Probabilities (L + 1, T, n_vocab) that final LayerNorm and head read from each stream.
+    """Probabilities (L + 1, T, n_vocab) by final LayerNorm and head from each stream.
 
     `n_vocab` may be less than the model's own: some checkpoints pad their embedding.
     """

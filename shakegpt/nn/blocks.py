@@ -1,7 +1,7 @@
 """Recomputation and compilation of the blocks in training, installed on a finished model.
 
-Both replace how a block is called while it trains; evaluations and samples call it plainly, and the
-names of the weights stay as they are.
+Both replace the call of a block in training mode; evaluations and samples use the plain block, and
+the names of the weights do not change.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.utils.checkpoint import checkpoint
 from shakegpt.model import GPT, Block
 
 BlockCall = Callable[[Any, Tensor], Tensor]
-"""A block and the residual stream (B, T, C) before it, to the stream after it."""
+"""From a block and the residual stream (B, T, C) before it to the stream after it."""
 
 
 def install(model: GPT, recompute: bool, call: BlockCall = Block.forward) -> None:
-    """Train the blocks of `model` through `call`, such as a compiled `Block.forward`.
+    """Let the blocks of `model` train by `call`, such as a compiled `Block.forward`.
 
-    With `recompute`, only the stream between blocks is kept for the backward pass, and the rest is
-    computed again there (activation checkpointing).
+    With `recompute`, only the stream between blocks is stored for the backward pass, which
+    recomputes all other activations (activation checkpointing).
     """
     blocks: Any = model.h
     for block in blocks:

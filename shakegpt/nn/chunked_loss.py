@@ -1,9 +1,9 @@
-"""The head and its loss a chunk of tokens at a time: logits, losses and gradients at once.
+"""The head and its loss in chunks of tokens, with the gradients computed along with the logits.
 
 The logits of a whole micro-batch are its largest tensor by far: (1024, 50257) numbers are 206 MB,
-and plain autograd holds three of them. Here the gradient of a chunk is computed as soon as its
-logits are, in their own memory, and added to the gradient of the tied matrix, so that no other
-tensor of that matrix's size is needed either. The sums are those of `model(x, y)` in another order.
+and plain autograd holds three of them. Here the gradient of a chunk is computed right after its
+logits, in the same memory, and added to the gradient of the tied matrix, so that no other tensor of
+that matrix's size is needed either. The sums are those of `model(x, y)` in another order.
 
 Letters in shape comments: n tokens of a chunk, N of all, C width, V tokens in the vocabulary.
 """
@@ -23,20 +23,20 @@ from shakegpt.model import GPT
 from shakegpt.nn.matmul import can_use_onednn, matmul_nt
 
 ALIGNED = 64
-"""Where MKL or a GPU computes the logits, their rows start at multiples of this many numbers: with
-rows of 50,257 that start anywhere, its products take up to twice as long."""
+"""Where MKL or a GPU computes the logits, their rows are aligned to this many numbers: with
+unaligned rows of 50,257, products take up to twice as long."""
 
 
 class ChunkedCrossEntropy:
-    """The loss of a model in training, with its head in chunks; called as `model(x, y)` is.
+    """The loss of a model in training, with its head in chunks; called like `model(x, y)`.
 
-    The head's gradients are computed before `backward`, so the gradient that the loss will get
-    there must be known: `weight`, which is 1 over the micro-steps of an iteration.
+    The head's gradients are computed before `backward`, so the gradient of the loss there must be
+    known in advance: `weight`, which is 1 over the micro-steps of an iteration.
     """
 
     def __init__(self, model: GPT, weight: float) -> None:
         self.model, self.weight = model, weight
-        # the head fills a dense gradient of a tied matrix; the embedding's few rows are added
+        # the head computes a dense gradient of a tied matrix; the embedding adds a few rows
         model.wte.sparse = model.head is model.wte and model.wte.weight.requires_grad
 
     def __call__(self, idx: Tensor, targets: Tensor) -> Tensor:
@@ -66,9 +66,8 @@ def token_losses(x: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
 @self_test
 def chunked_loss_works(device: str) -> bool:
-    """Self-test: the loss and gradients of a tiny head on `device` are those of plain autograd.
-
-    With rows that are not aligned, several chunks, and a sparse embedding gradient.
+    """Self-test: loss and gradients of a tiny head on `device` equal those of plain autograd, with
+    unaligned rows, several chunks, and a sparse embedding gradient.
     """
     V, C, N = ALIGNED + 7, 8, HEAD_ROWS + 3
     idx, targets = (torch.arange(N, device=device) * k % V for k in (3, 5))
@@ -94,7 +93,7 @@ def chunked_loss_works(device: str) -> bool:
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, tied: Tensor, targets: Tensor, weight: float) -> Tensor:
-        """Returns the mean loss, and adds `weight` times its gradient to `tied.grad`."""
+        """The mean loss; adds `weight` times its gradient to `tied.grad`."""
         matrix, dx, token_losses = _in_autocast_dtype(tied), torch.empty_like(x), []
         share = 1 / x.size(0)
         if tied.requires_grad and tied.grad is None:
@@ -119,7 +118,7 @@ class _HeadLoss(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        """From the loss's gradient, which must be `weight`, to that of x (N, C)."""
+        """From the gradient of the loss, which must be `weight`, to that of x (N, C)."""
         (gradient,), (dx,) = gradients, ctx.saved_tensors
         if not torch.isclose(gradient, gradient.new_tensor(ctx.weight)):
             raise RuntimeError(
@@ -135,14 +134,14 @@ def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _in_autocast_dtype(tied: Tensor) -> Tensor:
-    """The matrix in the dtype of matrix products: autocast's, if that is on."""
+    """The matrix in the dtype of matrix products: that of autocast, if enabled."""
     device = tied.device.type
     on = torch.is_autocast_enabled(device)
     return tied.detach().to(torch.get_autocast_dtype(device) if on else tied.dtype)
 
 
 def _probs(x: Tensor, matrix: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Of x (n, C): the losses of its targets (n), and every token's probability (n, V), float32."""
+    """For x (n, C): the losses of its targets (n), and all probabilities (n, V), float32."""
     logits = _logits(x.to(matrix.dtype), matrix).float()
     logits -= logits.amax(1, keepdim=True)
     target_logits = logits.gather(1, targets[:, None])[:, 0]

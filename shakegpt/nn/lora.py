@@ -1,8 +1,8 @@
 """LoRA: train low-rank adapters of some matrices of each block, with the model itself frozen.
 
 A matrix W (in, out) is frozen, and x W becomes x W + x A B * alpha / rank with random A (in, rank)
-and zero B (rank, out), so that training starts at the model itself. Gradients, moments and saved
-states are those of A and B alone: of GPT-2 Large's 774 million parameters, 1.5 million at rank 8.
+and zero B (rank, out), so that training starts with the model itself. Gradients, moments and saved
+states are those of A and B only: of GPT-2 Large's 774 million parameters, 1.5 million at rank 8.
 Merged, W + A B * alpha / rank, it is an ordinary checkpoint.
 
 Reference: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
@@ -26,7 +26,7 @@ from shakegpt.nn.matmul import linear
 
 
 class Adapted(Conv1D):
-    """A frozen matrix and its trained change, `lora_a` times `lora_b`."""
+    """A frozen matrix with its adapter, `lora_a` times `lora_b`."""
 
     def __init__(self, matrix: Conv1D, config: FinetuneConfig, generator: Generator) -> None:
         """Shares the weights of `matrix`. A is uniform within 1 / sqrt(in), as in `nn.Linear`."""
@@ -46,7 +46,7 @@ class Adapted(Conv1D):
 
     @torch.no_grad()
     def merged(self) -> Tensor:
-        """The one matrix (in, out) that computes the same."""
+        """The equivalent matrix (in, out)."""
         return torch.addmm(self.weight, self.lora_a, self.lora_b, alpha=self.scale)
 
 
@@ -63,12 +63,12 @@ def adapt(model: GPT, config: FinetuneConfig) -> GPT:
 
 
 def trainable(model: GPT) -> dict[str, nn.Parameter]:
-    """Trainable parameters by name: all, or those of the adapters alone."""
+    """Trainable parameters by name: all, or with LoRA those of the adapters."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def merged(model: GPT) -> Iterator[tuple[str, Tensor]]:
-    """The weights of the equivalent checkpoint, by name; `model` itself stays adapted."""
+    """The weights of the equivalent checkpoint by name; `model` keeps its adapters."""
     for name, p in model.named_parameters():
         owner, _, leaf = name.rpartition(".")
         layer = model.get_submodule(owner)
@@ -83,14 +83,14 @@ def restore(model: GPT, weights: dict[str, Tensor], base: str | None) -> None:
 
     Raises ShakegptError unless `base`, the `fingerprint` of their model, is that of `model`.
     """
-    ours = trainable(model)
-    if base != fingerprint(model) or ours.keys() != weights.keys():
+    adapters = trainable(model)
+    if base != fingerprint(model) or adapters.keys() != weights.keys():
         raise ShakegptError(
             "cannot resume: the model at --init-from has changed, and LoRA's saved state is an "
             "adapter of the old one; restore that model, or start a new run"
         )
     with torch.no_grad():
-        for name, p in ours.items():
+        for name, p in adapters.items():
             p.copy_(weights[name])
 
 
@@ -98,9 +98,9 @@ _FINGERPRINTS: WeakKeyDictionary[GPT, str] = WeakKeyDictionary()
 
 
 def fingerprint(model: GPT) -> str | None:
-    """A sha256 of the frozen weights, which no state of the run contains; None if none are frozen.
+    """The sha256 of the frozen weights, which no state contains; None if no weights are frozen.
 
-    Computed once, about a second per gigabyte: they do not change.
+    Computed once, in about a second per gigabyte, since they do not change.
     """
     frozen = [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
     if frozen and model not in _FINGERPRINTS:

@@ -1,9 +1,9 @@
 """Matrix products of float32 on a CPU by oneDNN, installed on a finished model.
 
-PyTorch gives them to MKL. oneDNN, which PyTorch ships for narrower dtypes, reads a matrix in either
-order and is faster by a tenth to a half for the products forward and to the inputs; for the
-gradient of a weight the two are alike (docs/lab-log.md; AMD Zen 4, the one processor measured). The
-operator is not part of PyTorch's public interface, so a self-test decides whether it is used.
+PyTorch uses MKL for them. oneDNN, which PyTorch includes for narrower dtypes, reads a matrix in
+either order and is faster by a tenth to a half for forward products and gradients of inputs; for
+gradients of weights the two are equal (docs/lab-log.md; measured on AMD Zen 4 only). The operator
+is not public in PyTorch, so a self-test decides whether it is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shakegpt.model import Conv1D
 
 
 def install(model: nn.Module) -> None:
-    """Let every `Conv1D` of `model` compute by `linear`; names and weights stay as they are."""
+    """Let every `Conv1D` of `model` compute by `linear`; names and weights do not change."""
     for module in model.modules():
         if type(module) is Conv1D:
             module.forward = partial(_forward, module)  # type: ignore[method-assign]
@@ -59,7 +59,7 @@ def matmul_nt(x: Tensor, rows: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @self_test
 def onednn_works() -> bool:
-    """Self-test: rows in either memory order give what `torch.addmm` gives."""
+    """Self-test: rows in either memory order give the result of `torch.addmm`."""
     x, weight = torch.linspace(-1, 1, 15).view(5, 3), torch.linspace(-2, 1, 12).view(3, 4)
     bias = torch.linspace(0, 1, 4)
     plain = torch.addmm(bias, x, weight)
@@ -77,7 +77,7 @@ class OneDNNLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Returns (N, out)."""
         needs_weight = ctx.needs_input_grad[1]
-        ctx.save_for_backward(x if needs_weight else None, weight)  # a frozen weight needs no x
+        ctx.save_for_backward(x if needs_weight else None, weight)
         return matmul_nt(x, weight.t(), bias)
 
     @staticmethod

@@ -1,6 +1,6 @@
 """The cost of quantized weights: the loss on the same validation windows, before and after.
 
-Measured once for a model, and kept in the user's cache directory.
+Measured once for a model, and cached in the user's cache directory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shakegpt.nn.quantize import Bits, losses, quantize
 from shakegpt.runlog import schema
 
 TOKENS = 512
-"""Predicted before and after: about a second with a small model, and enough for three digits."""
+"""Tokens to predict, before and after: a second with a small model, enough for three digits."""
 LONGEST = 256
 """Tokens per window at most: several windows even for a large model."""
 
@@ -36,17 +36,16 @@ def quantize_and_measure(
     bits: Bits,
     files: Sequence[Path] = (),
 ) -> str:
-    """Quantize `model`; returns a sentence with what that costs on the validation text of `run`.
+    """Quantize `model`; returns a sentence with the cost on the validation text of `run`.
 
-    On that of the plays for a model of no run. If the text cannot be loaded, the sentence says so.
-    With the `files` that its weights are from, the sentence is kept: it is measured again when they
-    change.
+    For a model of no run, on that of the plays. If the text cannot be loaded, the sentence says so.
+    With the `files` of its weights, the sentence is cached until they change.
     """
-    kept = _place(files, tokenizer, run, bits) if files else None
+    cached = _cache_path(files, tokenizer, run, bits) if files else None
     with suppress(OSError, UnicodeError):
-        if kept is not None and (known := kept.read_text("utf-8")):
+        if cached is not None and (sentence := cached.read_text("utf-8")):
             quantize(model, bits)
-            return known
+            return sentence
     try:
         length = min(LONGEST, model.config.block_size)
         dataset = evaluation(EvaluateConfig(), run, tokenizer, length).dataset
@@ -62,12 +61,14 @@ def quantize_and_measure(
         f"({(after - before).mean():+.4f} +- {error_of_mean:.4f}) over {len(after)} tokens of "
         f"{dataset.text.name}"
     )
-    if kept is not None:
-        write_cache(kept, cost.encode())
+    if cached is not None:
+        write_cache(cached, cost.encode())
     return cost
 
 
-def _place(files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, bits: Bits) -> Path:
+def _cache_path(
+    files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, bits: Bits
+) -> Path:
     """The file of the cache for weights in `files`, by their sizes and times."""
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     text = None if run is None else (run.dataset.sha256, run.dataset.val_sha256)

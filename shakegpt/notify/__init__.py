@@ -1,1 +1,1 @@
-"""Says that a run has ended: a command of the user's, the terminal's notification, its bell."""
+"""Notification of a run's end: a command of the user, the terminal's notification, its bell."""

@@ -1,6 +1,6 @@
-"""The command of --on-end: started without a shell, given a time limit, never harmful to the run.
+"""The command of --on-end, run without a shell and with a time limit.
 
-It finds the result in `SHAKEGPT_*` variables, and one sentence of it on its standard input.
+It gets the result in `SHAKEGPT_*` variables, and as a sentence on standard input.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from shakegpt.format import duration
 from shakegpt.notify.result import Result
 
 TIME_LIMIT = 60.0
-"""Seconds after which the command and what it started are ended."""
+"""Seconds after which the command and its children are killed."""
 
 
 def split(command: str) -> list[str]:
-    """The words of `command`. Raises ShakegptError when it cannot be split or started."""
+    """The arguments of `command`. Raises ShakegptError when it cannot be split or started."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -40,13 +40,13 @@ def split(command: str) -> list[str]:
 
 
 def execute(words: Sequence[str], result: Result, limit: float = TIME_LIMIT) -> str | None:
-    """Run the command on a result; returns a sentence when it failed or took too long."""
+    """Run the command with a result; returns a message when it failed or took too long."""
     name = shlex.join(words)
     try:
         process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
-            stdout=2,  # standard error: standard output may be read by a program
+            stdout=2,  # standard error: a program may read standard output
             env={**os.environ, **result.environment()},
             start_new_session=True,
             text=True,
@@ -66,7 +66,7 @@ def execute(words: Sequence[str], result: Result, limit: float = TIME_LIMIT) -> 
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the command if it still runs, and what it started."""
+    """Kill the command, if it still runs, and its children."""
     if process.poll() is None:
         with suppress(OSError):
             if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""What happens when a run ends: --on-end and the terminal's notification, for a trainer."""
+"""The end of a run in its trainer: --on-end and the terminal's notification."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from shakegpt.runlog.runs import RUNS
 
 
 class OnEnd:
-    """A log whose records say which run is trained here; call `end` when training has ended."""
+    """A log that learns from the records which run is trained; call `end` after the training."""
 
     def __init__(self, words: Sequence[str], terminal: bool, run: Path | None = None) -> None:
-        """`words` of the command, none for none; whether to notify the `terminal`; a resumed run's
+        """`words` of the command, or []; whether to notify the `terminal`; a resumed run's
         directory.
         """
         self._words, self._terminal, self._run = words, terminal, run
@@ -27,12 +27,12 @@ class OnEnd:
         self._started = False
 
     def write(self, event: schema.Event) -> None:
-        """Start watching with the record that begins a run or its continuation."""
+        """Start the watchdog with the first record of a run or a resume."""
         if isinstance(event, schema.Run):
             self._run = Path(event.config.get("out_dir") or RUNS / event.run_id)
         if not isinstance(event, schema.Run | schema.Resume):
             return
-        assert self._run is not None  # a resumed run is known from the start
+        assert self._run is not None  # of a resumed run, from the constructor
         self._started = True
         if self._words:
             try:
@@ -41,7 +41,7 @@ class OnEnd:
                 print(f"shakegpt: --on-end will not see a crash: {error}", file=sys.stderr)
 
     def end(self, exit_code: int) -> None:
-        """Run the command and notify; only if a run had started."""
+        """Run the command and notify, if a run was started."""
         if not self._started or self._run is None:
             return
         if self._watchdog is not None:

@@ -1,4 +1,4 @@
-"""How a run stands, as its log says it: for a command's environment, and as one sentence."""
+"""The result of a run from its log: as environment variables, and as one sentence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from shakegpt.runlog.status import RunState, planned
 from shakegpt.sanitize import sentence
 
 LONGEST = 400
-"""Characters of the reason and of the sentence."""
+"""Most characters of the reason and of the sentence."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A run's state and losses. A loss is in nats per token, None where it was not measured."""
+    """A run's state and losses. A loss is in nats per token, None if it was not measured."""
 
     run: Path
     state: RunState
     exit_code: int | None
-    """Of the trainer; None while it lives, and when it was killed."""
+    """Of the trainer; None while it is alive, and if it was killed."""
     reason: str
     iteration: int
     max_iters: int
@@ -41,7 +41,7 @@ class Result:
         return sentence(text, LONGEST)
 
     def environment(self) -> dict[str, str]:
-        """`SHAKEGPT_*` variables; "" where there is no value."""
+        """`SHAKEGPT_*` variables; "" for None."""
         values = {
             "RUN": self.run.absolute(),
             "STATE": self.state,
@@ -58,7 +58,7 @@ class Result:
 
 
 def result(run: Path, state: RunState | None = None, exit_code: int | None = None) -> Result:
-    """The result of the run directory `run`; `state` None: as the log's last record says."""
+    """The result of the run directory `run`; with None as `state`, that of the log's end record."""
     past = history.losses(run)
     if state is None:
         state = RunState(past.end.status) if past.end is not None else RunState.CRASHED

@@ -1,7 +1,7 @@
-"""The bell and the desktop notification of a terminal that is known to have one.
+"""The bell of a terminal, and its desktop notification where it is known to have one.
 
-OSC 9 is iTerm2's sequence, which WezTerm, Ghostty and kitty understand as well; OSC 777 is
-rxvt-unicode's, used by foot. Others would show its text, or nothing, and get the bell only.
+OSC 9 is iTerm2's sequence, also supported by WezTerm, Ghostty and kitty; OSC 777 is rxvt-unicode's,
+also used by foot. Other terminals might print the sequence, and get only the bell.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ OSC_777 = ("foot", "foot-extra")
 
 
 def notification(message: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The sequence that shows `message`, then the bell; "" for what is no terminal's TERM.
+    """The sequence that displays `message`, then the bell; "" for an unknown or dumb TERM.
 
-    Inside tmux and screen, which keep the sequence for themselves, the bell only.
+    In tmux and screen, which do not pass the sequence on, only the bell.
     """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if term in ("", "dumb"):
         return ""
-    inside = "TMUX" in environment or "STY" in environment or term.startswith(("screen", "tmux"))
-    text = sentence(message, 200).replace(";", ",")
-    if inside:
+    if "TMUX" in environment or "STY" in environment or term.startswith(("screen", "tmux")):
         return BELL
+    text = sentence(message, 200).replace(";", ",")
     if program in OSC_9 or term == "xterm-kitty" or term == "xterm-ghostty":
         return f"\x1b]9;{text}\x1b\\{BELL}"
     if term in OSC_777:
@@ -39,7 +38,7 @@ def notification(message: str, environment: Mapping[str, str] = os.environ) -> s
 
 
 def notify(message: str, out: TextIO) -> None:
-    """Write it to `out` if that is a terminal at which somebody may sit."""
+    """Write the notification to `out` if that is a terminal."""
     if out.isatty():
         out.write(notification(message))
         out.flush()

@@ -1,8 +1,8 @@
 """A small process that runs the command of --on-end when the trainer itself no longer can.
 
-The trainer holds one end of a pipe: it closes without a word when the trainer is killed, and the
-watchdog reports a crash. While it is open, a log without output counts as a stall, which is
-reported once until the run goes on.
+The trainer holds one end of a pipe: when it closes without a message, because the trainer was
+killed, the watchdog reports a crash. While it is open, a log without output counts as a stall,
+which is reported once until the run continues.
 
     python -m shakegpt.notify.watchdog RUN WORD ...    (started by `Watchdog`)
 """
@@ -28,10 +28,10 @@ POLL_SECONDS = 1.0
 
 
 class Watchdog:
-    """The trainer's end; `dismiss` when the run has ended in order."""
+    """The trainer's end of the pipe; call `dismiss` when the run has ended."""
 
     def __init__(self, run: Path, words: Sequence[str]) -> None:
-        """Watch this process, which trains the run directory `run`. Raises OSError."""
+        """Watch this process, the trainer of the run directory `run`. Raises OSError."""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "shakegpt.notify.watchdog", str(run), *words],
             stdin=subprocess.PIPE,
@@ -39,20 +39,20 @@ class Watchdog:
         )
 
     def dismiss(self) -> None:
-        """End it without a report."""
+        """End the watchdog without a report."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(b"done")
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        if self._process.poll() is None:  # it runs the command because of a stall
+        if self._process.poll() is None:  # it is running the command for a stall
             self._process.terminate()
             self._process.wait()
 
 
 def watch(run: Path, words: Sequence[str], pipe: int, stale_after: float = STALE_AFTER) -> None:
-    """Until the pipe closes: report a stall, or at its end a crash."""
+    """Report stalls until the pipe closes, and then a crash unless there was a message."""
     stalled = False
     while not select.select([pipe], [], [], POLL_SECONDS)[0]:
         age = time.time() - (run / LOG_NAME).stat().st_mtime
@@ -72,5 +72,5 @@ def _report(run: Path, words: Sequence[str], state: RunState | None) -> None:
 if __name__ == "__main__":
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with suppress(OSError):  # the run directory is gone: nothing is left to report on
+    with suppress(OSError):  # the run directory was deleted
         watch(Path(sys.argv[1]), sys.argv[2:], sys.stdin.fileno())
