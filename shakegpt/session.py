@@ -1,7 +1,8 @@
 """Start or resume a run, train it, and write its end to the log.
 
 The command line calls `finetune(config)` and `resume(run)`; a program or notebook may, too. Then
-signal handlers, allocator and file descriptors of the process do not change.
+signal handlers, allocator, file descriptors and random number generators of the process do not
+change.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.provenance import origin
@@ -250,7 +253,8 @@ def _train(
             )
         )
 
-    with supervisor:
+    gpus = [torch.cuda.current_device()] if setup.place.device == "cuda" else []
+    with supervisor, torch.random.fork_rng(gpus):  # the generators of a program do not change
         supervisor.on_abandon = lambda stopped: close("stopped", stopped.reason)
         try:
             trainer = OutOfCore if setup.place.memory == "lowest" else Finetuning

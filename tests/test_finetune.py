@@ -7,9 +7,12 @@ import gc
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 import msgspec
@@ -219,22 +222,29 @@ def test_float16_scales_the_loss_and_repeats_an_iteration_that_overflowed(
 def test_a_program_keeps_its_process_as_it_is(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signal handlers, descriptors and the allocator; a notebook goes on after the run."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Signal handlers, descriptors, the allocator and more; a notebook goes on after the run."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
-    def look() -> list[object]:
+    def handlers() -> list[object]:
         return [signal.getsignal(number) for number in signals]
+
+    def process() -> list[object]:
+        torch_state = (torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled())
+        python_state = (dict(os.environ), Path.cwd(), list(warnings.filters), gc.isenabled())
+        random_state = (torch.get_rng_state().tolist(), random.getstate())
+        return [handlers(), torch_state, python_state, random_state]
 
     def refused(*_: object, **__: object) -> bool:
         raise AssertionError("the allocator is the program's own")
 
     monkeypatch.setattr("shakegpt.hardware.allocator.keep_freed_memory", refused)
     gc.collect()  # of earlier runs
-    before, during, descriptors = look(), list[object](), psutil.Process().num_fds()
-    finetune(
-        tiny_config(text_file, tmp_path, max_iters=1), Listener(lambda _: during.append(look()))
-    )
-    assert all(handlers == before for handlers in [*during, look()])
+    before, during, descriptors = process(), list[object](), psutil.Process().num_fds()
+    threads = set(threading.enumerate())
+    config = tiny_config(text_file, tmp_path, max_iters=1, dropout=0.1)
+    finetune(config, Listener(lambda _: during.append(handlers())))
+    assert all(each == before[0] for each in during)
+    assert process() == before and set(threading.enumerate()) <= threads
     gc.collect()  # the token cache is mapped until the run is
     assert psutil.Process().num_fds() == descriptors
 
