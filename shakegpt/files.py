@@ -134,13 +134,13 @@ def verified_path(folder: Path, name: str) -> Path:
     digest = sha256(path) if sums_of(folder, name) else ""  # before the sums: they may be replaced
     if _read_sums(folder) is None:
         raise ShakegptError(
-            f"{folder / SUMS} cannot be read, so nothing beside it can be trusted: copy the "
-            f"directory again, or delete {SUMS} to do without it"
+            f"{folder / SUMS} is invalid, so the files beside it cannot be verified: copy the "
+            f"directory again, or delete {SUMS} to skip the verification"
         )
     if digest and digest not in sums_of(folder, name):
         raise ShakegptError(
             f"{path} does not match its sha256: it was damaged or changed; copy it again, or "
-            f"delete {folder / SUMS} if the change was meant"
+            f"delete {folder / SUMS} if the change was intended"
         )
     return path
 

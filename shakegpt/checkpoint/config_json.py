@@ -137,6 +137,6 @@ def read_json(path: Path) -> dict[str, Any]:
     raw = read_object(path.parent, path.name)
     if raw is None:
         raise ShakegptError(
-            no_config(path.parent) if path.name == "config.json" else f"{path} is not there"
+            no_config(path.parent) if path.name == "config.json" else f"{path} does not exist"
         )
     return raw

@@ -138,7 +138,9 @@ def _weights(
         try:
             return {k: t for path in files for k, t in load_file(path).items()}, {}
         except (SafetensorError, OSError) as error:
-            raise ShakegptError(f"{files[0]} is torn or no safetensors file ({error})") from error
+            raise ShakegptError(
+                f"{files[0]} is truncated or not a safetensors file ({error})"
+            ) from error
     try:
         unpickle(files, scratch)
     except ValueError as error:

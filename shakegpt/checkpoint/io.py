@@ -100,7 +100,7 @@ def shards(index: Path) -> list[Path]:
         raise ShakegptError(f"{index} names no files")
     for name, path in zip(names, paths, strict=True):
         if path.name != name or not path.is_file():
-            raise ShakegptError(f"{index} names the shard {name!r}, which is not there")
+            raise ShakegptError(f"{index} names the shard {name!r}, which does not exist")
     return paths
 
 

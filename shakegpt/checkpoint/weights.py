@@ -126,7 +126,7 @@ def _torn(path: Path, error: Exception) -> ShakegptError:
                 f"{path} is a pointer of Git LFS, not the weights: run `git lfs pull` beside it"
             )
     return ShakegptError(
-        f"{path} is torn or no safetensors file ({error}): download or copy it again"
+        f"{path} is truncated or not a safetensors file ({error}): download or copy it again"
     )
 
 

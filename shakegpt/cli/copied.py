@@ -29,17 +29,17 @@ def finder(model: str) -> CopyFinder:
     past = history.losses(Path(model))
     run, latest = past.run, past.latest
     if run is None or latest is None:
-        raise ShakegptError(f"copies cannot be looked for: {model} is no run, its text not known")
+        raise ShakegptError(f"cannot look for copies: {model} is no run, so its text is unknown")
     config = latest.config
     try:
         names = tuple(map(str, config.get("dataset") or ()))
         separate = bool(config.get("separate_documents"))
         text = load_text(names, config.get("text_field"), separate)
     except ShakegptError as error:
-        raise ShakegptError(f"copies cannot be looked for: {error}") from None
+        raise ShakegptError(f"cannot look for copies: {error}") from None
     if text.sha256 != run.dataset.sha256:
         raise ShakegptError(
-            f"copies cannot be looked for: the text {run.dataset.name} has changed since the run"
+            f"cannot look for copies: the text {run.dataset.name} has changed since the run"
         )
     whole = bool(config.get("val_dataset"))
     fraction = config.get("val_fraction") or VAL_FRACTION

@@ -83,7 +83,7 @@ def request_of(settings: dict[str, Any], *, watches: bool) -> Request:
         command.split(ending["on_end"])  # raises early
     if watches and word is not None and word not in PRESETS and is_run(Path(word)):
         if settings or ending or resume is not None:
-            raise ShakegptError(f"{word} is watched as it is: it takes no flags but --no-tui")
+            raise ShakegptError(f"watching the run {word} takes no flags but --no-tui")
         return Request(None, {}, tui, forces_tui, watch=Path(word))
     if word is not None and word not in PRESETS:
         noun = "run or preset" if watches else "preset"

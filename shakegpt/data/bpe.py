@@ -112,8 +112,8 @@ def model_of(path: Path, raw: Mapping[str, Any]) -> BPE:
 
     def unsupported(part: str, name: object) -> ShakegptError:
         return ShakegptError(
-            f"{path} has the {part} {name}, which GPT-2's byte-level BPE has not: models with it "
-            "are not supported"
+            f"{path} has the {part} {name}, which GPT-2's byte-level BPE does not have: models "
+            "with it are not supported"
         )
 
     model = raw.get("model")

@@ -220,9 +220,9 @@ def spoil(data: bytes) -> Callable[[Path], object]:
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "torn weights": (
         lambda m: os.truncate(m / "model.safetensors", 9999),
-        "torn or no safetensors file",
+        "truncated or not a safetensors file",
     ),
-    "foreign weights": (spoil(b"PK\3\4 and so on"), "torn or no safetensors file"),
+    "foreign weights": (spoil(b"PK\3\4 and so on"), "truncated or not a safetensors file"),
     "no weights": (lambda m: (m / "model.safetensors").unlink(), "has no model.safetensors"),
     "no vocabulary": (lambda m: (m / "vocab.json").unlink(), "vocab.json cannot be read"),
     "a vocabulary larger than the model": (
