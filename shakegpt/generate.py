@@ -20,9 +20,9 @@ from shakegpt.runlog.schema import Candidate, Settings
 CANDIDATES = 5
 """Number of the likeliest tokens that are recorded with each sampled one."""
 COLDEST = 1e-30
-"""Lower temperatures divide by this instead: float32 has no smaller number to divide by."""
+"""Lower temperatures are raised to this, since float32 cannot divide by less."""
 NUCLEUS = 256
-"""Tokens that top-p looks at first; 16 times as many each time they are too few."""
+"""Tokens that top-p considers first; 16 times as many each time they are too few."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Draw:
     slid: bool
     """Whether the window was full and moved before this token."""
     u: float | None = None
-    """The random number that drew it."""
+    """The random number that selected it."""
 
 
 @torch.inference_mode()
@@ -48,12 +48,11 @@ def generate(
     settings: Settings,
     repetition_penalty: float = 1.0,
 ) -> Iterator[Draw]:
-    """Continue `context` token by token; stops early after an end-of-text token.
+    """Continue `context` token by token, until an end-of-text token at most.
 
-    An empty context starts a new text. Random numbers come from a generator on the CPU that is
-    seeded with `settings.seed`; the global one is neither used nor changed. With a
-    `repetition_penalty`, probabilities and ranks are those after it. Raises ShakegptError for a
-    model whose logits are not finite.
+    An empty context starts a new text. Random numbers are from a generator on the CPU with
+    `settings.seed`; the global one is not used. Probabilities and ranks include the
+    `repetition_penalty`. Raises ShakegptError for a model whose logits are not finite.
     """
     context = context or [tokenizer.eot or 0]
     random = torch.Generator().manual_seed(settings.seed)
@@ -72,7 +71,7 @@ def generate(
 
 
 class PenalizedWindow(SlidingWindow):
-    """A window whose logits of the context's tokens are lowered: positive ones divided by the
+    """A window that lowers the logits of tokens in the context: positive ones are divided by the
     penalty, negative ones multiplied (Keskar et al. 2019, "CTRL", section 4.1).
     """
 
@@ -93,8 +92,7 @@ def sample(
     logits: Tensor, settings: Settings, random: torch.Generator
 ) -> tuple[int, Tensor, float]:
     """Draw a token from logits (V,). Returns its id, the probability of each token (V,), and the
-    random number in [0, 1) that chose it: with the probabilities laid side by side, it falls on
-    that token.
+    random number in [0, 1) that selected it, by the cumulative probabilities.
 
     Raises ShakegptError for logits that are not finite.
     """
@@ -125,7 +123,7 @@ def sample(
 
 
 def likeliest(probabilities: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """The largest probabilities and their ids, sorted, enough to add up to `p`; no full sort."""
+    """The largest probabilities and their ids, sorted, with a sum of at least `p`; no full sort."""
     count = NUCLEUS
     while True:
         top = probabilities.topk(min(count, len(probabilities)))
@@ -191,8 +189,8 @@ def recorded(
 ) -> Iterator[schema.Sample | schema.Token | schema.SampleEnd]:
     """A sample as the records of a run log: its start, each token, its end.
 
-    `check` is called between tokens; what it raises is raised after the end record of what there
-    is. The seconds of the sample are those of `clock`.
+    `check` is called between tokens; its exceptions are raised after the end record of the partial
+    sample. The seconds of the sample are those of `clock`.
     """
     ids = tokenizer.encode(prompt)
     tokens = tuple((id, tokenizer.decode([id])) for id in ids)
@@ -201,7 +199,7 @@ def recorded(
         **key, prompt=prompt, prompt_tokens=tokens, settings=settings, requested=requested
     )
     started, text, count, decoder = clock(), "", 0, Decoder(tokenizer)
-    # whether the choices lie in descending order, as `Token.u` is understood
+    # whether the candidates are in descending order, which `Token.u` requires
     ordered = (
         settings.top_p is not None or (settings.top_k or tokenizer.n_vocab) < tokenizer.n_vocab
     )

@@ -1,4 +1,4 @@
-"""AdamW from file to file: weights, gradients and moments pass through memory a piece at a time."""
+"""AdamW from file to file: weights, gradients and moments pass through memory in pieces."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from shakegpt.train.optimizer import MOMENTS, AdamW, Group, update
 class FileAdamW(AdamW):
     """AdamW over the parameters of a `PagedModel`, with gradients and moments in files as well.
 
-    A gradient is handed over with `collect` as soon as it is complete. The update is that of AdamW
-    to the bit: PIECE is a multiple of any vector's length.
+    A gradient is passed to `collect` as soon as it is complete. The update equals AdamW's to the
+    bit, since PIECE is a multiple of any vector's length.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class FileAdamW(AdamW):
         model: PagedModel,
         open_file: Callable[[str, Mapping[str, torch.Size]], TensorFile],
     ) -> None:
-        """Zero moments; `open_file` makes a file of a name and shapes. Raises ShakegptError."""
+        """Zero moments; `open_file` creates a file from name and shapes. Raises ShakegptError."""
         super().__init__(named, groups)
         shapes = {name: p.shape for name, p in named.items()}
         self._model, self._weights, self._steps = model, model.file, 0
@@ -41,7 +41,7 @@ class FileAdamW(AdamW):
 
     @torch.no_grad()
     def collect(self, names: Iterable[str]) -> None:
-        """Move the gradients of these parameters, in memory until now, to the file."""
+        """Move the gradients of these parameters from memory to the file."""
         for name in names:
             gradient = self.named[name].grad
             assert gradient is not None, name
@@ -50,7 +50,7 @@ class FileAdamW(AdamW):
             self.named[name].grad = None
 
     def clip(self, max_norm: float) -> Tensor:
-        """Let the next step scale the gradients down to `max_norm`; returns their norm, ()."""
+        """Make the next step scale the gradients down to `max_norm`; returns their norm, ()."""
         norm: Tensor = torch.linalg.vector_norm(torch.stack([self._norms[n] for n in self.named]))
         self._clip = max_norm, norm
         return norm
@@ -73,7 +73,7 @@ class FileAdamW(AdamW):
         self._steps += 1
 
     def _update(self, group: Group, name: str, begin: int, pieces: Tensor) -> None:
-        """Update some numbers of a parameter in `pieces` (4, numbers)."""
+        """Update a piece of a parameter in the buffers `pieces` (4, numbers)."""
         weights, gradients, *moments = pieces.unbind()
         self._weights.read(name, weights, begin)
         self._gradients.read(name, gradients, begin)
@@ -89,20 +89,18 @@ class FileAdamW(AdamW):
             self._moments.write(f"{key}.{name}", moment, begin)
 
     def zero_grad(self) -> None:
-        """Forget the gradients' norms; the next ones overwrite the gradients."""
+        """Discard the gradients' norms; the next gradients overwrite these."""
         self._norms.clear()
 
     def save(self, path: Path) -> str:
-        """Put the moments of every parameter at `path`; returns the sha256."""
+        """Link the moments of all parameters to `path`; returns the sha256."""
         return self._moments.share(path)
 
     def write(
         self, tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
     ) -> str:
-        """Put the weights at `path`; returns the sha256.
-
-        Under other names than their own, which a model with its own head has in its checkpoint,
-        they are a copy.
+        """Link the weights to `path`, or write them if the checkpoint has other names, as that of a
+        model with a separate head; returns the sha256.
         """
         if tensors.keys() == self.named.keys():
             return self._weights.share(path)
@@ -111,7 +109,7 @@ class FileAdamW(AdamW):
     def load(self, path: Path, steps: int) -> None:
         """Restore the moments of a state after `steps` updates, of whichever kind of AdamW.
 
-        Raises ShakegptError for a file that is damaged or not of these parameters.
+        Raises ShakegptError for a file that is damaged or of other parameters.
         """
         self._moments.adopt(path)
         self._steps = steps

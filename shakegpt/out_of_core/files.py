@@ -1,8 +1,8 @@
-"""The files of a training out of core: named tensors, activations, and a model mapped from one.
+"""The files of out-of-core training: named tensors, activations, and a model mapped from a file.
 
-Resident memory counts the mapped pages of a file, so of a mapped model only the part at work stays
-mapped; its other pages are the kernel's to keep in its cache or to read again. Everything else is
-read and written in pieces.
+Mapped pages of a file count as resident memory, so only the part of a model in use stays mapped;
+the kernel caches the other pages or reads them again. Everything else is read and written in
+pieces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from shakegpt.checkpoint.tensorfile import data, layout
@@ -25,7 +25,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.files import flush_to_disk, sha256
 from shakegpt.hardware.allocator import release_freed_memory
 from shakegpt.model import GPT
-from shakegpt.resource_errors import writing
+from shakegpt.resource_errors import reading, writing
 from shakegpt.train.mapped_adamw import allocate
 
 EDGES = -1
@@ -35,8 +35,8 @@ EDGES = -1
 class TensorFile:
     """Float32 tensors by name in a safetensors file, which a saved state can share.
 
-    A file that has another name elsewhere, a hard link, is never written to: an update then goes to
-    a new file, which replaces it.
+    A file with a further hard link is never written to: an update then goes to a new file, which
+    replaces it.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TensorFile:
         shapes: Mapping[str, Sequence[int]],
         metadata: dict[str, str] | None = None,
     ) -> None:
-        """All zeros, with the disk space allocated. Raises ShakegptError if the disk is full."""
+        """Zeros, with the disk space allocated. Raises ShakegptError if the disk is full."""
         self.path = path
         self._head, starts = layout(shapes, metadata)
         self.offsets = {name: len(self._head) + start for name, start in starts.items()}
@@ -88,9 +88,9 @@ class TensorFile:
         return self.path.with_name(self.path.name + ".next")
 
     def share(self, path: Path) -> str:
-        """Give the file another name, `path`, on the disk; a copy where that is not possible.
+        """Link the file to `path`, or copy it where that is not possible; returns the sha256.
 
-        Returns the sha256. Raises ShakegptError if an update failed halfway.
+        Raises ShakegptError if an update failed halfway.
         """
         if self._updating:
             raise ShakegptError("an update failed halfway: its state is not saved", exit_code=1)
@@ -122,24 +122,22 @@ class TensorFile:
             self._file = self._next = open(self.path, "r+b", buffering=0)  # noqa: SIM115
             return
         for name in self.offsets:
-            try:
-                with safe_open(path, framework="pt") as saved:  # reopened to free its pages
-                    self.write(name, saved.get_tensor(name))
-            except (SafetensorError, OSError) as error:
-                raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
+            # reopened to free its pages
+            with reading(path), safe_open(path, framework="pt") as saved:
+                self.write(name, saved.get_tensor(name))
 
     def map(self) -> mmap.mmap:
         """The whole file, mapped."""
         return mmap.mmap(self._file.fileno(), 0)
 
     def close(self) -> None:
-        """Close the file; what was mapped from it stays."""
+        """Close the file; its mappings stay valid."""
         self._file.close()
         self._next.close()
 
 
 class Activations:
-    """Tensors by any key in an unlinked file on the disk of a folder."""
+    """Tensors by any key, in an unlinked file on the disk of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._file: Any = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
@@ -165,9 +163,9 @@ class Activations:
 
 
 class PagedModel:
-    """Maps the parameters of a model from a file; only the part at work stays resident.
+    """Maps the parameters of a model from a file; only the part in use stays resident.
 
-    The parts are the blocks, and `EDGES`. The first LayerNorm of each tells that its part is next.
+    The parts are the blocks, and `EDGES`. The first LayerNorm of each announces its part.
     """
 
     def __init__(self, model: GPT, file: TensorFile) -> None:
@@ -203,7 +201,7 @@ class PagedModel:
             self.file.write(name, tensor)
 
     def enter(self, part: int) -> None:
-        """Unmap the pages of all other parts, and let the kernel read the next part ahead."""
+        """Unmap the pages of all other parts, and let the kernel prefetch the next part."""
         if part == self._at or not hasattr(mmap, "MADV_DONTNEED"):
             return
         page, (begin, end) = mmap.PAGESIZE, self._parts[part]

@@ -1,9 +1,9 @@
 """AdamW with its moments in a memory-mapped file, for a model that fits in memory without them.
 
-The two moments are half of what a full finetune holds, and needed once an iteration. Here they are
-mapped from an unlinked file, which is deleted with the process, and paged in and out piece by
-piece. The kernel is the same, so the weights are, to the bit. The file has the layout of a saved
-state: saving copies it, and resuming copies it back, in no more memory.
+The two moments are half of the memory of a full finetune, and needed once per iteration. Here they
+are mapped from an unlinked file, which is deleted with the process, and paged in and out in pieces.
+The AdamW kernel is the same, so the weights are equal to the bit. The file has the layout of a
+saved state: saving and resuming copy it, without further memory.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from shakegpt.checkpoint.tensorfile import layout
-from shakegpt.errors import ShakegptError
 from shakegpt.files import write_pieces
 from shakegpt.hardware.memory import PIECE
-from shakegpt.resource_errors import writing
+from shakegpt.resource_errors import reading, writing
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group, update
 
 
@@ -48,7 +47,7 @@ class MappedAdamW(AdamW):
         return torch.frombuffer(self._map, dtype=torch.float32, count=count, offset=offset)
 
     def _evict(self, offset: int, length: int) -> None:
-        """Unmap those bytes' pages; under memory pressure the kernel then writes them to disk."""
+        """Unmap the pages of those bytes; the kernel writes them to disk when memory is short."""
         first = offset - offset % mmap.PAGESIZE
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, first, offset + length - first)
@@ -73,7 +72,7 @@ class MappedAdamW(AdamW):
             self._evict(offset, 4 * count)
 
     def zero_grad(self) -> None:
-        """Free the gradients: evaluations and samples use their memory."""
+        """Free the gradients, whose memory evaluations and samples use."""
         for p in self.named.values():
             p.grad = None
 
@@ -90,24 +89,22 @@ class MappedAdamW(AdamW):
     def load(self, path: Path, steps: int) -> None:
         """Restore the moments of a state after `steps` updates, of whichever kind of AdamW.
 
-        Raises ShakegptError for a file that is damaged or not of these parameters.
+        Raises ShakegptError for a file that is damaged or of other parameters.
         """
-        try:
-            for name, p in self.named.items():
-                for key, offset in zip(MOMENTS, self._offsets[p], strict=True):
-                    with safe_open(path, framework="pt") as saved:  # reopened to free its pages
-                        moment = saved.get_tensor(f"{key}.{name}").view(-1)
-                    self._mapped(offset, p.numel()).copy_(moment)
-                    self._evict(offset, 4 * p.numel())
-        except (SafetensorError, OSError) as error:
-            raise ShakegptError(f"cannot read {path}: {error}", exit_code=1) from error
+        for name, p in self.named.items():
+            for key, offset in zip(MOMENTS, self._offsets[p], strict=True):
+                # reopened to free its pages
+                with reading(path), safe_open(path, framework="pt") as saved:
+                    moment = saved.get_tensor(f"{key}.{name}").view(-1)
+                self._mapped(offset, p.numel()).copy_(moment)
+                self._evict(offset, 4 * p.numel())
         self._steps = steps
 
 
 def _mapped_file(folder: Path, head: bytes, zeros: int) -> mmap.mmap:
-    """An unlinked file on the disk of `folder`: `head`, and then `zeros` bytes of zero.
+    """An unlinked file on the disk of `folder`: `head`, and then `zeros` zero bytes.
 
-    Its blocks are allocated now: with a sparse file, a disk that fills up would end the process by
+    Its disk space is allocated at once: with a sparse file, a full disk would kill the process by
     SIGBUS at a later update, without a message.
     """
     with writing(folder, zeros), tempfile.TemporaryFile(dir=folder) as file:
@@ -118,7 +115,7 @@ def _mapped_file(folder: Path, head: bytes, zeros: int) -> mmap.mmap:
 
 
 def allocate(fd: int, begin: int, count: int) -> None:
-    """Allocate the disk space of `count` bytes of zero in a file. Raises OSError."""
+    """Allocate the disk space of `count` zero bytes in a file. Raises OSError."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, begin, count)
         return
