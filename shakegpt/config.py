@@ -98,7 +98,7 @@ class FinetuneConfig(Checked):
         TRAINING)
     block_size: int | None = setting(128, integer(2, unit="tokens"),
         "Sequence length. Short sequences spread an optimizer step over more of the text; lower "
-        "it to save memory and time.", TRAINING, none="the model's own")
+        "it to save memory and time.", TRAINING, none="what the model was made for")
     learning_rate: float = setting(1.4e-3, real(0, 10, "rate", above=True),
         "Learning rate of AdamW. Small models take 1e-3; GPT-2 from 124M on about 3e-5.", TRAINING)
     optimizer: Optimizer = setting("adamw", Choice(*get_args(Optimizer)),
@@ -320,7 +320,7 @@ class EvaluateConfig(Checked):
         "Tokens to predict, evenly spread; a smaller text is used whole.",
         WHAT, none="all of a file, else as many as the run's own evaluations, else 40,000")
     block_size: int | None = setting(None, integer(2, unit="tokens"),
-        "Sequence length.", WHAT, none="that of the run, else the model's own")
+        "Sequence length.", WHAT, none="that of the run, else what the model was made for")
     batch_size: int = setting(8, integer(1, unit="sequences"),
         "Sequences at a time. Lower it when memory is short.", MACHINE)
     device: Device = setting("auto", Choice(*get_args(Device)),
