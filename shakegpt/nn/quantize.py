@@ -2,7 +2,7 @@
 
 `int8` keeps a scale for each output of a matrix, `bf16` rounds each weight to eight bits of
 precision. Residual stream, LayerNorms and attention stay float32. The products take rows in as many
-bits as the weights: in bfloat16, or in 256 steps from the least to the largest number of each row,
+bits as the weights: in bfloat16, or in 254 steps from the least to the largest number of each row,
 where the processor multiplies 8-bit numbers (VNNI). Softmax does not change when one number is
 added to all logits, so the head works without the embedding's mean row: smaller logits lose less.
 """
@@ -25,7 +25,9 @@ FEW = 16
 """Up to so many rows the int8 kernel is faster than a product with the weights converted back."""
 
 SMALLEST = 1e-12
-"""Largest number of a row, or range, that is taken for it at least: 0 has no scale."""
+"""Scales are of no smaller range: 0 has none."""
+STEPS = 254
+"""Of 8 bits, between the least and the largest number of a row."""
 KERNEL_WIDTH = 16
 """The int8 kernel reads rows in pieces of this many numbers, beyond the end of any other."""
 
@@ -51,29 +53,25 @@ def int8_products_work() -> bool:
     return torch.allclose(one[0], plain, atol=0.3) and torch.allclose(several[2], plain, atol=0.3)
 
 
-def _rounded(x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
-    """Rows x (M, in) as int8, with scale and zero of each: x is about scale * (int8 - zero)."""
-    scale: Tensor | float
-    zero: Tensor | float
+def _rounded(x: Tensor) -> tuple[Tensor, Any, Any]:
+    """Rows x (M, in) as int8, with scale and zero of each: x is about scale * int8 + zero."""
+    low: Any
+    high: Any
     if len(x) == 1:  # numbers take less time than tensors of one
         low, high = (float(end) for end in torch.aminmax(x))
-        scale = max(max(high, 0) - min(low, 0), SMALLEST) / 255
-        zero = -128.0 - round(min(low, 0) / scale)
     else:
-        lows, highs = torch.aminmax(x, dim=1, keepdim=True)
-        lows = lows.clamp(max=0)
-        scale = (highs.clamp(min=0) - lows).clamp(min=SMALLEST) / 255
-        zero = -128 - (lows / scale).round()
-    return (x / scale).add_(zero).round_().clamp_(-128, 127).to(torch.int8), scale, zero
+        low, high = torch.aminmax(x, dim=1, keepdim=True)
+    scale, zero = (high - low + SMALLEST) / STEPS, (high + low) / 2
+    return ((x - zero) / scale).round_().to(torch.int8), scale, zero
 
 
 def _product(x: Tensor, weight: Tensor, sums: Tensor | None = None) -> Tensor:
     """Rows x (M, in) by an int8 weight (out, in), whose rows have the `sums`: (M, out)."""
     q, scale, zero = _rounded(x)
-    sums = weight.sum(1) if sums is None else sums
-    # one column is faster than one row
-    y = torch._int_mm(weight, q.t()).t() if len(x) == 1 else torch._int_mm(q, weight.t())
-    return (y - zero * sums) * scale
+    sums = weight.sum(1).float() if sums is None else sums
+    if len(x) == 1:  # one column is faster than one row
+        return torch._int_mm(weight, q.t()).t().float().mul_(scale).add_(sums, alpha=zero)
+    return torch._int_mm(q, weight.t()) * scale + sums * zero
 
 
 class Int8(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,15 @@ def narrowed(model: GPT, bits: Bits) -> GPT:
     return model
 
 
+NUMBERS = cache(Numbers)
+"""Made once: reading a vocabulary takes as long as a token or two."""
+
+
 def drawn(model: GPT, **how: Any) -> list[int]:
     """The ids of a sample by our loop, with the draw that a run records."""
     usual = {"max_new_tokens": NEW_TOKENS, "temperature": 0.8, "top_k": 200, "top_p": None}
     settings = Settings(**{**usual, "seed": 1, **how})
-    return [d.id for d in generate(model, Numbers(model.config.vocab_size), PROMPT, settings)]
+    return [d.id for d in generate(model, NUMBERS(model.config.vocab_size), PROMPT, settings)]
 
 
 def our_sampling(model: GPT) -> Job:
