@@ -1,4 +1,4 @@
-"""From the shell to the help text, and to the start of training, beside importing torch."""
+"""From the command to the help, a first token, and the start of training, beside import torch."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ AIM = 1.3
 
 
 def bench_start(asked: argparse.Namespace) -> list[Row]:
-    """From the shell to the help text, and to the start of training, beside importing torch."""
+    """A row for each; the first token is measured to the end of the command that draws no other."""
     torch = run("-c", "import torch")
     with tempfile.TemporaryDirectory() as folder:
         jobs = {"the help text": run("-m", "shakegpt", "--help")}
+        one_token = ("sample", "pocket", "--max-new-tokens", "1")
+        jobs["the first token of a sample, pocket"] = run("-m", "shakegpt", *one_token)
         jobs["the start of training, pocket"] = start_training(Path(folder))
         return [
             _row(what, turns({OURS: job, PEER: torch}, asked.rounds)) for what, job in jobs.items()
