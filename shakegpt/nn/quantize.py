@@ -71,7 +71,8 @@ def _product(x: Tensor, weight: Tensor, sums: Tensor | None = None) -> Tensor:
     sums = weight.sum(1).float() if sums is None else sums
     if len(x) == 1:  # one column is faster than one row
         return torch._int_mm(weight, q.t()).t().float().mul_(scale).add_(sums, alpha=zero)
-    return torch._int_mm(q, weight.t()) * scale + sums * zero
+    y: Tensor = torch._int_mm(q, weight.t()) * scale + sums * zero
+    return y
 
 
 class Int8(nn.Module):
