@@ -35,11 +35,39 @@ class Done:
         return lines[0]
 
 
+class Forked:
+    """A command at work in a forked process, with as much of `subprocess.Popen` as tests need."""
+
+    def __init__(self, pid: int, paths: dict[str, Path]) -> None:
+        self.pid, self._paths = pid, paths
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code as soon as it has ended, negative for a signal."""
+        if self.returncode is None and self._paths["code"].exists():
+            self.returncode = int(self._paths["code"].read_text())
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def communicate(self, timeout: float = PATIENCE) -> tuple[str, str]:
+        """Wait until it ends; its output and errors."""
+        limit = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > limit:
+                raise subprocess.TimeoutExpired("shakegpt", timeout)
+            time.sleep(0.02)
+        out, err = (self._paths[name].read_text("utf-8", "replace") for name in ("out", "err"))
+        return out, err
+
+
 class Commands:
     """Runs commands of the real command line; `close` when done."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder, self._count = folder, 0
+        self._started: list[Forked] = []
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.fork_server"],
             stdin=subprocess.PIPE,
@@ -50,20 +78,54 @@ class Commands:
 
     def __call__(self, *argv: str, cwd: Path, stdin: bytes = b"", **env: str) -> Done:
         """Run `shakegpt argv` to its end."""
+        request, paths = self._request(argv, cwd, stdin, env)
+        self._ask(request)
+        assert self._server.stdout is not None
+        code = json.loads(self._server.stdout.readline())["code"]
+        out, err = (paths[name].read_text("utf-8", "replace") for name in ("out", "err"))
+        return Done(code, out, err)
+
+    def start(
+        self,
+        *argv: str,
+        cwd: Path,
+        ignore: int = 0,
+        file_size: int = 0,
+        terminal: str = "",
+        **env: str,
+    ) -> Forked:
+        """Start `shakegpt argv`: with a signal ignored, with that limit of a file's size in bytes,
+        or at a terminal, the path of a device."""
+        request, paths = self._request(argv, cwd, b"", env)
+        if terminal:
+            request |= dict.fromkeys(("stdin", "out", "err"), terminal)
+        more = {"code": str(paths["code"]), "ignore": ignore, "file_size": file_size}
+        self._started.append(Forked(self._ask(request | more), paths))
+        return self._started[-1]
+
+    def _request(
+        self, argv: tuple[str, ...], cwd: Path, stdin: bytes, env: dict[str, str]
+    ) -> tuple[dict[str, object], dict[str, Path]]:
         self._count += 1
-        source, out, err = (self._folder / f"{self._count}.{name}" for name in ("in", "out", "err"))
-        for path in (source, out, err):
-            path.write_bytes(stdin if path == source else b"")
-        request = {"argv": argv, "cwd": str(cwd), "env": env}
-        request |= {"stdin": str(source), "out": str(out), "err": str(err)}
+        names = ("stdin", "out", "err", "code")
+        paths = {name: self._folder / f"{self._count}.{name}" for name in names}
+        for name in ("stdin", "out", "err"):
+            paths[name].write_bytes(stdin if name == "stdin" else b"")
+        request: dict[str, object] = {"argv": argv, "cwd": str(cwd), "env": env}
+        return request | {name: str(paths[name]) for name in ("stdin", "out", "err")}, paths
+
+    def _ask(self, request: dict[str, object]) -> int:
+        """Have the server fork; the number of the process."""
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
-        self._server.stdout.readline()  # its process number
-        code = json.loads(self._server.stdout.readline())["code"]
-        return Done(code, out.read_text("utf-8", "replace"), err.read_text("utf-8"))
+        pid: int = json.loads(self._server.stdout.readline())["pid"]
+        return pid
 
     def close(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.close()
         self._server.wait(10)
@@ -91,7 +153,9 @@ def wait_for(path: Path, word: str, seconds: float = PATIENCE) -> None:
         time.sleep(0.02)
 
 
-def finish(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[int, str, str]:
+def finish(
+    process: subprocess.Popen[str] | Forked, seconds: float = PATIENCE
+) -> tuple[int, str, str]:
     """Exit code, output and errors of a process; it is killed when it takes too long."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -99,4 +163,5 @@ def finish(process: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[i
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         raise AssertionError(f"no end after {seconds} s: {out}{err}") from None
+    assert process.returncode is not None
     return process.returncode, out, err

@@ -2,7 +2,8 @@
 
 The forked command runs `shakegpt.cli.main.main` with a session, streams, directory and environment
 of its own, and leaves with its exit code, as the installed script does; with `gate` it waits at a
-named pipe until a tracer holds it.
+named pipe until a tracer holds it. With `code`, the name of a file, nobody waits for it: its exit
+code is written there, and the next request is served at once.
 
     python -m tests.fork_server [--warm]   a JSON object a line in; {"pid": …}, then {"code": …} out
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -40,12 +42,39 @@ def serve() -> None:
     """Fork for each line of standard input until it ends."""
     for line in sys.stdin:
         request = json.loads(line)
+        if "code" in request:
+            print(json.dumps({"pid": _start(request)}), flush=True)
+            continue
         child = os.fork()
         if child == 0:
             _live(request)
         print(json.dumps({"pid": child}), flush=True)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps({"code": code}), flush=True)
+        print(json.dumps({"code": _exit_code(child)}), flush=True)
+
+
+def _exit_code(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _start(request: dict[str, Any]) -> int:
+    """Fork a command by way of a process that waits for it; returns the command's number."""
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        child = os.fork()
+        if child == 0:
+            os.close(ours)
+            os.close(theirs)
+            _live(request)
+        os.write(theirs, str(child).encode())
+        os.close(theirs)
+        part = Path(request["code"] + ".part")
+        part.write_text(str(_exit_code(child)))
+        part.replace(request["code"])
+        os._exit(0)
+    os.close(theirs)
+    with open(ours) as pipe:
+        return int(pipe.read(20))
 
 
 def _live(request: dict[str, Any]) -> None:
@@ -69,9 +98,15 @@ def _live(request: dict[str, Any]) -> None:
 
 def _settle_in(request: dict[str, Any]) -> None:
     os.setsid()
+    if request.get("ignore"):
+        signal.signal(request["ignore"], signal.SIG_IGN)
+    if request.get("file_size"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_size"],) * 2)
     streams = (request.get("stdin", os.devnull), request["out"], request["err"])
     for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_RDWR), number)
+    sys.stdout = os.fdopen(1, "w", closefd=False)  # what was a file may be a terminal now
+    sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     _jumps.extend(
@@ -84,9 +119,10 @@ def _settle_in(request: dict[str, Any]) -> None:
 def imports() -> None:
     """Import what commands import late."""
     import huggingface_hub
-    import torch
 
-    del huggingface_hub, torch
+    import shakegpt.session
+
+    del huggingface_hub, shakegpt
 
 
 def warm() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -47,24 +48,25 @@ def test_a_pseudo_terminal_without_a_person_gets_lines(
     assert (missing() is not None) == lines and missing(forced=True) is None
 
 
-def test_a_notebook_cell_ends_and_has_no_escapes(text_file: Path, tmp_path: Path) -> None:
+def test_a_notebook_cell_ends_and_has_no_escapes(
+    shakegpt: Commands, text_file: Path, tmp_path: Path
+) -> None:
     master, slave = pty.openpty()
-    environment = {"JPY_PARENT_PID": "7", "TERM": "xterm-color", "PYTHONPATH": str(ROOT)}
-    words = ["finetune", "--dataset", str(text_file), *QUICK, "--out-dir", str(tmp_path / "run")]
-    pid = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "shakegpt", *words],
-        os.environ | environment,
-        file_actions=[(os.POSIX_SPAWN_DUP2, slave, n) for n in range(3)],
+    words = ["finetune", "--dataset", str(text_file), *QUICK, "--out-dir", "run"]
+    process = shakegpt.start(
+        *words,
+        cwd=tmp_path,
+        terminal=os.ttyname(slave),
+        JPY_PARENT_PID="7",
+        TERM="xterm-color",
     )
-    os.close(slave)
     said = b""
-    try:
-        while data := os.read(master, 4096):
-            said += data
-    except OSError:  # the last one closed it
-        pass
-    assert os.waitpid(pid, 0)[1] == 0, said
+    while process.poll() is None or select.select([master], [], [], 0)[0]:
+        if select.select([master], [], [], 0.05)[0]:
+            said += os.read(master, 4096)
+    os.close(slave)
+    os.close(master)
+    assert process.returncode == 0, said
     assert b"\x1b" not in said and b"finished" in said
 
 
@@ -78,9 +80,14 @@ def test_a_notebook_cell_ends_and_has_no_escapes(text_file: Path, tmp_path: Path
     ],
 )
 def test_signals_of_batch_systems(
-    number: int, words: dict[str, str], leaves: bool, text_file: Path, tmp_path: Path
+    number: int,
+    words: dict[str, str],
+    leaves: bool,
+    shakegpt: Commands,
+    text_file: Path,
+    tmp_path: Path,
 ) -> None:
-    process, run = begin(text_file, tmp_path, **words), tmp_path / "run"
+    process, run = begin(shakegpt, text_file, tmp_path, **words), tmp_path / "run"
     process.send_signal(number)
     if not leaves:
         wait_for(run / LOG_NAME, '"verb":"save","status":"done"')
@@ -132,19 +139,19 @@ def test_variables_of_a_launcher_that_is_gone(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
-def test_signals_while_pytorch_is_imported_end_nothing(
-    number: int, text_file: Path, tmp_path: Path
-) -> None:
-    code = f"""if True:
-        import os, sys
+def test_signals_while_pytorch_is_imported_end_nothing(text_file: Path, tmp_path: Path) -> None:
+    code = """if True:
+        import os, signal, sys
         def announce(event, arguments):
-            if event == "import" and arguments[0] == "torch" and not done:
-                done.append(os.kill(os.getpid(), {int(number)}))
-        done = []
+            if event == "import" and arguments[0] == "torch" and not sent:
+                for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+                    sent.append(os.kill(os.getpid(), number))
+        sent = []
         sys.addaudithook(announce)
         from shakegpt.cli.main import main
-        sys.exit(main(sys.argv[1:]))"""
+        code = main(sys.argv[1:])
+        assert len(sent) == 3
+        sys.exit(code)"""
     words = as_flags(tiny_config(text_file, tmp_path / "run", max_iters=1))
     done = subprocess.run(
         [sys.executable, "-c", code, "finetune", *words], capture_output=True, text=True

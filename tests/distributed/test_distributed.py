@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from math import gcd
 from pathlib import Path
@@ -34,7 +35,7 @@ from shakegpt.runlog.control import Request, send
 from shakegpt.runlog.history import History, load
 from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.runlog.schema import End, Run
-from tests.commands import PATIENCE, ROOT, finish
+from tests.commands import PATIENCE, ROOT, Commands, Forked, finish
 from tests.tiny import as_flags, tiny_config
 
 ITERATIONS = 8
@@ -119,7 +120,23 @@ def two(folder: Path, *argv: str, restarts: int = 0) -> Iterator[subprocess.Pope
             finish(process)
 
 
-def until(process: subprocess.Popen[str], run: Path, true: Callable[[History], object]) -> History:
+def pair(shakegpt: Commands, folder: Path, *argv: str) -> tuple[Forked, Forked]:
+    """The two processes of `shakegpt finetune argv` with the variables that `torchrun` sets."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    team = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+
+    def started(rank: str) -> Forked:
+        own = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
+        return shakegpt.start("finetune", *argv, cwd=folder, **team, **own)
+
+    return started("0"), started("1")
+
+
+def until(
+    process: subprocess.Popen[str] | Forked, run: Path, true: Callable[[History], object]
+) -> History:
     """The history of `run` as soon as something is true of it."""
     limit = time.monotonic() + PATIENCE
     while not true(history := load(run)[0]):
@@ -163,26 +180,26 @@ def same(one: dict[Any, Any], other: dict[Any, Any], name: str, within: float = 
 
 
 def test_two_processes_go_on_where_one_stopped_and_the_other_way_round(
-    tmp_path: Path, text_file: Path, alone: History
+    shakegpt: Commands, tmp_path: Path, text_file: Path, alone: History
 ) -> None:
     run = tmp_path / "run"
     session.finetune(tiny_config(text_file, run, **SETTINGS | {"max_iters": 3}))
-    with two(tmp_path, "--resume", "run", "--max-iters", "100000") as process:
-        until(process, run, lambda h: h.iteration >= ITERATIONS)
-        asked = [Request(verb="sample", max_new_tokens=3), Request(verb="evaluate")]
-        asked += [Request(verb="sample", top_p=7.0), Request(verb="pause")]
-        for request in asked:
-            send(run, request)
-        ids = [request.id for request in asked]
-        known = until(
-            process,
-            run,
-            lambda h: all(i in h.commands and h.commands[i].status != "accepted" for i in ids),
-        )
-        assert [known.commands[i].status for i in ids] == ["done", "done", "refused", "done"]
-        send(run, Request(verb="stop"))
-        code, out, err = finish(process)
-    assert code == 0, err
+    first, second = pair(shakegpt, tmp_path, "--resume", "run", "--max-iters", "5000")
+    until(first, run, lambda h: h.iteration >= ITERATIONS)
+    asked = [Request(verb="sample", max_new_tokens=3), Request(verb="evaluate")]
+    asked += [Request(verb="sample", top_p=7.0), Request(verb="pause")]
+    for request in asked:
+        send(run, request)
+    ids = [request.id for request in asked]
+    known = until(
+        first,
+        run,
+        lambda h: all(i in h.commands and h.commands[i].status != "accepted" for i in ids),
+    )
+    assert [known.commands[i].status for i in ids] == ["done", "done", "refused", "done"]
+    send(run, Request(verb="stop"))
+    code, out, err = finish(first)
+    assert code == 0 == finish(second)[0], err
     history, problems = load(run)
     assert not problems and history.end is not None
     assert (history.end.status, history.end.reason) == ("stopped", "stopped by command")
@@ -273,13 +290,15 @@ def test_the_estimate_of_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
     assert low.traffic == 0 and low.total < measured, "the moments stay in the processes"
 
 
-def test_two_processes_make_the_updates_of_muon_too(tmp_path: Path, text_file: Path) -> None:
+def test_two_processes_make_the_updates_of_muon_too(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
     few = SETTINGS | {"optimizer": "muon", "max_iters": 3, "max_new_tokens": 0}
     session.finetune(tiny_config(text_file, tmp_path / "alone", **few))
     config = tiny_config(text_file, tmp_path / "two", **few)
-    with two(tmp_path, *as_flags(config)) as process:
+    for process in pair(shakegpt, tmp_path, *as_flags(config)):
         code, _, err = finish(process)
-    assert code == 0, err
+        assert code == 0, err
     one, other = (load(tmp_path / name)[0] for name in ("alone", "two"))
     # sums in another order, which its products in bfloat16 magnify
     same(one.steps, other.steps, "loss", within=2e-4)

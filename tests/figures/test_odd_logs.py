@@ -21,7 +21,7 @@ from tests.figures import logs
 from tests.figures.looks import Svg, complaints
 
 SLOW = settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

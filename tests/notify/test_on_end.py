@@ -19,7 +19,7 @@ from shakegpt.notify.result import Result, result
 from shakegpt.notify.terminal import notification, notify
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.status import RunState
-from tests.commands import Commands, finish, start, wait_for
+from tests.commands import Commands, finish, wait_for
 from tests.tiny import as_flags, tiny_config
 
 REPORT = """
@@ -70,10 +70,17 @@ def test_a_finished_run_runs_the_command_once_with_its_result(
     [(signal.SIGTERM, "stopped", "143"), (signal.SIGKILL, "crashed", "")],
 )
 def test_a_stop_and_a_crash_are_reported(
-    tmp_path: Path, text_file: Path, reporter: list[str], number: int, state: str, code: str
+    shakegpt: Commands,
+    tmp_path: Path,
+    text_file: Path,
+    reporter: list[str],
+    number: int,
+    state: str,
+    code: str,
 ) -> None:
     config = tiny_config(text_file, Path("run"), max_iters=5000, eval_interval=5000)
-    process = start("finetune", *as_flags(config), "--on-end", quoted(reporter), cwd=tmp_path)
+    words = ("finetune", *as_flags(config), "--on-end", quoted(reporter))
+    process = shakegpt.start(*words, cwd=tmp_path)
     wait_for(tmp_path / "run" / LOG_NAME, '"iteration":3,"micro_step":2')
     process.send_signal(number)
     finish(process)

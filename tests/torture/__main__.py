@@ -79,11 +79,11 @@ LISTS: dict[str, Torture] = {
     ),
     "cut-logs": Torture(
         lambda lab, t: cut_logs.cut_logs(lab, t, 1, 60),
-        lambda lab, t: cut_logs.cut_logs(lab, t, 997, 1),
+        lambda lab, t: cut_logs.cut_logs(lab, t, 1999, 1),
     ),
     "odd-logs": Torture(
         lambda lab, t: odd_logs.odd_logs(lab, t, 1, 12),
-        lambda lab, t: odd_logs.odd_logs(lab, t, 307, 100),
+        lambda lab, t: odd_logs.odd_logs(lab, t, 613, 100),
     ),
     "flipped-logs": Torture(
         lambda lab, t: odd_logs.flipped_logs(lab, t, 500, 10),

@@ -206,15 +206,26 @@ def test_a_finished_run_goes_on_to_a_higher_limit(
     assert fingerprint(run)["steps"] == fingerprint(other)["steps"]
 
 
-@pytest.fixture
-def stopped(tmp_path: Path, text_file: Path) -> Path:
-    """A run that was stopped after five of six iterations; its text is its own."""
-    run, text = tmp_path / "run", tmp_path / "play.txt"
+def stopped_in(folder: Path, text_file: Path) -> Path:
+    """A run in `folder` that was stopped after five of six iterations; its text is beside it."""
+    run, text = folder / "run", folder / "play.txt"
     shutil.copyfile(text_file, text)
     with pytest.raises(Stopped):
         finetune(tiny_config(text, run, **SETTINGS), stop_at(run, 5))
     assert [path.name for path in state.saved(run / "state")] == ["000005", "000004"]
     return run
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+    return stopped_in(tmp_path_factory.mktemp("stopped"), text_file)
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, stopped_once: Path) -> Path:
+    """A copy of a stopped run that a test may change, but not its text."""
+    shutil.copytree(stopped_once, tmp_path / "run")
+    return tmp_path / "run"
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "manifest.json"])
@@ -274,7 +285,8 @@ def test_what_a_kill_left_of_an_old_state_is_cleared(
     assert fingerprint(stopped) == unstopped
 
 
-def test_another_text_is_refused(stopped: Path) -> None:
+def test_another_text_is_refused(tmp_path: Path, text_file: Path) -> None:
+    stopped = stopped_in(tmp_path, text_file)
     (stopped.parent / "play.txt").write_text(play(60, seed=1))
     before = (stopped / LOG_NAME).read_bytes()
     with pytest.raises(ShakegptError, match="sha256"):
@@ -290,7 +302,8 @@ def test_another_model_is_refused(stopped: Path, tmp_path: Path, text_file: Path
         resume(stopped)
 
 
-def test_a_missing_text_is_told(stopped: Path) -> None:
+def test_a_missing_text_is_told(tmp_path: Path, text_file: Path) -> None:
+    stopped = stopped_in(tmp_path, text_file)
     (stopped.parent / "play.txt").unlink()
     with pytest.raises(ShakegptError, match="does not exist"):
         resume(stopped)

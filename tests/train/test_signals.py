@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import resource
 import signal
 import subprocess
 import sys
@@ -20,18 +19,20 @@ from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.schema import Step
 from shakegpt.train import state
-from tests.commands import ROOT, finish, start, wait_for
+from tests.commands import ROOT, Commands, Forked, finish, start, wait_for
 from tests.tiny import as_flags, tiny_config
 
 LONG = 2000
 """Iterations that no test waits for."""
 
 
-def begin(text: Path, folder: Path, **changes: object) -> subprocess.Popen[str]:
+def begin(
+    shakegpt: Commands, text: Path, folder: Path, ignore: int = 0, **changes: object
+) -> Forked:
     """A trainer at work in `folder`/run, past its third update."""
     settings: dict[str, object] = {"max_iters": LONG, "eval_interval": 1000, "max_new_tokens": 0}
     config = tiny_config(text, Path("run"), **settings | changes)
-    process = start("finetune", *as_flags(config), cwd=folder)
+    process = shakegpt.start("finetune", *as_flags(config), cwd=folder, ignore=ignore)
     wait_for(folder / "run" / LOG_NAME, '"iteration":3,"micro_step":2')
     return process
 
@@ -48,9 +49,9 @@ def saved_iteration(run: Path) -> int:
     [(signal.SIGINT, 130, "stopped by Ctrl-C"), (signal.SIGTERM, 143, "stopped by SIGTERM")],
 )
 def test_a_signal_saves_the_last_finished_iteration_and_leaves(
-    tmp_path: Path, text_file: Path, number: int, code: int, reason: str
+    shakegpt: Commands, tmp_path: Path, text_file: Path, number: int, code: int, reason: str
 ) -> None:
-    process = begin(text_file, tmp_path)
+    process = begin(shakegpt, text_file, tmp_path)
     began = time.monotonic()
     process.send_signal(number)
     left, out, err = finish(process)
@@ -86,8 +87,10 @@ def test_a_signal_while_loading_leaves_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
-def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, text_file: Path) -> None:
-    process = begin(text_file, tmp_path)
+def test_a_second_ctrl_c_leaves_at_once(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
+    process = begin(shakegpt, text_file, tmp_path)
     process.send_signal(signal.SIGSTOP)  # so that both arrive before the first is answered
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGCONT)
@@ -130,14 +133,10 @@ def test_a_second_ctrl_c_does_not_wait_for_a_save(tmp_path: Path, text_file: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_hang_up_and_an_ignored_ctrl_c_stop_nothing(
-    number: int, tmp_path: Path, text_file: Path
+    number: int, shakegpt: Commands, tmp_path: Path, text_file: Path
 ) -> None:
     """A shell's `command &` starts it with SIGINT ignored: Ctrl-C is meant for what is in front."""
-    before_it = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process = begin(text_file, tmp_path)
-    finally:
-        signal.signal(signal.SIGINT, before_it)
+    process = begin(shakegpt, text_file, tmp_path, ignore=signal.SIGINT)
     process.send_signal(number)
     before = load(tmp_path / "run")[0].iteration
     wait_for(tmp_path / "run" / LOG_NAME, '"event":"step","time":', 5)
@@ -149,26 +148,28 @@ def test_a_hang_up_and_an_ignored_ctrl_c_stop_nothing(
     assert finish(process)[0] == 143
 
 
-def test_a_kill_loses_nothing_that_was_saved(tmp_path: Path, text_file: Path) -> None:
-    process = begin(text_file, tmp_path, eval_interval=4, max_iters=40)
+def test_a_kill_loses_nothing_that_was_saved(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
+    process = begin(shakegpt, text_file, tmp_path, eval_interval=4, max_iters=40)
     wait_for(tmp_path / "run" / LOG_NAME, '"event":"eval","time"')
     wait_for(tmp_path / "run" / LOG_NAME, '"kind":"last"')
     os.killpg(process.pid, signal.SIGKILL)
     assert finish(process)[0] == -signal.SIGKILL
     saved = saved_iteration(tmp_path / "run")
     assert saved >= 4 and load(tmp_path / "run")[0].end is None
-    resumed = start("finetune", "--resume", "run", "--no-tui", cwd=tmp_path)
+    resumed = shakegpt.start("finetune", "--resume", "run", "--no-tui", cwd=tmp_path)
     code, out, err = finish(resumed)
     assert code == 0 and f"resumed at iteration {saved}" in out, err
     history, problems = load(tmp_path / "run")
     assert not problems and sorted(history.steps) == list(range(1, 41))
 
 
-def test_a_second_trainer_is_refused(tmp_path: Path, text_file: Path) -> None:
-    process = begin(text_file, tmp_path)
-    code, out, err = finish(start("finetune", "--resume", "run", "--no-tui", cwd=tmp_path))
-    assert code == 2 and "is being trained by another process" in err and not out
-    assert len(err.strip().splitlines()) == 1 and process.poll() is None
+def test_a_second_trainer_is_refused(shakegpt: Commands, tmp_path: Path, text_file: Path) -> None:
+    process = begin(shakegpt, text_file, tmp_path)
+    refused = shakegpt("finetune", "--resume", "run", "--no-tui", cwd=tmp_path)
+    assert "is being trained by another process" in refused.sentence and not refused.out
+    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 143
     assert not load(tmp_path / "run")[0].resumes
@@ -187,21 +188,18 @@ def test_a_closed_output_stops_nothing(tmp_path: Path, text_file: Path) -> None:
     assert end is not None and end.status == "finished" and end.iteration == 12
 
 
-def test_a_closed_terminal_stops_nothing(tmp_path: Path, text_file: Path) -> None:
+def test_a_closed_terminal_stops_nothing(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
     """A lost SSH connection: hang-up, and a terminal that takes no more output."""
-    config = tiny_config(text_file, Path("run"), max_iters=150, eval_interval=10)
+    config = tiny_config(text_file, Path("run"), max_iters=150, eval_interval=50)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shakegpt", "finetune", *as_flags(config)],
+    process = shakegpt.start(
+        *("finetune", *as_flags(config)),
         cwd=tmp_path,
-        env=os.environ
-        | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}", "TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
+        terminal=os.ttyname(theirs),
+        TERM="xterm-256color",
     )
-    os.close(theirs)
     stop, said = threading.Event(), bytearray()
 
     def drain() -> None:
@@ -214,42 +212,36 @@ def test_a_closed_terminal_stops_nothing(tmp_path: Path, text_file: Path) -> Non
     reader = threading.Thread(target=drain, daemon=True)
     reader.start()
     wait_for(tmp_path / "run" / LOG_NAME, '"iteration":3,"micro_step":2')
+    os.close(theirs)
     stop.set()
     reader.join(5)
     os.close(ours)
-    os.killpg(process.pid, signal.SIGHUP)
-    assert process.wait(60) == 0, said.decode("utf-8", "replace")[-3000:]
+    with suppress(ProcessLookupError):  # the kernel has sent one already
+        os.killpg(process.pid, signal.SIGHUP)
+    assert finish(process)[0] == 0, said.decode("utf-8", "replace")[-3000:]
     end = load(tmp_path / "run")[0].end
     assert end is not None and (end.status, end.iteration) == ("finished", 150)
 
 
 def test_a_full_disk_gets_a_sentence_and_keeps_the_last_state(
-    tmp_path: Path, text_file: Path
+    shakegpt: Commands, tmp_path: Path, text_file: Path
 ) -> None:
     """A limit on file sizes stands for it: the log, then a state, cannot grow."""
     config = tiny_config(text_file, Path("run"), max_iters=400, eval_interval=400, max_new_tokens=0)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shakegpt", "finetune", *as_flags(config)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tui'}:{ROOT / 'figures'}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000)),
-    )
+    process = shakegpt.start("finetune", *as_flags(config), cwd=tmp_path, file_size=120_000)
     code, _, err = finish(process)
     assert code == 1 and "Traceback" not in err, err
     assert len(err.strip().splitlines()) == 1 and "cannot write to" in err
     history, problems = load(tmp_path / "run")
     assert not problems and history.iteration >= 1
-    code, _, err = finish(
-        start("finetune", "--resume", "run", "--max-iters", "3", "--no-tui", cwd=tmp_path)
-    )
-    assert code == 0, err
+    resumed = shakegpt("finetune", "--resume", "run", "--max-iters", "3", "--no-tui", cwd=tmp_path)
+    assert resumed.code == 0, resumed
 
 
-def test_a_state_that_cannot_be_written_fails_the_run(tmp_path: Path, text_file: Path) -> None:
-    process = begin(text_file, tmp_path)
+def test_a_state_that_cannot_be_written_fails_the_run(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
+    process = begin(shakegpt, text_file, tmp_path)
     (tmp_path / "run/state").write_text("a file where a directory must be")
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
