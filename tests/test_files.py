@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_found_and_named(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[-3] ^= 1
     (folder / name).write_bytes(data)
-    with pytest.raises(ShakegptError, match=f"{name} does not match its sha256"):
+    with pytest.raises(ShakegptError, match=f"{folder / name}.*{SUMS}"):
         use(folder)
     (folder / SUMS).unlink()
     if name == WEIGHTS:
@@ -85,14 +85,14 @@ def test_every_flipped_bit_of_the_sums_is_found(folder: Path) -> None:
         flipped = bytearray(data)
         flipped[at] ^= 1 << at % 8
         (folder / SUMS).write_bytes(flipped)
-        with pytest.raises(ShakegptError, match=f"{SUMS} cannot be read|does not match"):
+        with pytest.raises(ShakegptError, match=SUMS):
             verified_path(folder, "config.json")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"sha256": {"config.json": 5}}', "\0"])
 def test_sums_that_are_none_are_named(folder: Path, text: str) -> None:
     (folder / SUMS).write_text(text)
-    with pytest.raises(ShakegptError, match=f"{SUMS} cannot be read.* or delete"):
+    with pytest.raises(ShakegptError, match=str(folder / SUMS)):
         use(folder)
 
 
@@ -100,7 +100,7 @@ def test_sums_that_are_none_are_named(folder: Path, text: str) -> None:
 def test_a_link_out_of_the_directory_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
     shutil.move(folder / name, tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ShakegptError, match=f"{name} is a link out of its directory"):
+    with pytest.raises(ShakegptError, match=str(folder / name)):
         use(folder)
 
 
@@ -124,7 +124,7 @@ def test_a_file_of_absurd_size_is_not_read(folder: Path, name: str) -> None:
     (folder / SUMS).unlink()
     with open(folder / name, "r+b") as file:
         file.truncate(LARGEST_TEXT + 1)  # a hole: no byte of it is on disk
-    with pytest.raises(ShakegptError, match="too large"):
+    with pytest.raises(ShakegptError, match=f"{LARGEST_TEXT + 1:,}"):
         use(folder)
 
 
@@ -141,7 +141,7 @@ def test_a_token_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(ShakegptError, match=f"{name} is not a regular file"):
+    with pytest.raises(ShakegptError, match=str(folder / name)):
         use(folder)
 
 

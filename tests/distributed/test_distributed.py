@@ -52,7 +52,9 @@ SETTINGS: dict[str, Any] = {
 @pytest.mark.parametrize(("micro_steps", "batch_size"), [(1, 12), (4, 6), (6, 4), (32, 1)])
 def test_every_window_is_seen_once(processes: int, micro_steps: int, batch_size: int) -> None:
     if batch_size % (processes // gcd(micro_steps, processes)):
-        with pytest.raises(ShakegptError, match=f"{processes} processes cannot share"):
+        with pytest.raises(
+            ShakegptError, match=f"{processes} .*--gradient-accumulation-steps {micro_steps}"
+        ):
             share(micro_steps, batch_size, 0, processes)
         return
     shares = [share(micro_steps, batch_size, rank, processes) for rank in range(processes)]
@@ -86,7 +88,7 @@ def test_alone_nothing_is_asked_of_anybody() -> None:
     assert list(team.micro_steps(share(3, 1, 0, 1))) == [1, 2, 3]
     with pytest.raises(ZeroDivisionError):
         team.run_on_all(lambda: 1 // 0)
-    with pytest.raises(ShakegptError, match="standard input"):
+    with pytest.raises(ShakegptError, match="--dataset"):
         Team(0, 2).share(tiny_config(Path("-"), Path("run")))
 
 
@@ -319,7 +321,7 @@ def test_what_does_not_go_with_shares_is_refused(
     other: dict[str, Any], tmp_path: Path, text_file: Path
 ) -> None:
     config = tiny_config(text_file, tmp_path / "run", shard=True, **other)
-    with pytest.raises(ShakegptError, match=r"^--shard .*(cannot be combined|torchrun)") as refused:
+    with pytest.raises(ShakegptError, match=r"^--shard ") as refused:
         session.finetune(config)
     assert refused.value.exit_code == 2 and not (tmp_path / "run").exists()
 
@@ -364,7 +366,7 @@ def test_a_restarted_job_knows_its_run(
     assert isinstance(header, Run) and header.world is not None
     assert (header.world.processes, header.world.job) == (1, "night-7")
     assert env.earlier_attempt(None) is None, "a name that is used again begins a new run"
-    with pytest.raises(ShakegptError, match="holds a run already"):
+    with pytest.raises(ShakegptError, match="--out-dir runs/one"):
         session.finetune(tiny_config(text_file, Path("runs/one"), max_iters=1))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert env.earlier_attempt(None) == Path("runs/one") == env.earlier_attempt("runs/one")

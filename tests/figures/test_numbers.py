@@ -186,7 +186,7 @@ def test_the_samples_before_and_after_stand_beside_each_other() -> None:
     drawn = svg("samples", history)
     assert {"Before training", "After 20 iterations", "MARGOLIUS", "invented"} <= set(drawn.words)
     assert drawn.words.count("invented") == 1
-    with pytest.raises(ShakegptError, match="two recorded samples"):
+    with pytest.raises(ShakegptError, match="--max-new-tokens"):
         samples.draw([logs.history([logs.header(), *logs.sample()])])
 
 

@@ -146,7 +146,7 @@ def test_a_deck_is_never_of_two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     kept = [r for r in logs.talk_like() if not isinstance(r, ev.Sample | ev.Token | ev.SampleEnd)]
     whole = {path: path.read_bytes() for path in deck.rglob("*") if path.is_file()}
     poor = logs.write(kept, tmp_path / "poor")
-    with pytest.raises(ShakegptError, match="needs a recorded sample"):
+    with pytest.raises(ShakegptError, match="--max-new-tokens"):
         make.run(FiguresConfig(runs=(str(poor),), only=("training",)))
     assert {path: path.read_bytes() for path in deck.rglob("*") if path.is_file()} == whole
 
@@ -196,7 +196,7 @@ def test_a_log_without_a_sample_gives_the_other_figures_and_no_half_deck(
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ShakegptError, match="cannot be written") as caught:
+    with pytest.raises(ShakegptError, match=str(tmp_path / "file")) as caught:
         make.run(
             FiguresConfig(runs=(str(recorded()),), out=str(tmp_path / "file"), only=("training",))
         )
@@ -245,7 +245,7 @@ def test_a_dead_trainer_is_told_and_a_deleted_run_ends_the_watch(
     assert said.count("crashed at iteration 2 of 2") == said.count("\n") == 1
     assert f"--resume {run}" in said
     (run / LOG_NAME).unlink()
-    with pytest.raises(ShakegptError, match="was deleted"):
+    with pytest.raises(ShakegptError, match=str(run)):
         follow(screen, [source])
 
 

@@ -187,7 +187,7 @@ def test_no_content_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes
 @pytest.mark.parametrize("extra", ["", ',"new":{"field":1}'])
 def test_a_newer_schema_is_refused_with_a_sentence(tmp_path: Path, extra: str) -> None:
     line = f'{{"event":"run","time":1.0,"schema":{ev.SCHEMA + 1}{extra}}}\n'
-    with pytest.raises(ShakegptError, match=f"has schema {ev.SCHEMA + 1} and this shakegpt"):
+    with pytest.raises(ShakegptError, match=f"schema {ev.SCHEMA + 1}"):
         read(log_of(tmp_path, line.encode()))
 
 
@@ -273,7 +273,7 @@ def test_a_follower_begins_again_with_another_log(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    refused = pytest.raises(ShakegptError, match="is being trained by another process")
+    refused = pytest.raises(ShakegptError, match=str(tmp_path))
     with RunLog(tmp_path / LOG_NAME), refused:
         RunLog(tmp_path / LOG_NAME)
     RunLog(tmp_path / LOG_NAME).close()

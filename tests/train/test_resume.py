@@ -305,16 +305,16 @@ def test_another_model_is_refused(stopped: Path, tmp_path: Path, text_file: Path
 def test_a_missing_text_is_told(tmp_path: Path, text_file: Path) -> None:
     stopped = stopped_in(tmp_path, text_file)
     (stopped.parent / "play.txt").unlink()
-    with pytest.raises(ShakegptError, match="does not exist"):
+    with pytest.raises(ShakegptError, match=r"play\.txt"):
         resume(stopped)
 
 
 def test_a_directory_that_is_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ShakegptError, match="is no run"):
+    with pytest.raises(ShakegptError, match=str(tmp_path)):
         resume(tmp_path)
     assert not list(tmp_path.iterdir()), "nothing is left behind"
     (tmp_path / LOG_NAME).write_text('{"event":"end"}\nnonsense\n')
-    with pytest.raises(ShakegptError, match="is no run"):
+    with pytest.raises(ShakegptError, match=str(tmp_path)):
         resume(tmp_path)
 
 
@@ -326,7 +326,7 @@ def test_a_configuration_that_is_none_is_told(stopped: Path) -> None:
 
 
 def test_a_run_in_training_is_refused(stopped: Path) -> None:
-    with RunLog(stopped / LOG_NAME), pytest.raises(ShakegptError, match="by another process"):
+    with RunLog(stopped / LOG_NAME), pytest.raises(ShakegptError, match=str(stopped)):
         resume(stopped)
 
 
@@ -408,7 +408,7 @@ def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "optimizer.safetensors"
     adamw({"a": torch.zeros(3)}, FinetuneConfig()).save(path)
     for named in ({"b": torch.zeros(3)}, {"a": torch.zeros(4)}):
-        with pytest.raises(ShakegptError, match="of this model's shape"):
+        with pytest.raises(ShakegptError, match=str(path)):
             adamw(named, FinetuneConfig()).load(path, 1)
 
 

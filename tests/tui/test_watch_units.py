@@ -203,7 +203,7 @@ def test_a_stop_is_under_way_until_the_log_ends(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_be_driven_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(ShakegptError, match="cannot drive"):
+    with pytest.raises(ShakegptError, match="nowhere"):
         driver.Driver(tmp_path / "nowhere").ask("pause")
 
 
@@ -234,7 +234,7 @@ def test_settings_that_cannot_be_written_are_let_go(tmp_path: Path) -> None:
 
 def test_a_run_that_is_there_is_not_trained_over(tmp_path: Path) -> None:
     run = logs.write(tmp_path / "run", logs.story(1))
-    with pytest.raises(ShakegptError, match="holds a run already"):
+    with pytest.raises(ShakegptError, match=str(run)):
         trainer.start(["--out-dir", str(run)])
 
 
