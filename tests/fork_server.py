@@ -23,7 +23,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.torture.tiny import flags, play
+from tests.tiny import play
+from tests.torture.tiny import flags
 
 _jumps: list[tuple[float, float]] = []
 """When, by the monotonic clock, the clock on the wall is set by how many seconds."""

@@ -1,4 +1,7 @@
-"""Small things for the tests: a text that can be learned, checkpoints, a run's configuration."""
+"""Small things for the tests: a text that can be learned, checkpoints, a run's configuration.
+
+PyTorch is imported only by what needs it: those who try commands by the thousand do not.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,20 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from shakegpt.checkpoint.io import POCKET
+from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError, Stopped
-from shakegpt.finetune import parameter_groups
-from shakegpt.model import GPT, GPTConfig
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Request, send
 from shakegpt.runlog.schema import Command, Step
-from shakegpt.session import finetune
-from shakegpt.train.optimizer import AdamW
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from shakegpt.model import GPT
+    from shakegpt.train.optimizer import AdamW
 
 _LINES = """the king and queen of love sweet night shall thou art my lord good sir come hither speak
 again what light through window breaks it is east"""
@@ -85,6 +87,10 @@ def as_flags(config: FinetuneConfig) -> list[str]:
 
 def random_model(seed: int = 0, **shape: Any) -> GPT:
     """A model with random weights, large enough that its logits differ visibly."""
+    import torch
+
+    from shakegpt.model import GPT, GPTConfig
+
     with torch.device("meta"):
         model = GPT(GPTConfig(**shape))
     model.to_empty(device="cpu")
@@ -97,6 +103,9 @@ def random_model(seed: int = 0, **shape: Any) -> GPT:
 
 def adamw(named: Mapping[str, Tensor], config: FinetuneConfig) -> AdamW:
     """The optimizer that a run has for the parameters `named`."""
+    from shakegpt.finetune import parameter_groups
+    from shakegpt.train.optimizer import AdamW
+
     return AdamW(named, parameter_groups(named, config))
 
 
@@ -131,6 +140,8 @@ def commanded(
 
     The listener waits until the trainer's ears have heard it, so that its place is certain.
     """
+    from shakegpt.session import finetune
+
     run, heard = folder / "run", threading.Event()
     waiting = dict((k, [r for at, r in requests if at == k]) for k, _ in requests)
 

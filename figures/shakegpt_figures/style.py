@@ -24,8 +24,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, fontManager
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
 
 from shakegpt_figures import system_fonts
 
@@ -160,7 +162,23 @@ def width(text: str, size: float, face: Face = "sans") -> float:
     """How wide a line of text is, px."""
     if not text.strip():
         return len(text) * size * 0.32
-    return float(TextPath((0, 0), text, prop=font(face, size)).get_extents().width)
+    return float(extents(TextPath((0, 0), text, prop=font(face, size))).width)
+
+
+def extents(outline: Outline) -> Bbox:
+    """The box of an outline, the same as its `get_extents` in a fraction of the time.
+
+    Fonts have points where their curves are outermost: then no curve need be followed.
+    """
+    inked = outline.codes != Outline.CLOSEPOLY
+    quadratic = outline.codes == Outline.CURVE3  # a control point, then an end
+    points = outline.vertices[inked]
+    ends = outline.vertices[inked & ~(quadratic & (quadratic.cumsum() % 2 == 1))]
+    if len(ends) and Outline.CURVE4 not in outline.codes:
+        box = Bbox([ends.min(axis=0), ends.max(axis=0)])
+        if (points >= box.min).all() and (points <= box.max).all():
+            return box
+    return outline.get_extents()
 
 
 def fitting(text: str, room: float, size: float, face: Face = "sans") -> str:

@@ -40,8 +40,9 @@ def texts(figure: Figure) -> list[tuple[Text, Bbox]]:
         mtext: Text,
         **named: Any,
     ) -> None:
-        ink = TextPath((0, 0), said, prop=prop).get_extents(Affine2D().rotate_deg(angle))
         if said.strip():
+            outline = TextPath((0, 0), said, prop=prop)
+            ink = style.extents(outline.transformed(Affine2D().rotate_deg(angle)))
             drawn.append((mtext, ink.translated(x, renderer.height - y)))
         original(gc, x, y, said, prop, angle, *rest, mtext=mtext, **named)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from shakegpt.runlog.status import (
 )
 from shakegpt.session import finetune
 from tests.tiny import tiny_config
+from tests.tui import logs
 
 NOBODY = 999_999_999
 
@@ -35,12 +37,8 @@ def records(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> list[e
 
 
 def resumed(at: int, **changes: object) -> ev.Resume:
-    usual: dict[str, object] = {
-        "iteration": at, "config": {"max_iters": 4}, "device": "cpu", "device_reason": "",
-        "dtype": "float32", "dtype_reason": "", "versions": {}, "git": None,
-        "host": socket.gethostname(), "pid": os.getpid(), "threads": 1,
-    }  # fmt: skip
-    return ev.Resume(**(usual | changes))  # type: ignore[arg-type]
+    here: dict[str, object] = {"host": socket.gethostname(), "pid": os.getpid()}
+    return logs.resume(at, **{"time": time.time(), "config": {"max_iters": 4}, **here, **changes})
 
 
 def test_a_finished_run(records: list[ev.Event]) -> None:

@@ -18,6 +18,7 @@ from shakegpt.runlog import runs
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.status import STARTUP
+from tests.tui import logs
 
 NOBODY = 999_999_999
 """A process number beyond what Linux and macOS give out."""
@@ -85,23 +86,6 @@ def end(at: float, iteration: int) -> ev.End:
 def heartbeat(at: float, iteration: int, max_iters: int = 20) -> ev.Heartbeat:
     return ev.Heartbeat(
         time=at, phase="training", iteration=iteration, max_iters=max_iters, memory=1
-    )
-
-
-def resume(at: float, iteration: int) -> ev.Resume:
-    return ev.Resume(
-        time=at,
-        iteration=iteration,
-        config={"max_iters": 40},
-        device="cpu",
-        device_reason="",
-        dtype="float32",
-        dtype_reason="",
-        versions={},
-        git=None,
-        host="elsewhere",
-        pid=1,
-        threads=1,
     )
 
 
@@ -225,7 +209,7 @@ def test_a_resume_voids_its_tail(tmp_path: Path) -> None:
         step(3.0, 4),
         evaluation(4.0, 5, 2.0),
         step(5.0, 6),
-        resume(6.0, 4),
+        logs.resume(4, time=6.0, config={"max_iters": 40}),
     )
     told = runs.summarize(run)
     assert told.val_curve == ((0, 4.0),)

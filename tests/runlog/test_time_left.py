@@ -15,20 +15,7 @@ from tests.tui import logs
 
 VISIT = 0.5 + 0.05 * len(logs.TEXT) + 0.1 + 0.2
 """An evaluation, its sample, its two saves."""
-RESUMED = ev.Resume(
-    time=logs.T0 + 36_000,  # the next morning
-    iteration=10,
-    config={"max_iters": 20, "eval_interval": 5},
-    device="cpu",
-    device_reason="",
-    dtype="float32",
-    dtype_reason="",
-    versions={},
-    git=None,
-    host="elsewhere",
-    pid=1,
-    threads=2,
-)
+RESUMED = logs.resume(10, time=logs.T0 + 36_000)  # the next morning
 
 
 def told(upto: int) -> History:

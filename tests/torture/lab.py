@@ -20,7 +20,8 @@ from safetensors.numpy import load_file
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from tests.commands import PATHS
-from tests.torture.tiny import USUAL, flags, play
+from tests.tiny import play
+from tests.torture.tiny import USUAL, flags
 
 LIMIT = 120.0
 """Seconds after which a command counts as hung, and is ended by SIGABRT."""

@@ -15,9 +15,10 @@ from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import summarize
 from tests.commands import PATHS
+from tests.tiny import play
 from tests.torture.screens import SCREEN, Terminal
 from tests.torture.tally import Tally
-from tests.torture.tiny import flags, play
+from tests.torture.tiny import flags
 
 ITERATIONS = 20_000
 ENOUGH = 5_000

@@ -66,6 +66,16 @@ def own_header(pid: int, time: float) -> ev.Run:
     return header(pid=pid, host=socket.gethostname(), time=time)
 
 
+def resume(iteration: int, **changes: object) -> ev.Resume:
+    """The record of a run that is resumed after `iteration`."""
+    usual: dict[str, object] = {
+        "time": T0, "iteration": iteration, "config": {"max_iters": 20, "eval_interval": 5},
+        "device": "cpu", "device_reason": "", "dtype": "float32", "dtype_reason": "",
+        "versions": {}, "git": None, "host": "elsewhere", "pid": 1, "threads": 2,
+    }  # fmt: skip
+    return ev.Resume(**(usual | changes))  # type: ignore[arg-type]
+
+
 def sample(
     number: int, iteration: int, time: float, *, prompt: str = "ROMEO:", asked: bool = False
 ) -> Iterator[ev.Event]:
