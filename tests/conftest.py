@@ -5,6 +5,7 @@ Nothing here imports PyTorch before a test asks: the master of several workers n
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -22,6 +23,19 @@ for name in ("FORCE_COLOR", "CI", "GITHUB_ACTIONS", "GITLAB_CI", "JPY_PARENT_PID
     os.environ.pop(name, None)  # tests set those that they are about
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell gives it to what runs behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare the garbage collector what is imported, which stays, and have it look less often.
+
+    It took a third of the processor time of collecting, and a fifth of that of the screens' tests.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

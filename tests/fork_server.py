@@ -11,6 +11,7 @@ code is written there, and the next request is served at once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -124,6 +125,7 @@ def imports() -> None:
     import shakegpt.session
 
     del huggingface_hub, shakegpt
+    gc.freeze()  # no forked process copies it only to look through it
 
 
 def warm() -> None:
@@ -140,6 +142,7 @@ def warm() -> None:
             words = ["finetune", "--resume", str(run), "--max-iters", "2", "--no-tui"]
             assert shakegpt.cli.main.main(words) == 0
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    gc.freeze()
 
 
 if __name__ == "__main__":
