@@ -23,8 +23,9 @@ from shakegpt.nn import fast_decode, lora
 from shakegpt.runlog.history import load
 from shakegpt.session import finetune, resume
 from shakegpt.train import state
+from tests.fingerprint import tensor_sum
 from tests.tiny import adamw, random_model, tiny_config
-from tests.train.test_resume import stop_at, tensor_sum
+from tests.train.test_resume import stop_at
 
 ALL: tuple[Matrix, ...] = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 SHAPE: dict[str, Any] = dict(n_layer=3, n_head=2, n_embd=16, block_size=12, vocab_size=50)

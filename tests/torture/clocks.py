@@ -14,7 +14,7 @@ from shakegpt.runlog.history import load
 from shakegpt.runlog.status import run_state
 from tests.torture.cut_logs import draw, light_readers, sentence_or_done
 from tests.torture.kills import opens, told_once
-from tests.torture.lab import Lab, fingerprint, same
+from tests.torture.lab import Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -57,11 +57,11 @@ def _goes_on(lab: Lab, run: Path, stopped: int) -> None:
     if stopped == 6:
         for path in [*run.glob("*.svg"), run / "run.json"]:
             path.unlink()
-        same(fingerprint(run), lab.unhurt)
+        same(result(run), lab.unhurt)
     else:
         ended = lab.begin(run)
         assert ended.code == 0, ended
-        found, unhurt = fingerprint(run), lab.unhurt
+        found, unhurt = result(run), lab.unhurt
         same(
             {k: found[k] for k in ("steps", "progress")},
             {k: unhurt[k] for k in ("steps", "progress")},

@@ -21,7 +21,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog import control, history
 from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.train import state
-from tests.torture.lab import Lab, fingerprint, same
+from tests.torture.lab import Lab, result, same
 from tests.torture.tally import Tally
 
 
@@ -134,4 +134,4 @@ def _goes_on(lab: Lab, run: Path, draw: random.Random) -> None:
     ended = lab.begin(run)
     assert ended.code == 0, ended
     assert still or "skipped" in ended.out, ended.out
-    same(fingerprint(run), lab.unhurt)
+    same(result(run), lab.unhurt)

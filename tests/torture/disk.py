@@ -21,7 +21,7 @@ from pathlib import Path
 
 from shakegpt.runlog.history import load
 from tests.torture.kills import calls_of, opens, told_once, tracer
-from tests.torture.lab import Ended, Kind, Lab, fingerprint, same
+from tests.torture.lab import Ended, Kind, Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -81,7 +81,7 @@ def _refused_and_resumed(
             opens(run)
         again = lab.begin(run, **kind.changes)
         assert again.code == 0, again
-    same(fingerprint(run), kind.unhurt)
+    same(result(run), kind.unhurt)
     told_once(run)
 
 
@@ -162,7 +162,7 @@ def _before_the_start(lab: Lab, tally: Tally) -> None:
         assert not list((disk / "run").iterdir())
         remount(disk, "size=16m")
         assert lab.begin(disk / "run").code == 0
-        same(fingerprint(disk / "run"), lab.unhurt)
+        same(result(disk / "run"), lab.unhurt)
     with tally.case("no room at a resume"), small_disk(lab.folder / "disk", "16m") as disk:
         assert lab.begin(disk / "run", max_iters=3).code == 0
         with open(disk / "ballast", "wb") as file:

@@ -20,7 +20,7 @@ from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME, read
 from shakegpt.runlog.schema import Checkpoint, Resume, Step
 from shakegpt.train import state
-from tests.torture.lab import Ended, Kind, Lab, fingerprint, same
+from tests.torture.lab import Ended, Kind, Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -60,7 +60,7 @@ def _finish(lab: Lab, tally: Tally, run: Path, name: str, kind: Kind) -> None:
     with tally.case(f"the end of {name}"):
         if load(run)[0].end is None:
             resumes(lab, run, **kind.changes)
-        same(fingerprint(run), kind.unhurt)
+        same(result(run), kind.unhurt)
         told_once(run)
     shutil.rmtree(run, ignore_errors=True)
 
@@ -181,7 +181,7 @@ def kills_at_calls(lab: Lab, tally: Tally, most: int | None = None) -> None:
             if ended.code:
                 opens(run)
                 resumes(lab, run)
-            same(fingerprint(run), lab.unhurt)
+            same(result(run), lab.unhurt)
             told_once(run)
         shutil.rmtree(run, ignore_errors=True)
     kinds = Counter(name for name, _ in calls)

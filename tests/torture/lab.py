@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -15,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from shakegpt.runlog import history
 from shakegpt.runlog.log import LOG_NAME
 from tests.commands import PATHS
+from tests.fingerprint import fingerprint
 from tests.tiny import play
 from tests.torture.tiny import USUAL, flags
 
@@ -77,7 +75,7 @@ class Lab:
         """Measure a run with `changes` that is not hurt, in the directory `name`."""
         ended = self.begin(self.folder / name, **changes)
         assert ended.code == 0, ended
-        return Kind(changes, fingerprint(self.folder / name), ended.seconds)
+        return Kind(changes, result(self.folder / name), ended.seconds)
 
     def begin(self, run: Path, meanwhile: Meanwhile | None = None, /, **changes: object) -> Ended:
         """Start a run, or go on with it when it has begun: as a person would."""
@@ -146,33 +144,10 @@ class Lab:
         self._server.stdout.close()
 
 
-def fingerprint(run: Path) -> dict[str, Any]:
-    """All that must be equal: weights, moments, every number but the clock's, the files' names."""
-    told, problems = history.load(run)
-    assert not problems, problems
-    assert told.end is not None and told.end.status == "finished", told.end
-    newest = max((run / "state").iterdir(), key=lambda path: path.name)
-    files = [*sorted(newest.glob("*.safetensors")), run / "model/model.safetensors"]
-    return {
-        "tensors": {path.name: tensor_sum(path) for path in files},
-        "names": sorted(str(path.relative_to(run)) for path in run.rglob("*")),
-        "progress": [(*key, e.loss, e.tokens) for key, e in sorted(told.progress.items())],
-        "steps": [(k, e.loss, e.learning_rate, e.grad_norm) for k, e in sorted(told.steps.items())],
-        "evals": [(k, e.val_loss, e.best) for k, e in sorted(told.evals.items())],
-        "samples": [
-            (s.start.iteration, s.start.sample, [(t.id, t.probability) for t in s.tokens], s.text)
-            for s in told.samples
-        ],
-        "best": told.end.best_val_loss,
-    }
-
-
-def tensor_sum(path: Path) -> str:
-    """sha256 of names and values; the order of a file's metadata varies."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
-        digest.update(name.encode() + tensor.tobytes())
-    return digest.hexdigest()
+def result(run: Path) -> dict[str, Any]:
+    """All that must be equal, the files' names too."""
+    names = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
+    return fingerprint(run) | {"names": names}
 
 
 def same(found: dict[str, Any], unhurt: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shakegpt.runlog.history import load
 from tests.commands import PATHS
-from tests.torture.lab import Lab, fingerprint, same
+from tests.torture.lab import Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -63,7 +63,7 @@ def _case(lab: Lab, name: str, words: list[str], reader: str) -> None:
     run = lab.folder / "piped"
     assert code == 0, (code, err)
     assert load(run)[0].end is not None
-    same(fingerprint(run), lab.unhurt)
+    same(result(run), lab.unhurt)
     subprocess.run(["rm", "-r", str(run)], check=True)
 
 

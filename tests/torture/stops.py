@@ -14,7 +14,7 @@ from typing import Any
 from shakegpt.runlog.history import load
 from shakegpt.train import state
 from tests.torture.kills import attach, opens, resumes, told_once
-from tests.torture.lab import Lab, fingerprint, same
+from tests.torture.lab import Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -50,7 +50,7 @@ def stops(lab: Lab, tally: Tally, rounds: int, seed: int = 0) -> None:
                 if load(run)[0].run is None or load(run)[0].end is None or ended:
                     opens(run)
                     resumes(lab, run)
-                same(_ranked(fingerprint(run)), _ranked(lab.unhurt))
+                same(_ranked(result(run)), _ranked(lab.unhurt))
                 told_once(run)
             shutil.rmtree(run, ignore_errors=True)
 

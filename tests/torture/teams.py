@@ -14,7 +14,7 @@ from threading import Thread
 
 from shakegpt.runlog.history import load
 from tests.torture.kills import opens, told_once
-from tests.torture.lab import Ended, Lab, fingerprint, same
+from tests.torture.lab import Ended, Lab, result, same
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
 
@@ -41,7 +41,7 @@ def rivals(lab: Lab, tally: Tally, cases: int, seed: int = 0) -> None:
                 assert len(refused.err.strip().splitlines()) == 1, refused
                 told_once(run)
                 if not begun:
-                    same(fingerprint(run), lab.unhurt)
+                    same(result(run), lab.unhurt)
                 assert sorted(load(run)[0].steps) == list(range(1, 7))
             shutil.rmtree(run, ignore_errors=True)
     finally:
@@ -55,7 +55,7 @@ def lost_processes(lab: Lab, tally: Tally, cases: int, seed: int = 0) -> None:
         unhurt = lab.folder / "unhurt-together"
         ends = together([lab, other], ["finetune", *flags(lab.text, unhurt)])
         assert [e.code for e in ends] == [0, 0], ends
-        seconds, measure = ends[0].seconds, fingerprint(unhurt)
+        seconds, measure = ends[0].seconds, result(unhurt)
         for number in range(cases):
             run, rank = lab.folder / "team", number % TOGETHER
             after = give.uniform(0, 1) * seconds
@@ -68,7 +68,7 @@ def lost_processes(lab: Lab, tally: Tally, cases: int, seed: int = 0) -> None:
                 assert "Traceback" not in left.err, left.err
                 opens(run)
                 _go_on(lab, other, run)
-                same(fingerprint(run), measure)
+                same(result(run), measure)
                 told_once(run)
             shutil.rmtree(run, ignore_errors=True)
     finally:

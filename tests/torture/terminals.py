@@ -13,7 +13,7 @@ from pathlib import Path
 from shakegpt.runlog.history import load
 from shakegpt.runlog.status import STALE_AFTER, run_state
 from tests.torture.corruption import damaged
-from tests.torture.lab import Lab, fingerprint, same
+from tests.torture.lab import Lab, result, same
 from tests.torture.screens import SCREEN, TRAINER, Terminal
 from tests.torture.tally import Tally
 from tests.torture.tiny import flags
@@ -89,7 +89,7 @@ def _console(lab: Lab, sent: tuple[signal.Signals, ...]) -> None:
         else:
             console.close()
         assert console.leave(120) == 0
-        same(fingerprint(run), lab.unhurt)
+        same(result(run), lab.unhurt)
     finally:
         shutil.rmtree(run, ignore_errors=True)
 
@@ -122,5 +122,5 @@ def _stopped_for_long(lab: Lab) -> None:
 
     ended = lab.begin(run, stop)
     assert ended.code == 0 and states == ["stalled"], (ended, states)
-    same(fingerprint(run), lab.unhurt)
+    same(result(run), lab.unhurt)
     shutil.rmtree(run)

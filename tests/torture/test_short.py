@@ -49,9 +49,9 @@ def test_a_loss_is_counted_and_told() -> None:
 
 def test_a_lost_iteration_would_be_found(lab: Lab, tmp_path: Path) -> None:
     """The measure itself is no rubber stamp: another seed's run is not taken for the unhurt one."""
-    from tests.torture.lab import fingerprint, same
+    from tests.torture.lab import result, same
 
     run = tmp_path / "run"
     assert lab.begin(run, seed=7).code == 0
     with pytest.raises(AssertionError, match="steps"):
-        same(fingerprint(run), lab.unhurt)
+        same(result(run), lab.unhurt)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import SUMS
@@ -22,7 +19,8 @@ from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Checkpoint, Command, Eval, Progress, Step
 from shakegpt.session import finetune, resume
 from shakegpt.train import state
-from tests.tiny import Listener, adamw, play, tiny_config
+from tests.fingerprint import fingerprint
+from tests.tiny import Listener, play, tiny_config
 
 ITERATIONS = 6
 SETTINGS: dict[str, Any] = {
@@ -37,42 +35,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def tensor_sum(file: Path) -> str:
-    """sha256 of names and values; the order of a file's metadata varies."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(file).items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def fingerprint(run: Path) -> dict[str, Any]:
-    """All that must be equal: weights, moments, model, and every number but the clock's."""
-    history, problems = load(run)
-    assert not problems
-    last = run / f"state/{ITERATIONS:06d}"
-    files = [*sorted(last.glob("*.safetensors")), run / "model/model.safetensors"]
-    sums = {f.name: tensor_sum(f) for f in files}
-    assert len(state.saved(run / "state")) == len(list((run / "state").iterdir())) == 2
-    return {
-        "files": sums,
-        "progress": [(k, e.loss, e.tokens) for k, e in sorted(history.progress.items())],
-        "steps": [
-            (k, e.loss, e.learning_rate, e.grad_norm) for k, e in sorted(history.steps.items())
-        ],
-        "evals": [(k, e.val_loss, e.best) for k, e in sorted(history.evals.items())],
-        "samples": [
-            (s.start.iteration, s.start.sample, [(t.id, t.probability) for t in s.tokens], s.text)
-            for s in history.samples
-        ],
-        "best": history.end.best_val_loss if history.end is not None else None,
-    }
+def whole(run: Path) -> dict[str, Any]:
+    """What `run` comes to, of whose states the last two are there, and nothing else."""
+    found = fingerprint(run)
+    states = state.saved(run / "state")
+    assert states[0].name == f"{ITERATIONS:06d}"
+    assert len(states) == len(list((run / "state").iterdir())) == 2
+    return found
 
 
 @pytest.fixture(scope="module")
 def unstopped(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> dict[str, Any]:
     """What a run of six iterations comes to that is never stopped."""
     run = tmp_path_factory.mktemp("unstopped") / "run"
-    found = fingerprint(finetune(tiny_config(text_file, run, **SETTINGS)))
+    found = whole(finetune(tiny_config(text_file, run, **SETTINGS)))
     assert len(found["steps"]) == ITERATIONS and len(found["samples"]) == 4
     return found
 
@@ -103,7 +79,7 @@ def test_stopped_at_any_iteration(
         finetune(tiny_config(text_file, run, memory=memory, **SETTINGS), stop_at(run, iteration))
     assert load(run)[0].iteration == iteration
     resume(run)
-    assert fingerprint(run) == unstopped
+    assert whole(run) == unstopped
 
 
 class Killed(BaseException):
@@ -147,7 +123,7 @@ def test_killed_again_and_again(
         lives += 1
     if lives == 30:
         resume(run)
-    assert lives > 1 and fingerprint(run) == unstopped
+    assert lives > 1 and whole(run) == unstopped
 
 
 def test_killed_between_an_evaluation_and_its_model(
@@ -162,7 +138,7 @@ def test_killed_between_an_evaluation_and_its_model(
     history = load(run)[0]
     assert history.evals[2].best and not (run / "model/model.safetensors").exists()
     resume(run)
-    assert fingerprint(run) == unstopped
+    assert whole(run) == unstopped
 
 
 def test_an_asked_evaluation_does_not_make_a_worse_model_best(
@@ -245,7 +221,7 @@ def test_a_spoiled_state_is_passed_over_and_named(
     warnings = [e.message for e in log.records if isinstance(e, schema.RunWarning)]
     begun = next(e for e in log.records if isinstance(e, schema.Resume))
     assert begun.iteration == 4 and len(warnings) == 1 and "000005" in warnings[0]
-    assert fingerprint(stopped) == unstopped
+    assert whole(stopped) == unstopped
 
 
 def test_every_flipped_bit_of_a_manifest_is_found(stopped: Path) -> None:
@@ -263,13 +239,13 @@ def test_when_no_state_is_whole_it_starts_over(stopped: Path, unstopped: dict[st
     for path in (stopped / "state").iterdir():
         (path / "weights.safetensors").write_bytes(b"")
     resume(stopped)
-    assert fingerprint(stopped) == unstopped
+    assert whole(stopped) == unstopped
 
 
 def test_a_half_written_state_is_no_state(stopped: Path, unstopped: dict[str, Any]) -> None:
     shutil.copytree(stopped / "state/000005", stopped / "state/.000006.part")
     resume(stopped)
-    found = fingerprint(stopped)
+    found = whole(stopped)
     assert found == unstopped, "and it is cleared away"
 
 
@@ -282,7 +258,7 @@ def test_what_a_kill_left_of_an_old_state_is_cleared(
     log = (stopped / LOG_NAME).read_bytes().splitlines(keepends=True)
     (stopped / LOG_NAME).write_bytes(b"".join(log[:-1]))
     resume(stopped)
-    assert fingerprint(stopped) == unstopped
+    assert whole(stopped) == unstopped
 
 
 def test_another_text_is_refused(tmp_path: Path, text_file: Path) -> None:
@@ -330,33 +306,6 @@ def test_a_run_in_training_is_refused(stopped: Path) -> None:
         resume(stopped)
 
 
-def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    for name in ("999999", "1000000", "000005", ".000007.part", "notes"):
-        (tmp_path / name).mkdir()
-    assert [p.name for p in state.saved(tmp_path)] == ["1000000", "999999", "000005"]
-
-
-def test_what_only_has_the_name_of_a_state_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "000009").write_text("a file")
-    (tmp_path / "000008").symlink_to(tmp_path)
-    (tmp_path / "000007").mkdir()
-    (tmp_path / "000007" / "manifest.json").write_text("[" * 200_000)
-    found, complaints = state.newest_intact(tmp_path)
-    assert found is None and len(complaints) == 1 and "000007" in complaints[0]
-    state.set_aside(tmp_path, found, keep=2)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["000007.damaged", "000008", "000009"]
-
-
-def test_a_state_spoiled_twice_is_set_aside_twice(tmp_path: Path) -> None:
-    """Its save was made anew, and the process killed before it had cleared up."""
-    for name in ("000007", "000007.damaged"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text("{")
-    state.set_aside(tmp_path, state.newest_intact(tmp_path)[0], keep=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["000007.damaged"]
-
-
 def test_a_save_that_takes_long_is_told_under_its_own_iteration(
     tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,36 +329,6 @@ def test_a_save_that_takes_long_is_told_under_its_own_iteration(
     finetune(tiny_config(text_file, tmp_path / "run", max_iters=1), log)
     told = [e for e in log.records if isinstance(e, Checkpoint)][-1]
     assert (told.iteration, told.path) == (2, "state/000002")
-
-
-def test_loss_scaling_is_kept(tmp_path: Path) -> None:
-    from shakegpt.config import FinetuneConfig
-    from tests.tiny import random_model
-
-    model = random_model(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
-    optimizer = adamw(dict(model.named_parameters()), FinetuneConfig())
-    model(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long)).backward()
-    optimizer.step()
-    position = state.Position(iteration=1, loss_scale=1024.0)
-    path = state.save(tmp_path / "state", model, optimizer, position, keep=2)
-    again = random_model(1, n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=9)
-    state.assign_weights(path, again)
-    other = adamw(dict(again.named_parameters()), FinetuneConfig())
-    assert state.load(path, other) == position
-    for p, q in zip(model.parameters(), again.parameters(), strict=True):
-        assert torch.equal(p, q)
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            assert torch.equal(optimizer.state[p][key], other.state[q][key])
-
-
-def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:
-    from shakegpt.config import FinetuneConfig
-
-    path = tmp_path / "optimizer.safetensors"
-    adamw({"a": torch.zeros(3)}, FinetuneConfig()).save(path)
-    for named in ({"b": torch.zeros(3)}, {"a": torch.zeros(4)}):
-        with pytest.raises(ShakegptError, match=str(path)):
-            adamw(named, FinetuneConfig()).load(path, 1)
 
 
 def test_a_lower_limit_before_the_first_update_ends_with_an_evaluation(
