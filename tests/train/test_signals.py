@@ -228,7 +228,7 @@ def test_a_full_disk_gets_a_sentence_and_keeps_the_last_state(
 ) -> None:
     """A limit on file sizes stands for it: the log, then a state, cannot grow."""
     config = tiny_config(text_file, Path("run"), max_iters=400, eval_interval=400, max_new_tokens=0)
-    process = shakegpt.start("finetune", *as_flags(config), cwd=tmp_path, file_size=60_000)
+    process = shakegpt.start("finetune", *as_flags(config), cwd=tmp_path, file_size=120_000)
     code, _, err = finish(process)
     assert code == 1 and "Traceback" not in err, err
     assert len(err.strip().splitlines()) == 1 and "cannot write to" in err
