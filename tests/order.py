@@ -17,12 +17,14 @@ COMMANDS = ("tests/cli/test_bad_input.py", "tests/cli/test_cli.py", "tests/deck/
 LONGEST = (
     "tests/tui/test_walks.py",
     "tests/distributed/test_distributed.py",
-    "tests/tui/test_watch_terminal.py",
     "tests/torture/test_short.py",
+    "tests/tui/test_watch_terminal.py",
     "tests/train/test_signals.py",
+    "tests/cli/test_places.py",
     "commands",
     "tests/tui/test_watch_screen.py",
     "tests/train/test_resume.py",
+    "tests/figures/test_verb.py",
     "deck",
 )
 """Groups by the time they take (`pytest --durations=0`); all others are shorter."""
