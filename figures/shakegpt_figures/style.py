@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
@@ -170,14 +171,14 @@ def extents(outline: Outline) -> Bbox:
 
     Fonts have points where their curves are outermost: then no curve need be followed.
     """
-    inked = outline.codes != Outline.CLOSEPOLY
-    quadratic = outline.codes == Outline.CURVE3  # a control point, then an end
-    points = outline.vertices[inked]
-    ends = outline.vertices[inked & ~(quadratic & (quadratic.cumsum() % 2 == 1))]
-    if len(ends) and Outline.CURVE4 not in outline.codes:
-        box = Bbox([ends.min(axis=0), ends.max(axis=0)])
-        if (points >= box.min).all() and (points <= box.max).all():
-            return box
+    points, codes = np.asarray(outline.vertices), np.asarray(outline.codes)
+    quadratic = codes == Outline.CURVE3  # a control point, then an end
+    inked = codes != Outline.CLOSEPOLY
+    ends = points[inked & ~(quadratic & (quadratic.cumsum() % 2 == 1))]
+    if len(ends) and not (codes == Outline.CURVE4).any():
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        if (points[inked] >= low).all() and (points[inked] <= high).all():
+            return Bbox([low, high])
     return outline.get_extents()
 
 
