@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_notebook_cell_ends_and_has_no_escapes(
 )
 def test_signals_of_batch_systems(
     number: int,
-    words: dict[str, str],
+    words: dict[str, Any],
     leaves: bool,
     shakegpt: Commands,
     text_file: Path,

@@ -127,11 +127,18 @@ def pair(shakegpt: Commands, folder: Path, *argv: str) -> tuple[Forked, Forked]:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    team = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
 
     def started(rank: str) -> Forked:
-        own = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
-        return shakegpt.start("finetune", *argv, cwd=folder, **team, **own)
+        return shakegpt.start(
+            *("finetune", *argv),
+            cwd=folder,
+            WORLD_SIZE="2",
+            LOCAL_WORLD_SIZE="2",
+            RANK=rank,
+            LOCAL_RANK=rank,
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
 
     return started("0"), started("1")
 
