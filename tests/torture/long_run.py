@@ -37,6 +37,7 @@ TINY: dict[str, object] = {
     "learning_rate": 1e-3,
     "dropout": 0.0,
     "eval_tokens": 64,
+    "max_new_tokens": 3,
 }
 
 
