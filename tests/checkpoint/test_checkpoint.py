@@ -233,7 +233,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty weights": (lambda f: cut(f, 0), "truncated or not a safetensors"),
     "weights cut in the header": (lambda f: cut(f, 0.001), "truncated or not a safetensors"),
     "weights cut": (lambda f: cut(f, 0.9), "truncated or not a safetensors"),
-    "foreign weights": (lambda f: (f / WEIGHTS).write_bytes(b"PK\3\4" * 99), "no safetensors"),
+    "foreign weights": (lambda f: (f / WEIGHTS).write_bytes(b"PK\3\4" * 99), "not a safetensors"),
     "other weights": (lambda f: save_file({"a": torch.ones(1)}, f / WEIGHTS), "weight a"),
     "a weight missing": (lambda f: replace_weights(f, **{"wpe.weight": None}), "wpe.weight"),
     "a wrong shape": (lambda f: replace_weights(f, **{"ln_f.bias": torch.ones(3)}), "(3,)"),
@@ -273,7 +273,7 @@ def test_a_bad_checkpoint_gets_a_sentence(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
 def test_every_cut_is_noticed(folder: Path, share: float) -> None:
     cut(folder, share)
-    with pytest.raises(ShakegptError, match="torn"):
+    with pytest.raises(ShakegptError, match="truncated"):
         checkpoint.load(folder)
 
 

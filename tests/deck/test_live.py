@@ -237,11 +237,11 @@ def test_a_key_that_is_not_there_is_an_error(
         path.write_text('{"half')  # as no tool of ours leaves it; the server lives on
         time.sleep(0.3)
         browser.ask("fetch('/')")
-        path.write_text(json.dumps(told))
         until = time.monotonic() + 20
         while time.monotonic() < until and "no curves" not in " ".join(browser.seen.errors):
+            path.write_text(json.dumps(told))  # again, until the server has noticed it
             browser.ask("'what the page does is noted while it is asked'")
-            time.sleep(0.05)
+            time.sleep(0.5)
         assert "has no curves.best" in " ".join(browser.seen.errors)
     finally:
         stage.tell(made.pocket(tmp_path / "again"))

@@ -89,9 +89,10 @@ class StartForm(AdvisedForm):
         super().__init__(classes=classes)
         self.runs = base
         self.models = models.known()
-        self.config: FinetuneConfig | None = FinetuneConfig()
-        first = {n: form.typed(getattr(self.config, n)) for n in form.form_fields()}
-        filled = filled or form.Filled(FIRST, PRESETS[FIRST].config, first)
+        default = PRESETS[FIRST].config
+        self.config: FinetuneConfig | None = default
+        texts = {name: form.typed(getattr(default, name)) for name in form.form_fields()}
+        filled = filled or form.Filled(FIRST, default, texts)
         self.texts = dict(filled.texts)
         """What is typed, by field, whether the field is on screen or not."""
         self.preset = filled.preset
