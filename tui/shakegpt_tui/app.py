@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import signal
@@ -21,14 +20,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
-from shakegpt.files import WEIGHTS
-from shakegpt.notify.terminal import notification
 from shakegpt.sanitize import one_line
 from shakegpt_tui import internals, terminal
 from shakegpt_tui import settings as memory
 from shakegpt_tui import trainer as trainers
-from shakegpt_tui.ascii import SAMPLE, AsciiFilter
-from shakegpt_tui.bursts import BurstGuard
+from shakegpt_tui.base_app import BaseApp, Pane
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
 from shakegpt_tui.palette import Commands
@@ -39,8 +35,7 @@ from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
     from shakegpt_tui.form import Filled
-    from shakegpt_tui.screens.home import HomeScreen, Pane
-    from shakegpt_tui.screens.run_base import RunBase
+    from shakegpt_tui.screens.home import HomeScreen
     from shakegpt_tui.screens.run_list import RunList
 
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
@@ -49,7 +44,7 @@ SIGNALS = (signal.SIGTERM, HANGUP, signal.SIGINT)
 """Signals that end the app with the terminal restored and exit code 128 + n."""
 
 
-class ShakegptApp(BurstGuard):
+class ShakegptApp(BaseApp):
     """Home, or one run when a feed is given. Its result is a last word for the terminal."""
 
     TITLE = "shakegpt"
@@ -79,22 +74,9 @@ class ShakegptApp(BurstGuard):
         self, feed: Feed | None = None, trainer: Trainer | None = None, config: Path | None = None
     ) -> None:
         """`config`: file of the settings; None: the user's."""
-        self.settings = memory.Settings()
-        super().__init__()
-        self.read_only = terminal.read_only()
-        """Whether nothing may be started, driven, deleted or written."""
-        self.ascii_only = not terminal.encodes(SAMPLE)
-        """Whether the terminal's encoding has nothing to draw with but ASCII."""
-        if self.ascii_only:
-            internals.add_filter(self, AsciiFilter())
-        self._config = config or memory.path()
-        self.settings = memory.load(self._config)
-        self.here = Path.cwd()
+        super().__init__(config)
         self._filled_form: Filled | None = None
         self._feed = feed
-        self._trainers: dict[Path, Trainer] = {}
-        self.notifies = True
-        """Whether the terminal is notified when a run ends; not with --no-notify."""
         if trainer is not None:
             self.started(trainer)
 
@@ -138,10 +120,10 @@ class ShakegptApp(BurstGuard):
 
     def _is_first_time(self) -> bool:
         """Whether there were no settings before, and are now: else each time would be the first."""
-        before = self._config.exists()
+        before = self.config.exists()
         if not before:
-            memory.save(self.settings, self._config)
-        return not before and self._config.exists()
+            memory.save(self.settings, self.config)
+        return not before and self.config.exists()
 
     def action_tour(self) -> None:
         """The tour."""
@@ -154,11 +136,6 @@ class ShakegptApp(BurstGuard):
         if not os.isatty(0):
             self.exit(return_code=128 + HANGUP)
 
-    def started(self, trainer: Trainer) -> Trainer:
-        """Remember a trainer that was started here, to see how it ends."""
-        self._trainers[trainer.run] = trainer
-        return trainer
-
     def save_runs(self) -> None:
         """After the screen is gone: save what was started here if the system ends this process.
 
@@ -168,23 +145,18 @@ class ShakegptApp(BurstGuard):
         alone = os.getpid() == 1
         if alone or self.return_code == 128 + signal.SIGTERM:
             by_signal = bool(self.return_code and self.return_code > 128)
-            trainers.save_all(self._trainers.values(), stop=alone, hurry=by_signal)
+            trainers.save_all(self.trainers.values(), stop=alone, hurry=by_signal)
 
     def watch_title(self, title: str) -> None:
         """Show it as the title of the terminal's window or tab (OSC 2)."""
         if not self.is_headless:
             internals.write(self, f"\x1b]2;{one_line(title, 80)}\x07")
 
-    def notify_terminal(self, message: str) -> None:
-        """Ring the terminal's bell, with a notification where it is known to have one."""
-        if self.notifies and not self.is_headless:
-            internals.write(self, notification(message))
-
     def open_run(self, feed: Feed) -> None:
         """Show a run over what is shown."""
         from shakegpt_tui.screens.run import RunScreen  # home is there without its 40 ms
 
-        trainer = self._trainers.get(feed.run) if isinstance(feed, LiveFeed) else None
+        trainer = self.trainers.get(feed.run) if isinstance(feed, LiveFeed) else None
         self.push_screen(RunScreen(feed, trainer))
 
     def open_home(self, pane: Pane = "form") -> None:
@@ -223,30 +195,6 @@ class ShakegptApp(BurstGuard):
             self.notify(one_line(str(error)), severity="error", timeout=10, markup=False)
             return
         self.open_run(LiveFeed(run))
-
-    def leave(self, screen: RunBase) -> None:
-        """End the app with a word on how the run stands and an exit code that says the same."""
-        now, run = screen.facts(), screen.run
-        if screen.refused is not None:
-            self.exit(str(screen.refused), screen.refused.exit_code)
-        elif not screen.live:
-            self.exit()
-        elif now.moving:
-            self.exit(f"training goes on; to come back: shakegpt-tui {run}")
-        elif now.state in ("failed", "crashed"):
-            code = screen.trainer.exit_code if screen.trainer else None
-            words = trainers.last_words(run, 1) or [f"the run {now.state}"]
-            self.exit(words[-1], code if code is not None and code > 0 else 1)
-        else:
-            model = (run / "model" / WEIGHTS).exists()
-            way = f"; to sample from it: shakegpt sample {run}" if model else ""
-            self.exit(f"{now.state} at iteration {now.iteration}: {run}{way}")
-
-    def keep(self, settings: memory.Settings) -> None:
-        """Take over settings and remember them."""
-        self.settings = settings
-        if not self.read_only:
-            memory.save(settings, self._config)
 
     def watch_theme(self, theme: str) -> None:
         """Remember the look, unless NO_COLOR chose it."""
@@ -294,19 +242,6 @@ class ShakegptApp(BurstGuard):
         of_app = [b for _, b in internals.bindings_of(self)]
         self.push_screen(KeyHelp([*own, *focused, *of_app], explained))
 
-    def copy(self, text: str) -> None:
-        """OSC 52, and once more in tmux's envelope, for a tmux that lets it through."""
-        self.copy_to_clipboard(text)
-        if "TMUX" in os.environ:
-            data = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
-            internals.write(self, f"\x1bPtmux;\x1b\x1b]52;c;{data}\a\x1b\\")
-
-    def refresh_plot(self) -> None:
-        """Tell a plot over the run screen that its history grew."""
-        refresh = getattr(self.screen, "refresh_history", None)
-        if refresh is not None:
-            refresh()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Read-only, the app writes no pictures and gives no shell."""
         return not (self.read_only and action in ("picture", "suspend_process"))
@@ -319,7 +254,7 @@ class ShakegptApp(BurstGuard):
         if self.screen in runs:
             await self.screen.run_action("leave")
         elif runs:
-            self.leave(runs[-1])
+            runs[-1].leave()
         else:
             self.exit()
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.screen import Screen
-
-if TYPE_CHECKING:
-    from shakegpt_tui.app import ShakegptApp
 
 KEY_WIDTH = 7
 NO_COMMANDS = ("command_palette", "quit", "scroll(-1)", "scroll(1)", "back(-1)", "back(1)")
@@ -27,7 +25,7 @@ class Command(NamedTuple):
     key: str = ""
 
 
-def commands(app: ShakegptApp, screen: Screen[Any]) -> Iterator[Command]:
+def commands(app: App[Any], screen: Screen[Any]) -> Iterator[Command]:
     """What the keys of `screen` and of the app do, in their order, then the rest."""
     listed = dict.fromkeys(NO_COMMANDS)
     for active in screen.active_bindings.values():
@@ -36,7 +34,7 @@ def commands(app: ShakegptApp, screen: Screen[Any]) -> Iterator[Command]:
             listed[binding.action] = None
             run = partial(app.run_action, binding.action, active.node)
             yield Command(binding.description, binding.tooltip, run, app.get_key_display(binding))
-    yield Command("Tour", "What is where, in six steps", app.action_tour)
+    yield Command("Tour", "What is where, in six steps", partial(app.run_action, "tour", app))
     for command in app.get_system_commands(screen):
         if command.title in ("Theme", "Maximize", "Minimize"):
             yield Command(command.title, command.help, command.callback)
@@ -46,7 +44,7 @@ class Commands(Provider):
     """The provider of `commands`."""
 
     def _commands(self) -> Iterator[Command]:
-        return commands(cast("ShakegptApp", self.app), self.screen)
+        return commands(self.app, self.screen)
 
     async def discover(self) -> Hits:
         """All of them."""

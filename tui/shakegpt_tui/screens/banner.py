@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -11,15 +10,13 @@ from shakegpt import format
 from shakegpt.runlog.status import RunState, is_local
 from shakegpt.sanitize import one_line
 from shakegpt_tui.facts import Facts
+from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.trainer import last_words
-
-if TYPE_CHECKING:
-    from shakegpt_tui.screens.run import RunScreen
 
 TROUBLE, WARNING, QUIET = "bold reverse $error", "bold reverse $warning", "$quiet"
 
 
-def banner(screen: RunScreen, now: Facts) -> Content:
+def banner(screen: Driving, now: Facts) -> Content:
     """The line; empty when nothing needs attention."""
     if screen.refused is not None:
         return Content.styled(f" {one_line(str(screen.refused))} ", TROUBLE)
@@ -43,7 +40,7 @@ def banner(screen: RunScreen, now: Facts) -> Content:
     return line
 
 
-def _state(screen: RunScreen, now: Facts) -> Content:
+def _state(screen: Driving, now: Facts) -> Content:
     way = _way_on(screen, now)
     match now.state:
         case RunState.CRASHED if screen.history.run is None:
@@ -68,7 +65,7 @@ def _quiet(now: Facts) -> str:
     return f"no log output for {format.duration(now.quiet)}"
 
 
-def _why_not(screen: RunScreen) -> str:
+def _why_not(screen: Driving) -> str:
     """Why a trainer never began, by its own last words."""
     code = screen.trainer.exit_code if screen.trainer else None
     exit_code = "" if code is None else f" (exit code {code})"
@@ -77,7 +74,7 @@ def _why_not(screen: RunScreen) -> str:
     return f"the trainer did not start{exit_code}: {reason} · esc: back to the form"
 
 
-def _how(screen: RunScreen, now: Facts) -> str:
+def _how(screen: Driving, now: Facts) -> str:
     code = screen.trainer.exit_code if screen.trainer is not None else None
     if code is None:
         return f": {'its process is gone' if is_local(screen.history) else _quiet(now)}"
@@ -86,7 +83,7 @@ def _how(screen: RunScreen, now: Facts) -> str:
     return f" with exit code {code}"
 
 
-def _way_on(screen: RunScreen, now: Facts) -> str:
+def _way_on(screen: Driving, now: Facts) -> str:
     if not screen.live:
         return ""
     if now.saved_iteration is None:
@@ -94,7 +91,7 @@ def _way_on(screen: RunScreen, now: Facts) -> str:
     return f" · r resumes from iteration {now.saved_iteration}"
 
 
-def _talk(screen: RunScreen) -> str:
+def _talk(screen: Driving) -> str:
     """How to sample from the model of a run that has ended."""
     if not screen.live or not screen.can_draw("best"):
         return ""
@@ -102,7 +99,7 @@ def _talk(screen: RunScreen) -> str:
     return f" · s samples{', 0 as before training' if before else ''}"
 
 
-def last_words_of(screen: RunScreen, now: Facts) -> list[str]:
+def last_words_of(screen: Driving, now: Facts) -> list[str]:
     """The trainer's last words, when they are of interest and not in the banner."""
     if screen.history.run is None:
         return last_words(screen.run)[:-1]

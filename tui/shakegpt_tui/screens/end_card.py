@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.content import Content
 
 from shakegpt import format
 from shakegpt.runlog.status import RunState
 from shakegpt_tui.facts import Facts
 from shakegpt_tui.narrator import choices
-
-if TYPE_CHECKING:
-    from shakegpt_tui.screens.run import RunScreen
+from shakegpt_tui.screens.run_sampling import Sampling
 
 RESUMING = {
     "learning": "trains on: val loss still falls",
@@ -21,7 +17,7 @@ RESUMING = {
 """By the rule of the last judgement."""
 
 
-def end_card(screen: RunScreen, now: Facts) -> Content:
+def end_card(screen: Sampling, now: Facts) -> Content:
     """Empty while the run may go on, or where nothing was measured."""
     if now.state not in (RunState.FINISHED, RunState.STOPPED) or now.val_loss is None:
         return Content("")
@@ -42,7 +38,7 @@ def end_card(screen: RunScreen, now: Facts) -> Content:
     return Content("\n").join(lines)
 
 
-def _next(screen: RunScreen) -> list[tuple[str, str]]:
+def _next(screen: Sampling) -> list[tuple[str, str]]:
     """Keys, and what they do now."""
     ways = []
     if screen.live and screen.can_draw("best"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,6 +16,7 @@ from textual.containers import Horizontal
 from textual.events import DescendantFocus
 from textual.widgets import Static
 
+from shakegpt_tui.base_app import Pane
 from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from shakegpt_tui.screens.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 
-Pane = Literal["form", "runs"]
 Result = tuple[str, list[str] | Path]
 WHERE = Path("runs")
 """Where runs live; `shakegpt.runlog.runs.RUNS`, which is imported after the first picture."""

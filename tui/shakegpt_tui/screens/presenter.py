@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,12 +14,10 @@ from shakegpt.sanitize import printable
 from shakegpt_tui import run_curves
 from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.facts import Facts
+from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.widgets.large_text import LargeText, Part
 from shakegpt_tui.widgets.sparkline import BoldCurves
 from shakegpt_tui.widgets.too_small import TooSmall
-
-if TYPE_CHECKING:
-    from shakegpt_tui.screens.run import RunScreen
 
 
 class PresenterScreen(BaseScreen[None]):
@@ -66,7 +64,7 @@ class PresenterScreen(BaseScreen[None]):
         Binding("s", "drive('sample')", "Sample", tooltip="Draw a sample now"),
     ]
 
-    def __init__(self, run: RunScreen) -> None:
+    def __init__(self, run: RunBase) -> None:
         super().__init__(classes="-later")
         self._run_screen = run
 

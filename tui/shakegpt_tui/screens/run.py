@@ -167,7 +167,7 @@ class RunScreen(Driving, Reading):
 
     def _tick(self) -> None:
         if self.leaving and self.caught_up and not self.facts().moving:
-            self.shakegpt.leave(self)
+            self.leave()
         elif clock.monotonic() - self._last_redraw > 0.9 * CALM_FRAME:
             self.redraw()  # for what changes with the clock alone
 

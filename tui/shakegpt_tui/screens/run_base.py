@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from shakegpt.errors import ShakegptError
+from shakegpt.files import WEIGHTS
 from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.log import Problem
 from shakegpt.runlog.status import trainer_alive
+from shakegpt_tui.base_app import BaseApp
 from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.browse import Browser, Hit
 from shakegpt_tui.driver import Driver
@@ -17,10 +19,7 @@ from shakegpt_tui.explain import Explanation, explanations
 from shakegpt_tui.facts import Facts, facts
 from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.replay_feed import ReplayFeed
-from shakegpt_tui.trainer import Pulse, Trainer, is_starting
-
-if TYPE_CHECKING:
-    from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.trainer import Pulse, Trainer, is_starting, last_words
 
 
 class RunBase(BaseScreen[None]):
@@ -37,9 +36,9 @@ class RunBase(BaseScreen[None]):
         """Resumes in the log before `trainer` was started: it is starting until one more comes."""
 
     @property
-    def shakegpt(self) -> ShakegptApp:
+    def shakegpt(self) -> BaseApp:
         """The app, typed."""
-        return cast("ShakegptApp", self.app)
+        return cast("BaseApp", self.app)
 
     @property
     def run(self) -> Path:
@@ -89,6 +88,24 @@ class RunBase(BaseScreen[None]):
     def never_began(self) -> bool:
         """Whether its trainer is gone without a first record."""
         return self.history.run is None and self.facts().state == "crashed"
+
+    def leave(self) -> None:
+        """End the app with a word on how the run stands and an exit code that says the same."""
+        now, run, app = self.facts(), self.run, self.app
+        if self.refused is not None:
+            app.exit(str(self.refused), self.refused.exit_code)
+        elif not self.live:
+            app.exit()
+        elif now.moving:
+            app.exit(f"training goes on; to come back: shakegpt-tui {run}")
+        elif now.state in ("failed", "crashed"):
+            code = self.trainer.exit_code if self.trainer else None
+            words = last_words(run, 1) or [f"the run {now.state}"]
+            app.exit(words[-1], code if code is not None and code > 0 else 1)
+        else:
+            model = (run / "model" / WEIGHTS).exists()
+            way = f"; to sample from it: shakegpt sample {run}" if model else ""
+            app.exit(f"{now.state} at iteration {now.iteration}: {run}{way}")
 
     def on_unmount(self) -> None:
         """A run that did not start for a reason that was said is no run to list."""

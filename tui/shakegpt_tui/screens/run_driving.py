@@ -154,7 +154,7 @@ class Driving(Tracing):
             self.dismiss()
             return
         if not self.live or not self.facts().moving or self.leaving:
-            self.shakegpt.leave(self)
+            self.leave()
             return
         ways = [Way("l", "leave it running", "leave"), Way("s", "stop and save", "stop")]
         explanation = f"To come back: shakegpt-tui {self.run}"
@@ -162,7 +162,7 @@ class Driving(Tracing):
 
     def _left(self, answer: str | None) -> None:
         if answer == "leave":
-            self.shakegpt.leave(self)
+            self.leave()
         elif answer == "stop":
             self.leaving = True
             self.ask("stop")
