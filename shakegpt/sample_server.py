@@ -2,13 +2,13 @@
 
     python -P -m shakegpt.sample_server [IDLE_SECONDS]
 
-Each `sample` is answered by the records of a run log, one JSON object a line: `Sample`, `Token`s,
-`SampleEnd`, then a `Command` that says whether it is done or was refused, and why. One with `drawn`
-is answered by an `Inspection` of these tokens in place of a sample; one with `replay` by what the
-training of the run did to a token, as it is computed, and other requests are answered meanwhile. A
-`stop` ends all that was requested before it. The model stays loaded until another is requested, and
-so does a replay that keeps all its snapshots. The process ends when stdin is closed, or after
-IDLE_SECONDS without a request. It writes no file but temporary ones.
+The answer to `sample` is records of a run log, one JSON object a line: `Sample`, `Token`s,
+`SampleEnd`, then a `Command` with status done or refused, and the reason. With `drawn` it is an
+`Inspection` of these tokens in place of a sample; with `replay`, the `Likelihood`s and `Passage`s
+of a token in the training of a run, during which other requests are answered. `stop` cancels all
+earlier requests. The model stays loaded until another is requested, and so does a replay that keeps
+all its snapshots. The process ends when stdin is closed, or after IDLE_SECONDS without a request.
+It writes only temporary files.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class Server:
         self._queue = queue.SimpleQueue[tuple[int, SampleRequest]]()
         self._received = 0
         self._stopped_up_to = 0
-        """Number of the last request that was stopped; they count from 1."""
+        """Number of the last cancelled request, from 1."""
         self._key: tuple[object, ...] = ()
         self._loaded: tuple[GPT, Tokenizer] | None = None
         self._before: tuple[str, GPT] | None = None
-        """The model before training, once it was compared with."""
+        """The model before training, from the first comparison on."""
         self._replay: tuple[tuple[str, int], Replay] | None = None
-        """A replay that can go on, its run and the size of the log it was made from."""
+        """A replay that can continue, with its run and the size of its log."""
         self._check: Callable[[], None] = lambda: None
         """Called by a replay between computations."""
         self._replays = ExitStack()
@@ -81,7 +81,7 @@ class Server:
                     return
 
     def _answer(self, number: int, request: SampleRequest) -> None:
-        """Answer a request, and say what became of it."""
+        """Answer a request, then write its status."""
         status: Literal["done", "refused"] = "done"
         message = ""
         try:
@@ -112,7 +112,7 @@ class Server:
         )
 
     def _listen(self) -> None:
-        """Queue the requests; a line that is none is skipped. End with whoever sends them."""
+        """Queue requests, skipping invalid lines; exit the process when stdin is closed."""
         decode = msgspec.json.Decoder(SampleRequest).decode
         for line in sys.stdin.buffer:
             try:
@@ -126,14 +126,14 @@ class Server:
                 self._queue.put((self._received, request))
         os._exit(0)
 
-    def _require_wanted(self, number: int) -> None:
-        """Raise Stopped when the request of this number was stopped."""
+    def _raise_if_stopped(self, number: int) -> None:
+        """Raise Stopped if the request of this number was cancelled."""
         if number <= self._stopped_up_to:
             raise Stopped("stopped", 0)
 
     def _sample(self, request: SampleRequest, number: int) -> None:
         def check() -> None:
-            self._require_wanted(number)
+            self._raise_if_stopped(number)
 
         check()
         values = {name: getattr(request, name) for name in schema.Settings.__struct_fields__}
@@ -158,7 +158,7 @@ class Server:
         context, drawn = self._tokens(request, tokenizer, model.config)
         record = inspect(model, tokenizer, context, drawn, iteration=request.iteration)
         if record is None:
-            raise ShakegptError("the context is as long as the model's window")
+            raise ShakegptError("the context leaves no room in the model's sequence length")
         if request.before is not None:
             shape = model.config
             if shape.n_params > MOST_COMPARED:
@@ -172,17 +172,17 @@ class Server:
     def _tokens(
         self, request: SampleRequest, tokenizer: Tokenizer, shape: GPTConfig
     ) -> tuple[list[int], list[int]]:
-        """The tokens that the model saw before the first of `drawn` that is not skipped, and these.
+        """The context of the first token of `drawn` that is not skipped, and the tokens from there.
 
-        Raises ShakegptError for tokens that are none of the vocabulary.
+        Raises ShakegptError for token ids outside the vocabulary.
         """
         from shakegpt.nn.fast_decode import seen
 
         prompt, drawn = list(request.context) or [tokenizer.eot or 0], list(request.drawn)
         if min(*prompt, *drawn) < 0 or max(*prompt, *drawn) >= shape.vocab_size:
-            raise ShakegptError("these tokens are not of this model's vocabulary")
+            raise ShakegptError("a token id is outside this model's vocabulary")
         if not 0 <= request.skip < len(drawn):
-            raise ShakegptError(f"there is no token {request.skip} among {len(drawn)}")
+            raise ShakegptError(f"skip must be below {len(drawn)}, got {request.skip}")
         skipped = drawn[: request.skip]
         return seen(prompt, skipped, shape.block_size), drawn[request.skip :]
 
@@ -209,25 +209,25 @@ class Server:
                     )
                 )
             for effect in replay.effects():
-                found = passage(effect, replay, tokenizer, token)
-                self._write(msgspec.structs.replace(found, request=request.id))
+                record = passage(effect, replay, tokenizer, token)
+                self._write(msgspec.structs.replace(record, request=request.id))
         finally:
             if not replay.keeps_all:
                 self._forget_replay()
 
     def _between_computations(self, number: int) -> None:
-        """Answer what was requested since a replay began; raise Stopped when that was stopped."""
-        self._require_wanted(number)
+        """Answer requests that came since a replay began; raise Stopped if it was cancelled."""
+        self._raise_if_stopped(number)
         while not self._queue.empty():
             later = self._queue.get()
             if later[1].replay is not None:
                 self._postponed.append(later)
             else:
                 self._answer(*later)
-            self._require_wanted(number)
+            self._raise_if_stopped(number)
 
     def _open_replay(self, run: str) -> Replay:
-        """The replay of the run directory `run`, which goes on where it was. Raises ShakegptError
+        """The replay of the run directory `run`, which continues where it was. Raises ShakegptError
         for a run that cannot be replayed.
         """
         log = Path(run) / LOG_NAME
@@ -245,7 +245,7 @@ class Server:
         self._replays.close()
 
     def _load_before(self, name: str, keep: bool) -> GPT:
-        """The model `name`, which is kept where that is wanted."""
+        """The model `name`; with `keep` it stays loaded."""
         if self._before is not None and self._before[0] == name:
             return self._before[1]
         from shakegpt.checkpoint import io as checkpoint
@@ -259,7 +259,7 @@ class Server:
         return model
 
     def _load(self, request: SampleRequest) -> tuple[GPT, Tokenizer]:
-        """The model and its vocabulary; the last one that was requested is kept."""
+        """The model and its vocabulary; the last one stays loaded."""
         key = (request.model, request.state, request.iteration)
         if self._loaded is not None and key == self._key:
             return self._loaded
@@ -275,7 +275,7 @@ class Server:
 
             path, problems = state.newest_intact(Path(request.state))
             if path is None:
-                raise ShakegptError("; ".join(problems) or f"{request.state} holds no state")
+                raise ShakegptError("; ".join(problems) or f"no saved state in {request.state}")
             if state.position(path).base is not None:
                 raise ShakegptError(f"{path} holds LoRA adapters only: sample from the best model")
             state.assign_weights(path, model)

@@ -38,11 +38,11 @@ from shakegpt_figures.whole import replace
 
 ROWS = 10
 """Drawn tokens that are shown."""
-RUNGS = 6
-"""Columns of the ladder: of a deep model, evenly spread blocks."""
+BLOCKS = 6
+"""Columns of the table of guesses: of a deep model, evenly spread blocks."""
 TOP, ROW = 386, 55
 """Top of the first row, and from one row to the next, px."""
-LADDER = (MARGIN + 140, MARGIN + 760)
+GUESSES = (MARGIN + 140, MARGIN + 760)
 """Left and right edge of the table of guesses, px."""
 LOOKED, CELL, COLUMNS = MARGIN + 812, 28, 16
 """Left edge of the attention, width of a cell, px, and tokens that fit beside each other."""
@@ -75,7 +75,7 @@ def draw_record(record: Inspection, name: str) -> Figure:
             _changed(page, record, record.initial)
         meaning = "the surer, the stronger the color; outlined where the drawn token first leads"
         end = TOP + min(ROWS, len(record.drawn)) * ROW
-        write(page, LADDER[0], end + 36, meaning, SMALL, LABEL)
+        write(page, GUESSES[0], end + 36, meaning, SMALL, LABEL)
         write(page, MARGIN, TOP + ROWS * ROW + 84, inside_words.LIMITS, SMALL, MUTED)
     return figure
 
@@ -105,31 +105,31 @@ def _middle(row: int) -> float:
 
 def _decided(page: Axes, record: Inspection) -> None:
     """The drawn tokens, and beside them the table of guesses: positions × blocks."""
-    _question(page, LADDER[0], "When did it decide?")
-    last = len(record.ladder[0]) - 1
-    rungs = sorted({round(k * last / (RUNGS - 1)) for k in range(RUNGS)})
-    wide = min(150, (LADDER[1] - LADDER[0]) / len(rungs))
+    _question(page, GUESSES[0], "When did it decide?")
+    last = len(record.guesses[0]) - 1
+    blocks = sorted({round(k * last / (BLOCKS - 1)) for k in range(BLOCKS)})
+    wide = min(150, (GUESSES[1] - GUESSES[0]) / len(blocks))
     write(page, MARGIN, TOP - 30, "drawn", SMALL, MUTED)
-    for column, rung in enumerate(rungs):
-        name = f"block {rung}" if rung else "start"
-        if rung and wide < 120:
-            name = f"{rung}"
-        write(page, LADDER[0] + column * wide + 4, TOP - 30, name, SMALL, MUTED)
-    for row, (drawn, ladder) in enumerate(zip(record.drawn, record.ladder, strict=True)):
+    for column, block in enumerate(blocks):
+        name = f"block {block}" if block else "start"
+        if block and wide < 120:
+            name = f"{block}"
+        write(page, GUESSES[0] + column * wide + 4, TOP - 30, name, SMALL, MUTED)
+    for row, (drawn, guesses) in enumerate(zip(record.drawn, record.guesses, strict=True)):
         if row == ROWS:
             break
-        text, face = token(drawn[1], LADDER[0] - MARGIN - 16, SMALL, bold=True)
+        text, face = token(drawn[1], GUESSES[0] - MARGIN - 16, SMALL, bold=True)
         write(page, MARGIN, _middle(row), text, SMALL, YELLOW, face)
-        first = next((k for k in rungs if ladder[k].top[0][0] == drawn[0]), None)
-        for column, rung in enumerate(rungs):
-            guess, share = ladder[rung].top[0]
-            corner = (LADDER[0] + column * wide + 2, TOP + row * ROW + 2)
+        first = next((k for k in blocks if guesses[k].top[0][0] == drawn[0]), None)
+        for column, block in enumerate(blocks):
+            guess, share = guesses[block].top[0]
+            corner = (GUESSES[0] + column * wide + 2, TOP + row * ROW + 2)
             cell = Rectangle(corner, wide - 4, ROW - 4, fc=CYAN, ec="none", alpha=SHADE * share)
             cell.set_gid("guess")
             page.add_patch(cell)
             text, face = token(record.texts[guess], wide - 20, SMALL)
             write(page, corner[0] + 10, _middle(row), text, SMALL, INK, face)
-            if rung == first:
+            if block == first:
                 ring = Rectangle(corner, wide - 4, ROW - 4, fc="none", ec=YELLOW, lw=4)
                 ring.set_gid("first")
                 page.add_patch(ring)
@@ -154,8 +154,8 @@ def _changed(page: Axes, record: Inspection, initial: Sequence[float]) -> None:
     _question(page, CHANGED, "What did training change?")
     write(page, CHANGED, TOP - 30, "probability before, and now", SMALL, MUTED)
     pairs = [
-        (before, ladder[-1].probability)
-        for before, ladder in zip(initial, record.ladder, strict=True)
+        (before, guesses[-1].probability)
+        for before, guesses in zip(initial, record.guesses, strict=True)
     ][:ROWS]
     most = max(max(pair) for pair in pairs) or 1
     for row, pair in enumerate(pairs):

@@ -23,7 +23,7 @@ def inspected(history: History) -> SampleView | None:
     """
     shown = featured_sample(history)
     every = [*history.samples, *([shown] if shown is not None else [])]
-    return next((s for s in reversed(every) if s.inspection and s.inspection.ladder), None)
+    return next((s for s in reversed(every) if s.inspection and s.inspection.guesses), None)
 
 
 def record_of(history: History) -> Inspection:
@@ -40,7 +40,7 @@ def record_of(history: History) -> Inspection:
 
 def title(record: Inspection) -> str:
     """From which block on the final guess leads."""
-    last = len(record.ladder[0]) - 1
+    last = len(record.guesses[0]) - 1
     return f"On average the final guess leads from block {mean_decision(record):.1f} of {last} on"
 
 
@@ -52,14 +52,14 @@ def alt(history: History) -> str:
 def record_alt(record: Inspection) -> str:
     """A record's figure in words."""
     parts = [f"When did it decide? {title(record)}, {when_done(record.iteration)}."]
-    for place, ((_, text), ladder) in enumerate(zip(record.drawn, record.ladder, strict=True)):
-        final = record.texts[ladder[-1].top[0][0]]
+    for place, ((_, text), guesses) in enumerate(zip(record.drawn, record.guesses, strict=True)):
+        final = record.texts[guesses[-1].top[0][0]]
         looked = looked_at(record, place, 1) if record.attention else []
         said = f"For {visible(text)} the final guess {visible(final)} leads from "
-        said += f"block {decided_at(ladder)} on" if decided_at(ladder) else "the start"
+        said += f"block {decided_at(guesses)} on" if decided_at(guesses) else "the start"
         said += "".join(f", it looked most at {visible(word)}" for word, _ in looked)
         if record.initial is not None and record.iteration:
-            before, now = (probability(p) for p in (record.initial[place], ladder[-1].probability))
+            before, now = (probability(p) for p in (record.initial[place], guesses[-1].probability))
             said += f", training took it from {before} to {now}"
         parts.append(said + ".")
     return " ".join([*parts, LIMITS])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 STEP = 2.0
 """Ratio of neighbouring learning rates."""
 LENGTHS = (1, 2, 4)
-"""Lengths of the rungs, in units of the first."""
+"""Lengths of the short runs, in units of the first."""
 HALF = 0.5
 """Length of the shortest run, in the same unit: another point of the curve, for the forecast."""
 LONGER, NEAR = 2, 0.02

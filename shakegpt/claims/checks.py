@@ -276,15 +276,15 @@ def _invents(seen: Evidence) -> Row:
 
 def _inside(seen: Evidence) -> Iterator[Row]:
     decided, recent = "Where does the final guess begin to lead?", "How far back does it look?"
-    inspected = [s for s in seen.history.samples if s.inspection and s.inspection.ladder]
+    inspected = [s for s in seen.history.samples if s.inspection and s.inspection.guesses]
     sample = next((s for s in inspected if s is featured_sample(seen.history)), None)
     sample = sample or next(reversed(inspected), None)
     if sample is None or (record := sample.inspection) is None:
         for question in (decided, recent):
             yield Row("not recorded", None, question, "no inspection record", "")
         return
-    last, records = len(record.ladder[0]) - 1, seen.at("inspection", record.sample)
-    shows = f"from block {mean_decision(record):.1f} of {last} on, mean of {len(record.ladder)} "
+    last, records = len(record.guesses[0]) - 1, seen.at("inspection", record.sample)
+    shows = f"from block {mean_decision(record):.1f} of {last} on, mean of {len(record.guesses)} "
     yield Row("measured", None, decided, shows + "tokens", records)
     blocks = sorted({attention.block for attention in record.attention})
     shares = [f"{100 * share_of_last(record, block, RECENT):.0f}%" for block in blocks]

@@ -81,14 +81,14 @@ def main(words: list[str]) -> int:
     from shakegpt.cli.request import Request
 
     if arguments.init_from == "scratch":
-        raise ShakegptError("advise needs a pretrained model: give --init-from pocket or another")
+        raise ShakegptError("--init-from must be a pretrained model, got scratch")
     if arguments.apply and arguments.json:
-        raise ShakegptError("--apply starts a run and --json prints one object: give one of them")
+        raise ShakegptError("--apply and --json cannot be combined")
     given = ("init_from", "text_field", "seed", "device", "dtype", "threads")
     settings = {name: getattr(arguments, name) for name in given} | {"dataset": arguments.text}
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
     if request.reads_pipe:
-        raise ShakegptError("advise reads the text more than once: give a file, not a pipe")
+        raise ShakegptError("advise reads the text several times: give a file, not a pipe")
     config = request.config(preflight.model(arguments.init_from))
     preflight.require_no_faults(config)
     preflight.finetune(config)
@@ -107,7 +107,7 @@ def main(words: list[str]) -> int:
         from shakegpt.cli import finetune
 
         return finetune.main(found.command[1:])
-    print(shlex.join(["shakegpt", "advise", *words, "--apply"]), "starts it at once")
+    print(shlex.join(["shakegpt", "advise", *words, "--apply"]), "starts it")
     return 0
 
 
@@ -134,9 +134,9 @@ def report(found: Recommendation) -> Iterator[str]:
         )
     yield line
     why = {
-        "time": "as many as the time allows; val loss still falls then",
+        "time": "as many as fit in the time; val loss would still fall after them",
         "turned": "longer short runs ended with a higher val loss: they memorized the text",
-        "unseen": "a longer run may memorize the text, which the probe did not see",
+        "unseen": "a longer run may memorize the text, which the short runs cannot show",
     }
     yield (
         f"iterations     {config.max_iters:,}, {found.tokens:,} tokens, {found.epochs:.1f} epochs: "

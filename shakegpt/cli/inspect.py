@@ -1,4 +1,4 @@
-"""`shakegpt inspect`: what happens inside a model while it writes the first tokens of a text."""
+"""`shakegpt inspect`: the predictions by block and the attention of the first tokens of a text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Arguments(ModelArgument):
     temperature: float = setting(
         SampleConfig.temperature,
         Number(float, 0, 100, "number"),
-        "0 takes the likeliest token always.",
+        "0 always takes the likeliest token.",
     )
     top_k: int | None = setting(
         SampleConfig.top_k,
@@ -62,7 +62,7 @@ class Arguments(ModelArgument):
         none="inspect the model",
     )
     json: bool = setting(
-        False, Switch(), "Print the inspection record, or what --why found, as JSON."
+        False, Switch(), "Print the inspection record, or the result of --why, as JSON."
     )
     out: str | None = setting(
         None,
@@ -82,11 +82,10 @@ def main(words: list[str]) -> int:
     if arguments.why is not None:
         why.require_run(arguments.model)
         if arguments.out is not None:
-            raise ShakegptError("--out draws the inside of the model; leave it out with --why")
+            raise ShakegptError("--out cannot be combined with --why: the figure shows the model")
     elif arguments.tokens > MOST_INSPECTED:
         raise ShakegptError(
-            f"--tokens {arguments.tokens} is more than are inspected: give at most "
-            f"{MOST_INSPECTED}, or one of them with --why"
+            f"--tokens must be at most {MOST_INSPECTED} without --why, got {arguments.tokens}"
         )
     preflight.model(arguments.model)
     settings = Settings(
@@ -142,8 +141,8 @@ def figure_format(out: str | None) -> str:
 
 
 def _initial_model(run: Run, shape: GPTConfig) -> GPT | None:
-    """The model of iteration 0 of a run whose model now has that `shape`; None, with a sentence on
-    stderr, when it is not to be had.
+    """The model of iteration 0 of a run whose model has that `shape`; None, with a warning on
+    stderr, when it is not available.
     """
     import torch
 
@@ -158,9 +157,12 @@ def _initial_model(run: Run, shape: GPTConfig) -> GPT | None:
     try:
         initial = checkpoint.load(checkpoint.find(name).folder)
     except ShakegptError as error:
-        print(f"shakegpt: the model before training is not at hand: {error}", file=sys.stderr)
+        print(f"shakegpt: cannot compare with the model before training: {error}", file=sys.stderr)
         return None
     if initial.config != shape:
-        print(f"shakegpt: {name} has changed since this run began: not compared", file=sys.stderr)
+        print(
+            f"shakegpt: cannot compare with {name}: its shape has changed since this run started",
+            file=sys.stderr,
+        )
         return None
     return initial

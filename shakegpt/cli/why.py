@@ -32,18 +32,19 @@ Say = Callable[[str], None]
 
 
 def require_run(name: str) -> None:
-    """Raise ShakegptError for what is no run."""
+    """Raise ShakegptError if `name` is not a run directory."""
     if not is_run(Path(name)):
-        raise ShakegptError(f"--why replays a run, and {name} is none: give a run directory")
+        raise ShakegptError(f"--why needs a run directory, and {name} is not one")
 
 
 def explain(
     run: Path, why: str, prompt: str, settings: Settings, device: Device, as_json: bool
 ) -> int:
-    """Replay `run` and print what moved the token that `why` means in the text which the run's best
-    model writes after `prompt`; what the log says of it comes first, before PyTorch is loaded.
+    """Replay `run` and print which windows changed the probability of the token `why` in the text
+    that the run's best model writes after `prompt`; the log's own values come first, before PyTorch
+    is loaded.
 
-    Ctrl-C ends it, and what was computed is printed. Returns the exit code.
+    Ctrl-C ends it and prints the results so far. Returns the exit code.
     """
     from shakegpt.checkpoint.config_json import read_config
     from shakegpt.checkpoint.resolve import find
@@ -85,11 +86,11 @@ def choose(tokenizer: Tokenizer, why: str, drawn: list[int]) -> tuple[int, int]:
         if len(ids := tokenizer.encode(text, "--why")) == 1:
             return 0, ids[0]
     written = " ".join(repr(tokenizer.decode([id])) for id in drawn)
-    raise ShakegptError(f"--why {why!r} is not one token; those written here are {written}")
+    raise ShakegptError(f"--why must be one token, got {why!r}; the tokens here are {written}")
 
 
 def _logged(run: Path, prompt: str, settings: Settings) -> SampleView | None:
-    """The sample of the log that the best model drew so, at least as long; None without one."""
+    """The logged sample of the best model with these settings, if it is long enough."""
     past = load_started(run)
     if past.best_eval is None:
         return None
@@ -105,11 +106,11 @@ def _logged(run: Path, prompt: str, settings: Settings) -> SampleView | None:
 
 
 def _say_logged(view: SampleView, place: int, token: int, say: Say) -> None:
-    """What the log says of a token before anything is computed."""
+    """Print the probabilities of a token in the log."""
     record = view.inspection
     if record is None or place >= len(record.drawn) or record.drawn[place][0] != token:
         return
-    now = probability(record.ladder[place][-1].probability)
+    now = probability(record.guesses[place][-1].probability)
     before = "" if record.initial is None else f"{probability(record.initial[place])} -> "
     name = one_line(record.drawn[place][1])
     say(f"By the log: {name!r} {before}{now} in {record.iteration} iterations.")
@@ -126,7 +127,7 @@ def _replay(
     text, after = tokenizer.decode([token]), tokenizer.decode(context)
     code, update, total = 0, 0, 0
     say = _quiet if as_json else _say
-    say(f"How likely was {_shown(text)} after {_shown(after, 60)}? After each iteration:")
+    say(f"Probability of {_quoted(text)} after {_quoted(after, 60)}, by iteration:")
     with replaying(run) as replay:
         try:
             for iteration, p in replay.probabilities(context, token):
@@ -175,7 +176,7 @@ def _row(passage: Passage) -> dict[str, Any]:
     return {name: getattr(passage, name) for name in WINDOW_FIELDS}
 
 
-def _shown(text: str, width: int = 40) -> str:
+def _quoted(text: str, width: int = 40) -> str:
     return "'" + one_line(text[-width:]) + "'"
 
 

@@ -10,23 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import fmean
 
-from shakegpt.runlog.schema import AttentionMap, Inspection, Rung
+from shakegpt.runlog.schema import AttentionMap, BlockGuess, Inspection
 
 
-def decided_at(ladder: tuple[Rung, ...]) -> int:
-    """The first rung from which the final prediction stays the likeliest: 0 before the first block,
-    else the number of the block.
-    """
-    final = ladder[-1].top[0][0]
-    leading = len(ladder) - 1
-    while leading > 0 and ladder[leading - 1].top[0][0] == final:
+def decided_at(guesses: tuple[BlockGuess, ...]) -> int:
+    """The block after which the final prediction stays the likeliest; 0: before the first one."""
+    final = guesses[-1].top[0][0]
+    leading = len(guesses) - 1
+    while leading > 0 and guesses[leading - 1].top[0][0] == final:
         leading -= 1
     return leading
 
 
 def mean_decision(record: Inspection) -> float:
     """Mean of `decided_at` over the drawn tokens."""
-    return fmean(decided_at(ladder) for ladder in record.ladder)
+    return fmean(decided_at(guesses) for guesses in record.guesses)
 
 
 def block_attention(record: Inspection, block: int) -> list[list[float]]:

@@ -9,14 +9,14 @@ from torch import Tensor
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.inspection.trace import lens, trace
 from shakegpt.model import GPT
-from shakegpt.runlog.schema import AttentionMap, Inspection, Rung
+from shakegpt.runlog.schema import AttentionMap, BlockGuess, Inspection
 
 POSITIONS = 16
 """Drawn tokens that are inspected, from the first on."""
 CONTEXT = 64
 """Tokens at the end of the context whose attention is recorded."""
 CANDIDATES = 3
-"""Likeliest tokens on each rung of the ladder."""
+"""Likeliest tokens that are recorded for each block."""
 MOST_WEIGHTS = 50_000
 """Attention weights of a record with every head: about 4 bytes each, 200 kB."""
 SHARPEST = 2
@@ -44,16 +44,16 @@ def inspect(
         return None
     ids, drawn = [*prompt, *drawn[: n - 1]], drawn[:n]
     traced = trace(model, ids)
-    ladder = _ladder(lens(model, traced.streams[:, -n:], tokenizer.n_vocab), drawn)
+    guesses = _block_guesses(lens(model, traced.streams[:, -n:], tokenizer.n_vocab), drawn)
     begin = max(0, len(ids) - CONTEXT)
-    recorded = {id for rungs in ladder for rung in rungs for id, _ in rung.top} | {*ids, *drawn}
+    recorded = {id for row in guesses for guess in row for id, _ in guess.top} | {*ids, *drawn}
     texts = {id: tokenizer.decode([id]) for id in sorted(recorded)}
     return Inspection(
         iteration=iteration,
         sample=sample,
         context=tuple((id, texts[id]) for id in ids[begin:]),
         drawn=tuple((id, texts[id]) for id in drawn),
-        ladder=ladder,
+        guesses=guesses,
         texts=texts,
         attention=_maps(traced.attention[:, :, -n:], begin),
         initial=(
@@ -74,15 +74,15 @@ def add_initial(
     return replace(record, initial=_probabilities(initial, ids, drawn, tokenizer.n_vocab))
 
 
-def _ladder(probabilities: Tensor, drawn: list[int]) -> tuple[tuple[Rung, ...], ...]:
-    """Rungs [drawn token][stream] from probabilities (L + 1, n, V)."""
+def _block_guesses(probabilities: Tensor, drawn: list[int]) -> tuple[tuple[BlockGuess, ...], ...]:
+    """Guesses [drawn token][stream] from probabilities (L + 1, n, V)."""
     chosen = torch.tensor(drawn, device=probabilities.device).view(1, -1, 1)
     of_drawn = probabilities.gather(2, chosen.expand(len(probabilities), -1, 1))  # (L + 1, n, 1)
     ranks = (probabilities > of_drawn).sum(2) + 1  # (L + 1, n)
     top = probabilities.topk(min(CANDIDATES, probabilities.size(2)))
     return tuple(
         tuple(
-            Rung(
+            BlockGuess(
                 rank=int(ranks[layer, position]),
                 probability=round(float(of_drawn[layer, position]), 4),
                 top=tuple(

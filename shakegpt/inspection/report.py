@@ -11,31 +11,31 @@ from shakegpt.sanitize import printable
 
 CELL = 9
 """Columns of one prediction."""
-MOST_RUNGS = 6
-"""Rungs that fit beside each other; of a deep model, evenly spread ones."""
+MOST_BLOCKS = 6
+"""Blocks that fit beside each other; of a deep model, evenly spread ones."""
 
 
 def report(record: Inspection, model: str) -> Iterator[str]:
     """Lines on the drawn tokens: when decided, attention, and what training changed."""
-    last = len(record.ladder[0]) - 1
-    rungs = sorted({round(k * last / (MOST_RUNGS - 1)) for k in range(MOST_RUNGS)})
+    last = len(record.guesses[0]) - 1
+    blocks = sorted({round(k * last / (MOST_BLOCKS - 1)) for k in range(MOST_BLOCKS)})
     prompt = record.context[: len(record.context) - len(record.drawn) + 1]
     yield f"{model}, iteration {record.iteration}, after {visible(''.join(t for _, t in prompt))}"
     yield ""
     yield "When did it decide? The likeliest token after each block; * marks the drawn one."
-    names = ("start" if k == 0 else f"block {k}" for k in rungs)
+    names = ("start" if k == 0 else f"block {k}" for k in blocks)
     yield f"{'drawn':<{CELL}} chance  " + "".join(f"{name:<{CELL + 1}}" for name in names).rstrip()
-    for (id, text), ladder in zip(record.drawn, record.ladder, strict=True):
+    for (id, text), guesses in zip(record.drawn, record.guesses, strict=True):
         cells = (
-            f"{'*' if ladder[k].top[0][0] == id else ' '}"
-            f"{clip(visible(record.texts[ladder[k].top[0][0]])):<{CELL}}"
-            for k in rungs
+            f"{'*' if guesses[k].top[0][0] == id else ' '}"
+            f"{clip(visible(record.texts[guesses[k].top[0][0]])):<{CELL}}"
+            for k in blocks
         )
-        chance = f"{clip(visible(text)):<{CELL}} {percent(ladder[-1].probability):>6} "
+        chance = f"{clip(visible(text)):<{CELL}} {percent(guesses[-1].probability):>6} "
         yield (chance + "".join(cells)).rstrip()
     yield (
         f"The final guess leads from block {mean_decision(record):.1f} of {last} on, on average"
-        f" (latest: block {max(map(decided_at, record.ladder))})."
+        f" (latest: block {max(map(decided_at, record.guesses))})."
     )
     yield ""
     yield "What did it look at? Mean attention of the recorded heads."
@@ -49,10 +49,10 @@ def report(record: Inspection, model: str) -> Iterator[str]:
         yield "What did training change? Inspect a run to see it: its iteration 0 is not at hand."
     else:
         yield "What did training change? Probability of each drawn token before, and now."
-        for (_, text), ladder, before in zip(
-            record.drawn, record.ladder, record.initial, strict=True
+        for (_, text), guesses, before in zip(
+            record.drawn, record.guesses, record.initial, strict=True
         ):
-            now = percent(ladder[-1].probability)
+            now = percent(guesses[-1].probability)
             yield f"{clip(visible(text)):<{CELL}} {percent(before):>7} -> {now}"
     yield ""
     yield "Attention says where a head read, not why a token was chosen. Early guesses are"

@@ -1,1 +1,1 @@
-"""A run trained again, to the bit: what each update did to the probability of one token."""
+"""Repeat the training of a run bit for bit, to attribute a token's probability to its updates."""

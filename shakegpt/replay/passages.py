@@ -1,4 +1,4 @@
-"""What a replay says of one token, as records: its probability, and the windows that moved it."""
+"""Records of the windows that changed a token's probability in a replay."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shakegpt.sanitize import one_line, printable
 EXCERPT = 72
 """Characters of an excerpt."""
 BEFORE_TOKENS = 400
-"""Tokens before a window among which its speaker is looked for."""
+"""Tokens before a window that are searched for its speaker."""
 
 
 def passage(effect: Effect, replay: Replay, tokenizer: Tokenizer, token: int) -> Passage:
-    """Where the window of `effect` stands in the text, who speaks in it, and words from it, around
-    the token id `token` where it has that.
+    """The window of `effect` with its place in the text, its speaker and an excerpt, around the
+    token id `token` if the window contains it.
     """
     window, dataset = effect.window, replay.setup.dataset
     ids = _ids(dataset, window.start, window.start + window.length + 1)

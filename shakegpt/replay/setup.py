@@ -1,4 +1,4 @@
-"""Text, model and settings of a run that is replayed, and the checks that it can be."""
+"""Text, model and settings of a run to replay, checked against its log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SNAPSHOTS = 2
 
 
 def replay_setup(run: Path, past: History, scratch: Path) -> TrainingSetup:
-    """Text, model and settings of a run. Raises ShakegptError where they are gone or changed."""
+    """Text, model and settings of a run. Raises ShakegptError if one is missing or has changed."""
     try:
         return _prepare(run, past, scratch)
     except ShakegptError as error:
@@ -72,5 +72,5 @@ def _require_memory(setup: TrainingSetup) -> None:
     free = free_memory(setup.place)
     if needed > free:
         raise ShakegptError(
-            f"it takes about {size(needed)} of memory, and {size(free)} are free", exit_code=1
+            f"it needs about {size(needed)} of memory, and {size(free)} is free", exit_code=1
         )

@@ -1,9 +1,9 @@
-"""A finished run trained again, to the bit: what each update did to the probability of one token.
+"""Repeat a finished run bit for bit: the effect of each update on the probability of one token.
 
-Which windows an iteration sees is a function of seed and iteration, so the updates of a run can be
-made again from its text and its first model; each training loss is compared with the log's. The
-effect of one window is exact: the update is made again without it, from the same weights and
-moments, and the difference of the two probabilities is what the window did.
+The windows of an iteration are a function of seed and iteration, so a run's updates can be repeated
+from its text and its initial model; each training loss is compared with the log's. The effect of a
+window is measured by leaving it out: the update is repeated without it, from the same weights and
+moments, and the effect is the difference of the two probabilities.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from shakegpt.train.setup import TrainingSetup, initial_model
 from shakegpt.train.supervisor import NullLog, Supervisor
 
 MOST_KEPT = 2 << 30
-"""Bytes of snapshots that may be kept for a second token; at most half of the free memory."""
+"""Bytes of snapshots kept for a second token, unless half of the free memory is less."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Tensor]]
 """Weights and moments by name."""
 
 
 class Unsaved(Finetuning):
-    """Training that leaves nothing on disk, also where it fails."""
+    """Training that writes nothing to disk, not even when it fails."""
 
     between_batches: Callable[[], None] | None = None
-    """Called after each micro-batch; what it raises ends the update."""
+    """Called after each micro-batch; an exception from it ends the update."""
 
     def save_state(self) -> None:
         """Do nothing."""
@@ -59,7 +59,7 @@ def unsaved(setup: TrainingSetup, scratch: Path) -> Iterator[Unsaved]:
 
 @dataclass(frozen=True)
 class Effect:
-    """What one window of an update did to the token's probability: with it, minus without it."""
+    """Change of the token's probability by one window of an update: with it, minus without it."""
 
     window: Window
     effect: float
@@ -68,7 +68,7 @@ class Effect:
 @contextmanager
 def replaying(run: Path, check: Callable[[], None] = lambda: None) -> Iterator[Replay]:
     """A replay of the run directory `run`; `check` is called at least once in each micro-batch, and
-    what it raises ends the computation. Raises ShakegptError where the run cannot be replayed.
+    an exception from it ends the computation. Raises ShakegptError if the run cannot be replayed.
     """
     past = load_started(run)
     with tempfile.TemporaryDirectory() as folder:
@@ -81,10 +81,10 @@ def replaying(run: Path, check: Callable[[], None] = lambda: None) -> Iterator[R
 
 
 class Replay:
-    """The updates of a run, made again: first call `probabilities`, then `effects`.
+    """Repeats the updates of a run: first call `probabilities`, then `effects`.
 
-    Where all snapshots fit in memory (`keeps_all`), the updates are made once: `probabilities` can
-    be called for another token, also after it was ended, and continues where it was.
+    Where all snapshots fit in memory (`keeps_all`), each update is computed once: `probabilities`
+    can be called for another token, also after it was interrupted, and continues where it was.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Replay:
         """(iteration, probability of the token id `token` after the ids `context`), from iteration
         0 to the run's last one. Keeps what is needed to explain the update that changed it most.
 
-        Raises ShakegptError where a training loss is not the one in the log.
+        Raises ShakegptError if a training loss differs from the log.
         """
         self._context, self._token, self.largest = context, token, 0
         change, before = -1.0, 0.0
@@ -130,8 +130,8 @@ class Replay:
             if k and abs(now - before) > change:
                 change, self.largest = abs(now - before), k
             if not self.keeps_all:
-                wanted = (self.largest - 1, k)
-                self._snapshots = {i: s for i, s in self._snapshots.items() if i in wanted}
+                needed = (self.largest - 1, k)
+                self._snapshots = {i: s for i, s in self._snapshots.items() if i in needed}
             before = now
             yield k, now
 

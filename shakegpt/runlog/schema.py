@@ -243,7 +243,7 @@ class Token(Record, frozen=True, kw_only=True, tag="token"):
     None where none was drawn, and in old logs."""
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class BlockGuess(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """The prediction that the head makes from the residual stream after one block, written as an
     array [rank, probability, [[id, probability], ...]]; probabilities have 4 digits.
     """
@@ -280,11 +280,11 @@ class Inspection(Record, frozen=True, kw_only=True, tag="inspection"):
     tokens but the last, which no prediction attends to."""
     drawn: tuple[tuple[int, str], ...]
     """(id, text) of the n drawn tokens."""
-    ladder: tuple[tuple[Rung, ...], ...]
-    """For each drawn token, n_layer + 1 rungs: before the first block, then after each block
-    (logit lens). The last rung is the model's own prediction."""
+    guesses: tuple[tuple[BlockGuess, ...], ...] = msgspec.field(name="ladder")
+    """For each drawn token, n_layer + 1 guesses: before the first block, then after each block
+    (logit lens). The last guess is the model's own prediction."""
     texts: dict[int, str]
-    """Text of every token id in `ladder`."""
+    """Text of every token id in `guesses`, which is named `ladder` in the log."""
     attention: tuple[AttentionMap, ...]
     """All heads of all blocks if that takes at most about 200 kB; else the mean of each block and
     its two heads with the lowest entropy."""

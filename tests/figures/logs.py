@@ -207,13 +207,13 @@ def inspection(
     context = (*((100 + n, text) for n, text in enumerate("ROMEO:")), *drawn[:-1])
     other, miss = (900, " other"), (901, " miss")
 
-    def rungs(n: int) -> Iterator[ev.Rung]:
+    def guesses(n: int) -> Iterator[ev.BlockGuess]:
         final = miss[0] if n % 3 == 2 else drawn[n][0]
-        for rung in range(n_layer + 1):
-            guess = final if rung >= leads[n] else other[0]
-            share = round(0.2 + 0.7 * rung / n_layer, 4)
+        for block in range(n_layer + 1):
+            guess = final if block >= leads[n] else other[0]
+            share = round(0.2 + 0.7 * block / n_layer, 4)
             mine = guess == drawn[n][0]
-            yield ev.Rung(
+            yield ev.BlockGuess(
                 rank=1 if mine else 7, probability=share if mine else 0.01, top=((guess, share),)
             )
 
@@ -225,7 +225,7 @@ def inspection(
         sample=number,
         context=context,
         drawn=drawn,
-        ladder=tuple(tuple(rungs(n)) for n in range(count)),
+        guesses=tuple(tuple(guesses(n)) for n in range(count)),
         texts=dict([*context, *drawn, other, miss]),
         attention=tuple(ev.AttentionMap(block=k, head=None, rows=rows) for k in range(n_layer)),
         initial=None if before is None else (before,) * count,

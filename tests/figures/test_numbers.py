@@ -221,18 +221,18 @@ def test_the_inside_is_drawn_as_it_was_recorded(n_layer: int) -> None:
     history = logs.history([*logs.talk_like(), record])
     figure = inside.draw([history])
     assert complaints(figure) == []
-    guesses, columns = found(figure, "guess"), min(n_layer + 1, inside.RUNGS)
+    guesses, columns = found(figure, "guess"), min(n_layer + 1, inside.BLOCKS)
     assert len(guesses) == columns * len(leads)
     shares = [float(cell.get_alpha() or 0) / inside.SHADE for cell in guesses[:columns]]
     assert shares[0] == pytest.approx(0.2) and shares[-1] == pytest.approx(0.9)
     for cell in guesses:
         ground = blended(style.CYAN, float(cell.get_alpha() or 0), style.BACKGROUND)
         assert contrast(style.INK, ground) >= 4.5
-    rungs = sorted({round(k * n_layer / (inside.RUNGS - 1)) for k in range(inside.RUNGS)})
+    blocks = sorted({round(k * n_layer / (inside.BLOCKS - 1)) for k in range(inside.BLOCKS)})
     rings = [round((ring.get_y() - inside.TOP) // inside.ROW) for ring in found(figure, "first")]
     drawn = [row for row in range(len(leads)) if row % 3 != 2]
     assert rings == drawn  # the others were never the likeliest
-    first = next(k for k, rung in enumerate(rungs) if rung >= leads[0])
+    first = next(k for k, block in enumerate(blocks) if block >= leads[0])
     assert found(figure, "first")[0].get_x() == guesses[first].get_x()
     cells = [cell for cell in found(figure, "attention")]
     assert len(cells) == sum(6 + row for row in range(len(leads)))  # none looks ahead

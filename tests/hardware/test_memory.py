@@ -1,4 +1,4 @@
-"""The memory ladder: the lower row gives the same numbers, and the estimate says what it takes."""
+"""Memory modes: the lower one gives the same numbers, and the estimate says what it takes."""
 
 from __future__ import annotations
 

@@ -79,13 +79,13 @@ def test_a_record_says_what_the_model_does() -> None:
     found = inspect(model, tokenizer, prompt, drawn, iteration=5, sample=1, initial=model)
     assert found is not None and [id for id, _ in found.drawn] == drawn
     assert [id for id, _ in found.context] == [*prompt, *drawn[:-1]]
-    assert len(found.ladder) == len(drawn) and len(found.ladder[0]) == model.config.n_layer + 1
+    assert len(found.guesses) == len(drawn) and len(found.guesses[0]) == model.config.n_layer + 1
     with torch.no_grad():
         last = model(torch.tensor([prompt]))[0, -1].softmax(-1)
-    rung = found.ladder[0][-1]
-    assert rung.probability == pytest.approx(float(last[drawn[0]]), abs=1e-4)
-    assert rung.rank == int((last > last[drawn[0]]).sum()) + 1
-    assert rung.top[0][0] == int(last.argmax())
+    guess = found.guesses[0][-1]
+    assert guess.probability == pytest.approx(float(last[drawn[0]]), abs=1e-4)
+    assert guess.rank == int((last > last[drawn[0]]).sum()) + 1
+    assert guess.top[0][0] == int(last.argmax())
     assert found.initial is not None
     assert found.initial[0] == pytest.approx(float(last[drawn[0]]), abs=1e-5)
     alone = inspect(model, tokenizer, prompt, drawn, iteration=5, sample=1)
@@ -137,9 +137,9 @@ def test_a_run_records_its_first_and_last_sample(tmp_path: Path, text_file: Path
     assert first.initial is None and last.initial is not None
     tokens = history.samples[-1].tokens
     assert [id for id, _ in last.drawn] == [token.id for token in tokens[: len(last.drawn)]]
-    for ladder, token in zip(last.ladder, tokens, strict=False):
-        assert ladder[-1].rank == token.rank
-        assert ladder[-1].probability == pytest.approx(token.raw, abs=2e-4)
+    for guesses, token in zip(last.guesses, tokens, strict=False):
+        assert guesses[-1].rank == token.rank
+        assert guesses[-1].probability == pytest.approx(token.raw, abs=2e-4)
 
 
 def test_the_command_answers_three_questions(shakegpt: Commands, tmp_path: Path) -> None:

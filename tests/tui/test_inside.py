@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from shakegpt.runlog.control import SampleRequest
-from shakegpt.runlog.schema import AttentionMap, Command, Event, Inspection, Rung
+from shakegpt.runlog.schema import AttentionMap, BlockGuess, Command, Event, Inspection
 from shakegpt_tui import inside
 from shakegpt_tui.app import ShakegptApp
 from tests.tui import logs
@@ -26,17 +26,19 @@ WEIGHTS = {  # block -> head -> a row for each of two drawn tokens
 def record(initial: tuple[float, ...] | None = (0.005, 0.5), iteration: int = 5) -> Inspection:
     """Two drawn tokens after a prompt of one, in a model of two blocks with two heads."""
 
-    def ladder(*rungs: tuple[int, int, float]) -> tuple[Rung, ...]:
-        return tuple(Rung(rank=rank, probability=p, top=((id, 0.4),)) for rank, id, p in rungs)
+    def guesses(*values: tuple[int, int, float]) -> tuple[BlockGuess, ...]:
+        return tuple(
+            BlockGuess(rank=rank, probability=p, top=((id, 0.4),)) for rank, id, p in values
+        )
 
     return Inspection(
         iteration=iteration,
         sample=1,
         context=((1, "ROMEO:"), (1000, " What")),
         drawn=((1000, " What"), (1001, " light")),
-        ladder=(
-            ladder((900, 3, 0.001), (1, 1000, 0.2), (1, 1000, 0.4)),
-            ladder((50, 2, 0.01), (40, 3, 0.02), (2, 3, 0.25)),
+        guesses=(
+            guesses((900, 3, 0.001), (1, 1000, 0.2), (1, 1000, 0.4)),
+            guesses((50, 2, 0.01), (40, 3, 0.02), (2, 3, 0.25)),
         ),
         texts=TEXTS,
         attention=tuple(
@@ -68,7 +70,7 @@ def test_when_it_decided_and_what_training_changed() -> None:
         "“ light” leads from block 1 of 2 on, but the draw took “ light”." in second
     )  # id 3, 1001
     assert "number 900" in first and "40%" in first and "noisy" in first
-    assert len(inside.decided(record(), 0, 2, 80).plain.splitlines()) == 4  # two rungs
+    assert len(inside.decided(record(), 0, 2, 80).plain.splitlines()) == 4  # of two blocks
     grown, shrunk = (inside.changed(record(), place, 80).plain for place in (0, 1))
     assert "0.50%" in grown and "40%" in grown and "80.0 times likelier" in grown
     assert "2.0 times less likely" in shrunk
@@ -119,8 +121,10 @@ def test_large_models_are_compared_one_at_a_time() -> None:
     found, done, again, _, refused = records
     assert isinstance(found, Inspection) and found.iteration == 3
     assert [id for id, _ in found.drawn] == [*drawn]
-    now = [ladder[-1].probability for ladder in found.ladder]
+    now = [guesses[-1].probability for guesses in found.guesses]
     assert found.initial == pytest.approx(now, abs=1e-4)  # the same model before and after
     assert isinstance(done, Command) and done.status == "done"
-    assert isinstance(again, Inspection) and again.initial is None and again.ladder == found.ladder
+    assert (
+        isinstance(again, Inspection) and again.initial is None and again.guesses == found.guesses
+    )
     assert isinstance(refused, Command) and refused.status == "refused"

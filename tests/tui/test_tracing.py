@@ -182,6 +182,6 @@ def test_a_replay_is_stopped_continues_and_lets_others_pass(
     windows = [one for one in records if isinstance(one, Passage)]
     assert len(windows) == windows[0].windows == 8
     (inside,) = (one for one in records if isinstance(one, Inspection))
-    final = inside.ladder[1][-1].probability  # the last evaluation is the best: the same weights
+    final = inside.guesses[1][-1].probability  # the last evaluation is the best: the same weights
     assert curve[-1].probability == pytest.approx(final, abs=2e-4)
     assert inside.initial is not None and inside.initial[1] == pytest.approx(final, abs=2e-4)

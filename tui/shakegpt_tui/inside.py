@@ -71,14 +71,14 @@ def _shade(share: float) -> str:
 
 
 def decided(record: Inspection, position: int, rows: int, width: int) -> Content:
-    """The likeliest token on each of at most `rows` rungs, with its probability as a bar."""
-    ladder, (drawn, text) = record.ladder[position], record.drawn[position]
-    last = len(ladder) - 1
-    count = max(2, min(rows, len(ladder)))
-    rungs = sorted({round(k * last / (count - 1)) for k in range(count)})
+    """The likeliest token after each of at most `rows` blocks, with its probability as a bar."""
+    guesses, (drawn, text) = record.guesses[position], record.drawn[position]
+    last = len(guesses) - 1
+    count = max(2, min(rows, len(guesses)))
+    blocks = sorted({round(k * last / (count - 1)) for k in range(count)})
     lines, roomy = [], width >= 64
-    for k in rungs:
-        id, share = ladder[k].top[0]
+    for k in blocks:
+        id, share = guesses[k].top[0]
         name = "before any" if k == 0 else f"block {k}"
         style = "bold $primary" if id == drawn else ""
         guess = _name(record.texts.get(id, ""))
@@ -88,11 +88,11 @@ def decided(record: Inspection, position: int, rows: int, width: int) -> Content
                 (f"{guess:<{NAME_WIDTH + 3}}", style),
                 (bar(share, max(6, width - (60 if roomy else 34))), "$secondary"),
                 f" {percent(share):>6}",
-                (f"  {_name(text)} is number {ladder[k].rank:,}" if roomy else "", "$quiet"),
+                (f"  {_name(text)} is number {guesses[k].rank:,}" if roomy else "", "$quiet"),
             )
         )
-    final = ladder[-1].top[0][0]
-    lead, at = _name(record.texts.get(final, "")), decided_at(ladder)
+    final = guesses[-1].top[0][0]
+    lead, at = _name(record.texts.get(final, "")), decided_at(guesses)
     when = f"from block {at} of {last} on" if at else "from the start"
     drawn_too = "" if final == drawn else f", but the draw took {_name(text)}"
     lines.append(Content.styled(f"{lead} leads {when}{drawn_too}.", "bold"))
@@ -107,7 +107,7 @@ def decided(record: Inspection, position: int, rows: int, width: int) -> Content
 
 def changed(record: Inspection, position: int, width: int, bars: bool = True) -> Content:
     """The probability of the drawn token before training and now, as `bars` and in a sentence."""
-    after = record.ladder[position][-1].probability
+    after = record.guesses[position][-1].probability
     name = _name(record.drawn[position][1])
     if record.initial is None:
         first = record.iteration == 0

@@ -48,7 +48,7 @@ class Machine:
     def need(self, shape: GPTConfig, config: FinetuneConfig) -> Need:
         """What finetuning a model of this shape takes; on a GPU the process itself stays outside.
 
-        Of the memory ladder, the row that the trainer will choose with what is free now.
+        Of the memory modes, the one that the trainer will choose with what is free now.
         """
         on_gpu = self.place(config) != "memory"
         device = "cuda" if on_gpu else "mps" if config.device == "mps" else "cpu"

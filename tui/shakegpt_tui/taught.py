@@ -32,7 +32,7 @@ def curve(likelihoods: Sequence[Likelihood], found: tuple[Inspection, int] | Non
     if found is None:
         return []
     record, position = found
-    now = record.ladder[position][-1].probability
+    now = record.guesses[position][-1].probability
     points = [(record.iteration, now)]
     if record.initial is not None and record.iteration:
         points.insert(0, (0, record.initial[position]))
