@@ -181,7 +181,8 @@ def store_by_output(model: nn.Module) -> None:
 
 def _pieces(weight: Tensor) -> int:
     """Number of pieces in which a product is fastest where MKL computes, else 1."""
-    by_mkl = weight.device.type == "cpu" and torch._C.has_mkl
+    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    by_mkl = weight.device.type == "cpu" and mkl
     return PIECES * torch.get_num_threads() if by_mkl and type(weight.data) is Tensor else 1
 
 
