@@ -25,6 +25,11 @@ def loss(nats: float | None, digits: int = 4, missing: str = NOTHING) -> str:
     return f"{nats:.{digits}f}" if abs(nats) < 1000 else f"{nats:.3g}"
 
 
+def perplexity(nats: float) -> float:
+    """The number of equally likely tokens with this loss in nats per token, at most e^700."""
+    return math.exp(min(nats, 700.0))
+
+
 def bits(per_character: float | None) -> str:
     """Bits per character: 2.09 bits/char."""
     return NOTHING if per_character is None else f"{per_character:.2f} bits/char"

@@ -1,4 +1,4 @@
-"""The deck's data: a run's history made into `RunData`, written whole to slides/data/run.json.
+"""The deck's data: a run's history as `RunData`, which is written to slides/data/run.json.
 
 Neither torch nor matplotlib: the deck's numbers do not wait for either.
 """
@@ -6,7 +6,6 @@ Neither torch nor matplotlib: the deck's numbers do not wait for either.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from shakegpt.errors import ShakegptError
-from shakegpt.format import parameters, rate
+from shakegpt.format import parameters, perplexity, rate
 from shakegpt.runlog import metrics
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView
@@ -25,7 +24,6 @@ from shakegpt_figures import inside_words, numbers, rundata, sampledata, words
 from shakegpt_figures.excerpt import clean
 from shakegpt_figures.rundata import Number, RunData, optional, whole
 from shakegpt_figures.story import Outcome, first_not_finite, outcome, story
-from shakegpt_figures.whole import replace
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 QUICK = 100
@@ -34,23 +32,13 @@ POINTS = 200
 """Of a curve, at most so many go to the deck."""
 
 
-def write(history: History, log: Path, path: Path) -> RunData:
-    """Write what the deck shows of a run to `path`, replacing the file whole; returns it.
-
-    Raises ShakegptError when the log lacks what a slide needs, or `path` cannot be written.
-    """
-    deck_data = run_data(history, log)
-    replace(path, encoded(deck_data))
-    return deck_data
-
-
 def encoded(deck_data: RunData) -> bytes:
     """The bytes of run.json."""
     return msgspec.json.format(msgspec.json.encode(deck_data), indent=2) + b"\n"
 
 
 def read(path: Path) -> RunData:
-    """What `write` wrote. Raises ShakegptError for a file of another shape."""
+    """Decode a run.json. Raises ShakegptError for a file of another shape."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=RunData)
     except (OSError, msgspec.MsgspecError) as error:
@@ -129,7 +117,7 @@ def _share(share: float | None) -> Number | None:
 
 
 def _perplexity(nats: float) -> Number:
-    return Number(math.exp(min(nats, 700)), numbers.perplexity(nats))
+    return Number(perplexity(nats), numbers.perplexity(nats))
 
 
 def _iterations(count: int) -> Number:

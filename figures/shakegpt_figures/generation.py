@@ -160,7 +160,7 @@ def _column(page: Axes, number: int, sample: SampleView, step: ev.Token, most: f
     left, every = _left(number), rows(step, sample)
     for place, row in enumerate(every):
         _bar(page, left, PREDICT + BAR * (place + 0.5), row, most)
-    target = _strip(page, left, every, step, sample.start.settings)
+    target = _strip(page, left, every, _needle(step, sample.start.settings))
     text, face = token(drawn_text(step), COLUMN - 60, BODY + 4, bold=True)
     wide = max(120, width(text, BODY + 4, face) + 56)
     middle = min(max(target, left + wide / 2), left + COLUMN - wide / 2)
@@ -200,37 +200,46 @@ def _bar(page: Axes, left: float, y: float, row: Row, most: float) -> None:
     write(page, end, y, share_text(row.share), SMALL, colour, "bold" if row.drawn else "sans")
 
 
-def _strip(
-    page: Axes, left: float, every: list[Row], step: ev.Token, settings: ev.Settings
-) -> float:
-    """The probabilities side by side from 0 to 1, the drawn one marked; a needle where the recorded
-    random number fell. Returns where the drawn token lies, px.
+def _needle(step: ev.Token, settings: ev.Settings) -> float | None:
+    """The recorded random number where it points at a place among the shown candidates."""
+    ordered = settings.temperature > 0 and bool(settings.top_k or settings.top_p)
+    return step.u if ordered else None
+
+
+def _strip(page: Axes, left: float, every: list[Row], u: float | None) -> float:
+    """The probabilities side by side from 0 to 1, the drawn one marked; a needle at the random
+    number `u`. Returns where the drawn token lies, px.
     """
     ranked = sorted((row for row in every if row.text is not None), key=lambda row: row.rank)
     begin, target = 0.0, None
-    for row in [r for r in ranked if r.rank <= BARS]:
+    for row in ranked:
+        if row.rank > BARS:
+            break
         x, wide = left + begin * COLUMN, row.share * COLUMN
         colour = YELLOW if row.drawn else CYAN
         page.add_patch(Rectangle((x, STRIP), wide, 56, fc=colour, ec=BACKGROUND, lw=2))
         target = x + wide / 2 if row.drawn else target
         begin += row.share
-    ordered = settings.temperature > 0 and bool(settings.top_k or settings.top_p)
-    needle = left + step.u * COLUMN if step.u is not None and ordered else None
+    needle = None if u is None else left + u * COLUMN
     for x, number, side in ((left, "0", "left"), (left + COLUMN, "1", "right")):
         if needle is None or abs(needle - x) > NEEDLE:
             write(page, x, STRIP - 22, number, SMALL, MUTED, ha=side)
     after = left + min(1.0, begin) * COLUMN
     page.add_patch(Rectangle((after, STRIP), left + COLUMN - after, 56, fc=PANEL, ec=MUTED, lw=2))
     if needle is not None:
-        page.plot((needle, needle), (STRIP - 16, STRIP + 60), color=INK, lw=4, gid="needle")
-        head = [(needle - 13, STRIP - 26), (needle + 13, STRIP - 26), (needle, STRIP - 4)]
-        page.add_patch(Polygon(head, fc=INK, ec="none"))
+        _draw_needle(page, needle)
         return needle
-    if target is None:  # somewhere among the others; where exactly was not recorded
-        target = (after + left + COLUMN) / 2
-        rest = Rectangle((after, STRIP), left + COLUMN - after, 56, fc="none", ec=YELLOW, lw=4)
-        page.add_patch(rest)
-    return target
+    if target is not None:
+        return target
+    # drawn from all others; the place among them was not recorded
+    page.add_patch(Rectangle((after, STRIP), left + COLUMN - after, 56, fc="none", ec=YELLOW, lw=4))
+    return (after + left + COLUMN) / 2
+
+
+def _draw_needle(page: Axes, x: float) -> None:
+    page.plot((x, x), (STRIP - 16, STRIP + 60), color=INK, lw=4, gid="needle")
+    head = [(x - 13, STRIP - 26), (x + 13, STRIP - 26), (x, STRIP - 4)]
+    page.add_patch(Polygon(head, fc=INK, ec="none"))
 
 
 def _context(page: Axes, number: int, sample: SampleView, index: int) -> float:

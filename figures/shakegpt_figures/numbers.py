@@ -5,7 +5,6 @@ What a terminal shows in more digits is in `shakegpt.format`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from shakegpt import format
@@ -49,7 +48,7 @@ def percent(share: float) -> str:
 
 def perplexity(nats: float) -> str:
     """Among how many equally likely tokens a loss of `nats` leaves the choice."""
-    tokens = math.exp(min(nats, 700))
+    tokens = format.perplexity(nats)
     if tokens < 9.95:
         return f"{tokens:.1f}"
     return (

@@ -83,7 +83,8 @@ def _draw(history: History) -> Figure:
         page.add_patch(Rectangle((left, curves.TOP), right - left, tall, fc=PANEL, zorder=0.1))
     axes = curves.add_axes(figure, at, sorted({*history.evals, end}))
     curves.name_losses(page, at)
-    _plot(axes, dots, means, vals, history)
+    _plot_train(axes, dots, means)
+    _plot_val(axes, history)
     _note(page, _notes(every, window, (bool(vals), bool(dots), bool(means)), _gaps(history)))
     _label_ends(page, at, fall(history))
     return figure
@@ -138,27 +139,28 @@ def _notes(
     return notes + ([("", "gap: the loss was not finite")] if gaps else [])
 
 
-def _plot(
-    axes: Axes, dots: list[Point], means: list[Point], vals: list[Point], history: History
-) -> None:
+def _plot_train(axes: Axes, dots: list[Point], means: list[Point]) -> None:
     size = 10 if len(dots) < 200 else 8 if len(dots) < 1000 else 5
-    many = len(history.evals) > 30
-    x, y = zip(*dots, strict=True) if dots else ((), ())
-    axes.plot(x, y, "o", color=CYAN, alpha=FAINT, ms=size, mew=0, gid="micro-batches")
-    x, y = zip(*means, strict=True) if means else ((), ())
-    axes.plot(x, y, "-", color=BACKGROUND, lw=8)
-    axes.plot(x, y, "-", color=CYAN, lw=5, gid="means")
-    alone = _alone(means)
-    axes.plot([x for x, _ in alone], [y for _, y in alone], "o", color=CYAN, ms=16, mew=0)
-    shown = [history.evals[iteration] for iteration in sorted(history.evals)]
-    x = tuple(e.iteration for e in shown)
-    y = tuple(math.nan if e.val_loss is None else e.val_loss for e in shown)
-    axes.plot(x, y, "-", color=BACKGROUND, lw=11)
-    axes.plot(x, y, "-", color=YELLOW, lw=7, gid="val-line")
-    x, y = zip(*vals, strict=True) if vals else ((), ())
-    size, edge = (8, 3) if many else (22, 6)
-    rings = {"color": YELLOW, "ms": size, "mew": edge, "mfc": BACKGROUND, "clip_on": False}
-    axes.plot(x, y, "o", gid="evaluations", **rings)  # type: ignore[arg-type]
+    axes.plot(*_xy(dots), "o", color=CYAN, alpha=FAINT, ms=size, mew=0, gid="micro-batches")
+    axes.plot(*_xy(means), "-", color=BACKGROUND, lw=8)
+    axes.plot(*_xy(means), "-", color=CYAN, lw=5, gid="means")
+    axes.plot(*_xy(_alone(means)), "o", color=CYAN, ms=16, mew=0)
+
+
+def _plot_val(axes: Axes, history: History) -> None:
+    """A line with gaps where the val loss was not finite, and a ring at each finite one."""
+    evals = [history.evals[iteration] for iteration in sorted(history.evals)]
+    line = [(e.iteration, math.nan if e.val_loss is None else e.val_loss) for e in evals]
+    axes.plot(*_xy(line), "-", color=BACKGROUND, lw=11)
+    axes.plot(*_xy(line), "-", color=YELLOW, lw=7, gid="val-line")
+    rings = _xy([(e.iteration, loss_of(e)) for e in finite_evals(history)])
+    size, edge = (8, 3) if len(evals) > 30 else (22, 6)
+    style = {"color": YELLOW, "ms": size, "mew": edge, "mfc": BACKGROUND, "clip_on": False}
+    axes.plot(*rings, "o", gid="evaluations", **style)  # type: ignore[arg-type]
+
+
+def _xy(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _alone(means: list[Point]) -> list[Point]:

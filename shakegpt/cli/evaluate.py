@@ -14,7 +14,7 @@ from shakegpt.cli.model import ModelArgument, load_model, note, open_vocabulary
 from shakegpt.config import Dtype, EvaluateConfig
 from shakegpt.data.folders import RECORDS, kind_of
 from shakegpt.errors import ShakegptError
-from shakegpt.format import bits
+from shakegpt.format import bits, perplexity
 from shakegpt.runlog import history
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.runlog.schema import Run
@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
     error = f" +- {result.standard_error:.4f}" if result.standard_error is not None else ""
     print(
         f"{source.name} on {text.name}, {measured.part}: val loss {result.loss:.4f}{error} nats a "
-        f"token, {bits(per_character)}, perplexity {math.exp(min(result.loss, 700)):.1f}, over "
+        f"token, {bits(per_character)}, perplexity {perplexity(result.loss):.1f}, over "
         f"{result.tokens:,} of {len(dataset.val):,} tokens, {place.device} {place.dtype}"
     )
     return 0

@@ -100,7 +100,7 @@ def copy_deck(modules: Path, where: Path, run: Made) -> Path:
     more = f"server: {{ fs: {{ allow: ['{ROOT}', '{deck}'] }} }}, cacheDir: '{where}/vite',"
     begin = "defineConfig({ "
     config.write_text(config.read_text("utf-8").replace(begin, begin + more))
-    data.write(run.history, run.log, deck / "data" / "run.json")
+    run.write_numbers(deck / "data" / "run.json")
     for name in FIGURES:
         (deck / "public" / f"{name}.svg").write_text(stand_in(run.log))
     return deck

@@ -16,6 +16,7 @@ import msgspec
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
+from shakegpt_figures import data
 from tests.figures import logs
 
 VERSES = """
@@ -59,6 +60,11 @@ class Made:
     @property
     def log(self) -> Path:
         return self.run / LOG_NAME
+
+    def write_numbers(self, path: Path) -> None:
+        """Write its run.json."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encoded(data.run_data(self.history, self.log)))
 
 
 def records(

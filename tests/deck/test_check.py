@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from shakegpt_figures import data
 from tests.deck import made
 from tests.deck.conftest import FIGURES, SLIDES, need, stand_in
 
@@ -34,7 +33,7 @@ def deck(tmp_path: Path) -> Path:
     run = made.pocket(tmp_path / "run")
     for name in FIGURES:
         (deck / "public" / f"{name}.svg").write_text(stand_in(run.log))
-    data.write(run.history, run.log, deck / "data" / "run.json")
+    run.write_numbers(deck / "data" / "run.json")
     return deck
 
 

@@ -41,7 +41,7 @@ class Stage(NamedTuple):
     def tell(self, run: made.Made) -> dict[str, Any]:
         """Give it another run, as `shakegpt figures --watch` does; its run.json."""
         path = self.deck / "data" / "run.json"
-        data.write(run.history, run.log, path)
+        run.write_numbers(path)
         told: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return told
 

@@ -101,7 +101,7 @@ def draw(run: Path) -> None:
 
     told = history.load(run)[0]
     rendered(FIGURES, [told], run, ("svg",), ["0" * 64])
-    data.write(told, run / LOG_NAME, run / "run.json")
+    data.encoded(data.run_data(told, run / LOG_NAME))
 
 
 def sentence_or_done(job: Callable[[], object]) -> None:

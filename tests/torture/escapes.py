@@ -190,8 +190,7 @@ def deck(run: Path) -> None:
     from shakegpt.runlog.history import load
     from shakegpt_figures import data
 
-    data.write(load(run)[0], run / LOG_NAME, run / "run.json")
-    raw = (run / "run.json").read_text("utf-8")
+    raw = data.encoded(data.run_data(load(run)[0], run / LOG_NAME)).decode()
     harmless_output(raw)
     told: dict[str, Any] = json.loads(raw)
     harmless_output(told["alt"]["training"] + told["alt"]["generation"] + told["sample"]["prompt"])

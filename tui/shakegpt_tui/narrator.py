@@ -75,7 +75,7 @@ def choices(loss: float | None) -> str:
     """
     if loss is None or not math.isfinite(loss):
         return format.NOTHING
-    count = math.exp(min(loss, 700.0))
+    count = format.perplexity(loss)
     return f"{count:.1f}" if count < 9.95 else f"{count:,.0f}" if count < 1e9 else f"{count:.2g}"
 
 
@@ -105,7 +105,7 @@ def val_sentence(history: History, evaluation: Eval, before: list[Eval]) -> str:
     if loss is None or not math.isfinite(loss):
         return "Val loss is not a finite number any more: training diverged."
     vocabulary = history.run.model.vocab_size if history.run else 0
-    if vocabulary and math.exp(min(loss, 700.0)) > vocabulary:
+    if vocabulary and format.perplexity(loss) > vocabulary:
         return f"Val loss {loss:.2f}: worse than picking blindly among its {vocabulary:,} tokens."
     losses = [e.val_loss for e in before if e.val_loss is not None]
     if not losses:
