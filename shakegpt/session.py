@@ -22,7 +22,7 @@ from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.provenance import origin
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import is_pipe, resolve
-from shakegpt.distributed import env, group
+from shakegpt.distributed import env, rendezvous
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import write_atomically
@@ -69,7 +69,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
     Raises ShakegptError for an invalid configuration, before anything is written, and for training
     that failed; Stopped when a command or signal stopped it, with its state saved.
     """
-    with group.join() as team, tempfile.TemporaryDirectory() as scratch, resource_errors():
+    with rendezvous.join() as team, tempfile.TemporaryDirectory() as scratch, resource_errors():
         earlier = team.earlier_attempt(config.out_dir)
         if earlier is not None:
             if team.run_on_all(lambda: env.finished(earlier)):
@@ -107,7 +107,7 @@ def resume(
     written, when text or model are not those of the run, and for changes of settings that are fixed
     (`resumption.IDENTITY`).
     """
-    with group.join() as team:
+    with rendezvous.join() as team:
         return _resume(run, max_iters, log, own_process, team, shard, changes or {})
 
 
@@ -267,7 +267,7 @@ def _train(
             _close_stopped(supervisor, close, stopped)
             raise
         except BaseException as error:
-            if isinstance(supervisor, GroupSupervisor) and group.is_peer_lost(error):
+            if isinstance(supervisor, GroupSupervisor) and rendezvous.is_peer_lost(error):
                 error = supervisor.peer_lost_error(run)
                 if training is not None and not team.sharded:
                     training.save_state()

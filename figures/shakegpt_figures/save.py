@@ -24,7 +24,6 @@ from matplotlib.figure import Figure
 
 from shakegpt_figures.style import HEIGHT, LIGHT, WIDTH, repaint, talk
 
-Format = Literal["svg", "png", "pdf"]
 Theme = Literal["dark", "light"]
 OMITTED = {
     "svg": ("Date", "Creator"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
-from shakegpt.distributed import group
+from shakegpt.distributed import rendezvous
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.runlog.control import Inbox, Request
@@ -43,7 +43,7 @@ class GroupSupervisor(Supervisor):
         self._team, self._stop_published = team, False
         self._stop_requests: list[Request] = []
         self._peer_lost = False
-        self._store = PrefixStore(f"shakegpt/{team.token}", group.store())
+        self._store = PrefixStore(f"shakegpt/{team.token}", rendezvous.store())
 
     def __exit__(self, *what: object) -> None:
         super().__exit__(*what)

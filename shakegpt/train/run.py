@@ -13,13 +13,10 @@ from pathlib import Path
 from torch import Tensor
 
 from shakegpt import bounds
-from shakegpt.data.copies import CopyFinder
 from shakegpt.data.dataset import Window
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
-from shakegpt.generate import recorded
 from shakegpt.hardware.device import gpu_memory
-from shakegpt.inspection.record import inspect
 from shakegpt.model import GPT
 from shakegpt.nn import blocks
 from shakegpt.nn.lora import trainable
@@ -30,12 +27,10 @@ from shakegpt.train.commands import handle_commands, settings
 from shakegpt.train.evaluate import ValLoss, measure
 from shakegpt.train.guarded_optimizer import GuardedOptimizer, Schedule
 from shakegpt.train.optimizer import AdamW, Group
+from shakegpt.train.sampling import Sampler
 from shakegpt.train.saver import Saver
 from shakegpt.train.setup import TrainingSetup, initial_model, make_optimizer, training_loss
 from shakegpt.train.supervisor import Log, Supervisor
-
-COPIES_LIMIT = 20_000_000
-"""Characters of the longest training text that is searched for copies."""
 
 
 class TrainingRun(ABC):
@@ -65,13 +60,13 @@ class TrainingRun(ABC):
         self._losses, self._update_started, self._updating = list[float](), 0.0, False
         self._training_started = supervisor.clock()
         self._evaluated_iteration = -1
-        self._finder: CopyFinder | None = None
         self.curve = History()
         """Evaluations and steps so far, for advice."""
         self.trainable = trainable(self.model)
         self.optimizer = self.build_optimizer()
         parts = (self.model, self.tokenizer, self.optimizer, self.config.keep)
         self.saver = Saver(run, *parts, log, supervisor, self.team)
+        self.sampler = Sampler(self.dataset, self.tokenizer, log, supervisor, self.team)
         supervisor.max_iters, supervisor.save = self.config.max_iters, self.save_state
 
     @abstractmethod
@@ -291,50 +286,15 @@ class TrainingRun(ABC):
         if how.max_new_tokens == 0:
             return
         self.tokenizer.encode(prompt, "the prompt")  # raises before the sample has a number
-        key = (self.iteration, self.samples, requested)
-        self.samples += 1
+        number, self.samples = self.samples, self.samples + 1
         if not self.team.participates:
             return
-        check, clock = self.supervisor.check_local, self.supervisor.clock
         with self.inference("sampling"):
-            drawn = list[int]()
-            for event in recorded(self.model, self.tokenizer, prompt, how, *key, check, clock):
-                self.log.write(event)
-                if isinstance(event, schema.Token):
-                    drawn.append(event.id)
-            if len(drawn) == how.max_new_tokens or drawn[-1:] == [self.tokenizer.eot]:
-                self.log_copies(self.tokenizer.decode(drawn), key[1])
-            if not requested and self.iteration in (0, self.config.max_iters):
-                self.inspect(prompt, drawn, key[1])
-
-    def log_copies(self, text: str, sample: int) -> None:
-        """Log the passages that a sample copied from the training part of the text."""
-        if not self.team.first or self.dataset.train_end > COPIES_LIMIT:
-            return
-        if self._finder is None:
-            self._finder = CopyFinder(self.dataset.text.content[: self.dataset.train_end])
-        passages = tuple((c.begin, c.end, c.words, c.source) for c in self._finder.copies(text))
-        self.log.write(schema.Copies(iteration=self.iteration, sample=sample, passages=passages))
-
-    def inspect(self, prompt: str, drawn: list[int], sample: int) -> None:
-        """Log an inspection of the model, in evaluation mode, for the first tokens `drawn`.
-
-        Not for a sharded model.
-        """
-        if self.team.sharded:
-            return
-        initial = None if self.iteration == 0 else self.initial_model().eval()
-        record = inspect(
-            self.model,
-            self.tokenizer,
-            self.tokenizer.encode(prompt),
-            drawn,
-            iteration=self.iteration,
-            sample=sample,
-            initial=initial,
-        )
-        if record is not None:
-            self.log.write(record)
+            drawn = self.sampler.draw(self.model, prompt, how, number, requested)
+            ends = self.iteration in (0, self.config.max_iters)
+            if ends and not requested and not self.team.sharded:
+                initial = None if self.iteration == 0 else self.initial_model().eval()
+                self.sampler.inspect(self.model, initial, prompt, drawn, number)
 
     def set_max_iters(self, max_iters: int) -> None:
         """Change the number of iterations; an iteration that has started is finished."""

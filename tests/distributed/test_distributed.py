@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from shakegpt import session
 from shakegpt.checkpoint import tensorfile
 from shakegpt.config import FinetuneConfig, GPTConfig
-from shakegpt.distributed import env, group
+from shakegpt.distributed import env, rendezvous
 from shakegpt.distributed.group import Team, share
 from shakegpt.errors import ShakegptError
 from shakegpt.files import sha256
@@ -345,12 +345,12 @@ def test_a_file_laid_out_here_is_the_librarys(tmp_path: Path) -> None:
 def test_a_restarted_team_meets_apart_from_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """One store for all starts, in which launchers of two nodes count restarts each for itself."""
     common = dist.HashStore()  # type: ignore[attr-defined]
-    monkeypatch.setattr(group, "store", lambda: common)
+    monkeypatch.setattr(rendezvous, "store", lambda: common)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     common.set("came/2", "killed before it was called")
     with ThreadPoolExecutor(3) as processes:
         for start in range(2):
-            met = [processes.submit(group._rendezvous, rank, 3) for rank in (0, 2, 1)]
+            met = [processes.submit(rendezvous._rendezvous, rank, 3) for rank in (0, 2, 1)]
             places = [place.result(PATIENCE) for place in met]
             places[0].set("here", str(start))
             assert [place.get("here") for place in places] == [str(start).encode()] * 3

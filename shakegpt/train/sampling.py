@@ -1,0 +1,68 @@
+"""Samples while a run trains: drawn and logged, with the passages they copied and an inspection."""
+
+from __future__ import annotations
+
+from shakegpt.data.copies import CopyFinder
+from shakegpt.data.dataset import Dataset
+from shakegpt.data.tokenizer import Tokenizer
+from shakegpt.distributed.group import Team
+from shakegpt.generate import recorded
+from shakegpt.inspection.record import inspect
+from shakegpt.model import GPT
+from shakegpt.runlog import schema
+from shakegpt.train.supervisor import Log, Supervisor
+
+COPIES_LIMIT = 20_000_000
+"""Characters of the longest training text that is searched for copies."""
+
+
+class Sampler:
+    """Draws from models in evaluation mode and logs the samples of a run."""
+
+    def __init__(
+        self, dataset: Dataset, tokenizer: Tokenizer, log: Log, supervisor: Supervisor, team: Team
+    ) -> None:
+        self._dataset, self._tokenizer, self._log = dataset, tokenizer, log
+        self._supervisor, self._team = supervisor, team
+        self._finder: CopyFinder | None = None
+
+    def draw(
+        self, model: GPT, prompt: str, how: schema.Settings, sample: int, requested: bool
+    ) -> list[int]:
+        """Log a sample token by token and what it copied; returns the ids. Raises Stopped."""
+        iteration, clock = self._supervisor.iteration, self._supervisor.clock
+        key, check = (iteration, sample, requested), self._supervisor.check_local
+        drawn = list[int]()
+        for event in recorded(model, self._tokenizer, prompt, how, *key, check, clock):
+            self._log.write(event)
+            if isinstance(event, schema.Token):
+                drawn.append(event.id)
+        if len(drawn) == how.max_new_tokens or drawn[-1:] == [self._tokenizer.eot]:
+            self._log_copies(self._tokenizer.decode(drawn), iteration, sample)
+        return drawn
+
+    def _log_copies(self, text: str, iteration: int, sample: int) -> None:
+        """Log the passages that a sample copied from the training part of the text."""
+        end = self._dataset.train_end
+        if not self._team.first or end > COPIES_LIMIT:
+            return
+        if self._finder is None:
+            self._finder = CopyFinder(self._dataset.text.content[:end])
+        passages = tuple((c.begin, c.end, c.words, c.source) for c in self._finder.copies(text))
+        self._log.write(schema.Copies(iteration=iteration, sample=sample, passages=passages))
+
+    def inspect(
+        self, model: GPT, initial: GPT | None, prompt: str, drawn: list[int], sample: int
+    ) -> None:
+        """Log an inspection of the model for the first tokens `drawn`, compared with `initial`."""
+        record = inspect(
+            model,
+            self._tokenizer,
+            self._tokenizer.encode(prompt),
+            drawn,
+            iteration=self._supervisor.iteration,
+            sample=sample,
+            initial=initial,
+        )
+        if record is not None:
+            self._log.write(record)
