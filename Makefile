@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := run
-.PHONY: help run test check format bench bench-tui growth torture slides present clean
+.PHONY: help run test check format bench bench-tui growth torture slides pdf handout present clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -53,11 +53,11 @@ torture: $(VENV)/.installed-dev  ## try to lose a run: hours; LISTS=--short a mi
 slides: slides/node_modules/.package-lock.json  ## build the deck
 	cd slides && npm run build
 
-# With the Chromium or Chrome at hand: slides/deck.pdf, and slides/handout.pdf with the notes
-pdf: slides/node_modules/.package-lock.json
+# Both need Chromium or Chrome.
+pdf: slides/node_modules/.package-lock.json  ## the deck as slides/deck.pdf
 	cd slides && npm run pdf
 
-handout: slides/node_modules/.package-lock.json
+handout: slides/node_modules/.package-lock.json  ## the deck with its notes as slides/handout.pdf
 	cd slides && npm run handout
 
 present: slides/node_modules/.package-lock.json  ## serve the deck
