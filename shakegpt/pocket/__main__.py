@@ -20,9 +20,10 @@ from shakegpt.bounds import REQUIRED, Choice, Several, Switch, Text, check, inte
 from shakegpt.cli import main as command_line
 from shakegpt.config import Compile
 from shakegpt.errors import ShakegptError
+from shakegpt.pocket.recipe import Recipe
 
 if TYPE_CHECKING:
-    from shakegpt.pocket.pretrain import Pretraining, Recipe, Stop
+    from shakegpt.pocket.pretrain import Pretraining, Stop
 
 VOCABULARY = 4096
 VOCABULARY_TEXT = 40_000_000
@@ -126,8 +127,6 @@ def pretrain(settings: Settings) -> int:
 
 def recipe_of(settings: Settings) -> Recipe:
     """The recipe for a model of the configured shape, with no longer sequences than its window."""
-    from shakegpt.pocket.pretrain import Recipe
-
     return Recipe(
         seed=settings.seed,
         n_layer=settings.n_layer,

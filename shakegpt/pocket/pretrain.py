@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +30,7 @@ from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import flush_to_disk
 from shakegpt.model import GPT, GPTConfig
+from shakegpt.pocket.recipe import Progress, Recipe
 from shakegpt.runlog import lock
 from shakegpt.runlog.metrics import bits_per_character
 from shakegpt.train.muon import Muon, split_parameters
@@ -40,52 +41,6 @@ EVAL_TOKENS = 25_600
 """Held-out tokens of the evaluations during training."""
 STATES_ON_DISK = 2
 """The newest state, and the one before it in case the newest is damaged."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything but the text that determines a run's numbers. Positions, sizes: in tokens."""
-
-    seed: int = 1
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 256
-    block_size: int = 256
-    matrix_rate: float = 0.04
-    matrix_decay: float = 0.025
-    other_rate: float = 5e-3
-    embedding_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    grad_clip: float = 1.0
-    warmup: int = 500_000
-    lengths: tuple[tuple[int, int], ...] = ((0, 64), (8_000_000, 128), (40_000_000, 256))
-    """(position from which it applies, sequence length); a decay uses `block_size` throughout."""
-    updates: tuple[tuple[int, int], ...] = ((0, 4096), (4_000_000, 8192), (16_000_000, 16384))
-    """(position from which it applies, tokens per update)."""
-    micro_batch: int = 2048
-
-
-@dataclass
-class Progress:
-    """The position of a run, as in its state."""
-
-    tokens: int = 0
-    updates: int = 0
-    seconds: float = 0.0
-    decay_from: int | None = None
-    """The tokens at which the decay branched off; None in the stable phase."""
-    decay_tokens: int = 0
-
-    @property
-    def end(self) -> int:
-        """The tokens at which a decay ends."""
-        return (self.decay_from or 0) + self.decay_tokens
-
-    def rate_factor(self, warmup: int) -> float:
-        """The factor of the next update's rates: warm-up, stable, decay."""
-        if self.decay_from is not None:
-            return max(0.0, 1 - (self.tokens - self.decay_from) / self.decay_tokens)
-        return min(1.0, (self.tokens + 1) / warmup)
 
 
 class Stop:

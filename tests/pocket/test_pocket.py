@@ -24,7 +24,8 @@ from shakegpt.data.dataset import Dataset
 from shakegpt.data.sources import load_text
 from shakegpt.errors import ShakegptError
 from shakegpt.pocket.__main__ import main
-from shakegpt.pocket.pretrain import LOG, STATES, Pretraining, Progress, Recipe, newest
+from shakegpt.pocket.pretrain import LOG, STATES, Pretraining, newest
+from shakegpt.pocket.recipe import Progress, Recipe
 
 SHAPE = ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "32"]
 QUICK = [*SHAPE, "--threads", "1", "--compile", "off", "--eval-every", "8192"]
