@@ -32,9 +32,6 @@ LONG = 300.0
 """Seconds of a probe that needs to be allowed."""
 PATIENT = 5.0
 """Seconds after which no further update is timed for the first estimate."""
-UNSEEN, LEAST_EPOCHS = 2.0, 2.0
-"""Where no turn was seen, a run is at most this many times longer than the longest short run, or
-this many epochs, whichever is more."""
 EVALUATIONS, PATIENCE = 10, 3
 OTHER_MINUTES = (1, 2, 5, 10, 30, 60)
 FEW_VAL_TOKENS = 4000
@@ -199,12 +196,7 @@ def _conclude(
     larger, step, rate = found.larger, best.step_tokens, best.rate
     if larger is not None and larger.loss < found.at(larger.tokens)[0].loss:
         step, rate = larger.step_tokens, larger.rate
-    tokens, limit = found.target, "time"
-    seen = int(max(UNSEEN * found.curve[-1].tokens, LEAST_EPOCHS * train_tokens))
-    if found.turned:
-        tokens, limit = best.tokens, "turned"
-    elif tokens > seen:
-        tokens, limit = seen, "unseen"
+    tokens, limit = found.length(found.target, train_tokens)
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
     every = max(1, config.max_iters // EVALUATIONS)
     config = replace(
@@ -226,10 +218,11 @@ def _conclude(
 
     seconds = tokens / trials.speed + eval_seconds * (config.max_iters // every + 1)
     place = setup.place
+    others = ((minutes, int(60 * minutes * trials.speed)) for minutes in OTHER_MINUTES)
     longer = tuple(
-        (minutes, at(int(60 * minutes * trials.speed)))
-        for minutes in OTHER_MINUTES
-        if limit == "time" and tokens < 60 * minutes * trials.speed < min(8 * tokens, seen)
+        (minutes, at(more))
+        for minutes, more in others
+        if tokens < more < 8 * tokens and found.length(more, train_tokens) == (more, "time")
     )
     return Recommendation(
         config=config,

@@ -31,6 +31,9 @@ OFTEN = 3.0
 """Epochs beyond which a run repeats its text often."""
 RISE = 0.003
 """Nats above a shorter run from which a longer one counts as worse."""
+LEAST_EPOCHS = 2.0
+"""Where no turn was seen, a run is at most this many epochs or the longest short run, whichever is
+more: what a text gives when it is seen again cannot be told from runs that saw it less often."""
 
 Measure = Callable[[int, float, int], float]
 """The val loss after a run of (tokens per step, learning rate, length in tokens)."""
@@ -97,6 +100,17 @@ class Search:
     def turned(self) -> bool:
         """Whether the longest run was worse than a shorter one: it memorizes the text."""
         return self.curve[-1].loss > self.best.loss + RISE
+
+    def length(self, target: int, epoch: int) -> tuple[int, str]:
+        """Tokens of a run that the time lets have `target`, and why it is not longer: `turned`,
+        `unseen` or `time`.
+
+        `epoch`: tokens of the training text.
+        """
+        if self.turned:
+            return self.best.tokens, "turned"
+        seen = max(self.curve[-1].tokens, int(LEAST_EPOCHS * epoch))
+        return (seen, "unseen") if target > seen else (target, "time")
 
     @property
     def larger(self) -> Short | None:

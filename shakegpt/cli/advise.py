@@ -48,6 +48,13 @@ class Arguments:
         WHAT,
         none="as in finetune",
     )
+    block_size: int | None = setting(
+        None,
+        integer(2, unit="tokens"),
+        "Sequence length; a short text needs short sequences.",
+        WHAT,
+        none="what suits the model",
+    )
     minutes: float = setting(
         2.0,
         real(0, 100_000, "minutes", above=True),
@@ -84,7 +91,7 @@ def main(words: list[str]) -> int:
         raise ShakegptError("--init-from must be a pretrained model, got scratch")
     if arguments.apply and arguments.json:
         raise ShakegptError("--apply and --json cannot be combined")
-    given = ("init_from", "text_field", "seed", "device", "dtype", "threads")
+    given = ("init_from", "text_field", "block_size", "seed", "device", "dtype", "threads")
     settings = {name: getattr(arguments, name) for name in given} | {"dataset": arguments.text}
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
     if request.reads_pipe:

@@ -1,11 +1,12 @@
 """How good `shakegpt advise` is: its settings against a grid, its forecast against a real run.
 
     python -m tests.bench.advice OUT.jsonl TEXT [TEXT …] [--tokens N] [--grid full|around|none]
+        [--optimizer adamw]
 
 For each text: the probe and its recommendation for a run of N tokens, which is then trained as
 recommended; and a grid of runs of N tokens, 5 learning rates times 4 batches or, with `around`, the
 two rates and the larger batch beside the recommendation. All with the same model, seed, warm-up,
-cosine and validation windows; a run counts with its lowest val loss of 8 evaluations, since a run
+cosine and validation windows; a run counts with its lowest val loss of 4 evaluations, since a run
 saves its best model. Each probe and each run is a line of JSON in OUT, appended when it is done;
 what stands there is not made again. What the probe may train on is given in tokens, about what 50 s
 train on a quiet two-core machine, so that a busy machine gives the same numbers.
@@ -34,11 +35,13 @@ from shakegpt.advise.recommend import recommend
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import load_text
+from shakegpt.presets import FIRST, PRESETS
 from shakegpt.train.setup import prepare
 
-RATES = (3.5e-4, 7e-4, 1.4e-3, 2.8e-3, 5.6e-3)
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Learning rates of the grid, by the usual one; Muon's and AdamW's are scaled together."""
 STEP_TOKENS = (1024, 2048, 4096, 16384)
-EVALUATIONS = 8
+EVALUATIONS = 4
 VAL_TOKENS = 16_384
 Setting = tuple[int, float, int]
 """Tokens per step, learning rate, length in tokens."""
@@ -198,6 +201,7 @@ def main() -> None:
     parser.add_argument("--probe-tokens", type=int, default=255_000)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--grid", choices=("full", "around", "none"), default="full")
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--make", action="store_true")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
@@ -209,7 +213,11 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     for text in arguments.texts:
-        base = replace(FinetuneConfig(), dataset=(text,), eval_tokens=VAL_TOKENS)
+        base = replace(PRESETS[FIRST].config, dataset=(text,), eval_tokens=VAL_TOKENS)
+        if arguments.optimizer == "adamw":
+            usual = FinetuneConfig().learning_rate
+            base = replace(base, optimizer="adamw", learning_rate=usual)
+        rates = [factor * base.learning_rate for factor in FACTORS]
         if store.probe(Path(text).name, tokens) is None:
             probe(store, text, base, tokens, arguments.probe_tokens)
         row = store.probe(Path(text).name, tokens)
@@ -218,7 +226,7 @@ def main() -> None:
         if arguments.grid == "around":
             settings += around(row, tokens)
         elif arguments.grid == "full":
-            settings += [(step, rate, tokens) for step in STEP_TOKENS for rate in RATES]
+            settings += [(step, rate, tokens) for step in STEP_TOKENS for rate in rates]
         train(store, text, base, settings)
     return None
 

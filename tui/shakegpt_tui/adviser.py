@@ -16,7 +16,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 
 COMMAND = (sys.executable, "-P", "-m", "shakegpt", "advise")
-PASSED_ON = ("init_from", "text_field", "seed", "device", "dtype", "threads")
+PASSED_ON = ("init_from", "text_field", "block_size", "seed", "device", "dtype", "threads")
 """Settings of a run that the short runs need as well."""
 
 
