@@ -99,7 +99,7 @@ def main(words: list[str]) -> int:
     config = request.config(preflight.model(arguments.init_from))
     preflight.require_no_faults(config)
     preflight.finetune(config)
-    with heavy_imports():
+    with heavy_imports(trains=True):
         from shakegpt.advise.recommend import recommend
 
     def say(line: str) -> None:
@@ -129,9 +129,10 @@ def report(found: Recommendation) -> Iterator[str]:
         if (run.tokens, run.step_tokens) == (best.tokens, best.step_tokens) and run is not best
     ) or [(run.rate, run.loss) for run in found.runs if run.tokens == found.runs[0].tokens]
     tried = ", ".join(f"{loss:.3f} with {rate(r)}" for r, loss in others)
-    yield f"learning rate  {rate(config.learning_rate)}: val loss {best.loss:.3f} after " + (
-        f"{best.tokens:,} tokens; {tried}"
-    )
+    line = f"learning rate  {rate(config.learning_rate)}: "
+    if config.learning_rate < best.rate and step_tokens == best.step_tokens:
+        line += f"a longer run wants less than the best short one, {rate(best.rate)}: "
+    yield f"{line}val loss {best.loss:.3f} after {best.tokens:,} tokens; {tried}"
     line = f"batch          {step_tokens // (length or 1)} x {length} tokens a step"
     if found.larger is not None:
         larger = found.larger

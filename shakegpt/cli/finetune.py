@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
     from shakegpt.cli.request import configure
 
     config = configure(request)
-    with heavy_imports():
+    with heavy_imports(trains=True):
         from shakegpt import session
     from shakegpt.distributed import env
     from shakegpt.runlog import history
@@ -72,7 +72,7 @@ def _resume(run: Path, request: Request) -> int:
     from shakegpt.runlog import history
 
     past, settings = history.load_started(run), changes(request)
-    with heavy_imports():
+    with heavy_imports(trains=True):
         from shakegpt import session
 
     limit, shard = settings.pop("max_iters", None), settings.pop("shard", False)

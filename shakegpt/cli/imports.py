@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SPIN = "1000"
+"""Rounds for which an OpenMP thread without work looks for some before it sleeps; GNU's runtime
+has 300,000. Where other programs use the processors, threads that wait for one that was interrupted
+take its time: two updated the pocket ten times more slowly (docs/advice.md)."""
+
 
 @contextmanager
-def heavy_imports() -> Iterator[None]:
+def heavy_imports(*, trains: bool = False) -> Iterator[None]:
     """Import large modules. Ctrl-C meanwhile ends the process by the signal: some extension modules
     crash on an exception during their import. Garbage collection, a tenth of the time, is off.
+
+    `trains`: the process trains, and its threads wait with `SPIN`, unless the environment says how.
     """
+    if trains and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # read when PyTorch is loaded
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     if is_main and handler is not signal.SIG_IGN:
