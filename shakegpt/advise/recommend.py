@@ -197,6 +197,8 @@ def _conclude(
     if larger is not None and larger.loss < found.at(larger.tokens)[0].loss:
         step, rate = larger.step_tokens, larger.rate
     tokens, limit = found.length(found.target, train_tokens)
+    if limit != "turned":
+        rate = float(f"{rate * found.slower(tokens):.2g}")
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
     every = max(1, config.max_iters // EVALUATIONS)
     config = replace(

@@ -19,8 +19,10 @@ LENGTHS = (1, 2, 4)
 """Lengths of the short runs, in units of the first."""
 HALF = 0.5
 """Length of the shortest run, in the same unit: another point of the curve, for the forecast."""
-LONGER, NEAR = 2, 0.02
-"""So many rates are tried at the next length, if they are within this share of the best loss."""
+FALL, MOST = 0.5, 4.0
+"""The best rate falls with the length to this power, and for a run much longer than the longest
+short one by at most this factor. Of two lengths of one text the longer wants less (docs/advice.md),
+so each rung after the first tries its best rate and half of it."""
 COST = 20.5
 """What all of it takes, with the larger batch, in units of the first length, at most about."""
 LEAST_STEPS = 8
@@ -112,6 +114,10 @@ class Search:
         seen = max(self.curve[-1].tokens, int(LEAST_EPOCHS * epoch))
         return (seen, "unseen") if target > seen else (target, "time")
 
+    def slower(self, tokens: int) -> float:
+        """The factor on a rate of the longest short run that suits a run of `tokens` tokens."""
+        return max(1 / MOST, min(1.0, math.pow(self.curve[-1].tokens / tokens, FALL)))
+
     @property
     def larger(self) -> Short | None:
         """The run with the larger batch; None where none was made."""
@@ -136,9 +142,8 @@ def search(
         for each in rates:
             found.try_run(each, length * unit)
         found.leave_edge(length * unit)
-        best, *others = found.at(length * unit)
-        near = [run.rate for run in others if run.loss <= (1 + NEAR) * best.loss]
-        rates = [best.rate, *near][:LONGER]
+        best = found.at(length * unit)[0].rate
+        rates = [best, best / STEP]
         if found.turned:
             break
     last = found.curve[-1]
