@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from shakegpt.hardware.fast_paths import enabled, self_test
 from shakegpt.hardware.memory import available_memory
 from shakegpt.model import GPT, Conv1D
-from shakegpt.nn.quantize import QuantizedEmbedding, kernels
+from shakegpt.nn.quantize import QuantizedEmbedding
 
 SLIDE_TO = 3 / 4
 """Share of the window that stays when it is full: GPT-2's positions are learned, so a longer text
@@ -102,8 +102,7 @@ class SlidingWindow:
         self._seen = len(context)
         idx = torch.tensor(new, device=self._model.wpe.weight.device)
         if self._step is not None and len(new) == 1:
-            with kernels(self._model):
-                logits = self._step(idx, self._cache)
+            logits = self._step(idx, self._cache)
         else:
             x = self._cache.trunk(self._model, idx.view(1, -1))[:, -1]  # (1, C)
             logits = (head(self._model, 1) if self._step is None else self._step.head)(x)[0]

@@ -1,15 +1,13 @@
 """Quantized weights for sampling on a CPU: less to read per token, at a cost that is measured.
 
-`int8` keeps a scale for each output of a matrix, `bf16` rounds each weight to eight bits of
-precision. Residual stream, LayerNorms and attention stay float32. The products take rows in as many
-bits as the weights: in bfloat16, or in 254 steps from the least to the largest number of each row,
-where the processor multiplies 8-bit numbers (VNNI). Softmax does not change when one number is
-added to all logits, so the head works without the embedding's mean row: smaller logits lose less.
+`bf16` rounds each weight to eight bits of precision, `int8` to 255 steps. Residual stream,
+LayerNorms, attention and, with int8, the rows that are multiplied stay float32. Softmax does not
+change when one number is added to all logits, so the head works without the embedding's mean row:
+smaller logits lose less.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,91 +15,121 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shakegpt.errors import ShakegptError
-from shakegpt.hardware.fast_paths import enabled, self_test
+from shakegpt.hardware.fast_paths import self_test
 from shakegpt.model import GPT
 
 Bits = Literal["bf16", "int8"]
+
 FEW = 16
-"""Up to so many rows the int8 kernel is faster than a product with the weights converted back."""
+"""Up to so many rows it is faster to read the weights for each than to dequantize them."""
 
 SMALLEST = 1e-12
 """Scales are of no smaller range: 0 has none."""
-STEPS = 254
-"""Of 8 bits, between the least and the largest number of a row."""
-KERNEL_WIDTH = 16
-"""The int8 kernel reads rows in pieces of this many numbers, beyond the end of any other."""
+WIDTH = {"bf16": 128, "int8": 384}
+"""Outputs of a segment at most, as many as FBGEMM's kernel sums fastest."""
+VECTOR = 16
+"""Outputs of a segment are a multiple of this: an AVX-512 register of float32."""
 
 
-@self_test
-def int8_kernel_works() -> bool:
-    """Self-test: PyTorch's private int8 kernel computes the plain product."""
-    x, scale = torch.linspace(-1, 1, 64).view(2, 32).bfloat16(), torch.full((16,), 0.5).bfloat16()
-    weight = (torch.arange(512) % 11 - 5).to(torch.int8).view(16, 32)
-    plain = F.linear(x.float(), weight.float()) * scale.float()
-    y = torch._weight_int8pack_mm(x, weight, scale).float()
-    return torch.allclose(y, plain, rtol=0.05, atol=0.2)
+class WeightedRows(nn.Module):
+    """A matrix (out, in) whose product with a row x is a weighted sum: the embedding bag of x.
 
+    Recommendation models sum embedding rows so, by a kernel of FBGEMM that reads bfloat16 or 8-bit
+    numbers and adds in float32. The matrix is stored by input, in segments of neighbouring outputs:
+    (blocks * in, width), with int8 each with its own scale and zero. A block of outputs is a bag;
+    threads share the bags.
+    """
 
-@self_test
-def int8_products_work() -> bool:
-    """Self-test: the processor has VNNI, and PyTorch's private int8 product is right."""
-    if not torch.cpu._is_vnni_supported():
-        return False
-    weight, x = (torch.arange(512) % 11 - 5).to(torch.int8).view(16, 32), torch.linspace(-1, 2, 32)
-    plain = F.linear(x, weight.float())
-    one, several = (_product(x.expand(rows, 32), weight) for rows in (1, 3))
-    return torch.allclose(one[0], plain, atol=0.3) and torch.allclose(several[2], plain, atol=0.3)
-
-
-def _rounded(x: Tensor) -> tuple[Tensor, Any, Any]:
-    """Rows x (M, in) as int8, with scale and zero of each: x is about scale * int8 + zero."""
-    low: Any
-    high: Any
-    if len(x) == 1:  # numbers take less time than tensors of one
-        low, high = (float(end) for end in torch.aminmax(x))
-    else:
-        low, high = torch.aminmax(x, dim=1, keepdim=True)
-    scale, zero = (high - low + SMALLEST) / STEPS, (high + low) / 2
-    return ((x - zero) / scale).round_().to(torch.int8), scale, zero
-
-
-def _product(x: Tensor, weight: Tensor, sums: Tensor | None = None) -> Tensor:
-    """Rows x (M, in) by an int8 weight (out, in), whose rows have the `sums`: (M, out)."""
-    q, scale, zero = _rounded(x)
-    sums = weight.sum(1).float() if sums is None else sums
-    if len(x) == 1:  # one column is faster than one row
-        return torch._int_mm(weight, q.t()).t().float().mul_(scale).add_(sums, alpha=zero)
-    y: Tensor = torch._int_mm(q, weight.t()) * scale + sums * zero
-    return y
-
-
-class Int8(nn.Module):
-    """A matrix (out, in) in 8 bits, with a scale for each of its rows."""
-
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, bits: Bits) -> None:
         super().__init__()
-        scale = (weight.abs().amax(1).clamp(min=SMALLEST) / 127).bfloat16()
-        rows = weight / scale.float().unsqueeze(1)
-        self.weight = rows.round_().clamp_(-127, 127).to(torch.int8).contiguous()
-        self.scale = scale
-        self.scales, self.sums = scale.float(), self.weight.sum(1).float()
+        self.n_out, self.n_in = weight.shape
+        self.bits = bits
+        self.blocks = -(-self.n_out // WIDTH[bits])
+        self.width = -(-self.n_out // (self.blocks * VECTOR)) * VECTOR
+        by_input = F.pad(weight.t(), (0, self.blocks * self.width - self.n_out))
+        segments = by_input.view(self.n_in, self.blocks, self.width).transpose(0, 1)
+        segments = segments.reshape(-1, self.width)
+        if bits == "int8":  # 255 steps, then scale and zero in 8 bytes
+            prepack = torch.ops.quantized.embedding_bag_byte_prepack
+            self.segments: Tensor = prepack(segments)
+        else:
+            self.segments = segments.bfloat16()
+        self.index = torch.arange(len(segments), dtype=torch.int32)
+        self.bags = torch.arange(0, len(segments), self.n_in, dtype=torch.int32)
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
-        if int8_products_work():
-            return _product(x, self.weight, self.sums).mul_(self.scales)
-        x = x.bfloat16()
-        if len(x) <= FEW and x.size(1) % KERNEL_WIDTH == 0 and int8_kernel_works():
-            return torch._weight_int8pack_mm(x, self.weight, self.scale).float()
-        return F.linear(x, self.weight.bfloat16()).float() * self.scales
+        x = x if self.bits == "int8" else x.bfloat16()
+        if len(x) <= FEW:
+            rows = [self._weighted_sum(row) for row in x.unbind()]
+            return rows[0] if len(rows) == 1 else torch.cat(rows)
+        y: Tensor = torch.matmul(x, self._blocks())  # (blocks, M, width)
+        return y.transpose(0, 1).reshape(len(x), -1)[:, : self.n_out].float()
+
+    def _weighted_sum(self, x: Tensor) -> Tensor:
+        """(in,) -> (1, out)."""
+        weights = x.expand(self.blocks, -1).reshape(-1)  # of each segment
+        y: Tensor
+        if self.bits == "int8":
+            y = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
+                self.segments, self.index, self.bags, per_sample_weights=weights
+            )
+        else:
+            y = F.embedding_bag(
+                self.index, self.segments, self.bags, mode="sum", per_sample_weights=weights
+            ).float()
+        return y.view(1, -1)[:, : self.n_out]
 
     def row(self, idx: Tensor) -> Tensor:
         """The rows at `idx`, dequantized, (..., in)."""
-        return self.weight[idx].float() * self.scale[idx].float().unsqueeze(-1)
+        segments = self.segments.view(self.blocks, self.n_in, -1)
+        block, column = idx // self.width, idx % self.width
+        numbers: Tensor = segments[block, :, column].float()
+        if self.bits == "bf16":
+            return numbers
+        scale, zero = segments[block, :, self.width :].view(torch.float32).unbind(-1)
+        return numbers * scale + zero
+
+    def _blocks(self) -> Tensor:
+        """The matrix dequantized, (blocks, in, width)."""
+        segments: Tensor = self.segments
+        if self.bits == "int8":
+            segments = torch.ops.quantized.embedding_bag_byte_unpack(segments)
+        return segments.view(self.blocks, self.n_in, self.width)
+
+
+@self_test
+def weighted_rows_work(bits: Bits) -> bool:
+    """Self-test: PyTorch's embedding bag of weights in fewer bits computes the plain product."""
+    weight = torch.linspace(-40, 40, 400 * 32).sin().view(400, 32)
+    x, matrix = torch.linspace(-1, 2, 32).expand(FEW + 1, -1), WeightedRows(weight, bits)
+    plain = F.linear(x, weight)
+    return all(
+        torch.allclose(matrix(x[:rows]), plain[:rows], rtol=0.02, atol=0.1)
+        for rows in (1, 2, FEW + 1)
+    )
+
+
+class Int8(nn.Module):
+    """A matrix (out, in) in 8 bits, with a scale for each of its rows: without `WeightedRows`."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.scale = weight.abs().amax(1).clamp(min=SMALLEST) / 127
+        rows = weight / self.scale.unsqueeze(1)
+        self.weight = rows.round_().clamp_(-127, 127).to(torch.int8).contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, in) -> (M, out), float32."""
+        return F.linear(x.bfloat16(), self.weight.bfloat16()).float() * self.scale
+
+    def row(self, idx: Tensor) -> Tensor:
+        """The rows at `idx`, dequantized, (..., in)."""
+        return self.weight[idx].float() * self.scale[idx].unsqueeze(-1)
 
 
 class Bf16(nn.Module):
-    """A matrix (out, in) in bfloat16."""
+    """A matrix (out, in) in bfloat16: on a GPU, or without `WeightedRows`."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -109,10 +137,7 @@ class Bf16(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
-        x = x.bfloat16()
-        if len(x) == 1:  # one column is faster than one row, with `kernels`
-            return torch.mm(self.rows, x.t()).t().float()
-        return F.linear(x, self.rows).float()
+        return F.linear(x.bfloat16(), self.rows).float()
 
     def row(self, idx: Tensor) -> Tensor:
         """The rows at `idx`, dequantized, (..., in)."""
@@ -138,7 +163,7 @@ class QuantizedEmbedding(nn.Module):
     def __init__(self, weight: Tensor, bits: Bits) -> None:
         super().__init__()
         self.mean = weight.mean(0)
-        self.matrix = _matrix(weight - self.mean, bits)
+        self.matrix = quantized(weight - self.mean, bits)
 
     def forward(self, idx: Tensor) -> Tensor:
         """(...) -> (..., C)."""
@@ -151,21 +176,11 @@ class QuantizedEmbedding(nn.Module):
         return y
 
 
-def _matrix(weight: Tensor, bits: Bits) -> Any:
+def quantized(weight: Tensor, bits: Bits) -> Any:
+    """A matrix (out, in) in fewer bits, by the kernels that work here."""
+    if weight.device.type == "cpu" and weighted_rows_work(bits):
+        return WeightedRows(weight, bits)
     return Int8(weight) if bits == "int8" else Bf16(weight)
-
-
-def kernels(model: GPT) -> AbstractContextManager[None]:
-    """The kernels that are fastest for one token, while entered.
-
-    PyTorch's own product of a bfloat16 matrix by one column takes a third of oneDNN's time.
-    """
-    table = model.head
-    if isinstance(table, QuantizedEmbedding) and isinstance(table.matrix, Bf16) and enabled():
-        how: Any = torch.backends.mkldnn.flags
-        own: AbstractContextManager[None] = how(False, deterministic=None, allow_tf32=None)
-        return own
-    return nullcontext()
 
 
 @torch.inference_mode()
@@ -182,7 +197,7 @@ def quantize(model: GPT, bits: Bits) -> None:
         for owner, name in ((block.attn, "c_attn"), (block.attn, "c_proj"),
                             (block.mlp, "c_fc"), (block.mlp, "c_proj")):  # fmt: skip
             layer = getattr(owner, name)
-            matrix = _matrix(layer.weight.data.t(), bits)
+            matrix = quantized(layer.weight.data.t(), bits)
             setattr(owner, name, QuantizedLinear(matrix, layer.bias.data.clone()))
     for name in ("wte",) if model.config.tie_word_embeddings else ("wte", "lm_head"):
         setattr(model, name, QuantizedEmbedding(getattr(model, name).weight.data, bits))
