@@ -1,10 +1,11 @@
 """Peak memory of a finetune beside its estimate, for the shapes of OpenAI's GPT-2s.
 
-`python -m tests.bench.memory --shapes 124M Medium --blocks 256 1024 --rows normal low lowest`
+`python -m tests.bench.memory`, or with `--shapes 124M Medium --blocks 256 1024 --rows low lowest`
 
 Each case is a process of its own that trains a checkpoint with random weights for two iterations of
 two micro-batches, and tells the most memory that was ever resident (ru_maxrss), pages of files
-included. The estimate is what `shakegpt finetune` prints before it starts. Losses and gradient
+included. The estimate is what `shakegpt finetune` prints before it starts; a case for which this
+machine has too little memory is not run, and its estimate is printed. Losses and gradient
 norms of all rows are the same; the last one is printed, with the seconds of its iteration. With
 --limit, the kernel allows the process so much memory, its part of the page cache included (cgroup
 version 1 or 2; needs root).
@@ -23,11 +24,12 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.hardware import memory
+from shakegpt.hardware.memory import Row
 
 SHAPES = {
     "pocket": GPTConfig(n_layer=4, n_head=4, n_embd=256, block_size=256, vocab_size=4096),
@@ -36,6 +38,7 @@ SHAPES = {
     "Large": GPTConfig(n_layer=36, n_head=20, n_embd=1280),
     "XL": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
 }
+ROWS: tuple[Row, ...] = get_args(Row)
 GIB = 2**30
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -43,9 +46,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 def main() -> None:
     """Print a row a case, or with --case measure one and print it as JSON."""
     parser = argparse.ArgumentParser(description="peak memory beside the estimate")
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["124M", "Medium", "Large"])
-    parser.add_argument("--blocks", nargs="+", type=int, default=[256, 512, 1024])
-    parser.add_argument("--rows", nargs="+", default=["normal", "low", "lowest"])
+    parser.add_argument(
+        "--shapes", nargs="+", choices=SHAPES, default=["124M", "Medium", "Large", "XL"]
+    )
+    parser.add_argument("--blocks", nargs="+", type=int, default=[1024])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--limit", type=float, help="GiB that the kernel allows the process")
     parser.add_argument("--json", type=Path, help="put the measured points into this file")
@@ -98,8 +103,13 @@ def main() -> None:
 
 
 def _print_case(
-    shape: str, block: int, row: str, how: dict[str, object], run: Path, options: list[str]
+    shape: str, block: int, row: Row, how: dict[str, Any], run: Path, options: list[str]
 ) -> dict[str, Any] | None:
+    needed = memory.estimate(SHAPES[shape], FinetuneConfig(**how), row).total
+    if needed > (free := memory.available_memory()):
+        told = f"not run: {free / GIB:.1f} GiB of memory are free"
+        print(f"{shape:<7} {block:>5}  {row:<6}  {needed / GIB:7.2f}   {told}", flush=True)
+        return None
     command = [sys.executable, "-m", "tests.bench.memory", "--case", json.dumps(how), str(run)]
     command += options
     done = subprocess.run(command, capture_output=True, text=True)
