@@ -82,7 +82,7 @@ async def widget(series: list[Series], size: tuple[int, int]) -> tuple[float, fl
                 plot.render_line(y)
 
         def fresh() -> None:
-            plot._series = [replace(one) for one in series]  # equal, but nothing of it is known
+            plot.curves.series = [replace(one) for one in series]  # equal, but of other ids
             zoom()
 
         def zoom() -> None:

@@ -141,7 +141,7 @@ def test_keys_zoom_pan_log_smooth_and_change_symbols() -> None:
             await pilot.press("l")
             assert plot.frame.log and "log" in app.said("#settings")
             await pilot.press("plus", "minus", "minus", "minus", "minus")
-            assert plot.smoothing == 0.0 and "not smoothed" in app.said("#settings")
+            assert plot.curves.smoothing == 0.0 and "not smoothed" in app.said("#settings")
             await pilot.press("b", "b")
             assert "ascii" in app.said("#settings")
             assert picture(plot).isascii()
@@ -299,7 +299,7 @@ def test_other_runs_are_picked_and_laid_over(tmp_path: Path) -> None:
             await pilot.press("space", "enter")
             await app.workers.wait_for_complete()
             await pilot.pause()
-            assert list(app.plot.others) == ["11:30 gpt2"]
+            assert list(app.plot.curves.others) == ["11:30 gpt2"]
             assert "11:30 gpt2 2.500" in picture(app.plot)
             assert "11:30 gpt2 2.500 at 10" in app.said("#readout")
 
@@ -322,7 +322,7 @@ def test_keys_that_come_at_once_pick_in_their_order(tmp_path: Path) -> None:
             await pilot.pause(0.1)
             await app.workers.wait_for_complete()
             await pilot.pause()
-            assert set(app.plot.others) == {"11:30 a", "11:30 b"}
+            assert set(app.plot.curves.others) == {"11:30 a", "11:30 b"}
 
     run(test())
 

@@ -108,7 +108,7 @@ class PlotScreen(BaseScreen[None]):
         self._remember(plot)
 
     def _remember(self, plot: LossPlot) -> None:
-        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.chosen_smoothing,
+        drawn = {"symbols": plot.look.symbols.name, "smoothing": plot.curves.weight,
                  "log": plot.look.log}  # fmt: skip
         if drawn != {name: getattr(self.kept, name) for name in drawn}:
             self.kept = msgspec.structs.replace(self.kept, **drawn)
@@ -158,7 +158,7 @@ def _name(run: Path) -> str:
 
 def _settings(plot: LossPlot) -> Content:
     """How the plot is drawn, each with the key that changes it; 50 columns hold all of that."""
-    smoothing = f"smoothed {plot.smoothing:g}" if plot.smoothing else "not smoothed"
+    smoothing = f"smoothed {plot.curves.smoothing:g}" if plot.curves.smoothing else "not smoothed"
     drawn = (
         ("l", "log" if plot.look.log else "linear"),
         ("+-", smoothing),

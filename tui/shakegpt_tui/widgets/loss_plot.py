@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -11,32 +11,19 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from shakegpt.sanitize import one_line
 from shakegpt_tui.plot.draw import draw, waiting
-from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
-from shakegpt_tui.plot.labels import plain_label
+from shakegpt_tui.plot.frame import Frame, Look, Mark
 from shakegpt_tui.plot.raster import SYMBOLS
-from shakegpt_tui.plot.series import (
-    Extent,
-    Reading,
-    Series,
-    nearest,
-    read,
-    smoothed,
-    x_extent,
-)
+from shakegpt_tui.plot.series import Extent, Reading, Series
 from shakegpt_tui.plot.view import View
-from shakegpt_tui.run_curves import NO_LOSS, SMOOTH_FROM, end_label, train_curves
-from shakegpt_tui.widgets.frame_view import RUN_COLOURS, FrameView
+from shakegpt_tui.run_curves import NO_LOSS
+from shakegpt_tui.widgets.compared_curves import SMOOTHINGS, ComparedCurves
+from shakegpt_tui.widgets.frame_view import FrameView
 
-SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
-"""Weights of the moving average that + and - go through."""
 READ = "Read the values to the left or right"
 ZOOM = "Zoom in or out at the cursor; i and o do so too"
 SMOOTH = "Train loss smoother, or less so"
 """What the help says of both keys of a pair."""
-LABEL_WIDTH = 14
-"""Characters of another run's name at the end of its curve."""
 
 
 class LossPlot(FrameView, can_focus=True):
@@ -73,139 +60,59 @@ class LossPlot(FrameView, can_focus=True):
         super().__init__(id=id)
         self.look = Look(x_name="iteration", mark_name="sample")
         self.view = View()
-        self._weight, self._chosen = 0.6, False
+        self.curves = ComparedCurves()
         self.cursor: float | None = None
         """The x that is read out, None without a cursor."""
-        self.others: Mapping[str, Sequence[Series]] = {}
-        self._series: Sequence[Series] = ()
         self._marks: Sequence[Mark] = ()
-        self._smooth: dict[tuple[int, float], tuple[Series, Series]] = {}
-        """(id of a series, smoothing) -> the series and its smoothed curve, as last drawn."""
         self._dragged: tuple[int, View] | None = None
 
     def draw_with(self, symbols: str, smoothing: float, log: bool) -> None:
         """Draw with these settings; a smoothing that is not in `SMOOTHINGS` is ignored."""
         self.look = replace(self.look, symbols=SYMBOLS[symbols], log=log)
-        self._weight = smoothing if smoothing in SMOOTHINGS else self._weight
+        if smoothing in SMOOTHINGS:
+            self.curves.weight = smoothing
         self._changed()
-
-    @property
-    def smoothing(self) -> float:
-        """Weight of the moving average of this run's train loss, 0 where it is drawn raw."""
-        train = next((series for series in self._series if series.kind == "train"), None)
-        return self._weight_of(train) if train is not None else self._weight
-
-    @property
-    def chosen_smoothing(self) -> float:
-        """The weight for runs that are long enough."""
-        return self._weight
-
-    def _weight_of(self, series: Series) -> float:
-        """0 for a short run, unless a key of this plot has set the smoothing."""
-        return self._weight if self._chosen or len(series.xs) >= SMOOTH_FROM else 0.0
 
     def show(self, series: Sequence[Series], marks: Sequence[Mark] = ()) -> None:
         """Show these curves from now on; cheap to call for every new record."""
-        if (series, marks) != (self._series, self._marks):
-            self._series, self._marks = series, marks
+        if (series, marks) != (self.curves.series, self._marks):
+            self.curves.series, self._marks = series, marks
             self.redraw_soon()
             self.post_message(self.Changed(self))
 
     def compare(self, others: Mapping[str, Sequence[Series]]) -> None:
         """Lay the curves of other runs, by the name to show, behind those of this one."""
-        self.others = others
+        self.curves.others = others
         self._changed()
 
     def draw_frame(self, width: int, height: int) -> Frame:
         """The curves at the present view, without the cursor."""
-        alive = {(id(series), self._weight_of(series)) for series in self._all()}
-        self._smooth = {key: kept for key, kept in self._smooth.items() if key in alive}
-        if any(len(series.xs) for series in self._all()):
-            curves = [self.distinct(curve) for curve in self._curves()]
+        if any(len(series.xs) for series in self.curves.all()):
+            end = self.view.window(self.extent)[1]
+            curves = [self.distinct(curve) for curve in self.curves.drawn(end, self.size.width)]
             look = replace(self.look, symbols=self.drawable(self.look.symbols))
             return draw(curves, width, height, self.view, look, marks=self._marks)
         return waiting(width, height, NO_LOSS)
 
-    def _curves(self) -> list[Curve]:
-        """From the back to the front: other runs, raw train loss, smoothed, val."""
-        curves = [
-            curve
-            for k, (name, series) in enumerate(self.others.items())
-            for curve in self._other(name, series, f"run{k % RUN_COLOURS + 1}")
-        ]
-        return curves + [curve for series in self._series for curve in self._own(series)]
-
-    def _own(self, series: Series) -> list[Curve]:
-        if series.kind == "val":
-            return [Curve(series, "val", self._label(series.name, series), points=True)]
-        weight = self._weight_of(series)
-        smooth = self._smooth_of(series) if weight else None
-        curves = train_curves(series, smooth, weight, self.size.width)
-        return [replace(curve, label=self._in_view(curve)) for curve in curves]
-
-    def _other(self, name: str, own: Sequence[Series], role: str) -> list[Curve]:
-        curves = []
-        for series in own:
-            if series.kind == "val":
-                label = self._label(plain_label(one_line(name, LABEL_WIDTH)), series)
-                curves.append(Curve(series, role, label, points=True))
-            else:
-                curves.append(Curve(self._smooth_of(series), role, behind=True))
-        return curves
-
-    def _label(self, name: str, series: Series) -> str:
-        """The name and the latest value; no value where the curve's end is out of view."""
-        return self._in_view(Curve(series, "", end_label(name, series)))
-
-    def _in_view(self, curve: Curve) -> str:
-        xs = curve.series.xs
-        out_of_view = len(xs) > 0 and xs[-1] > self.view.window(self.extent)[1]
-        return curve.label.rpartition(" ")[0] if out_of_view else curve.label
-
-    def _smooth_of(self, series: Series) -> Series:
-        """Smoothed once for each data and weight: zooming and panning go through it often."""
-        key = id(series), self._weight_of(series)
-        if key not in self._smooth:  # the series is kept beside it, so its id stays its own
-            self._smooth[key] = series, smoothed(series, key[1])
-        return self._smooth[key][1]
-
-    def _all(self) -> Iterator[Series]:
-        yield from self._series
-        for series in self.others.values():
-            yield from series
-
     @property
     def extent(self) -> Extent:
         """First and last iteration of all curves."""
-        return x_extent(list(self._all()))
+        return self.curves.extent
 
     @property
     def at(self) -> float | None:
         """The x that is read out: the cursor, or the newest without one; None without points."""
         if self.cursor is not None:
             return self.cursor
-        return max((s.xs[-1] for s in self._series if len(s.xs)), default=None)
+        return max((s.xs[-1] for s in self.curves.series if len(s.xs)), default=None)
 
     def readings(self) -> list[Reading]:
         """What the run's own curves say there: train, smooth, val."""
-        if self.at is None:
-            return []
-        curves: list[Series] = []
-        for series in self._series:
-            curves.append(series)
-            if series.kind == "train" and self._weight_of(series):
-                curves.append(self._smooth_of(series))
-        return [r for s in curves if (r := read(s, self.at)) is not None]
+        return [] if self.at is None else self.curves.readings(self.at)
 
     def other_readings(self) -> dict[str, Reading]:
         """The val loss of the other runs there, by their names."""
-        readings = {}
-        for name, curves in self.others.items():
-            val = next((series for series in curves if series.kind == "val"), None)
-            reading = None if val is None or self.at is None else read(val, self.at)
-            if reading is not None:
-                readings[name] = reading
-        return readings
+        return {} if self.at is None else self.curves.other_readings(self.at)
 
     def finish(self, frame: Frame) -> Frame:
         """`frame` with a hairline at the cursor, and the points that it reads."""
@@ -232,13 +139,9 @@ class LossPlot(FrameView, can_focus=True):
 
     def put_cursor(self, x: float | None) -> None:
         """Read out the iteration nearest to `x`; None takes the cursor away."""
-        self.cursor = None if x is None else self._snapped(x)
+        self.cursor = None if x is None else self.curves.snapped(x)
         self.repaint()
         self.post_message(self.Changed(self))
-
-    def _snapped(self, x: float) -> float:
-        points = [(abs(r.x - x), r.x) for s in self._all() if (r := read(s, x)) is not None]
-        return min(points)[1] if points else x
 
     def action_cursor(self, by: int) -> None:
         """Move the cursor one column, and at least one point, to the left or right."""
@@ -248,22 +151,12 @@ class LossPlot(FrameView, can_focus=True):
             return
         column = frame.column_of(self.cursor)
         aim = self.cursor if column is None else frame.x_at(column + by)
-        target = self._snapped(aim)
+        target = self.curves.snapped(aim)
         if (target - self.cursor) * by <= 0:
-            target = self._neighbour(by)
+            target = self.curves.neighbour(self.cursor, by)
         self.cursor = target
         self._reveal(target)
         self.put_cursor(target)
-
-    def _neighbour(self, by: int) -> float:
-        """The next point left or right of the cursor in any curve; the cursor at the ends."""
-        assert self.cursor is not None
-        ahead = []
-        for series in self._all():
-            index = nearest(series.xs, self.cursor) or 0
-            around = series.xs[max(index - 1, 0) : index + 2]
-            ahead += [x for x in around if (x - self.cursor) * by > 0]
-        return min(ahead, key=lambda x: x * by, default=self.cursor)
 
     def _reveal(self, x: float) -> None:
         lo, hi = self.view.window(self.extent)
@@ -303,9 +196,7 @@ class LossPlot(FrameView, can_focus=True):
         self._changed()
 
     def action_smooth(self, by: int) -> None:
-        place = SMOOTHINGS.index(self.smoothing) + by
-        self._weight = SMOOTHINGS[min(max(place, 0), len(SMOOTHINGS) - 1)]
-        self._chosen = True
+        self.curves.smooth_more(by)
         self._changed()
 
     def action_symbols(self) -> None:
