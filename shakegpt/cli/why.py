@@ -59,7 +59,7 @@ def explain(
         drawn = [token.id for token in logged.tokens[: settings.max_new_tokens]]
         place, token = choose(tokenizer, why, drawn)
         _say_logged(logged, place, token, say)
-    with heavy_imports():
+    with heavy_imports(trains=True):
         from shakegpt.generate import generate
         from shakegpt.hardware.device import choose as choose_device
         from shakegpt.nn.fast_decode import seen

@@ -17,6 +17,7 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt_figures import data
+from shakegpt_figures.whole import replace
 from tests.figures import logs
 
 VERSES = """
@@ -62,9 +63,8 @@ class Made:
         return self.run / LOG_NAME
 
     def write_numbers(self, path: Path) -> None:
-        """Write its run.json."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.encoded(data.run_data(self.history, self.log)))
+        """Write its run.json whole, as `shakegpt figures` does: a server may be reading it."""
+        replace(path, data.encoded(data.run_data(self.history, self.log)))
 
 
 def records(

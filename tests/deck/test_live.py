@@ -18,6 +18,7 @@ import pytest
 
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_figures import data
+from shakegpt_figures.whole import replace
 from tests.deck import made
 from tests.deck.browse import SLIDES, faults, look, show, turn_to, visit
 from tests.deck.build import ROOT
@@ -239,7 +240,7 @@ def test_a_key_that_is_not_there_is_an_error(
         browser.ask("fetch('/')")
         until = time.monotonic() + 20
         while time.monotonic() < until and "no curves" not in " ".join(browser.seen.errors):
-            path.write_text(json.dumps(told))  # again, until the server has noticed it
+            replace(path, json.dumps(told).encode())  # again, until the server has noticed it
             browser.ask("'what the page does is noted while it is asked'")
             time.sleep(0.5)
         assert "has no curves.best" in " ".join(browser.seen.errors)
