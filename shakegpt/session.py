@@ -262,6 +262,7 @@ def _train(
             if past is not None:
                 training.continue_from(past, saved)
             training.train()
+            training.close()  # before the log says that nothing is left to do
             close("finished", f"{training.iteration} iterations done")
         except Stopped as stopped:
             _close_stopped(supervisor, close, stopped)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from shakegpt import __version__
 from shakegpt.config import EvaluateConfig
 from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.data.dataset import Dataset, as_tensors, equally_long
@@ -72,7 +73,9 @@ def _cache_path(
     """The file of the cache for weights in `files`, by their sizes and times."""
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     text = None if run is None else (run.dataset.sha256, run.dataset.val_sha256)
-    key = repr((bits, stats, tokenizer.fingerprint, text, TOKENS, LONGEST, torch.__version__))
+    key = repr(
+        (bits, stats, tokenizer.fingerprint, text, TOKENS, LONGEST, torch.__version__, __version__)
+    )
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return cache_dir() / "quantized" / f"{name}.txt"
 

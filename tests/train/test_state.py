@@ -9,8 +9,10 @@ import torch
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
+from shakegpt.runlog import schema
+from shakegpt.session import finetune
 from shakegpt.train import state
-from tests.tiny import adamw, random_model
+from tests.tiny import adamw, random_model, tiny_config
 
 
 def test_states_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -63,3 +65,19 @@ def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:
     for named in ({"b": torch.zeros(3)}, {"a": torch.zeros(4)}):
         with pytest.raises(ShakegptError, match=str(path)):
             adamw(named, FinetuneConfig()).load(path, 1)
+
+
+def test_a_run_has_no_working_files_any_more_when_its_log_ends(
+    text_file: Path, tmp_path: Path
+) -> None:
+    """Nothing would delete them after a kill that comes later."""
+    present = list[bool]()
+
+    class Watch:
+        def write(self, event: schema.Event) -> None:
+            if isinstance(event, schema.Step | schema.End):
+                present.append((tmp_path / "run" / state.WORKING).exists())
+
+    config = tiny_config(text_file, tmp_path / "run", memory="lowest", max_iters=1)
+    finetune(config, Watch())
+    assert present == [True, False]
