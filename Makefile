@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 3
+WORKERS ?= 4
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -16,7 +16,7 @@ help:  ## list the targets
 run: $(VENV)/.installed  ## finetune the pocket GPT-2 on the plays
 	$(BIN)/shakegpt finetune
 
-# three workers for two cores, since tests also wait; the longest groups first (tests/order.py); a test
+# four workers for two cores, since tests also wait; the longest groups first (tests/order.py); a test
 # that hangs is named with its stack, and fails
 test: $(VENV)/.installed-dev  ## every test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --timeout 300
