@@ -22,7 +22,7 @@ HALF = 0.5
 FALL, MOST = 0.5, 4.0
 """The best rate falls with the length to this power, and for a run much longer than the longest
 short one by at most this factor. Of two lengths of one text the longer wants less (docs/advice.md),
-so each rung after the first tries its best rate and half of it."""
+so each length after the first tries the best rate of the one before and half of it."""
 COST = 20.5
 """What all of it takes, with the larger batch, in units of the first length, at most about."""
 LEAST_STEPS = 8
