@@ -29,9 +29,9 @@ from shakegpt.files import write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import choose
+from shakegpt.hardware.resource_errors import explain, resource_errors
 from shakegpt.model import GPT
 from shakegpt.out_of_core.loop import OutOfCore
-from shakegpt.resource_errors import explain, resource_errors
 from shakegpt.runlog import history, schema
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History

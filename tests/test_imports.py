@@ -14,7 +14,8 @@ from tests.commands import ROOT
 
 HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "matplotlib", "textual")
 MODULES = [
-    "bounds", "config", "errors", "files", "format", "claims.report", "cli.console", "cli.main",
+    "config", "config.bounds", "errors", "files", "format", "claims.report", "cli.console",
+    "cli.main",
     "cli.runs", "data.plays", "hardware.memory", "runlog.control", "runlog.history", "runlog.log",
     "runlog.metrics", "runlog.runs", "runlog.schema",
 ]  # fmt: skip

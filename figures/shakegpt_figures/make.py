@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from shakegpt.config import Figure, FiguresConfig
+from shakegpt.config import FiguresConfig
+from shakegpt.config.commands import Figure
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.default_run import named, newest, recorded
 from shakegpt.runlog.history import History

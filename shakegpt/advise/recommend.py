@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shakegpt import bounds
 from shakegpt.advise.forecast import Forecast, forecast
 from shakegpt.advise.search import COST, LEAST_STEPS, Search, Short, search
 from shakegpt.advise.trial import Trials, schedule
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, bounds
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration
 from shakegpt.hardware import memory

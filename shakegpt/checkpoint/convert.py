@@ -30,7 +30,7 @@ from shakegpt.checkpoint.weights import HEAD, plain_names
 from shakegpt.data.tokenizer import Tokenizer, byte_to_unicode
 from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
-from shakegpt.resource_errors import writing
+from shakegpt.hardware.resource_errors import writing
 
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 UNTIED = {"tie_word_embeddings": False}

@@ -15,8 +15,8 @@ from torch import Tensor
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.files import PART, flush_to_disk
+from shakegpt.hardware.resource_errors import writing
 from shakegpt.model import GPT
-from shakegpt.resource_errors import writing
 
 _NAMES = {
     "ln_1": "attn_norm",

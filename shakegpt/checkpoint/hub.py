@@ -10,10 +10,10 @@ from pathlib import Path
 
 from shakegpt.checkpoint.config_json import read_config
 from shakegpt.checkpoint.snapshot import drop_damaged
+from shakegpt.data.timeouts import NETWORK_TIMEOUT, call_with_timeout
 from shakegpt.data.vocabulary import read_vocabulary
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import sentence
-from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
 HUB_NAMES = {
     "gpt2": "openai-community/gpt2",

@@ -38,9 +38,9 @@ from shakegpt.files import (
     write_atomically,
 )
 from shakegpt.files import WEIGHTS as WEIGHTS
+from shakegpt.hardware.resource_errors import writing
 from shakegpt.model import GPT, GPTConfig
 from shakegpt.nn.lora import merged
-from shakegpt.resource_errors import writing
 
 INDEX = "model.safetensors.index.json"
 

@@ -6,9 +6,8 @@ import json
 import re
 import shlex
 
-from shakegpt import bounds
 from shakegpt.checkpoint.hub import HUB_NAMES
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, bounds
 from shakegpt.errors import ShakegptError
 from shakegpt.format import bits, duration, loss
 from shakegpt.runlog.history import History

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from shakegpt.checkpoint.model_card import model_card
+from shakegpt.data.timeouts import call_with_timeout
 from shakegpt.errors import ShakegptError
 from shakegpt.files import WEIGHTS
 from shakegpt.runlog import history
 from shakegpt.sanitize import sentence
-from shakegpt.timeouts import call_with_timeout
 
 
 def require_repository(name: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shakegpt.config.presets import PRESETS
 from shakegpt.data.tinyshakespeare import SHA256 as TINYSHAKESPEARE_SHA256
-from shakegpt.presets import PRESETS
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from shakegpt.bounds import Choice, Several, Switch, Text, integer, real, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
-from shakegpt.config import MACHINE, TRAINING, WHAT, Device, Dtype, FinetuneConfig
+from shakegpt.config import FinetuneConfig
+from shakegpt.config.bounds import Choice, Several, Switch, Text, integer, real, setting
+from shakegpt.config.fields import MACHINE, TRAINING, WHAT, Device, Dtype
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, rate, size
 from shakegpt.sanitize import one_line

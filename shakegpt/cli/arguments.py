@@ -15,9 +15,9 @@ from dataclasses import MISSING, Field, fields
 from functools import partial
 from typing import Any, TypeVar
 
-from shakegpt import bounds
-from shakegpt.bounds import Setting, Several, Switch, flag
-from shakegpt.config import TOPICS
+from shakegpt.config import bounds
+from shakegpt.config.bounds import Setting, Several, Switch, flag
+from shakegpt.config.fields import TOPICS
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import printable
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal, get_args
 
-from shakegpt.bounds import REQUIRED, Choice, setting
 from shakegpt.cli.arguments import Parser, parse
+from shakegpt.config.bounds import REQUIRED, Choice, setting
 
 Shell = Literal["bash", "zsh", "fish"]
 ABOUT = """Print the code that makes a shell complete commands, flags, values and files:

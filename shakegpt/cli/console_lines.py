@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from shakegpt import format
-from shakegpt.bounds import words
+from shakegpt.config.bounds import words
 from shakegpt.format import bits, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev

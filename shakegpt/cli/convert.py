@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shakegpt.bounds import REQUIRED, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import note
-from shakegpt.resource_errors import resource_errors
+from shakegpt.config.bounds import REQUIRED, Text, setting
+from shakegpt.hardware.resource_errors import resource_errors
 
 ABOUT = "Make a safe checkpoint directory of nanoGPT's ckpt.pt, a pytorch_model.bin and the like."
 

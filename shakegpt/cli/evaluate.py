@@ -11,7 +11,8 @@ from shakegpt.checkpoint.config_json import read_config
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import ModelArgument, load_model, note, open_vocabulary
-from shakegpt.config import Dtype, EvaluateConfig
+from shakegpt.config import EvaluateConfig
+from shakegpt.config.fields import Dtype
 from shakegpt.data.folders import RECORDS, kind_of
 from shakegpt.errors import ShakegptError
 from shakegpt.format import bits, perplexity

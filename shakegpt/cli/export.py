@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shakegpt.bounds import REQUIRED, Switch, Text, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import load_model, note, open_vocabulary
+from shakegpt.config.bounds import REQUIRED, Switch, Text, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.files import PART, write_atomically
 from shakegpt.format import size
-from shakegpt.resource_errors import resource_errors, writing
+from shakegpt.hardware.resource_errors import resource_errors, writing
 from shakegpt.runlog import history
 from shakegpt.sanitize import printable
 

@@ -7,10 +7,11 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shakegpt.bounds import Switch, Text, setting
 from shakegpt.cli.arguments import parse_values
-from shakegpt.config import MACHINE, WHAT, FinetuneConfig
-from shakegpt.presets import FIRST, PRESETS
+from shakegpt.config import FinetuneConfig
+from shakegpt.config.bounds import Switch, Text, setting
+from shakegpt.config.fields import MACHINE, WHAT
+from shakegpt.config.presets import FIRST, PRESETS
 
 if TYPE_CHECKING:
     from shakegpt.cli.request import Request

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from shakegpt.bounds import Choice, Number, Switch, Text, setting
 from shakegpt.cli import preflight, why
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import ModelArgument, load_model, open_vocabulary, prompt_ids
-from shakegpt.config import WHAT, Device, Format, SampleConfig
+from shakegpt.config import SampleConfig
+from shakegpt.config.bounds import Choice, Number, Switch, Text, setting
+from shakegpt.config.commands import Format
+from shakegpt.config.fields import WHAT, Device
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 from shakegpt.runlog.schema import Run, Settings

@@ -62,7 +62,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "help" and rest:
         command, rest = rest[0], ["--help"]
     if command in ("-h", "--help", "help"):
-        from shakegpt.presets import PRESETS
+        from shakegpt.config.presets import PRESETS
 
         print(HELP.format(presets=", ".join(PRESETS)))
         return 0

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shakegpt.bounds import REQUIRED, Text, setting
-from shakegpt.config import WHAT
+from shakegpt.config.bounds import REQUIRED, Text, setting
+from shakegpt.config.fields import WHAT
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from shakegpt.checkpoint.config_json import read_config
 from shakegpt.checkpoint.resolve import find, is_on_hub
 from shakegpt.cli import arguments
-from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig, block_size_fault
+from shakegpt.config import EvaluateConfig, FinetuneConfig, GPTConfig
+from shakegpt.config.model import block_size_fault
+from shakegpt.config.presets import HUB_SHAPES, PRESETS
 from shakegpt.data.make_vocabulary import bpe_size
 from shakegpt.data.sources import BUILT_IN, STDIN, require, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
-from shakegpt.presets import HUB_SHAPES, PRESETS
 from shakegpt.runlog.runs import is_run, require_unused
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shakegpt.bounds import flag
 from shakegpt.checkpoint.resolve import absolute
 from shakegpt.cli import preflight
 from shakegpt.config import FinetuneConfig, GPTConfig
+from shakegpt.config.bounds import flag
+from shakegpt.config.presets import FIRST, HUB_SHAPES, PRESETS, describe, possible, suited
 from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env
 from shakegpt.errors import ShakegptError
 from shakegpt.notify import command
-from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, describe, possible, suited
-from shakegpt.resumption import IDENTITY, require_same_run
+from shakegpt.runlog.resumption import IDENTITY, require_same_run
 from shakegpt.runlog.runs import is_run
 
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from shakegpt.bounds import Text, setting
 from shakegpt.cli.arguments import parse
+from shakegpt.config.bounds import Text, setting
 from shakegpt.format import duration, loss
 from shakegpt.runlog.runs import RunSummary, find_runs
 from shakegpt.sanitize import printable

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from shakegpt.bounds import Choice, setting
 from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import ModelArgument, load_model, note, open_vocabulary
-from shakegpt.config import SAMPLING, SampleConfig
+from shakegpt.config import SampleConfig
+from shakegpt.config.bounds import Choice, setting
+from shakegpt.config.fields import SAMPLING
 from shakegpt.data.decoding import decode, normalize_newlines
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history

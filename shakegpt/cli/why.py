@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import load_model, open_vocabulary, prompt_ids
-from shakegpt.config import Device
+from shakegpt.config.fields import Device
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, probability
 from shakegpt.runlog.history import SampleView, load_started

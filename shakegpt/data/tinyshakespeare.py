@@ -6,8 +6,8 @@ import hashlib
 import sys
 
 from shakegpt.data.cache import cache_dir, write_cache
+from shakegpt.data.timeouts import NETWORK_TIMEOUT, call_with_timeout
 from shakegpt.errors import ShakegptError
-from shakegpt.timeouts import NETWORK_TIMEOUT, call_with_timeout
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"

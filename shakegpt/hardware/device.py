@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from shakegpt.config import Device, Dtype
+from shakegpt.config.fields import Device, Dtype
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.memory import Row, available_memory
 

@@ -19,7 +19,8 @@ from typing import Literal
 
 import psutil
 
-from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
+from shakegpt.config import FinetuneConfig, GPTConfig
+from shakegpt.config.finetune import conflicts
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 from shakegpt.runlog import schema

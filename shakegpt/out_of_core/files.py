@@ -24,8 +24,8 @@ from shakegpt.checkpoint.tensorfile import data, layout
 from shakegpt.errors import ShakegptError
 from shakegpt.files import flush_to_disk, sha256
 from shakegpt.hardware.allocator import release_freed_memory
+from shakegpt.hardware.resource_errors import reading, writing
 from shakegpt.model import GPT
-from shakegpt.resource_errors import reading, writing
 from shakegpt.train.mapped_adamw import allocate
 
 EDGES = -1

@@ -16,9 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from shakegpt.bounds import REQUIRED, Choice, Several, Switch, Text, check, integer, real, setting
 from shakegpt.cli import main as command_line
-from shakegpt.config import Compile
+from shakegpt.config.bounds import (
+    REQUIRED,
+    Choice,
+    Several,
+    Switch,
+    Text,
+    check,
+    integer,
+    real,
+    setting,
+)
+from shakegpt.config.fields import Compile
 from shakegpt.errors import ShakegptError
 from shakegpt.pocket.recipe import Recipe
 

@@ -10,8 +10,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.format import size
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import free_memory
-from shakegpt.resumption import saved_config
 from shakegpt.runlog.history import History
+from shakegpt.runlog.resumption import saved_config
 from shakegpt.train.setup import TrainingSetup, prepare
 
 WITHOUT_EFFECT = (

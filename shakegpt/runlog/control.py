@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleRequest(Request, frozen=True, kw_only=True):
-    """A command to `shakegpt.sample_server`: `sample`, or `stop` for all earlier requests.
+    """A command to `shakegpt.cli.sample_server`: `sample`, or `stop` for all earlier requests.
 
     Sampling fields are taken literally: None for `top_k` and `top_p` sets no limit.
     """

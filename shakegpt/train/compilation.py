@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import torch
 
-from shakegpt.config import Compile
+from shakegpt.config.fields import Compile
 from shakegpt.hardware.device import Place
 from shakegpt.model import GPT, Block
 from shakegpt.nn import blocks

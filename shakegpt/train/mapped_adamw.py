@@ -21,7 +21,7 @@ from torch import Tensor
 from shakegpt.checkpoint.tensorfile import layout
 from shakegpt.files import write_pieces
 from shakegpt.hardware.memory import PIECE
-from shakegpt.resource_errors import reading, writing
+from shakegpt.hardware.resource_errors import reading, writing
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group, update
 
 

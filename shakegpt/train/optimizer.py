@@ -19,7 +19,7 @@ from torch.optim.adamw import adamw
 from shakegpt.checkpoint import tensorfile
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.fast_paths import self_test
-from shakegpt.resource_errors import reading
+from shakegpt.hardware.resource_errors import reading
 
 T = TypeVar("T")
 Group = dict[str, Any]

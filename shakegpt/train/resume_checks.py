@@ -11,8 +11,8 @@ from typing import Any
 from shakegpt.config import FinetuneConfig
 from shakegpt.data.sources import BUILT_IN, STDIN
 from shakegpt.errors import ShakegptError
-from shakegpt.resumption import require_same_run, saved_config
 from shakegpt.runlog import history, schema
+from shakegpt.runlog.resumption import require_same_run, saved_config
 from shakegpt.train.setup import TrainingSetup
 
 

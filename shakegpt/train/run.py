@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from shakegpt import bounds
+from shakegpt.config import bounds
 from shakegpt.data.dataset import Window
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from shakegpt.checkpoint import io as checkpoint
-from shakegpt.config import FinetuneConfig, block_size_fault
+from shakegpt.config import FinetuneConfig
+from shakegpt.config.model import block_size_fault
 from shakegpt.data.dataset import VAL_FRACTION, Dataset
 from shakegpt.data.make_vocabulary import bpe_size, learn_bpe, write_char_vocabulary
 from shakegpt.data.sources import Text, load_text

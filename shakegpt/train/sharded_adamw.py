@@ -20,7 +20,7 @@ from shakegpt.checkpoint.weights import PREFIX
 from shakegpt.distributed.group import Team
 from shakegpt.errors import Stopped
 from shakegpt.files import write_pieces
-from shakegpt.resource_errors import reading
+from shakegpt.hardware.resource_errors import reading
 from shakegpt.train.optimizer import MOMENTS, AdamW, Group
 
 T = TypeVar("T")

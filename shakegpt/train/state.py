@@ -19,9 +19,9 @@ from pathlib import Path
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.files import checksum, flush_to_disk, sha256, write_atomically
+from shakegpt.hardware.resource_errors import writing
 from shakegpt.model import GPT
 from shakegpt.nn import lora
-from shakegpt.resource_errors import writing
 from shakegpt.train.optimizer import AdamW, read
 
 WORKING = "out-of-core"

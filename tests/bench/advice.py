@@ -34,8 +34,8 @@ import torch
 from shakegpt.advise.recommend import recommend
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.config import FinetuneConfig
+from shakegpt.config.presets import FIRST, PRESETS
 from shakegpt.data.sources import load_text
-from shakegpt.presets import FIRST, PRESETS
 from shakegpt.train.setup import prepare
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)

@@ -17,10 +17,10 @@ import torch
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
+from shakegpt.config.presets import PRESETS
 from shakegpt.finetune import Finetuning
 from shakegpt.generate import recorded
 from shakegpt.nn.fast_decode import SlidingWindow
-from shakegpt.presets import PRESETS
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.schema import Settings

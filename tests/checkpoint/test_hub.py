@@ -17,13 +17,12 @@ from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from shakegpt import timeouts
 from shakegpt.checkpoint import hub, resolve, unpickle
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.convert import convert
 from shakegpt.checkpoint.io import POCKET
 from shakegpt.checkpoint.provenance import provenance
-from shakegpt.data import sources, tinyshakespeare
+from shakegpt.data import sources, timeouts, tinyshakespeare
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.session import finetune, resume

@@ -15,9 +15,9 @@ import pytest
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.cli import main
-from shakegpt.config import TOPICS
+from shakegpt.config.fields import TOPICS
+from shakegpt.config.presets import PRESETS
 from shakegpt.files import SUMS
-from shakegpt.presets import PRESETS
 from shakegpt.session import finetune
 from tests.commands import ROOT, Commands
 from tests.tiny import play, tiny_config

@@ -15,7 +15,8 @@ from transformers import GPT2LMHeadModel
 
 from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint.io import POCKET
-from shakegpt.config import FinetuneConfig, Matrix
+from shakegpt.config import FinetuneConfig
+from shakegpt.config.fields import Matrix
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.hardware import memory
 from shakegpt.model import GPT, Conv1D, GPTConfig

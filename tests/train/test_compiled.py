@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from shakegpt.hardware.device import Place
-from shakegpt.resumption import saved_config
 from shakegpt.runlog import history
+from shakegpt.runlog.resumption import saved_config
 from shakegpt.session import finetune, resume
 from shakegpt.train import compilation, state
 from tests.tiny import tiny_config

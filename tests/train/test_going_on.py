@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from shakegpt.errors import ShakegptError
-from shakegpt.resumption import IDENTITY
 from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME
+from shakegpt.runlog.resumption import IDENTITY
 from shakegpt.session import finetune, resume
 from tests.commands import Commands
 from tests.tiny import tiny_config

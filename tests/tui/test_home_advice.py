@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import Button
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.presets import FIRST, PRESETS
+from shakegpt.config.presets import FIRST, PRESETS
 from shakegpt_tui import adviser
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui.home import SIZES, Host, base, run

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from shakegpt.cli import finetune_arguments
 from shakegpt.cli.preflight import faults
 from shakegpt.config import FinetuneConfig
+from shakegpt.config.presets import PRESETS
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
-from shakegpt.presets import PRESETS
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.runs import RunSummary
 from shakegpt_tui import form, machine, models, speed, terminal

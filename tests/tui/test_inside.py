@@ -107,7 +107,7 @@ def test_large_models_are_compared_one_at_a_time() -> None:
     """The sampling process with a limit below every model: neither is kept beside the other."""
     drawn, context = (5, 6, 7), tuple(range(20, 40))
     values = {"verb": "sample", "model": "pocket", "iteration": 3, "context": context}
-    code = "import shakegpt.sample_server as s; s.MOST_COMPARED = 0; s.main([])"
+    code = "import shakegpt.cli.sample_server as s; s.MOST_COMPARED = 0; s.main([])"
     with subprocess.Popen(
         [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

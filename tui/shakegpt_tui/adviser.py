@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from shakegpt import bounds
-from shakegpt.config import FinetuneConfig
+from shakegpt.config import FinetuneConfig, bounds
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
-from shakegpt import bounds, format
-from shakegpt.bounds import Choice, Setting, Several, Switch, Text, flag
+from shakegpt import format
 from shakegpt.cli import preflight
-from shakegpt.config import FinetuneConfig, GPTConfig, conflicts
+from shakegpt.config import FinetuneConfig, GPTConfig, bounds
+from shakegpt.config.bounds import Choice, Setting, Several, Switch, Text, flag
+from shakegpt.config.finetune import conflicts
+from shakegpt.config.presets import FIRST, HUB_SHAPES, PRESETS, suited
 from shakegpt.errors import ShakegptError
-from shakegpt.presets import FIRST, HUB_SHAPES, PRESETS, suited
 from shakegpt.sanitize import one_line
 
 ESSENTIAL = (

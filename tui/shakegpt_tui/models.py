@@ -9,8 +9,8 @@ from pathlib import Path
 import shakegpt
 from shakegpt.checkpoint.config_json import read_config
 from shakegpt.config import FinetuneConfig, GPTConfig
+from shakegpt.config.presets import HUB_SHAPES
 from shakegpt.errors import ShakegptError
-from shakegpt.presets import HUB_SHAPES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from shakegpt.bounds import Text, integer, setting
 from shakegpt.cli.arguments import parse
+from shakegpt.config.bounds import Text, integer, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt_tui import terminal

@@ -6,8 +6,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from shakegpt.bounds import Switch, Text, real, setting
 from shakegpt.cli.arguments import parse
+from shakegpt.config.bounds import Switch, Text, real, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt_tui import terminal

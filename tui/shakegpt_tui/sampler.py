@@ -1,4 +1,4 @@
-"""The process that samples from the model of a run that has ended: `shakegpt.sample_server`."""
+"""The process that samples from the model of a run that has ended: `shakegpt.cli.sample_server`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sampler:
         self._scratch = tempfile.TemporaryDirectory(prefix="shakegpt-", ignore_cleanup_errors=True)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "shakegpt.sample_server", str(idle)],
+                [sys.executable, "-P", "-m", "shakegpt.cli.sample_server", str(idle)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

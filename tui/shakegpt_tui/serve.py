@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from shakegpt.bounds import Switch, Text, integer, setting
 from shakegpt.cli.arguments import parse
+from shakegpt.config.bounds import Switch, Text, integer, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt_tui.terminal import READ_ONLY

@@ -13,8 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button
 
-from shakegpt import bounds
-from shakegpt.config import SampleConfig
+from shakegpt.config import SampleConfig, bounds
 from shakegpt_tui.base_screen import Dialog
 from shakegpt_tui.settings import Prompting
 from shakegpt_tui.widgets.field import Area, Field

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, OptionList, Select, Static
 
 from shakegpt.config import FinetuneConfig
-from shakegpt.presets import FIRST, PRESETS
+from shakegpt.config.presets import FIRST, PRESETS
 from shakegpt.sanitize import one_line
 from shakegpt_tui import form, models, speed
 from shakegpt_tui import machine as machines

@@ -1,43 +1,31 @@
-"""Settings of each command: frozen dataclasses whose fields carry their bounds and their help.
-
-Names are nanoGPT's where nanoGPT has the field. Nothing here imports torch.
-"""
+"""Settings of `shakegpt finetune`. Names are nanoGPT's where nanoGPT has the field."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from shakegpt import bounds
-from shakegpt.bounds import Choice, Several, Switch, Text, integer, real, setting
+from shakegpt.config.bounds import Choice, Several, Switch, Text, integer, real, setting
+from shakegpt.config.fields import (
+    LORA,
+    MACHINE,
+    SAMPLING,
+    SCRATCH,
+    TEXTS,
+    THREADS,
+    TRAINING,
+    WHAT,
+    Checked,
+    Compile,
+    Device,
+    Dtype,
+    Matrix,
+    Memory,
+    Optimizer,
+    SaveSignal,
+)
 from shakegpt.errors import ShakegptError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Memory = Literal["auto", "normal", "low", "lowest"]
-Compile = Literal["auto", "on", "off"]
-Optimizer = Literal["adamw", "muon"]
-SaveSignal = Literal["SIGUSR1", "SIGUSR2", "SIGXCPU"]
-Weights = Literal["float32", "bf16", "int8"]
-
-WHAT, TRAINING, SCRATCH = "what", "training", "model from scratch"
-LORA, SAMPLING, MACHINE = "LoRA", "sampling", "machine"
-TOPICS = (WHAT, TRAINING, SCRATCH, LORA, SAMPLING, MACHINE, "options")
-"""The topics of the settings, in the order of the help."""
-
-_TEXTS = Several(Text("TEXT", path=True, known=("plays", "tinyshakespeare", "-")))
-_THREADS = integer(1, 4096, "threads")
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A configuration that is validated when it is created."""
-
-    def __post_init__(self) -> None:
-        """Raise ShakegptError, with each field and value, for invalid settings."""
-        bounds.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +39,7 @@ class FinetuneConfig(Checked):
         "Model to start from: pocket (ships with shakegpt), gpt2, gpt2-medium, gpt2-large, "
         "gpt2-xl, distilgpt2, owner/name on the Hugging Face Hub, a checkpoint directory, a "
         "run, or scratch.", WHAT)
-    dataset: tuple[str, ...] = setting(("plays",), _TEXTS,
+    dataset: tuple[str, ...] = setting(("plays",), TEXTS,
         "Text to learn: plays (all of Shakespeare's, offline), tinyshakespeare (downloaded "
         "once), text files, record files (JSON Lines, JSON, CSV, TSV, Parquet), directories, or "
         "- for standard input.", WHAT)
@@ -62,7 +50,7 @@ class FinetuneConfig(Checked):
         "Put the end-of-text token after each document where there are several files or "
         "records, so that a sample ends by itself; --no-separate-documents joins them by a "
         "blank line.", WHAT)
-    val_dataset: tuple[str, ...] | None = setting(None, _TEXTS,
+    val_dataset: tuple[str, ...] | None = setting(None, TEXTS,
         "Text to validate on, named as in --dataset; all of --dataset is then trained on.",
         WHAT, none="the last part of --dataset")
     val_fraction: float | None = setting(None, real(0, 0.9, "fraction", above=True),
@@ -202,7 +190,7 @@ class FinetuneConfig(Checked):
         "Signal of a batch system at which the state is saved and the run ends, as with "
         "SIGTERM. Unless named here, SIGUSR1 and SIGUSR2 save and training goes on.",
         MACHINE, none="SIGXCPU")
-    threads: int | None = setting(None, _THREADS,
+    threads: int | None = setting(None, THREADS,
         "CPU threads of the arithmetic; lower it to leave cores to other work.",
         MACHINE, none="PyTorch's choice, the physical cores")
     # fmt: on
@@ -254,177 +242,3 @@ def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
         message = f"--n-embd must be a multiple of --n-head {heads}, got {width}"
         found.append((("n_embd", "n_head"), message))
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleConfig(Checked):
-    """Draw text from a model."""
-
-    # fmt: off
-    prompt: str = setting("ROMEO:", Text(empty=True),
-        "What the model continues; - reads it from standard input.", SAMPLING)
-    prompt_file: str | None = setting(None, Text("FILE", path=True),
-        "Read the prompt from this file, as it is, in UTF-8.", SAMPLING, none="as --prompt says")
-    prompt_echo: bool = setting(True, Switch(),
-        "Write the prompt before what the model adds to it.", SAMPLING)
-    until: str | None = setting(None, Text("STRING"),
-        "End a text before this string, if the model writes it.",
-        SAMPLING, none="at the end-of-text token or --max-new-tokens")
-    repetition_penalty: float = setting(1.0, real(0.1, 100, "factor"),
-        "Divide the scores of tokens that the text has already by this: 1.2 against loops, 1 "
-        "for none.", SAMPLING)
-    interactive: bool = setting(False, Switch(),
-        "Keep the model loaded and continue each line that is typed; \\n in it stands for a "
-        "line's end. The arrow keys edit it and bring earlier ones; Ctrl-C ends a text, Ctrl-D "
-        "all.", SAMPLING)
-    max_new_tokens: int = setting(200, integer(0, 1_000_000, "tokens"),
-        "Tokens to draw.", SAMPLING)
-    num_samples: int = setting(1, integer(1, unit="n"),
-        "How many texts to draw; the k-th uses seed + k.", SAMPLING)
-    temperature: float = setting(0.8, real(0, 100, "t"),
-        "0 always takes the likeliest token, 1 draws as the model predicts, more is wilder.",
-        SAMPLING)
-    top_k: int | None = setting(200, integer(1, unit="k"),
-        "Draw from the k likeliest tokens only.", SAMPLING, none="from all tokens")
-    top_p: float | None = setting(None, real(0, 1, "p", above=True),
-        "Draw from the likeliest tokens that make up probability p together.",
-        SAMPLING, none="from all tokens")
-    seed: int = setting(1337, integer(0, 2**63 - 1, "seed"),
-        "Same seed, same text (on the same kind of device).", SAMPLING)
-    dtype: Weights = setting("float32", Choice(*get_args(Weights)),
-        "Bits of the weights. float32 is exact; int8 is fastest on any CPU, bf16 gains where "
-        "the CPU computes in it. What fewer bits cost in loss is measured and printed first.",
-        MACHINE)
-    device: Device = setting("auto", Choice(*get_args(Device)),
-        "Where to compute. auto: cuda, else mps, else cpu.", MACHINE)
-    threads: int | None = setting(None, _THREADS,
-        "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice")
-    # fmt: on
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Checked):
-    """Measure a model on a text: val loss and perplexity."""
-
-    # fmt: off
-    dataset: tuple[str, ...] | None = setting(None, _TEXTS,
-        "Text to measure on, named as in `shakegpt finetune`: files as a whole; of plays, "
-        "tinyshakespeare and the run's own text the validation part.",
-        WHAT, none="the run's own text, else plays")
-    text_field: str | None = setting(None, Text("FIELD"),
-        "Field or column of the record files that holds the text.", WHAT, none="as in finetune")
-    val_fraction: float | None = setting(None, real(0, 1, "fraction", above=True),
-        "Fraction of the text to measure on, from its end; 1 for all of it.",
-        WHAT, none="as --dataset says")
-    eval_tokens: int | None = setting(None, integer(1, unit="tokens"),
-        "Tokens to predict, evenly spread; a smaller text is used whole.",
-        WHAT, none="all of a file, else as many as the run's own evaluations, else 40,000")
-    block_size: int | None = setting(None, integer(2, unit="tokens"),
-        "Sequence length.", WHAT, none="that of the run, else what the model was made for")
-    batch_size: int = setting(8, integer(1, unit="sequences"),
-        "Sequences at a time. Lower it when memory is short.", MACHINE)
-    device: Device = setting("auto", Choice(*get_args(Device)),
-        "Where to compute. auto: cuda, else mps, else cpu.", MACHINE)
-    dtype: Dtype = setting("auto", Choice(*get_args(Dtype)),
-        "Arithmetic of the matrix products. auto: that of the run, else as in finetune.", MACHINE)
-    threads: int | None = setting(None, _THREADS,
-        "CPU threads of the arithmetic.", MACHINE, none="PyTorch's choice")
-    # fmt: on
-
-
-@dataclass(frozen=True, kw_only=True)
-class GPTConfig:
-    """The shape of a GPT-2. The defaults are the smallest one that OpenAI released, 124M."""
-
-    n_layer: int = 12
-    n_head: int = 12
-    n_embd: int = 768
-    block_size: int = 1024
-    vocab_size: int = 50257
-    layer_norm_epsilon: float = 1e-5
-    dropout: float = 0.0
-    activation_function: Literal["gelu_new", "gelu"] = "gelu_new"
-    """GELU in its tanh form, as OpenAI's, or exact, as nanoGPT's."""
-    tie_word_embeddings: bool = True
-    """Whether the head shares the matrix of the token embedding."""
-
-    @property
-    def block_params(self) -> int:
-        """Parameters of a block: 12 C² weights (3 and 1 of attention, 4 and 4 of the MLP), 9 C
-        biases, 4 C of its LayerNorms.
-        """
-        return 12 * self.n_embd**2 + 13 * self.n_embd
-
-    @property
-    def n_params(self) -> int:
-        """Number of parameters, a tied embedding counted once; the last LayerNorm has 2 C."""
-        rows = self.vocab_size if self.tie_word_embeddings else 2 * self.vocab_size
-        return (rows + self.block_size + 2) * self.n_embd + self.n_layer * self.block_params
-
-
-def block_size_fault(block_size: int | None, shape: GPTConfig, name: str) -> str | None:
-    """An error message when the model `name` has too few positions for `block_size`; else None."""
-    if block_size is None or block_size <= shape.block_size:
-        return None
-    return f"--block-size {block_size} is over the {shape.block_size} that {name} was made for"
-
-
-Figure = Literal["training", "architecture", "generation", "samples", "inside"]
-Theme = Literal["dark", "light"]
-Format = Literal["svg", "png", "pdf"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FiguresConfig(Checked):
-    """Draw the figures of a run."""
-
-    # fmt: off
-    runs: tuple[str, ...] = setting((), Several(Text("RUN", path=True), least=0),
-        "Run directories; several are compared in training.svg. Default: the newest finished "
-        "run, or the recorded one that ships.", positional=True)
-    out: str | None = setting(None, Text("DIR", path=True),
-        "Directory for the figures and run.json.",
-        none="the deck's; without a deck, and for png and pdf, figures/ in the run's directory")
-    only: tuple[Figure, ...] = setting(get_args(Figure), Several(Choice(*get_args(Figure))),
-        "Figures to draw; by default all that the log has records for.")
-    theme: Theme = setting("dark", Choice(*get_args(Theme)),
-        "Colors: dark as the slides, light for paper.")
-    transparent: bool = setting(False, Switch(),
-        "Leave the background out.")
-    format: tuple[Format, ...] = setting(("svg",), Several(Choice(*get_args(Format))),
-        "File formats to write; the deck shows svg.")
-    watch: bool = setting(False, Switch(),
-        "Follow a run, by default the newest that trains, and redraw until it ends; wait for "
-        "one that has not begun.")
-    # fmt: on
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeckConfig(Checked):
-    """Lay out the talk's slides, with the figures and numbers of a run."""
-
-    # fmt: off
-    directory: str = setting("talk", Text("DIR", path=True),
-        "Directory of the deck, created when absent.", positional=True)
-    run: str | None = setting(None, Text("RUN", path=True),
-        "Run that the slides show.", none="the newest finished run, or the recorded one that ships")
-    # fmt: on
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimsConfig(Checked):
-    """Check the talk's claims against a run."""
-
-    # fmt: off
-    run: str | None = setting(None, Text("RUN", path=True),
-        "Run directory. Default: the newest finished run, or the recorded one that ships.",
-        none="the newest finished run", positional=True)
-    strict: bool = setting(False, Switch(),
-        "Exit with 1 when a claim differs or could not be measured.")
-    deck: bool = setting(False, Switch(),
-        "Also check the deck in this directory: its numbers, sentences, figures and code.")
-    json: bool = setting(False, Switch(),
-        "Print the rows as JSON instead of a table.")
-    markdown: bool = setting(False, Switch(),
-        "Print the rows as a Markdown table.")
-    # fmt: on

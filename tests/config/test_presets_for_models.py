@@ -12,9 +12,9 @@ import pytest
 from shakegpt.checkpoint.resolve import POCKET
 from shakegpt.cli.finetune_arguments import parse
 from shakegpt.config import GPTConfig
+from shakegpt.config.presets import HUB_SHAPES, LARGE, POCKET_SHAPE, PRESETS, SMALL, suited
 from shakegpt.distributed.env import require_shardable
 from shakegpt.errors import ShakegptError
-from shakegpt.presets import HUB_SHAPES, LARGE, POCKET_SHAPE, PRESETS, SMALL, suited
 
 FOLLOW = ("learning_rate", "beta1", "beta2", "batch_size", "gradient_accumulation_steps",
           "block_size")  # fmt: skip

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from shakegpt import bounds
-from shakegpt.bounds import flag
-from shakegpt.config import SCRATCH, FinetuneConfig
+from shakegpt.config import FinetuneConfig, bounds
+from shakegpt.config.bounds import flag
+from shakegpt.config.fields import SCRATCH
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import history
 

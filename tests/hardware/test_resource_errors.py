@@ -10,7 +10,7 @@ import torch
 
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
-from shakegpt.resource_errors import explain, resource_errors
+from shakegpt.hardware.resource_errors import explain, resource_errors
 
 RUN = Path("runs/one").absolute()
 

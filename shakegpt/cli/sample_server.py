@@ -1,6 +1,6 @@
 """Sample from saved models on request: `SampleRequest` lines on stdin, records on stdout.
 
-    python -P -m shakegpt.sample_server [IDLE_SECONDS]
+    python -P -m shakegpt.cli.sample_server [IDLE_SECONDS]
 
 The answer to `sample` is records of a run log, one JSON object a line: `Sample`, `Token`s,
 `SampleEnd`, then a `Command` with status done or refused, and the reason. With `drawn` it is an
@@ -27,7 +27,7 @@ import msgspec
 
 from shakegpt.config import SampleConfig
 from shakegpt.errors import ShakegptError, Stopped
-from shakegpt.resource_errors import explain
+from shakegpt.hardware.resource_errors import explain
 from shakegpt.runlog import schema
 from shakegpt.runlog.control import Likelihood, SampleRequest
 from shakegpt.runlog.log import LOG_NAME

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shakegpt import bounds
 from shakegpt.cli.finetune_arguments import parse
-from shakegpt.config import EvaluateConfig, FinetuneConfig, SampleConfig
+from shakegpt.config import EvaluateConfig, FinetuneConfig, SampleConfig, bounds
+from shakegpt.config.presets import PRESETS
 from shakegpt.errors import ShakegptError
-from shakegpt.presets import PRESETS
 from tests.tiny import as_flags
 
 KINDS = (FinetuneConfig, SampleConfig, EvaluateConfig)
