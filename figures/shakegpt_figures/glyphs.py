@@ -50,7 +50,7 @@ def _has(char: str, face: Face) -> bool:
 
 
 def lacking(text: str) -> str:
-    """The characters of a text that no font at hand can show, each once."""
+    """The characters of a text that no installed font can show, each once."""
     return "".join(
         char
         for char in dict.fromkeys(text)

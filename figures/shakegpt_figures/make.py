@@ -63,7 +63,7 @@ def run(config: FiguresConfig) -> int:
     if lack := lacking_glyphs(sources[0].history):
         print(
             printable(
-                f"no font at hand has {count(len(lack), 'character')} of this run's samples "
+                f"no installed font has {count(len(lack), 'character')} of this run's samples "
                 f"({lack[:20]}): they are drawn as escapes; install a font for that script, such "
                 "as Noto Sans CJK"
             ),
@@ -108,7 +108,7 @@ def files(
 
 
 def lacking_glyphs(history: History) -> str:
-    """The characters of what the figures show of the samples that no font at hand has."""
+    """The characters of what the figures show of the samples that no installed font has."""
     from shakegpt_figures.glyphs import lacking
 
     said = [words.header(history).dataset.name]

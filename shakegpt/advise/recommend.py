@@ -79,10 +79,12 @@ class Recommendation:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with the command as words and as one line."""
-        found = asdict(self)
-        found["config"] = {name: value for name, value in found["config"].items() if name in ALWAYS}
+        values = asdict(self)
+        values["config"] = {
+            name: value for name, value in values["config"].items() if name in ALWAYS
+        }
         line = shlex.join(["shakegpt", *self.command])
-        return {"command": self.command, "line": line, **found}
+        return {"command": self.command, "line": line, **values}
 
 
 ALWAYS = (
@@ -145,9 +147,9 @@ def recommend(
             )
             return loss
 
-        found = search(run, base.learning_rate, step, target, budget, len(setup.dataset.train))
+        result = search(run, base.learning_rate, step, target, budget, len(setup.dataset.train))
     return _conclude(
-        setup, found, trials, start, at_start, eval_seconds, time.monotonic() - started
+        setup, result, trials, start, at_start, eval_seconds, time.monotonic() - started
     )
 
 
@@ -177,27 +179,27 @@ def _before(setup: TrainingSetup) -> tuple[ValLoss, float, float]:
 
 def _conclude(
     setup: TrainingSetup,
-    found: Search,
+    result: Search,
     trials: Trials,
     start: ValLoss,
     at_start: float,
     eval_seconds: float,
     probe_seconds: float,
 ) -> Recommendation:
-    best, train_tokens = found.best, len(setup.dataset.train)
+    best, train_tokens = result.best, len(setup.dataset.train)
     if best.loss >= at_start:
         raise ShakegptError(
-            f"no learning rate tried, {min(r.rate for r in found.runs):.2g} to "
-            f"{max(r.rate for r in found.runs):.2g}, lowered the val loss from {at_start:.4f}: the "
-            "text is too short, or its end differs from its beginning; give more text",
+            f"no learning rate tried, {min(r.rate for r in result.runs):.2g} to "
+            f"{max(r.rate for r in result.runs):.2g}, lowered the val loss from {at_start:.4f}: "
+            "the text is too short, or its end differs from its beginning; give more text",
             exit_code=1,
         )
-    larger, step, rate = found.larger, best.step_tokens, best.rate
-    if larger is not None and larger.loss < found.at(larger.tokens)[0].loss:
+    larger, step, rate = result.larger, best.step_tokens, best.rate
+    if larger is not None and larger.loss < result.at(larger.tokens)[0].loss:
         step, rate = larger.step_tokens, larger.rate
-    tokens, limit = found.length(found.target, train_tokens)
+    tokens, limit = result.length(result.target, train_tokens)
     if limit != "turned":
-        rate = float(f"{rate * found.slower(tokens):.2g}")
+        rate = float(f"{rate * result.slower(tokens):.2g}")
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
     every = max(1, config.max_iters // EVALUATIONS)
     config = replace(
@@ -207,7 +209,7 @@ def _conclude(
         max_new_tokens=FinetuneConfig.max_new_tokens,
         block_size=setup.dataset.block_size,
     )
-    curve = [(run.tokens, run.loss) for run in found.curve]
+    curve = [(run.tokens, run.loss) for run in result.curve]
     shift = start.loss - at_start  # the two sets of windows differ; the model hardly matters
 
     def at(tokens: int) -> Forecast:
@@ -223,11 +225,11 @@ def _conclude(
     longer = tuple(
         (minutes, at(more))
         for minutes, more in others
-        if tokens < more < 8 * tokens and found.length(more, train_tokens) == (more, "time")
+        if tokens < more < 8 * tokens and result.length(more, train_tokens) == (more, "time")
     )
     return Recommendation(
         config=config,
-        runs=tuple(found.runs),
+        runs=tuple(result.runs),
         best=best,
         larger=larger,
         tokens=config.max_iters * step,
@@ -241,16 +243,16 @@ def _conclude(
         memory=memory.estimate(setup.shape, config, place.memory, device=place.device).total,
         probe_seconds=probe_seconds,
         longer=longer,
-        unknown=tuple(_unknown(found, limit, setup, start, at(tokens))),
+        unknown=tuple(_unknown(result, limit, setup, start, at(tokens))),
     )
 
 
 def _unknown(
-    found: Search, limit: str, setup: TrainingSetup, start: ValLoss, guess: Forecast
+    result: Search, limit: str, setup: TrainingSetup, start: ValLoss, guess: Forecast
 ) -> list[str]:
     """What the probe could not tell, a sentence each."""
     sentences, train_tokens = [], len(setup.dataset.train)
-    epochs = found.best.tokens / train_tokens
+    epochs = result.best.tokens / train_tokens
     if limit == "unseen":
         sentences.append(
             f"where the val loss turns: it still fell after {epochs:.1f} epochs; --patience stops "
@@ -258,13 +260,13 @@ def _unknown(
         )
     if guess.high - guess.low > 2 * WIDE * guess.loss:
         sentences.append(
-            f"the val loss within {100 * WIDE:.0f} %: after {found.curve[-1].tokens:,} tokens it "
+            f"the val loss within {100 * WIDE:.0f} %: after {result.curve[-1].tokens:,} tokens it "
             "still falls by much with every doubling, and how soon that ends is not seen"
         )
     if start.tokens < FEW_VAL_TOKENS:
         error = f" (standard error {start.standard_error:.2f})" if start.standard_error else ""
         sentences.append(f"the exact val loss: {start.tokens:,} validation tokens are few{error}")
-    rates = {run.rate for run in found.runs if run.step_tokens == found.step_tokens}
-    if found.best.rate in (min(rates), max(rates)):
+    rates = {run.rate for run in result.runs if run.step_tokens == result.step_tokens}
+    if result.best.rate in (min(rates), max(rates)):
         sentences.append("the best rate: it lies at the edge of those that were tried")
     return sentences

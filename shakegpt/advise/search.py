@@ -133,37 +133,37 @@ def search(
     Where the target repeats the text often, the length matters most: the first runs are as short
     as can be and no larger batch is tried, which leaves more to the long ones.
     """
-    found = Search(measure, step_tokens, target, budget)
+    result = Search(measure, step_tokens, target, budget)
     repeats = target > OFTEN * epoch
     steps = 0 if repeats else min(budget / COST, target / LENGTHS[-1]) / step_tokens
     unit = step_tokens * max(LEAST_STEPS, round(steps))
     rates = [rate / STEP**2, rate / STEP, rate, rate * STEP]
     for length in LENGTHS:
         for each in rates:
-            found.try_run(each, length * unit)
-        found.leave_edge(length * unit)
-        best = found.at(length * unit)[0].rate
+            result.try_run(each, length * unit)
+        result.leave_edge(length * unit)
+        best = result.at(length * unit)[0].rate
         rates = [best, best / STEP]
-        if found.turned:
+        if result.turned:
             break
-    last = found.curve[-1]
-    if not repeats and not found.turned and 2 * last.tokens >= LEAST_STEPS * LARGER * step_tokens:
-        found.try_run(last.rate * LARGER**0.5, last.tokens, LARGER * step_tokens)
-    while not found.turned and 2 * last.tokens <= target and found.affords(2 * last.tokens):
-        found.try_run(last.rate, 2 * last.tokens)
-        last = found.curve[-1]
-    if found.turned:
-        _bracket(found)
+    last = result.curve[-1]
+    if not repeats and not result.turned and 2 * last.tokens >= LEAST_STEPS * LARGER * step_tokens:
+        result.try_run(last.rate * LARGER**0.5, last.tokens, LARGER * step_tokens)
+    while not result.turned and 2 * last.tokens <= target and result.affords(2 * last.tokens):
+        result.try_run(last.rate, 2 * last.tokens)
+        last = result.curve[-1]
+    if result.turned:
+        _bracket(result)
     else:
-        found.try_run(found.curve[0].rate, step_tokens * round(HALF * unit / step_tokens))
-    return found
+        result.try_run(result.curve[0].rate, step_tokens * round(HALF * unit / step_tokens))
+    return result
 
 
-def _bracket(found: Search) -> None:
+def _bracket(result: Search) -> None:
     """Try lengths around the best one, and lower rates, which memorize later, while the budget
     lasts; the most promising first.
     """
-    best, step = found.best, found.step_tokens
+    best, step = result.best, result.step_tokens
     for factor, rate in (
         (2**0.5, best.rate / STEP),
         (2**0.5, best.rate),
@@ -171,5 +171,5 @@ def _bracket(found: Search) -> None:
         (2**-0.5, best.rate),
     ):
         tokens = step * max(LEAST_STEPS, round(best.tokens * factor / step))
-        if found.affords(tokens):
-            found.try_run(rate, tokens)
+        if result.affords(tokens):
+            result.try_run(rate, tokens)

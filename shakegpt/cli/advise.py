@@ -106,37 +106,37 @@ def main(words: list[str]) -> int:
     def say(line: str) -> None:
         print(f"shakegpt: {one_line(line, 200)}", file=sys.stderr, flush=True)
 
-    found = recommend(config, arguments.minutes, arguments.probe_seconds, say, long=arguments.long)
+    advice = recommend(config, arguments.minutes, arguments.probe_seconds, say, long=arguments.long)
     if arguments.json:
-        print(json.dumps(found.as_json()))
+        print(json.dumps(advice.as_json()))
         return 0
-    print(*(one_line(line, 400) for line in report(found)), sep="\n", flush=True)
+    print(*(one_line(line, 400) for line in report(advice)), sep="\n", flush=True)
     if arguments.apply:
         from shakegpt.cli import finetune
 
-        return finetune.main(found.command[1:])
+        return finetune.main(advice.command[1:])
     print(shlex.join(["shakegpt", "advise", *words, "--apply"]), "starts it")
     return 0
 
 
-def report(found: Recommendation) -> Iterator[str]:
+def report(advice: Recommendation) -> Iterator[str]:
     """The recommendation in lines: each setting with the measured reason, then the command."""
-    config, best, usual = found.config, found.best, FinetuneConfig()
+    config, best, usual = advice.config, advice.best, FinetuneConfig()
     length = config.block_size or usual.block_size
-    step_tokens = found.tokens // config.max_iters
+    step_tokens = advice.tokens // config.max_iters
     others = sorted(
         (run.rate, run.loss)
-        for run in found.runs
+        for run in advice.runs
         if (run.tokens, run.step_tokens) == (best.tokens, best.step_tokens) and run is not best
-    ) or [(run.rate, run.loss) for run in found.runs if run.tokens == found.runs[0].tokens]
+    ) or [(run.rate, run.loss) for run in advice.runs if run.tokens == advice.runs[0].tokens]
     tried = ", ".join(f"{loss:.3f} with {rate(r)}" for r, loss in others)
     line = f"learning rate  {rate(config.learning_rate)}: "
     if config.learning_rate < best.rate and step_tokens == best.step_tokens:
         line += f"a longer run wants less than the best short one, {rate(best.rate)}: "
     yield f"{line}val loss {best.loss:.3f} after {best.tokens:,} tokens; {tried}"
     line = f"batch          {step_tokens // (length or 1)} x {length} tokens a step"
-    if found.larger is not None:
-        larger = found.larger
+    if advice.larger is not None:
+        larger = advice.larger
         line += (
             f": {best.loss:.3f} against {larger.loss:.3f} with {larger.step_tokens:,}, both after "
             f"{larger.tokens:,} tokens"
@@ -148,19 +148,19 @@ def report(found: Recommendation) -> Iterator[str]:
         "unseen": "a longer run may memorize the text, which the short runs cannot show",
     }
     yield (
-        f"iterations     {config.max_iters:,}, {found.tokens:,} tokens, {found.epochs:.1f} epochs: "
-        f"{why[found.limit]}"
+        f"iterations     {config.max_iters:,}, {advice.tokens:,} tokens, {advice.epochs:.1f} epochs"
+        f": {why[advice.limit]}"
     )
-    guess = found.forecast
+    guess = advice.forecast
     yield (
         f"val loss       {guess.loss:.2f} expected ({guess.low:.2f} to {guess.high:.2f}), from "
-        f"{found.start.loss:.2f}"
+        f"{advice.start.loss:.2f}"
     )
-    yield f"time           {duration(found.seconds)}, at {found.speed:,.0f} tok/s in the probe"
-    yield f"memory         {size(found.memory)}"
-    if found.longer:
-        more = ", ".join(f"{minutes} min {guess.loss:.2f}" for minutes, guess in found.longer)
+    yield f"time           {duration(advice.seconds)}, at {advice.speed:,.0f} tok/s in the probe"
+    yield f"memory         {size(advice.memory)}"
+    if advice.longer:
+        more = ", ".join(f"{minutes} min {guess.loss:.2f}" for minutes, guess in advice.longer)
         yield f"longer         {more}"
-    for sentence in found.unknown:
+    for sentence in advice.unknown:
         yield f"cannot tell    {sentence}"
-    yield shlex.join(["shakegpt", *found.command])
+    yield shlex.join(["shakegpt", *advice.command])

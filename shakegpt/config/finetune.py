@@ -222,23 +222,23 @@ NOT_LOWEST: dict[str, tuple[tuple[Any, ...], str]] = {
 
 def conflicts(values: Mapping[str, Any]) -> list[tuple[tuple[str, str], str]]:
     """Settings of `FinetuneConfig` that exclude each other: both fields, and an error message."""
-    found = list[tuple[tuple[str, str], str]]()
+    conflicting = list[tuple[tuple[str, str], str]]()
     if values["val_dataset"] is not None and values["val_fraction"] is not None:
         message = (
             "--val-dataset and --val-fraction exclude each other: a validation text leaves all of "
             "--dataset to training; give one of them"
         )
-        found.append((("val_fraction", "val_dataset"), message))
+        conflicting.append((("val_fraction", "val_dataset"), message))
     if values["optimizer"] == "muon" and values["lora_rank"] is not None:
         message = "--optimizer muon trains whole matrices and --lora-rank none: give one of them"
-        found.append((("optimizer", "lora_rank"), message))
+        conflicting.append((("optimizer", "lora_rank"), message))
     if values["memory"] == "lowest":
         for name, (unsupported, option) in NOT_LOWEST.items():
             if values[name] in unsupported or (name == "lora_rank" and values[name] is not None):
                 message = f"--memory lowest cannot be combined with {option}: give --memory low"
-                found.append((("memory", name), message))
+                conflicting.append((("memory", name), message))
     width, heads = values["n_embd"], values["n_head"]
     if values["init_from"] == "scratch" and width % heads:
         message = f"--n-embd must be a multiple of --n-head {heads}, got {width}"
-        found.append((("n_embd", "n_head"), message))
-    return found
+        conflicting.append((("n_embd", "n_head"), message))
+    return conflicting

@@ -46,7 +46,7 @@ def report(record: Inspection, model: str) -> Iterator[str]:
         yield f"{clip(visible(text)):<{CELL}} " + ", ".join(parts)
     yield ""
     if record.initial is None:
-        yield "What did training change? Inspect a run to see it: its iteration 0 is not at hand."
+        yield "What did training change? There is no model of iteration 0: inspect a run to see it."
     else:
         yield "What did training change? Probability of each drawn token before, and now."
         for (_, text), guesses, before in zip(

@@ -46,6 +46,6 @@ def _speaker(text: str) -> str | None:
     """Who speaks at the end of `text`; None for prose."""
     lines = text.split("\n")
     for number in range(len(lines) - 1, -1, -1):
-        if found := opening(lines[number], lines[number - 1] if number else ""):
-            return printable(found[0])
+        if speaker := opening(lines[number], lines[number - 1] if number else ""):
+            return printable(speaker[0])
     return None

@@ -148,7 +148,7 @@ def test_p_plays_a_run_of_the_list_again(tmp_path: Path, monkeypatch: pytest.Mon
     async def script(pilot: Driver, app: ShakegptApp) -> None:
         app.open_home("runs")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.filled)
-        await until(pilot, lambda: bool(app.screen.query_one(RunList).found))
+        await until(pilot, lambda: bool(app.screen.query_one(RunList).summaries))
         await until(pilot, lambda: app.screen.query_one(RunList).chosen is not None)
         await pilot.press("p")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and "REPLAY" in text(app))

@@ -105,7 +105,9 @@ def test_home_looks_as_it_did(
 
     def ready() -> bool:
         home = app.screen
-        return isinstance(home, HomeScreen) and home.filled and bool(home.query_one(RunList).found)
+        return (
+            isinstance(home, HomeScreen) and home.filled and bool(home.query_one(RunList).summaries)
+        )
 
     keys = [] if size[0] > 50 else ["f3"]
     compare(f"home-{size[0]}x{size[1]}", app, size, ready, keys)

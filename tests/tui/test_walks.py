@@ -119,7 +119,9 @@ async def go(pilot: Pilot[Any], app: ShakegptApp, place: str) -> None:
 
 def _is_filled(screen: Screen[Any]) -> bool:
     return (
-        isinstance(screen, HomeScreen) and screen.filled and bool(screen.query_one(RunList).found)
+        isinstance(screen, HomeScreen)
+        and screen.filled
+        and bool(screen.query_one(RunList).summaries)
     )
 
 

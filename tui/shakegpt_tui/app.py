@@ -94,9 +94,9 @@ class ShakegptApp(BaseApp):
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's own but on a Unix terminal, where ours is safe for SIGSTOP."""
-        found = super().get_driver_class()
-        if found.__name__ != "LinuxDriver":
-            return found
+        driver = super().get_driver_class()
+        if driver.__name__ != "LinuxDriver":
+            return driver
         from shakegpt_tui.sigstop import SigstopDriver
 
         return SigstopDriver

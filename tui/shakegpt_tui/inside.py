@@ -111,7 +111,11 @@ def changed(record: Inspection, position: int, width: int, bars: bool = True) ->
     name = _name(record.drawn[position][1])
     if record.initial is None:
         first = record.iteration == 0
-        text = "This is the model before training." if first else "That model is not at hand."
+        text = (
+            "This is the model before training."
+            if first
+            else "The model before training is not available."
+        )
         return Content.styled(text, "$quiet")
     before, room = record.initial[position], max(6, width - 30)
     rows = (("before", before, "$secondary"), ("after", after, "$primary"))

@@ -133,10 +133,10 @@ class Inside(Dialog[None]):
         sample, token = browser.sample, browser.token
         if sample is None or token is None or token >= len(sample.tokens):
             return
-        found = self._run.inspection(sample, token)
+        inspection = self._run.inspection(sample, token)
         trace, elsewhere = self._run.trace_of(sample, token), self._run.tracing
         width = self.query_one("#model").size.width
-        known = found if isinstance(found, str) else id(found[0])
+        known = inspection if isinstance(inspection, str) else id(inspection[0])
         other = None if elsewhere is None else elsewhere[1].stamp
         stamp = (
             *(id(sample), token, self._view, *self.app.size, width),
@@ -149,8 +149,10 @@ class Inside(Dialog[None]):
         box = self.query_one(".dialog-box")
         box.border_title = Content(f"inside: {name}, token {token + 1} of {len(sample.tokens)}")
         with self.app.batch_update():
-            self._show_model(found, width)
-            self._show_training(sample, token, None if isinstance(found, str) else found, trace)
+            self._show_model(inspection, width)
+            self._show_training(
+                sample, token, None if isinstance(inspection, str) else inspection, trace
+            )
         if self._at_training:
             # once it is laid out with its new height
             self.call_after_refresh(self.call_after_refresh, self._scroll_to_training)
@@ -165,12 +167,12 @@ class Inside(Dialog[None]):
             )
             self._scrolled_to = box.scroll_y
 
-    def _show_model(self, found: tuple[Inspection, int] | str, width: int) -> None:
+    def _show_model(self, inspection: tuple[Inspection, int] | str, width: int) -> None:
         """What it looked at, and when it decided."""
-        if isinstance(found, str):
-            self.query_one("#model", Quiet).say(Content(found), layout=True)
+        if isinstance(inspection, str):
+            self.query_one("#model", Quiet).say(Content(inspection), layout=True)
             return
-        record, position = found
+        record, position = inspection
         shown = inside.views(record, position)
         self._view = min(self._view, len(shown) - 1)
         rows = max(3, self.app.size.height - 24)
@@ -183,12 +185,16 @@ class Inside(Dialog[None]):
         self.query_one("#model", Quiet).say(Content("\n\n").join(parts), layout=True)
 
     def _show_training(
-        self, sample: SampleView, token: int, found: tuple[Inspection, int] | None, trace: Trace
+        self,
+        sample: SampleView,
+        token: int,
+        inspection: tuple[Inspection, int] | None,
+        trace: Trace,
     ) -> None:
         """What training changed, and which passages did."""
         width, text = self.query_one("#model").size.width, sample.tokens[token].text
         bars = not trace.likelihoods  # else the curve says it
-        lines = [] if found is None else [inside.changed(*found, width, bars)]
+        lines = [] if inspection is None else [inside.changed(*inspection, width, bars)]
         taught_text = Content("")
         why_not = self._run.why_untraceable()
         if trace.problem or why_not:
@@ -205,7 +211,7 @@ class Inside(Dialog[None]):
         self.query_one("#taught", Quiet).say(taught_text, layout=True)
         self.query_one("#taught").display = bool(taught_text)
         curve = self.query_one(TokenCurve)
-        series = taught.curve(trace.likelihoods, found)
+        series = taught.curve(trace.likelihoods, inspection)
         curve.display = bool(series)
         curve.styles.height = max(4, min(10, self.app.size.height // 6))
         curve.show(series, max(self._run.history.steps, default=0))

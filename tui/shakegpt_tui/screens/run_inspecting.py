@@ -41,10 +41,11 @@ class Inspecting(Sampling):
     def _computed(self, view: SampleView, token: int) -> tuple[int, Inspection | None]:
         """The first token and the record of the inspection that has `token`, or is to have it."""
         first = token - token % CHUNK
-        found = self.inspections.get((id(view), first))
-        if found is not None and token - first >= len(found.drawn):  # the model's window has moved
-            first, found = token, self.inspections.get((id(view), token))
-        return first, found
+        record = self.inspections.get((id(view), first))
+        moved = record is not None and token - first >= len(record.drawn)
+        if moved:  # the model's window, over the tokens that are left
+            first, record = token, self.inspections.get((id(view), token))
+        return first, record
 
     def _compute(self, view: SampleView, first: int) -> str:
         """Request the inspection of the tokens from `first` on, once; the sentence to show."""

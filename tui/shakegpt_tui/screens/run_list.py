@@ -80,12 +80,12 @@ class RunList(Vertical):
             super().__init__()
             self.order = order
 
-    class Found(Message):
-        """The directory of runs was looked at."""
+    class Refreshed(Message):
+        """The runs were read again."""
 
-        def __init__(self, found: list[runs.RunSummary]) -> None:
+        def __init__(self, summaries: list[runs.RunSummary]) -> None:
             super().__init__()
-            self.found = found
+            self.summaries = summaries
 
     def __init__(
         self, base: Path = runs.RUNS, order: str = ORDERS[0], *, classes: str | None = None
@@ -93,7 +93,7 @@ class RunList(Vertical):
         super().__init__(classes=classes)
         self.index = runs.RunIndex(base)
         self._in_turn = threading.Lock()
-        self.found: list[runs.RunSummary] = []
+        self.summaries: list[runs.RunSummary] = []
         self.order = order if order in ORDERS else ORDERS[0]
 
     def compose(self) -> ComposeResult:
@@ -113,21 +113,21 @@ class RunList(Vertical):
     @work(thread=True, group="runs", exit_on_error=False)
     def look(self) -> None:
         """Read what is new in the directory of runs."""
-        self._tell_found()
+        self._refresh_summaries()
 
     def _look_again(self) -> None:
         """Look, unless a slow disk has not answered yet."""
         if not self._in_turn.locked():
             self.look()
 
-    def _tell_found(self) -> None:
+    def _refresh_summaries(self) -> None:
         with self._in_turn:  # a thread cannot be cancelled, and the index is for one at a time
-            found = self.index.refresh()
-        self.post_message(self.Found(found))
+            summaries = self.index.refresh()
+        self.post_message(self.Refreshed(summaries))
 
-    def on_run_list_found(self, event: Found) -> None:
+    def on_run_list_refreshed(self, event: Refreshed) -> None:
         """Show it."""
-        self.found = event.found
+        self.summaries = event.summaries
         self._show()
 
     def on_resize(self) -> None:
@@ -150,10 +150,10 @@ class RunList(Vertical):
         """Show what there is now; the cursor stays with its run, or goes to the `top`."""
         words = self.query_one("#filter", Input).value
         now = clock.time()
-        rows = [row_of(run, now) for run in arrange(self.found, self.order, words)]
+        rows = [row_of(run, now) for run in arrange(self.summaries, self.order, words)]
         table = self.query_one(RunTable)
         if table.show(rows, columns_for(table.size.width or self.size.width)):
-            self.query_one(NoRuns).update(NO_SUCH if self.found else NONE_YET)
+            self.query_one(NoRuns).update(NO_SUCH if self.summaries else NONE_YET)
             self.set_class(not rows, "-none")
         if top:
             table.move_cursor(row=0)
@@ -162,10 +162,10 @@ class RunList(Vertical):
     @on(DataTable.RowHighlighted)
     def _say(self) -> None:
         """How many runs in which order, and what the columns leave out of the chosen one."""
-        shown, total = len(self.query_one(RunTable).rows_shown), len(self.found)
+        shown, total = len(self.query_one(RunTable).rows_shown), len(self.summaries)
         runs_in_all = f"{total} run{'' if total == 1 else 's'}"
         count = runs_in_all if shown == total else f"{shown} of {runs_in_all}"
-        run = next((run for run in self.found if run.path == self.chosen), None)
+        run = next((run for run in self.summaries if run.path == self.chosen), None)
         text = _about(run) if run is not None else ""
         said = Content(f"{count}, by {self.order}  ·  {printable(text)}")
         self.query_one("#order", Quiet).say(said, layout=True)
@@ -220,7 +220,7 @@ class RunList(Vertical):
 
     def action_delete(self) -> None:
         """Ask, then delete the run under the cursor."""
-        run = next((run for run in self.found if run.path == self.chosen), None)
+        run = next((run for run in self.summaries if run.path == self.chosen), None)
         if run is None:
             return
         if run.state.at_work:
@@ -254,7 +254,7 @@ class RunList(Vertical):
         except ShakegptError as error:
             message, severity = str(error), "error"
         self.app.call_later(self.app.notify, one_line(message), severity=severity, markup=False)
-        self._tell_found()
+        self._refresh_summaries()
 
 
 def _about(run: runs.RunSummary) -> str:

@@ -62,8 +62,8 @@ class Reading(RunBase):
     def _place(self, position: int) -> str:
         count = len(self.history.samples)
         following = self.browser.chosen is None and position == count - 1
-        found = f" · found {self.match_place}" if self.hit and self.hit.sample == position else ""
-        return f"{position + 1} of {count}{'' if following else ' ◂▸'}{found}"
+        match = f" · found {self.match_place}" if self.hit and self.hit.sample == position else ""
+        return f"{position + 1} of {count}{'' if following else ' ◂▸'}{match}"
 
     def _show_candidates(self) -> None:
         """Those of the token under the cursor or, without a cursor, of each as it is drawn."""

@@ -109,11 +109,11 @@ class SamplePane(Following, can_focus=False):
             column = wanted
         rows = sorted({spot[0] for spot in spots})
         aim = rows[min(max(rows.index(row) + by, 0), len(rows) - 1)]
-        found = min(
+        nearest = min(
             (abs(spot[1] - column), index) for index, spot in enumerate(spots) if spot[0] == aim
         )[1]
-        self._walk = (self.view, found), column
-        return found
+        self._walk = (self.view, nearest), column
+        return nearest
 
     @property
     def _text_width(self) -> int:

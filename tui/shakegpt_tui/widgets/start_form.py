@@ -62,21 +62,21 @@ class StartForm(AdvisedForm):
             self.arguments, self.filled = arguments, filled
 
     class Measured(Message):
-        """It is known by now what this machine has free."""
+        """The free memory and disk of this machine were measured."""
 
         def __init__(self, machine: machines.Machine) -> None:
             super().__init__()
             self.machine = machine
 
-    class Looked(Message):
-        """It is known by now which models are here."""
+    class ModelsListed(Message):
+        """The models on this machine were listed."""
 
-        def __init__(self, found: list[models.Known]) -> None:
+        def __init__(self, known: list[models.Known]) -> None:
             super().__init__()
-            self.found = found
+            self.known = known
 
     class Timed(Message):
-        """It is known by now how fast this machine trained."""
+        """The speed of earlier runs on this machine was read."""
 
         def __init__(self, measures: list[speed.Measure]) -> None:
             super().__init__()
@@ -133,7 +133,7 @@ class StartForm(AdvisedForm):
     @work(thread=True, group="models", exit_on_error=False)
     def _look(self) -> None:
         self.post_message(self.Timed(speed.measures(self.runs)))
-        self.post_message(self.Looked(models.look(self.models)))
+        self.post_message(self.ModelsListed(models.look(self.models)))
 
     def on_start_form_measured(self, event: Measured) -> None:
         """Judge again, with what the GPU has."""
@@ -146,9 +146,9 @@ class StartForm(AdvisedForm):
         self._list_models()
         self.query_one("#need", Static).update(self._need())
 
-    def on_start_form_looked(self, event: Looked) -> None:
+    def on_start_form_models_listed(self, event: ModelsListed) -> None:
         """Show which models are here."""
-        self.models = event.found
+        self.models = event.known
         self._list_models()
 
     def _row(self, name: str) -> FormRow:
