@@ -16,6 +16,7 @@ from shakegpt.config import bounds
 from shakegpt.data.dataset import Window
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError
+from shakegpt.hardware.allocator import release_freed_memory
 from shakegpt.hardware.device import gpu_memory
 from shakegpt.model import GPT
 from shakegpt.nn import blocks
@@ -264,8 +265,11 @@ class TrainingRun(ABC):
         return measure(self.model, self.dataset, *sizes, self.place, check, self.team)
 
     def initial_model(self) -> GPT:
-        """The model of iteration 0, again."""
-        return initial_model(self.setup)
+        """The model of iteration 0, again, in no more memory than training takes."""
+        if self.place.keeps:
+            release_freed_memory()
+        mapped = replace(self.place, keeps=False)  # its weights stay in the file
+        return initial_model(replace(self.setup, place=mapped))
 
     def judge(self) -> None:
         """Log how the run is going; end it here if --patience is exhausted."""

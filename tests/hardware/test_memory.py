@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -309,3 +312,30 @@ def test_what_the_disk_will_carry_is_said() -> None:
     low = memory.estimate(LARGE, FinetuneConfig(), "low")
     assert low.traffic == 2 * 8 * LARGE.n_params
     assert memory.estimate(LARGE, FinetuneConfig(), "normal").traffic == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory in kB, and glibc's allocator")
+def test_the_last_sample_takes_no_more_memory_than_training(
+    tmp_path: Path, text_file: Path
+) -> None:
+    pocket = json.loads((POCKET / "config.json").read_text())
+    model = tmp_path / "large"
+    shape = {"n_layer": 8, "n_head": 8, "n_embd": 512, "block_size": 256}
+    checkpoint.save(
+        random_model(0, **shape, vocab_size=pocket["vocab_size"]), model, Tokenizer(POCKET)
+    )
+    peaks = list[int]()
+    for tokens in (0, 4):  # without a sample no second model is loaded
+        config = FinetuneConfig(
+            init_from=str(model), dataset=(str(text_file),), max_iters=1, eval_interval=1,
+            batch_size=8, gradient_accumulation_steps=1, block_size=128, dtype="float32",
+            out_dir=str(tmp_path / f"run-{tokens}"), max_new_tokens=tokens,
+        )  # fmt: skip
+        code = (
+            "import resource\nfrom shakegpt.config import FinetuneConfig\n"
+            f"from shakegpt.session import finetune\nfinetune({config!r}, own_process=True)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        peaks.append(1024 * int(done.stdout.split()[-1]))
+    assert peaks[1] - peaks[0] < (model / "model.safetensors").stat().st_size / 2
