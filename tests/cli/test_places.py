@@ -17,8 +17,8 @@ import pytest
 from shakegpt.runlog.history import load
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.train import state
-from shakegpt_tui import trainer
-from shakegpt_tui.terminal import missing
+from shakegpt_tui.processes import trainer
+from shakegpt_tui.terminal.capabilities import missing
 from tests.commands import ROOT, Commands, finish, start, wait_for
 from tests.tiny import as_flags, tiny_config
 from tests.train.test_signals import begin, saved_iteration

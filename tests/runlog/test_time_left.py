@@ -10,7 +10,7 @@ from shakegpt.format import duration
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.eta import finished, time_left
 from shakegpt.runlog.history import History
-from shakegpt_tui.facts import facts
+from shakegpt_tui.run.facts import facts
 from tests.tui import logs
 
 VISIT = 0.5 + 0.05 * len(logs.TEXT) + 0.1 + 0.2

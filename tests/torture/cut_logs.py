@@ -81,8 +81,8 @@ def _claims(run: Path) -> None:
 
 
 def _feeds(run: Path) -> None:
-    from shakegpt_tui.facts import details, facts, headline, loss_line
-    from shakegpt_tui.feed import LiveFeed, Still
+    from shakegpt_tui.run.facts import details, facts, headline, loss_line
+    from shakegpt_tui.run.feed import LiveFeed, Still
 
     for feed in (LiveFeed(run), Still(run)):
         stop, told = threading.Event(), history.History()

@@ -163,7 +163,7 @@ def screens(run: Path) -> None:
 
 async def _screens(run: Path) -> None:
     from shakegpt_tui.app import ShakegptApp
-    from shakegpt_tui.feed import LiveFeed
+    from shakegpt_tui.run.feed import LiveFeed
 
     app = ShakegptApp(LiveFeed(run), config=run / "tui.json")
     async with app.run_test(size=(120, 40)) as pilot:

@@ -16,12 +16,12 @@ from textual.pilot import Pilot
 
 from shakegpt.hardware import memory
 from shakegpt.runlog import schema as ev
-from shakegpt_tui import machine, models
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.feed import Feed, LiveFeed
+from shakegpt_tui.home import machine, models
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run.feed import Feed, LiveFeed
 from shakegpt_tui.screens import run_list
 from shakegpt_tui.screens.run import RunScreen
-from shakegpt_tui.trainer import Trainer
 from tests.tui import logs
 
 LARGE, USUAL, SMALL = (120, 40), (80, 24), (50, 15)

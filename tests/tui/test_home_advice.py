@@ -13,7 +13,7 @@ from textual.widgets import Button
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.presets import FIRST, PRESETS
-from shakegpt_tui import adviser
+from shakegpt_tui.processes import adviser
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui.home import SIZES, Host, base, run
 from tests.tui.screens import text

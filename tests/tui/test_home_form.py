@@ -22,9 +22,10 @@ from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.runs import RunSummary
-from shakegpt_tui import form, machine, models, speed, terminal
-from shakegpt_tui.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
+from shakegpt_tui.home import form, machine, models, speed
+from shakegpt_tui.home.listing import COLUMNS, ORDERS, arrange, columns_for, row_of
 from shakegpt_tui.main import watch
+from shakegpt_tui.terminal import capabilities
 from shakegpt_tui.widgets.model_list import model_line, takes
 from tests.tui import logs
 
@@ -192,7 +193,7 @@ def test_faults_are_named_by_field(tmp_path: Path) -> None:
 def test_flags_are_refused_before_a_screen_is_shown(
     words: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "missing", lambda *_: None)
+    monkeypatch.setattr(capabilities, "missing", lambda *_: None)
     with pytest.raises(ShakegptError) as refused:
         watch(words.split())
     assert why in str(refused.value) and refused.value.exit_code == 2
@@ -209,9 +210,9 @@ def test_a_screen_needs_a_terminal_at_all_ends(
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, Tty())
     monkeypatch.setenv("TERM", "xterm")
-    assert terminal.missing() is None
+    assert capabilities.missing() is None
     monkeypatch.setattr(sys, closed, None)
-    assert terminal.missing() == f"{closed} is not a terminal"
+    assert capabilities.missing() == f"{closed} is not a terminal"
 
 
 def test_the_known_shapes_give_the_known_sizes() -> None:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import RunIndex, RunSummary
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.dialogs import Choice
+from shakegpt_tui.screens.dialogs import Choice
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run_list import RunList
 from shakegpt_tui.settings import load

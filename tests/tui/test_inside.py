@@ -11,8 +11,8 @@ import pytest
 
 from shakegpt.runlog.control import SampleRequest
 from shakegpt.runlog.schema import AttentionMap, BlockGuess, Command, Event, Inspection
-from shakegpt_tui import inside
 from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.run import inside
 from tests.tui import logs
 from tests.tui.screens import LARGE, SMALL, Driver, play, run_screen, text, until
 

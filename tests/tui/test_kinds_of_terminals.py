@@ -14,11 +14,12 @@ from rich.cells import cell_len
 from textual.widgets import SelectionList
 
 from shakegpt.runlog.log import LOG_NAME, RunLog
-from shakegpt_tui import meters, terminal
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.ascii import SHAPES, AsciiFilter
-from shakegpt_tui.feed import LiveFeed
+from shakegpt_tui.home import meters
+from shakegpt_tui.run.feed import LiveFeed
 from shakegpt_tui.screens.plot_picker import PlotPicker
+from shakegpt_tui.terminal import capabilities
+from shakegpt_tui.terminal.ascii import SHAPES, AsciiFilter
 from shakegpt_tui.widgets.sparkline import LossSparkline
 from tests.tui import logs
 from tests.tui.screens import Driver, play, run_screen, text, until
@@ -105,7 +106,7 @@ def test_without_colour_curves_differ_by_pattern_and_only_ticked_runs_have_a_mar
 def test_a_terminal_that_has_no_unicode_gets_ascii(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "encodes", str.isascii)
+    monkeypatch.setattr(capabilities, "encodes", str.isascii)
     run = logs.write(tmp_path / "run", [*logs.story(20), logs.end(20, logs.T0 + 33)])
     app = ShakegptApp(LiveFeed(run), config=tmp_path / "tui.json")
 
@@ -125,13 +126,13 @@ def test_the_encoding_of_the_terminal_decides(monkeypatch: pytest.MonkeyPatch) -
         encoding = "iso-8859-1"
 
     monkeypatch.setattr(sys, "__stderr__", Stream())
-    assert terminal.encodes("é") and not terminal.encodes("⣿")
+    assert capabilities.encodes("é") and not capabilities.encodes("⣿")
     monkeypatch.setattr(Stream, "encoding", "utf-8")
-    assert terminal.encodes("⣿")
+    assert capabilities.encodes("⣿")
 
 
 def test_every_replacement_is_as_wide_as_what_it_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "encodes", str.isascii)
+    monkeypatch.setattr(capabilities, "encodes", str.isascii)
     from rich.segment import Segment
     from textual.color import Color
 
@@ -149,6 +150,6 @@ def test_terminfo_says_whether_there_are_colours(
 ) -> None:
     monkeypatch.setenv("TERM", term)
 
-    code = "from shakegpt_tui.terminal import has_colours; print(has_colours())"
+    code = "from shakegpt_tui.terminal.capabilities import has_colours; print(has_colours())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(colours)

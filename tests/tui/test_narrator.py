@@ -13,7 +13,7 @@ import pytest
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView, load
-from shakegpt_tui.narrator import choices, narrate, outcome, speeches
+from shakegpt_tui.run.narrator import choices, narrate, outcome, speeches
 from tests.tui import logs
 
 RECORDED = Path(__file__).parents[2] / "figures/shakegpt_figures/recorded"

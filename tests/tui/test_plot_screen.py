@@ -16,9 +16,9 @@ from textual.widgets import SelectionList, Static
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME, RunLog
-from shakegpt_tui import run_curves
 from shakegpt_tui.plot.frame import Frame
 from shakegpt_tui.plot.series import Series, smoothed
+from shakegpt_tui.run import curves
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.plot import PlotScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
@@ -329,8 +329,8 @@ def test_keys_that_come_at_once_pick_in_their_order(tmp_path: Path) -> None:
 
 def test_curves_of_a_log_are_those_of_its_history(tmp_path: Path) -> None:
     told = history()
-    assert run_curves.of_run(write(tmp_path / "run", told)) == run_curves.of_history(told)
-    assert [len(s.xs) for s in run_curves.of_run(tmp_path / "nowhere")] == [0, 0]
+    assert curves.of_run(write(tmp_path / "run", told)) == curves.of_history(told)
+    assert [len(s.xs) for s in curves.of_run(tmp_path / "nowhere")] == [0, 0]
 
 
 class Spark(App[None]):
@@ -367,7 +367,7 @@ def test_a_label_says_the_value_that_its_line_ends_at(points: int, size: tuple[i
             told.add(step(i, 3 + 100 / (i + 30) + (-1) ** i / 3))
         if i % 5 == 0:
             told.add(evaluation(i, 2.5))
-    train, _ = run_curves.of_history(told)
+    train, _ = curves.of_history(told)
 
     async def test() -> None:
         app = Host(told)
@@ -403,9 +403,9 @@ def words_of(frame: Frame, role: str) -> str:
 
 def test_the_best_val_loss_is_marked_once_it_rises_and_a_loss_that_is_no_number_is_named() -> None:
     told = history()
-    assert {mark.text for mark in run_curves.marks(told)} == set()
+    assert {mark.text for mark in curves.marks(told)} == set()
     told.add(evaluation(25, 3.9))
-    assert [(m.x, m.text) for m in run_curves.marks(told) if m.text] == [(20, "best val 2.500")]
+    assert [(m.x, m.text) for m in curves.marks(told) if m.text] == [(20, "best val 2.500")]
     told.add(step(26, None))
-    train, _ = run_curves.of_history(told)
-    assert run_curves.end_label("train", train) == "train NaN/inf"
+    train, _ = curves.of_history(told)
+    assert curves.end_label("train", train) == "train NaN/inf"

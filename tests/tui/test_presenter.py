@@ -15,10 +15,10 @@ from textual.app import App, ComposeResult
 
 from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.lettering import HALVES, SIZES, Lettering, largest
 from shakegpt_tui.screens.presenter import PresenterScreen
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.widgets.large_text import LargeText, Part
+from shakegpt_tui.widgets.lettering import HALVES, SIZES, Lettering, largest
 from tests.tui import logs
 from tests.tui.screens import Driver, play, text, until
 

@@ -10,10 +10,10 @@ import pytest
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
-from shakegpt_tui import replay_feed
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.feed import Batch
-from shakegpt_tui.replay_feed import ReplayFeed, moment_after
+from shakegpt_tui.run import replay_feed
+from shakegpt_tui.run.feed import Batch
+from shakegpt_tui.run.replay_feed import ReplayFeed, moment_after
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList

@@ -15,18 +15,18 @@ import pytest
 import websocket
 
 from shakegpt.runlog.control import CONTROL_NAME
-from shakegpt_tui import terminal
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList
+from shakegpt_tui.terminal import capabilities
 from tests.deck.chromium import Chromium, executable
 from tests.tui import logs
 from tests.tui.screens import LARGE, Driver, live, play, text, until
 from tests.tui.terminals import environment
 
 pytest.importorskip("textual_serve")
-from shakegpt_tui.web_server import is_loopback
+from shakegpt_tui.commands.web_server import is_loopback
 
 LISTEN = """
 window.shown = ""; const decoder = new TextDecoder(); const Plain = WebSocket;
@@ -107,7 +107,7 @@ def test_what_means_this_machine() -> None:
 
 def test_read_only_no_key_changes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(terminal.READ_ONLY, "1")
+    monkeypatch.setenv(capabilities.READ_ONLY, "1")
     run = live(Path("runs"))
     logs.write(Path("runs/ended"), [*logs.story(6), logs.end(6, logs.T0 + 60)])
     before = tree(tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.feed import Still
+from shakegpt_tui.run.feed import Still
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.screens.run_list import RunList

@@ -15,11 +15,11 @@ from shakegpt.format import probability
 from shakegpt.runlog.control import Likelihood, Passage, SampleRequest
 from shakegpt.runlog.history import load_started
 from shakegpt.runlog.schema import Command, Inspection
-from shakegpt_tui import taught
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.feed import LiveFeed
-from shakegpt_tui.replay_feed import ReplayFeed
-from shakegpt_tui.sampler import Answer, Sampler
+from shakegpt_tui.processes.sampler import Answer, Sampler
+from shakegpt_tui.run import taught
+from shakegpt_tui.run.feed import LiveFeed
+from shakegpt_tui.run.replay_feed import ReplayFeed
 from shakegpt_tui.screens.inside import Inside
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.token_curve import TokenCurve

@@ -19,11 +19,11 @@ from textual.widgets import Input, Select
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import delete_run, find_runs
-from shakegpt_tui import trainer
 from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.bursts import BURST
-from shakegpt_tui.dialogs import AskNumber, Choice, Way
-from shakegpt_tui.feed import LiveFeed
+from shakegpt_tui.processes import trainer
+from shakegpt_tui.run.feed import LiveFeed
+from shakegpt_tui.screens.dialogs import AskNumber, Choice, Way
 from shakegpt_tui.screens.help import KeyHelp
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.screens.plot import PlotScreen

@@ -11,9 +11,9 @@ from textual.widgets import TextArea
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.control import CONTROL_NAME, Request
-from shakegpt_tui import feed
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.replay_feed import ReplayFeed
+from shakegpt_tui.run import feed
+from shakegpt_tui.run.replay_feed import ReplayFeed
 from shakegpt_tui.settings import load
 from tests.tui import logs
 from tests.tui.screens import SMALL, USUAL, Driver, burst, live, play, run_screen, text, until

@@ -168,7 +168,7 @@ def test_a_missing_model_is_one_sentence(tmp_path: Path, finished: Path) -> None
 
 
 def test_the_process_ends_when_idle(tmp_path: Path) -> None:
-    from shakegpt_tui.sampler import Sampler
+    from shakegpt_tui.processes.sampler import Sampler
 
     sampler = Sampler(idle=0.01)
     assert list(sampler.records()) == []

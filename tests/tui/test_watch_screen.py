@@ -16,10 +16,10 @@ from shakegpt.runlog.log import LOG_NAME, RunLog
 from shakegpt.runlog.status import STALE_AFTER
 from shakegpt_tui import keys
 from shakegpt_tui.app import ShakegptApp
+from shakegpt_tui.processes.trainer import Trainer
 from shakegpt_tui.screens.help import key_table
 from shakegpt_tui.screens.home import HomeScreen
 from shakegpt_tui.settings import load
-from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.loss_plot import LossPlot
 from shakegpt_tui.widgets.quiet import Quiet
@@ -214,7 +214,7 @@ def test_themes_go_round_and_are_remembered(tmp_path: Path) -> None:
 
 
 def test_the_picture_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
-    from shakegpt_tui.picture import main
+    from shakegpt_tui.commands.picture import main
 
     run, out = logs.write(tmp_path / "run", logs.story(12)), tmp_path / "run.svg"
     flags = [str(run), "--size", "100x36", "--at", "10", "--press", "b,c", "--out", str(out)]

@@ -238,7 +238,7 @@ def test_help_is_fast_and_light(tmp_path: Path) -> None:
 
 def test_the_screens_never_import_torch(tmp_path: Path) -> None:
     program = (
-        "import sys, shakegpt_tui.app, shakegpt_tui.screens.prompt, shakegpt_tui.picture; "
+        "import sys, shakegpt_tui.app, shakegpt_tui.screens.prompt, shakegpt_tui.commands.picture; "
         "heavy = {'torch', 'transformers', 'matplotlib', 'numpy'} & set(sys.modules); "
         "sys.exit(repr(heavy) if heavy else 0)"
     )

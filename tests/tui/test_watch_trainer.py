@@ -16,9 +16,9 @@ import pytest
 from textual.pilot import Pilot
 
 from shakegpt.runlog.history import load
-from shakegpt_tui import trainer as trainers
 from shakegpt_tui.app import ShakegptApp
-from shakegpt_tui.trainer import Trainer
+from shakegpt_tui.processes import trainer as trainers
+from shakegpt_tui.processes.trainer import Trainer
 from tests.tui.screens import play, run_screen, text, until
 from tests.tui.terminals import environment
 

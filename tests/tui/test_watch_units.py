@@ -16,8 +16,11 @@ from shakegpt.runlog import schema as ev
 from shakegpt.runlog.control import Inbox
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import LOG_NAME
-from shakegpt_tui import browse, driver, facts, feed, form, settings, trainer
-from shakegpt_tui.explain import explanations
+from shakegpt_tui import settings
+from shakegpt_tui.home import form
+from shakegpt_tui.processes import trainer
+from shakegpt_tui.run import browse, driving, facts, feed
+from shakegpt_tui.run.explain import explanations
 from tests.tui import logs
 
 
@@ -177,7 +180,7 @@ def test_a_still_ends_with_its_iteration(tmp_path: Path) -> None:
 def test_commands_show_as_asked_then_as_the_log_says(tmp_path: Path) -> None:
     run = logs.write(tmp_path / "run", logs.story(2))
     inbox, told = Inbox(run), history(2)
-    drive = driver.Driver(run)
+    drive = driving.Driver(run)
     request = drive.ask("sample", prompt="O [b]Romeo", temperature=0.5)
     heard = inbox.poll()
     assert [(r.verb, r.prompt, r.temperature) for r in heard] == [("sample", "O [b]Romeo", 0.5)]
@@ -188,13 +191,13 @@ def test_commands_show_as_asked_then_as_the_log_says(tmp_path: Path) -> None:
         assert [line.status for line in drive.lines(told, request.time, 9)] == [status]
     limit = drive.ask("max_iters", max_iters=14)
     told.add(ev.Command(id=limit.id, verb="max_iters", status="done", iteration=2))
-    reopened = driver.Driver(run)
+    reopened = driving.Driver(run)
     assert reopened.lines(told, limit.time, 9) == drive.lines(told, limit.time, 9)
 
 
 def test_a_stop_is_under_way_until_the_log_ends(tmp_path: Path) -> None:
     run = logs.write(tmp_path / "run", logs.story(2))
-    drive, told = driver.Driver(run), history(2)
+    drive, told = driving.Driver(run), history(2)
     assert not drive.stopping(told)
     drive.ask("stop")
     assert drive.stopping(told)
@@ -204,7 +207,7 @@ def test_a_stop_is_under_way_until_the_log_ends(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_be_driven_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ShakegptError, match="nowhere"):
-        driver.Driver(tmp_path / "nowhere").ask("pause")
+        driving.Driver(tmp_path / "nowhere").ask("pause")
 
 
 def test_settings_survive_and_damage_does_not_hurt(tmp_path: Path) -> None:

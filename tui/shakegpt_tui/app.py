@@ -21,20 +21,21 @@ from textual.widget import Widget
 
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
-from shakegpt_tui import internals, terminal
+from shakegpt_tui import internals
 from shakegpt_tui import settings as memory
-from shakegpt_tui import trainer as trainers
 from shakegpt_tui.base_app import BaseApp, Pane
-from shakegpt_tui.feed import Feed, LiveFeed
 from shakegpt_tui.keys import APP_KEYS
 from shakegpt_tui.palette import Commands
-from shakegpt_tui.replay_feed import ReplayFeed
+from shakegpt_tui.processes import trainer as trainers
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run.feed import Feed, LiveFeed
+from shakegpt_tui.run.replay_feed import ReplayFeed
+from shakegpt_tui.terminal import capabilities
 from shakegpt_tui.themes import CYCLE, DEFAULTS, OWN, WITHOUT_COLOUR, is_theme
-from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.too_small import NEEDED
 
 if TYPE_CHECKING:
-    from shakegpt_tui.form import Filled
+    from shakegpt_tui.home.form import Filled
     from shakegpt_tui.screens.home import HomeScreen
     from shakegpt_tui.screens.run_list import RunList
 
@@ -97,7 +98,7 @@ class ShakegptApp(BaseApp):
         driver = super().get_driver_class()
         if driver.__name__ != "LinuxDriver":
             return driver
-        from shakegpt_tui.sigstop import SigstopDriver
+        from shakegpt_tui.terminal.sigstop import SigstopDriver
 
         return SigstopDriver
 
@@ -113,7 +114,7 @@ class ShakegptApp(BaseApp):
             self.open_home()
         else:
             self.open_run(self._feed)
-        if not (self.is_headless or terminal.in_browser()):
+        if not (self.is_headless or capabilities.in_browser()):
             self.set_interval(2.0, self._leave_a_dead_terminal)
             if self._is_first_time() and isinstance(self._feed, LiveFeed | None):
                 self.call_after_refresh(self.action_tour)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from shakegpt.notify.terminal import notification
-from shakegpt_tui import internals, terminal
+from shakegpt_tui import internals
 from shakegpt_tui import settings as memory
-from shakegpt_tui.ascii import SAMPLE, AsciiFilter
 from shakegpt_tui.bursts import BurstGuard
-from shakegpt_tui.feed import Feed
-from shakegpt_tui.trainer import Trainer
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run.feed import Feed
+from shakegpt_tui.terminal import capabilities
+from shakegpt_tui.terminal.ascii import SAMPLE, AsciiFilter
 
 Pane = Literal["form", "runs"]
 """A half of the home screen."""
@@ -26,9 +27,9 @@ class BaseApp(BurstGuard):
         """`config`: file of the settings; None: the user's."""
         self.settings = memory.Settings()
         super().__init__()
-        self.read_only = terminal.read_only()
+        self.read_only = capabilities.read_only()
         """Whether nothing may be started, driven, deleted or written."""
-        self.ascii_only = not terminal.encodes(SAMPLE)
+        self.ascii_only = not capabilities.encodes(SAMPLE)
         """Whether the terminal's encoding has nothing to draw with but ASCII."""
         if self.ascii_only:
             internals.add_filter(self, AsciiFilter())

@@ -13,11 +13,11 @@ from shakegpt import __version__
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
 from shakegpt.sanitize import one_line
-from shakegpt_tui import terminal
+from shakegpt_tui.terminal import capabilities
 
 if TYPE_CHECKING:
-    from shakegpt_tui.feed import Feed
-    from shakegpt_tui.trainer import Trainer
+    from shakegpt_tui.processes.trainer import Trainer
+    from shakegpt_tui.run.feed import Feed
 
 HELP = """usage: shakegpt-tui [PRESET | RUN | replay RUN | picture RUN | serve] [flags]
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:
         from shakegpt.cli.completion import complete
 
-        complete("shakegpt-tui", {name: f"shakegpt_tui.{name}" for name in COMMANDS})
+        complete("shakegpt-tui", {name: f"shakegpt_tui.commands.{name}" for name in COMMANDS})
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         return _dispatch(arguments)
@@ -61,11 +61,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"shakegpt-tui {__version__}")
         return 0
     if first in COMMANDS:
-        code: int = import_module(f"shakegpt_tui.{first}").main(arguments[1:])
+        code: int = import_module(f"shakegpt_tui.commands.{first}").main(arguments[1:])
         return code
     if arguments:
         return watch(arguments)
-    why = terminal.missing()
+    why = capabilities.missing()
     return show(None) if why is None else _headless([], why)
 
 
@@ -77,8 +77,8 @@ def watch(words: list[str]) -> int:
     from shakegpt.cli.finetune_arguments import parse
 
     request = parse(words, watches=True)
-    why = terminal.missing(request.forces_tui) if request.tui else "--no-tui"
-    from shakegpt_tui.feed import LiveFeed
+    why = capabilities.missing(request.forces_tui) if request.tui else "--no-tui"
+    from shakegpt_tui.run.feed import LiveFeed
 
     if request.watch is not None:
         return show(LiveFeed(request.watch)) if why is None else print_status(request.watch, why)
@@ -95,7 +95,7 @@ def watch(words: list[str]) -> int:
             return _headless(words, "a pipe can be read only once")
     elif not is_run(request.resume):
         raise ShakegptError(f"--resume {request.resume} is no run directory")
-    from shakegpt_tui import trainer
+    from shakegpt_tui.processes import trainer
 
     started = trainer.start(words)
     return show(LiveFeed(started.run), started, notifies=request.notify)
@@ -115,7 +115,7 @@ def print_status(run: Path, why: str) -> int:
     import time
 
     from shakegpt.runlog.history import load
-    from shakegpt_tui.facts import details, facts, headline, loss_line
+    from shakegpt_tui.run.facts import details, facts, headline, loss_line
 
     _say(f"{why}: printing the run's present state")
     history, _ = load(run)
@@ -132,12 +132,12 @@ def show(feed: Feed | None, trainer: Trainer | None = None, *, notifies: bool = 
 
     `notifies`: whether the terminal is notified when a run ends.
     """
-    terminal.tune()
+    capabilities.tune()
     from shakegpt_tui.app import ShakegptApp
 
     app = ShakegptApp(feed, trainer)
     app.notifies = notifies
-    with terminal.title_restored():
+    with capabilities.title_restored():
         message = app.run()
     app.save_runs()
     if message:

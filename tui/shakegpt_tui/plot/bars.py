@@ -1,4 +1,4 @@
-"""A curve in one row of characters: eight heights, gaps as spaces."""
+"""Bars of characters: a curve in one row, in eight heights; and a share, in eighths of a cell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 from shakegpt_tui.plot.series import finite
 
 BARS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def bars(ys: Sequence[float | None], width: int) -> str:
@@ -24,6 +25,17 @@ def bars(ys: Sequence[float | None], width: int) -> str:
         return " " * len(values)
     lo, span = min(real), (max(real) - min(real)) or 1.0
     return "".join(" " if v is None else BARS[round((v - lo) / span * 7)] for v in values)
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of `width` cells at most, in eighths of a cell, padded.
+
+    >>> bar(0.5, 3)
+    '█▌ '
+    """
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    full, part = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[part] if part else "")).ljust(width)
 
 
 def _mean(ys: Sequence[float | None]) -> float | None:

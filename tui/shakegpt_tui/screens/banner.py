@@ -9,9 +9,9 @@ from textual.content import Content
 from shakegpt import format
 from shakegpt.runlog.status import RunState, is_local
 from shakegpt.sanitize import one_line
-from shakegpt_tui.facts import Facts
+from shakegpt_tui.processes.trainer import last_words
+from shakegpt_tui.run.facts import Facts
 from shakegpt_tui.screens.run_driving import Driving
-from shakegpt_tui.trainer import last_words
 
 TROUBLE, WARNING, QUIET = "bold reverse $error", "bold reverse $warning", "$quiet"
 

@@ -6,8 +6,8 @@ from textual.content import Content
 
 from shakegpt import format
 from shakegpt.runlog.status import RunState
-from shakegpt_tui.facts import Facts
-from shakegpt_tui.narrator import choices
+from shakegpt_tui.run.facts import Facts
+from shakegpt_tui.run.narrator import choices
 from shakegpt_tui.screens.run_sampling import Sampling
 
 RESUMING = {

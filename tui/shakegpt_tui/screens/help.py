@@ -11,9 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 
-from shakegpt_tui.base_screen import Dialog
-from shakegpt_tui.explain import Explanation
 from shakegpt_tui.keys import heading_of
+from shakegpt_tui.run.explain import Explanation
+from shakegpt_tui.screens.base_screen import Dialog
 from shakegpt_tui.widgets.quiet import Quiet
 
 KEY_WIDTH = 9
@@ -26,7 +26,7 @@ class KeyHelp(Dialog[None]):
     room, else one at a time. Any of the usual keys closes it.
     """
 
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "Close"),
         Binding("tab,shift+tab,left,right", "turn", "Turn", priority=True),

@@ -17,11 +17,11 @@ from textual.events import DescendantFocus
 from textual.widgets import Static
 
 from shakegpt_tui.base_app import Pane
-from shakegpt_tui.base_screen import BaseScreen
+from shakegpt_tui.screens.base_screen import BaseScreen
 from shakegpt_tui.widgets.too_small import NEEDED, TooSmall
 
 if TYPE_CHECKING:
-    from shakegpt_tui.form import Filled
+    from shakegpt_tui.home.form import Filled
     from shakegpt_tui.screens.run_list import RunList
     from shakegpt_tui.widgets.start_form import StartForm
 

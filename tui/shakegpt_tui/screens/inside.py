@@ -14,8 +14,8 @@ from textual.content import Content
 from shakegpt import format
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Inspection
-from shakegpt_tui import inside, taught
-from shakegpt_tui.base_screen import Dialog
+from shakegpt_tui.run import inside, taught
+from shakegpt_tui.screens.base_screen import Dialog
 from shakegpt_tui.widgets.candidates import token_name
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.token_curve import TokenCurve
@@ -32,7 +32,7 @@ WIDE = 70
 class Inside(Dialog[None]):
     """Four questions about a token. Arrows go to other tokens and other heads."""
 
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "token(-1)", "Token before", tooltip="The token before", priority=True),
         Binding("right", "token(1)", "Token after", tooltip="The token after", priority=True),

@@ -19,10 +19,10 @@ from textual.widgets import Footer, Static
 from shakegpt.runlog.history import History
 from shakegpt.runlog.runs import is_run
 from shakegpt.sanitize import one_line
-from shakegpt_tui import run_curves
-from shakegpt_tui.base_screen import BaseScreen
 from shakegpt_tui.plot.series import Series
-from shakegpt_tui.readout import readout
+from shakegpt_tui.run import curves
+from shakegpt_tui.run.readout import readout
+from shakegpt_tui.screens.base_screen import BaseScreen
 from shakegpt_tui.screens.plot_picker import PlotPicker
 from shakegpt_tui.settings import Settings
 from shakegpt_tui.widgets.loss_plot import LossPlot
@@ -98,7 +98,7 @@ class PlotScreen(BaseScreen[None]):
                 len(history.samples))  # fmt: skip
         if mark != self._seen and (plot := self.query(LossPlot)):
             self._seen = mark
-            plot.first().show(run_curves.of_history(history), run_curves.marks(history))
+            plot.first().show(curves.of_history(history), curves.marks(history))
 
     def on_loss_plot_changed(self, event: LossPlot.Changed) -> None:
         plot, run = event.plot, self.history.run
@@ -136,7 +136,7 @@ class PlotScreen(BaseScreen[None]):
 
     @work(thread=True, exclusive=True, group="compare")
     def _load(self, chosen: list[Path]) -> None:
-        self.post_message(self.Loaded({_name(run): run_curves.of_run(run) for run in chosen}))
+        self.post_message(self.Loaded({_name(run): curves.of_run(run) for run in chosen}))
 
     def on_plot_screen_loaded(self, event: Loaded) -> None:
         self.query_one(LossPlot).compare(event.others)

@@ -21,8 +21,8 @@ from textual.widgets.selection_list import Selection
 from shakegpt import format
 from shakegpt.runlog import runs
 from shakegpt.sanitize import one_line
-from shakegpt_tui.base_screen import Dialog
 from shakegpt_tui.internals import gutter_width
+from shakegpt_tui.screens.base_screen import Dialog
 
 NAME_WIDTH = 34
 

@@ -11,9 +11,9 @@ from textual.containers import Horizontal
 from shakegpt import format
 from shakegpt.runlog.history import SampleView
 from shakegpt.sanitize import printable
-from shakegpt_tui import run_curves
-from shakegpt_tui.base_screen import BaseScreen
-from shakegpt_tui.facts import Facts
+from shakegpt_tui.run import curves
+from shakegpt_tui.run.facts import Facts
+from shakegpt_tui.screens.base_screen import BaseScreen
 from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.widgets.large_text import LargeText, Part
 from shakegpt_tui.widgets.sparkline import BoldCurves
@@ -86,7 +86,7 @@ class PresenterScreen(BaseScreen[None]):
         screen = self._run_screen
         history, now = screen.history, screen.facts()
         self.query_one("#losses", LargeText).say(*_losses(now))
-        self.query_one(BoldCurves).show(run_curves.of_history(history), history.max_iters)
+        self.query_one(BoldCurves).show(curves.of_history(history), history.max_iters)
         shown = screen.browser.sample
         partner = screen.browser.partner()
         self.set_class(partner is None, "-only")

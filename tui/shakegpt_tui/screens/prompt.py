@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Button
 
 from shakegpt.config import SampleConfig, bounds
-from shakegpt_tui.base_screen import Dialog
+from shakegpt_tui.screens.base_screen import Dialog
 from shakegpt_tui.settings import Prompting
 from shakegpt_tui.widgets.field import Area, Field
 from shakegpt_tui.widgets.quiet import Quiet
@@ -32,7 +32,7 @@ FIELDS = {
 class PromptEditor(Dialog[tuple[Prompting, bool] | None]):
     """Returns the settings and whether to sample at once; None when cancelled."""
 
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+s,f2", "done(True)", "Sample now"),

@@ -19,16 +19,16 @@ from shakegpt.notify.result import Result
 from shakegpt.runlog.schema import Heartbeat, Progress
 from shakegpt.runlog.status import is_local
 from shakegpt.sanitize import one_line
-from shakegpt_tui import run_curves
-from shakegpt_tui.facts import Facts
-from shakegpt_tui.feed import Batch, Feed
 from shakegpt_tui.keys import RUN_KEYS
-from shakegpt_tui.narrator import Narrator
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run import curves
+from shakegpt_tui.run.facts import Facts
+from shakegpt_tui.run.feed import Batch, Feed
+from shakegpt_tui.run.narrator import Narrator
 from shakegpt_tui.screens.banner import banner, last_words_of
 from shakegpt_tui.screens.end_card import end_card
 from shakegpt_tui.screens.run_driving import Driving
 from shakegpt_tui.screens.run_reading import Reading
-from shakegpt_tui.trainer import Trainer
 from shakegpt_tui.widgets.activity import Activity, messages, ticker
 from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.footer import FittingFooter
@@ -219,10 +219,10 @@ class RunScreen(Driving, Reading):
             return
         self._curve_key, self._last_curve = key, clock.monotonic()
         self.query_one(LossSparkline).show(
-            run_curves.of_history(history), history.max_iters, run_curves.marks(history)
+            curves.of_history(history), history.max_iters, curves.marks(history)
         )
         if self.has_class("-broad"):
-            self.query_one(Multiples).show(run_curves.metrics(history), history.max_iters)
+            self.query_one(Multiples).show(curves.metrics(history), history.max_iters)
 
     def _announce(self, now: Facts) -> None:
         """Notify the terminal once when a run that was seen at work no longer is."""

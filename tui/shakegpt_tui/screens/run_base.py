@@ -12,14 +12,14 @@ from shakegpt.runlog.history import History, SampleView
 from shakegpt.runlog.log import Problem
 from shakegpt.runlog.status import trainer_alive
 from shakegpt_tui.base_app import BaseApp
-from shakegpt_tui.base_screen import BaseScreen
-from shakegpt_tui.browse import Browser, Hit
-from shakegpt_tui.driver import Driver
-from shakegpt_tui.explain import Explanation, explanations
-from shakegpt_tui.facts import Facts, facts
-from shakegpt_tui.feed import Feed, LiveFeed
-from shakegpt_tui.replay_feed import ReplayFeed
-from shakegpt_tui.trainer import Pulse, Trainer, is_starting, last_words
+from shakegpt_tui.processes.trainer import Pulse, Trainer, is_starting, last_words
+from shakegpt_tui.run.browse import Browser, Hit
+from shakegpt_tui.run.driving import Driver
+from shakegpt_tui.run.explain import Explanation, explanations
+from shakegpt_tui.run.facts import Facts, facts
+from shakegpt_tui.run.feed import Feed, LiveFeed
+from shakegpt_tui.run.replay_feed import ReplayFeed
+from shakegpt_tui.screens.base_screen import BaseScreen
 
 
 class RunBase(BaseScreen[None]):

@@ -7,8 +7,8 @@ from typing import Any
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import Verb
-from shakegpt_tui import trainer as trainers
-from shakegpt_tui.replay_feed import ReplayFeed
+from shakegpt_tui.processes import trainer as trainers
+from shakegpt_tui.run.replay_feed import ReplayFeed
 from shakegpt_tui.screens.run_sampling import SETTINGS
 from shakegpt_tui.screens.run_tracing import Tracing
 from shakegpt_tui.settings import Prompting
@@ -80,7 +80,7 @@ class Driving(Tracing):
 
     def action_limit(self) -> None:
         """Change the iteration limit; a run that has ended resumes with it."""
-        from shakegpt_tui.dialogs import AskNumber
+        from shakegpt_tui.screens.dialogs import AskNumber
 
         now = self.facts()
         explanation = (
@@ -112,7 +112,7 @@ class Driving(Tracing):
             self.say("stopping: it saves first. x again to kill it")
 
     def _offer_kill(self) -> None:
-        from shakegpt_tui.dialogs import Choice, Way
+        from shakegpt_tui.screens.dialogs import Choice, Way
 
         saved = self.facts().saved_iteration
         kept = "nothing was saved yet" if saved is None else f"iteration {saved} is saved"
@@ -148,7 +148,7 @@ class Driving(Tracing):
 
     def action_leave(self) -> None:
         """Leave; a run that moves is asked about first, a stop that saves is waited for."""
-        from shakegpt_tui.dialogs import Choice, Way
+        from shakegpt_tui.screens.dialogs import Choice, Way
 
         if self.over_run:
             self.dismiss()
@@ -193,7 +193,7 @@ class Driving(Tracing):
             self.replay.seek(self.replay.iteration + by)
 
     def action_jump_to(self) -> None:
-        from shakegpt_tui.dialogs import AskNumber
+        from shakegpt_tui.screens.dialogs import AskNumber
 
         if self.replay is not None:
             explanation = "The replay goes on from the moment after that update."

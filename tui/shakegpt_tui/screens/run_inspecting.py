@@ -8,9 +8,9 @@ from textual import on
 
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Inspection
-from shakegpt_tui.feed import Feed
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run.feed import Feed
 from shakegpt_tui.screens.run_sampling import Sampling, Weights
-from shakegpt_tui.trainer import Trainer
 
 CHUNK = 16
 """Tokens that are inspected at once: as many as a record holds."""

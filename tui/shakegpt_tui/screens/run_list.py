@@ -20,9 +20,9 @@ from textual.widgets import DataTable, Input, Static
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import runs
 from shakegpt.sanitize import one_line, printable
-from shakegpt_tui.dialogs import Choice, Way
-from shakegpt_tui.listing import ORDERS, arrange, columns_for, row_of
-from shakegpt_tui.trainer import last_words
+from shakegpt_tui.home.listing import ORDERS, arrange, columns_for, row_of
+from shakegpt_tui.processes.trainer import last_words
+from shakegpt_tui.screens.dialogs import Choice, Way
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.run_preview import RunPreview

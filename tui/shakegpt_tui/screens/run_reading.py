@@ -7,7 +7,7 @@ from textual.content import Content
 
 from shakegpt.runlog.history import SampleView
 from shakegpt.sanitize import one_line, printable
-from shakegpt_tui.browse import full_text
+from shakegpt_tui.run.browse import full_text
 from shakegpt_tui.screens.run_base import RunBase
 from shakegpt_tui.widgets.candidates import Candidates
 from shakegpt_tui.widgets.sample_pane import SamplePane

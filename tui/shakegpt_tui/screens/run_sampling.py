@@ -15,10 +15,10 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.control import SampleRequest
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Checkpoint, Command, Sample, SampleEnd, Token
-from shakegpt_tui.feed import Feed
-from shakegpt_tui.sampler import Answer, Sampler
+from shakegpt_tui.processes.sampler import Answer, Sampler
+from shakegpt_tui.processes.trainer import Trainer
+from shakegpt_tui.run.feed import Feed
 from shakegpt_tui.screens.run_base import RunBase
-from shakegpt_tui.trainer import Trainer
 
 SETTINGS = ("max_new_tokens", "temperature", "top_k", "top_p", "seed")
 

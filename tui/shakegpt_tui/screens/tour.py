@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from shakegpt_tui.base_screen import Dialog
+from shakegpt_tui.screens.base_screen import Dialog
 from shakegpt_tui.widgets.quiet import Quiet
 
 
@@ -66,7 +66,7 @@ STEPS = (
 class Tour(Dialog[None]):
     """One step at a time; what it is about has a frame where it is on the screen below."""
 
-    CSS_PATH = "../dialogs.tcss"
+    CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,right,space", "step(1)", "Next"),
         Binding("left", "step(-1)", "Back"),

@@ -11,9 +11,9 @@ from textual.content import Content
 from shakegpt.runlog.history import History
 from shakegpt.runlog.log import Problem
 from shakegpt.sanitize import one_line
-from shakegpt_tui.driver import Line, Status
-from shakegpt_tui.facts import Facts
-from shakegpt_tui.narrator import Sentence, outcome
+from shakegpt_tui.run.driving import Line, Status
+from shakegpt_tui.run.facts import Facts
+from shakegpt_tui.run.narrator import Sentence, outcome
 from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.quiet import Quiet
 

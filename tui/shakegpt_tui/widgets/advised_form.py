@@ -13,7 +13,8 @@ from textual.widgets import Button, Static
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
-from shakegpt_tui import adviser, form
+from shakegpt_tui.home import form
+from shakegpt_tui.processes import adviser
 
 ADVISE, GIVE_UP = "Advise  F6", "Give up F6"
 """What the button says that finds settings, before and while it does."""

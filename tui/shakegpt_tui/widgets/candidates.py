@@ -6,10 +6,10 @@ from textual.content import Content
 
 from shakegpt.runlog.schema import Candidate, Token
 from shakegpt.sanitize import one_line
+from shakegpt_tui.plot.bars import bar
 from shakegpt_tui.widgets.quiet import Quiet
 
 NAME_WIDTH = 12
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Candidates(Quiet):
@@ -52,14 +52,3 @@ def token_name(text: str) -> str:
 
 def _share(probability: float) -> str:
     return f"{100 * probability:.1f}%" if probability >= 0.001 else "<0.1%"
-
-
-def bar(share: float, width: int) -> str:
-    """A bar of `width` cells at most, in eighths of a cell, padded.
-
-    >>> bar(0.5, 3)
-    '█▌ '
-    """
-    eighths = round(max(0.0, min(1.0, share)) * width * 8)
-    full, part = divmod(eighths, 8)
-    return ("█" * full + (EIGHTHS[part] if part else "")).ljust(width)

@@ -9,7 +9,7 @@ from shakegpt.sanitize import one_line
 from shakegpt_tui.plot.frame import Curve
 from shakegpt_tui.plot.labels import plain_label
 from shakegpt_tui.plot.series import Extent, Reading, Series, nearest, read, smoothed, x_extent
-from shakegpt_tui.run_curves import SMOOTH_FROM, end_label, train_curves
+from shakegpt_tui.run.curves import SMOOTH_FROM, end_label, train_curves
 from shakegpt_tui.widgets.frame_view import RUN_COLOURS
 
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)

@@ -8,7 +8,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Label, Static
 
 from shakegpt.sanitize import one_line
-from shakegpt_tui import form
+from shakegpt_tui.home import form
 from shakegpt_tui.widgets.field import Field
 
 

@@ -10,7 +10,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from shakegpt_tui.lettering import SIZES, Lettering, largest
+from shakegpt_tui.widgets.lettering import SIZES, Lettering, largest
 
 LETTERS_A_LINE = 13
 """Of the width of n, for which a line has room at least."""

@@ -16,7 +16,7 @@ from shakegpt_tui.plot.frame import Frame, Look, Mark
 from shakegpt_tui.plot.raster import SYMBOLS
 from shakegpt_tui.plot.series import Extent, Reading, Series
 from shakegpt_tui.plot.view import View
-from shakegpt_tui.run_curves import NO_LOSS
+from shakegpt_tui.run.curves import NO_LOSS
 from shakegpt_tui.widgets.compared_curves import SMOOTHINGS, ComparedCurves
 from shakegpt_tui.widgets.frame_view import FrameView
 

@@ -6,8 +6,8 @@ from textual import work
 from textual.content import Content
 from textual.worker import get_current_worker
 
-from shakegpt_tui import meters
-from shakegpt_tui.machine import gpu_program
+from shakegpt_tui.home import meters
+from shakegpt_tui.home.machine import gpu_program
 from shakegpt_tui.widgets.quiet import Quiet
 
 EVERY = 1.0

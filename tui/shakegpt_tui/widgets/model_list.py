@@ -11,8 +11,8 @@ from textual.widgets.option_list import Option
 from shakegpt import format
 from shakegpt.config import FinetuneConfig
 from shakegpt.sanitize import one_line
-from shakegpt_tui import machine as machines
-from shakegpt_tui import models, speed
+from shakegpt_tui.home import machine as machines
+from shakegpt_tui.home import models, speed
 
 _SLOWER = {"low": "a third slower", "lowest": "half again as slow"}
 _HERE = {None: "…", True: "here", False: "fetch"}

@@ -10,7 +10,7 @@ from textual.containers import Grid
 from shakegpt_tui.plot.draw import draw, waiting
 from shakegpt_tui.plot.frame import Curve, Frame, Look
 from shakegpt_tui.plot.raster import BRAILLE, SYMBOLS, Symbols
-from shakegpt_tui.run_curves import Metric
+from shakegpt_tui.run.curves import Metric
 from shakegpt_tui.widgets.frame_view import FrameView
 
 AXES_FROM = 5

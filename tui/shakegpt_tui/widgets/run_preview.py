@@ -18,8 +18,8 @@ from shakegpt.runlog.history import LOSSES, History
 from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.schema import Copies, Sample, SampleEnd
 from shakegpt.sanitize import printable
-from shakegpt_tui import run_curves
-from shakegpt_tui.narrator import outcome
+from shakegpt_tui.run import curves
+from shakegpt_tui.run.narrator import outcome
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sparkline import LossSparkline
 
@@ -89,7 +89,7 @@ class RunPreview(Vertical):
         if event.run != self._key[0]:
             return
         history = event.history
-        self.query_one(LossSparkline).show(run_curves.of_history(history))
+        self.query_one(LossSparkline).show(curves.of_history(history))
         self.query_one("#outcome", Quiet).say(Content(outcome(history)))
         last = next((view for view in reversed(history.samples) if view.end), None)
         written = Content("")

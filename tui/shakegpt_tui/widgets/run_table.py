@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable
 
-from shakegpt_tui.listing import HEADINGS, Row
+from shakegpt_tui.home.listing import HEADINGS, Row
 
 
 class RunTable(DataTable[Text]):

@@ -12,7 +12,7 @@ from textual.message import Message
 from shakegpt.runlog.history import SampleView
 from shakegpt.runlog.schema import Settings
 from shakegpt.sanitize import one_line, printable
-from shakegpt_tui.browse import full_text
+from shakegpt_tui.run.browse import full_text
 from shakegpt_tui.widgets.following import Following
 from shakegpt_tui.widgets.quiet import Quiet
 from shakegpt_tui.widgets.sample_text import Look, legend, styled, token_offset

@@ -13,7 +13,7 @@ from textual.style import Style
 
 from shakegpt.runlog.history import SampleView
 from shakegpt.sanitize import printable
-from shakegpt_tui.browse import full_text, occurrences
+from shakegpt_tui.run.browse import full_text, occurrences
 
 LEVELS: tuple[tuple[float, str, str], ...] = (
     (0.6, "≥60%", "dim $foreground"),

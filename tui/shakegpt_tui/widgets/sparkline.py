@@ -9,7 +9,7 @@ from shakegpt_tui.plot.draw import draw, waiting
 from shakegpt_tui.plot.frame import Curve, Frame, Look, Mark
 from shakegpt_tui.plot.raster import BLOCK, BRAILLE, SYMBOLS
 from shakegpt_tui.plot.series import Series, smoothed
-from shakegpt_tui.run_curves import NO_LOSS, SMOOTH_FROM, end_label, train_curves
+from shakegpt_tui.run.curves import NO_LOSS, SMOOTH_FROM, end_label, train_curves
 from shakegpt_tui.widgets.frame_view import FrameView
 
 SMOOTHING = 0.6

@@ -19,9 +19,9 @@ from textual.widgets import Button, Input, OptionList, Select, Static
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.presets import FIRST, PRESETS
 from shakegpt.sanitize import one_line
-from shakegpt_tui import form, models, speed
-from shakegpt_tui import machine as machines
-from shakegpt_tui.form import fitting
+from shakegpt_tui.home import form, models, speed
+from shakegpt_tui.home import machine as machines
+from shakegpt_tui.home.form import fitting
 from shakegpt_tui.widgets.advised_form import ADVISE, AdvisedForm
 from shakegpt_tui.widgets.form_row import FormRow, Rows
 from shakegpt_tui.widgets.model_list import HEADS, ModelList, takes

@@ -11,7 +11,7 @@ from textual.widgets import Digits
 
 from shakegpt import format
 from shakegpt.runlog.status import RunState
-from shakegpt_tui.facts import Facts, details, headline, trend
+from shakegpt_tui.run.facts import Facts, details, headline, trend
 from shakegpt_tui.widgets.quiet import Quiet
 
 CHIPS: dict[RunState, str] = {

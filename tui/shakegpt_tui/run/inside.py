@@ -14,7 +14,7 @@ from shakegpt.format import probability as percent
 from shakegpt.inspection.measures import block_attention, decided_at, sharpest
 from shakegpt.runlog.schema import Inspection
 from shakegpt.sanitize import one_line, printable
-from shakegpt_tui.widgets.candidates import bar
+from shakegpt_tui.plot.bars import bar
 
 MEAN = "all blocks, mean of their heads"
 NAME_WIDTH = 12

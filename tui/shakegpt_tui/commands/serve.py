@@ -13,7 +13,7 @@ from shakegpt.cli.arguments import parse
 from shakegpt.config.bounds import Switch, Text, integer, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
-from shakegpt_tui.terminal import READ_ONLY
+from shakegpt_tui.terminal.capabilities import READ_ONLY
 
 ABOUT = "Show the terminal UI in a browser, by default read-only and on this machine alone."
 
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
         raise ShakegptError(f"{arguments.run} is no run directory")
     if find_spec("textual_serve") is None:
         raise ShakegptError("serve needs textual-serve: pip install 'shakegpt[serve]'")
-    from shakegpt_tui.web_server import WebServer
+    from shakegpt_tui.commands.web_server import WebServer
 
     command = [sys.executable, "-m", "shakegpt_tui.main"]
     if arguments.run is not None:

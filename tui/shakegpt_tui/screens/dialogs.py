@@ -15,7 +15,7 @@ from textual.screen import ScreenResultType
 from textual.widgets import Button, Input
 
 from shakegpt.sanitize import printable
-from shakegpt_tui.base_screen import Dialog
+from shakegpt_tui.screens.base_screen import Dialog
 from shakegpt_tui.widgets.field import Field
 from shakegpt_tui.widgets.quiet import Quiet
 

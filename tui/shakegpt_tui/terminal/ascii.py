@@ -10,7 +10,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from shakegpt_tui import terminal
+from shakegpt_tui.terminal import capabilities
 
 SAMPLE = "─│╭█▁⣿●"
 """What the screens draw with: a terminal that has these is left alone."""
@@ -48,7 +48,7 @@ class AsciiFilter(LineFilter):
 
 @lru_cache(4096)
 def _shown(text: str) -> str:
-    return "".join(char if terminal.encodes(char) else _replaced(char) for char in text)
+    return "".join(char if capabilities.encodes(char) else _replaced(char) for char in text)
 
 
 def _replaced(char: str) -> str:

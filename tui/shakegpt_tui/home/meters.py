@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from shakegpt import format
-from shakegpt_tui.machine import query_gpu
+from shakegpt_tui.home.machine import query_gpu
 from shakegpt_tui.plot.bars import BARS
 
 

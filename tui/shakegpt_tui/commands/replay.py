@@ -10,7 +10,7 @@ from shakegpt.cli.arguments import parse
 from shakegpt.config.bounds import Switch, Text, real, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
-from shakegpt_tui import terminal
+from shakegpt_tui.terminal import capabilities
 
 ABOUT = "Play a run as if it were live."
 
@@ -36,8 +36,8 @@ def main(words: list[str]) -> int:
     run = Path(arguments.run)
     if not is_run(run):
         raise ShakegptError(f"{run} is no run directory")
-    if (why := terminal.missing()) is not None:
+    if (why := capabilities.missing()) is not None:
         return print_status(run, why)
-    from shakegpt_tui.replay_feed import ReplayFeed
+    from shakegpt_tui.run.replay_feed import ReplayFeed
 
     return show(ReplayFeed(run, arguments.speed, loop=arguments.loop))

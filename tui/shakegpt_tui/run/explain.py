@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from shakegpt import format
 from shakegpt.runlog.history import History, SampleView
-from shakegpt_tui.facts import Facts
-from shakegpt_tui.narrator import choices
+from shakegpt_tui.run.facts import Facts
+from shakegpt_tui.run.narrator import choices
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shakegpt.runlog.log import LOG_NAME, Follower
 from shakegpt.runlog.schema import End, Eval, Event, Progress, Step
-from shakegpt_tui.feed import Batch
+from shakegpt_tui.run.feed import Batch
 
 LONGEST_GAP = 8.0
 """Seconds of a log without records that a replay plays: heartbeats come every 4, so a longer gap

@@ -13,7 +13,7 @@ from shakegpt.cli.arguments import parse
 from shakegpt.config.bounds import Text, integer, setting
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.runs import is_run
-from shakegpt_tui import terminal
+from shakegpt_tui.terminal import capabilities
 
 ABOUT = "Draw the run screen as SVG: same run, same flags, same picture."
 
@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
             f"--size must be columns x rows with 20 to 400 columns, as 120x40, got {arguments.size}"
         )
     width, height = int(size[1]), max(5, min(200, int(size[2])))
-    terminal.tune()
+    capabilities.tune()
     from shakegpt_tui.themes import CYCLE, is_theme
 
     if arguments.theme and not is_theme(arguments.theme):
@@ -66,7 +66,7 @@ async def draw(
 ) -> str:
     """The screen after `keys`, at the last moment of iteration `until`, with default settings."""
     from shakegpt_tui.app import ShakegptApp
-    from shakegpt_tui.feed import Still
+    from shakegpt_tui.run.feed import Still
     from shakegpt_tui.screens.run import RunScreen
     from shakegpt_tui.settings import Settings, save
 

@@ -1,0 +1,1 @@
+"""What the home screen shows of models, machine and runs; the start form. No widgets."""

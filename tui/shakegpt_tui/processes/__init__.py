@@ -1,0 +1,1 @@
+"""The processes that the terminal UI starts: trainer, sampler and adviser."""

@@ -1,0 +1,1 @@
+"""What the screens show of a run, worked out from its log. No widgets."""
