@@ -16,7 +16,8 @@ https://kellerjordan.github.io/posts/muon/; its tuning in github.com/KellerJorda
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -32,6 +33,8 @@ FINETUNE_MOMENTUM = 0.9
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 """Newton-Schulz steps, which bring singular values between about 0.7 and 1.2."""
+BATCH = 1 << 21
+"""Numbers in the matrices that are orthogonalized together, 4 MB; larger ones are alone."""
 
 
 def split_parameters(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -46,17 +49,19 @@ def matrices_of(name: str, weight: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.t() for part in parts)
 
 
-def orthogonalize(x: Tensor) -> Tensor:
-    """A matrix (m, n) in bfloat16 with the singular vectors of `x`, and singular values near 1."""
+def orthogonalize(matrices: Sequence[Tensor]) -> Tensor:
+    """Equally large matrices (m, n) as (b, m, n) in bfloat16, each with its singular vectors and
+    singular values near 1.
+    """
     a, b, c = COEFFICIENTS
-    tall = x.size(0) > x.size(1)
-    y = x.bfloat16()
-    y = y.t() if tall else y
-    y = y / y.norm().clamp(min=1e-7)
+    tall = matrices[0].size(0) > matrices[0].size(1)
+    parts = [x / x.norm().clamp(min=1e-7) for x in map(Tensor.bfloat16, matrices)]
+    y = torch.stack([part.t() for part in parts])  # in the order of their memory
+    y = y if tall else y.mT
     for _ in range(STEPS):  # each takes singular values s to a s + b s^3 + c s^5
-        gram = y @ y.t()
-        y = torch.addmm(y, torch.addmm(gram, gram, gram, beta=b, alpha=c), y, beta=a)
-    return y.t() if tall else y
+        gram = torch.bmm(y, y.mT)
+        y = torch.baddbmm(y, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), y, beta=a)
+    return y.mT if tall else y
 
 
 class Muon:
@@ -80,16 +85,29 @@ class Muon:
         """Update every weight that has a gradient, with a spectral norm of about
         lr * sqrt(max(1, out / in)).
         """
+        batches = defaultdict[torch.Size, list[tuple[Tensor, Tensor]]](list)
         for name, p in self.named.items():
             if p.grad is None:
                 continue
-            views = (matrices_of(name, tensor) for tensor in (p, p.grad, self.momentum[name]))
-            for weight, gradient, momentum in zip(*views, strict=True):
-                momentum.lerp_(gradient, 1 - self.decay)
-                update = orthogonalize(gradient.lerp(momentum, self.decay))  # Nesterov momentum
-                weight.mul_(1 - lr * self.weight_decay)
-                ratio = math.sqrt(max(1, weight.size(0) / weight.size(1)))
-                weight.add_(update, alpha=-lr * ratio)
+            momentum = self.momentum[name].lerp_(p.grad, 1 - self.decay)
+            views = (matrices_of(name, x) for x in (p, p.grad.lerp(momentum, self.decay)))
+            for weight, nesterov in zip(*views, strict=True):
+                batch = batches[weight.shape]
+                batch.append((weight, nesterov.bfloat16()))
+                if (len(batch) + 1) * weight.numel() > BATCH:
+                    self._apply(batch, lr)
+                    batch.clear()
+        for batch in batches.values():
+            if batch:
+                self._apply(batch, lr)
+
+    def _apply(self, batch: list[tuple[Tensor, Tensor]], lr: float) -> None:
+        """Update weights (out, in) of one shape in the directions of their Nesterov momenta."""
+        updates = orthogonalize([nesterov for _, nesterov in batch])
+        for (weight, _), update in zip(batch, updates, strict=True):
+            weight.mul_(1 - lr * self.weight_decay)
+            ratio = math.sqrt(max(1, weight.size(0) / weight.size(1)))
+            weight.add_(update, alpha=-lr * ratio)
 
 
 class MuonAdamW(AdamW):

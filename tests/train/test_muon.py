@@ -17,7 +17,7 @@ from shakegpt.errors import ShakegptError
 from shakegpt.hardware import memory
 from shakegpt.model import GPT
 from shakegpt.runlog.history import load
-from shakegpt.train.muon import Muon, split_parameters
+from shakegpt.train.muon import Muon, orthogonalize, split_parameters
 from tests.tiny import random_model, tiny_config
 
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -82,6 +82,15 @@ def test_updates_are_those_of_torch_optim_muon(model: GPT) -> None:
     for name, p in weights.items():
         found = torch.cat([part.detach().t() for part in theirs[name]], 1)
         assert torch.equal(p.detach(), found), name
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (64, 2048), (2048, 64)])
+def test_matrices_together_are_those_alone_to_the_bit(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    stored = [torch.randn(shape, generator=generator) for _ in range(5)]
+    together = orthogonalize([weight.t() for weight in stored])
+    for weight, found in zip(stored, together, strict=True):
+        assert torch.equal(orthogonalize([weight.t()])[0], found)
 
 
 def pieces(name: str, weight: Tensor) -> tuple[Tensor, ...]:
