@@ -128,7 +128,7 @@ def _replay(
     code, update, total = 0, 0, 0
     say = _quiet if as_json else _say
     say(f"Probability of {_quoted(text)} after {_quoted(after, 60)}, by iteration:")
-    with replaying(run) as replay:
+    with replaying(run, own_process=True) as replay:
         try:
             for iteration, p in replay.probabilities(context, token):
                 curve.append((iteration, p))

@@ -23,15 +23,17 @@ SNAPSHOTS = 2
 """Copies of weights and moments that a replay needs besides those in training."""
 
 
-def replay_setup(run: Path, past: History, scratch: Path) -> TrainingSetup:
-    """Text, model and settings of a run. Raises ShakegptError if one is missing or has changed."""
+def replay_setup(run: Path, past: History, scratch: Path, own_process: bool) -> TrainingSetup:
+    """Text, model and settings of a run; with `own_process`, the allocator of this process is
+    tuned. Raises ShakegptError if one is missing or has changed.
+    """
     try:
-        return _prepare(run, past, scratch)
+        return _prepare(run, past, scratch, own_process)
     except ShakegptError as error:
         raise ShakegptError(f"cannot replay {run}: {error}", error.exit_code) from None
 
 
-def _prepare(run: Path, past: History, scratch: Path) -> TrainingSetup:
+def _prepare(run: Path, past: History, scratch: Path, own_process: bool) -> TrainingSetup:
     header, latest = past.run, past.latest
     assert header is not None and latest is not None
     if header.world is not None or any(part.world is not None for part in past.resumes):
@@ -54,7 +56,7 @@ def _prepare(run: Path, past: History, scratch: Path) -> TrainingSetup:
         compile="on" if header.compiled else "off",
         threads=header.threads,
     )
-    setup = prepare(config, scratch, run)
+    setup = prepare(config, scratch, run, own_process=own_process)
     initial = origin(config.init_from, setup.tokenizer)
     if setup.dataset.text.sha256 != header.dataset.sha256:
         raise ShakegptError(f"its text {header.dataset.name} has changed")

@@ -30,8 +30,17 @@ from shakegpt.train.supervisor import NullLog, Supervisor
 MOST_KEPT = 2 << 30
 """Bytes of snapshots kept for a second token, unless half of the free memory is less."""
 
-Snapshot = tuple[dict[str, Tensor], dict[str, Tensor]]
-"""Weights and moments by name."""
+Gradient = dict[str, Tensor]
+"""By the names of the parameters."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights and moments by name after an update, and its gradient before clipping, if kept."""
+
+    weights: dict[str, Tensor]
+    moments: dict[str, Tensor]
+    gradient: Gradient | None
 
 
 class Unsaved(Finetuning):
@@ -39,15 +48,26 @@ class Unsaved(Finetuning):
 
     between_batches: Callable[[], None] | None = None
     """Called after each micro-batch; an exception from it ends the update."""
+    keeps_gradient = False
+    """Whether `latest_gradient` is kept."""
+    latest_gradient: Gradient | None = None
+    """The gradient of the latest update, before it was clipped."""
 
     def save_state(self) -> None:
         """Do nothing."""
 
     def progress(self, loss: Tensor) -> None:
-        """Also call `between_batches`."""
+        """Also keep the gradient, and call `between_batches`."""
         super().progress(loss)
+        if self.keeps_gradient and self.micro_step == self.config.gradient_accumulation_steps:
+            self.latest_gradient = self.gradient()
         if self.between_batches is not None:
             self.between_batches()
+
+    def gradient(self) -> Gradient:
+        """A copy of the gradient so far."""
+        named = self.trainable.items()
+        return {name: p.grad.clone() for name, p in named if p.grad is not None}
 
 
 @contextmanager
@@ -66,14 +86,17 @@ class Effect:
 
 
 @contextmanager
-def replaying(run: Path, check: Callable[[], None] = lambda: None) -> Iterator[Replay]:
+def replaying(
+    run: Path, check: Callable[[], None] = lambda: None, *, own_process: bool = False
+) -> Iterator[Replay]:
     """A replay of the run directory `run`; `check` is called at least once in each micro-batch, and
-    an exception from it ends the computation. Raises ShakegptError if the run cannot be replayed.
+    an exception from it ends the computation. With `own_process`, the allocator of this process is
+    tuned, as in training. Raises ShakegptError if the run cannot be replayed.
     """
     past = load_started(run)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        setup = replay_setup(run, past, scratch)
+        setup = replay_setup(run, past, scratch, own_process)
         check()
         with unsaved(setup, scratch) as training:
             training.between_batches = check
@@ -98,12 +121,16 @@ class Replay:
         self.past, self.setup, self.training, self._check = past, setup, training, check
         self.iterations = max(past.steps, default=0)
         """Updates of the run."""
-        size = 12 * sum(p.numel() for p in training.trainable.values())  # with two moments
+        size = 16 * sum(p.numel() for p in training.trainable.values())  # two moments, a gradient
         most = min(MOST_KEPT, free_memory(setup.place) // 2)
         self.keeps_all = (self.iterations + 1) * size <= most
-        """Whether the weights and moments after every update are kept in memory."""
+        """Whether weights, moments and gradient of every update are kept in memory."""
+        drops = max(training.config.dropout, training.config.lora_dropout) > 0
+        training.keeps_gradient = self.keeps_all and not (drops or setup.place.scales_loss)
         self.largest = 0
         """The iteration whose update changed the probability most; 0 before `probabilities`."""
+        self._reached = 0.0
+        """The probability after the update `largest`."""
         self._snapshots = {0: self._snapshot()}
         """By finished iterations."""
         self._at: int | None = 0
@@ -128,7 +155,7 @@ class Replay:
             self._go_to(k)
             now = self._probability()
             if k and abs(now - before) > change:
-                change, self.largest = abs(now - before), k
+                change, self.largest, self._reached = abs(now - before), k, now
             if not self.keeps_all:
                 needed = (self.largest - 1, k)
                 self._snapshots = {i: s for i, s in self._snapshots.items() if i in needed}
@@ -148,16 +175,8 @@ class Replay:
             return
         share = n / (n - 1)  # the mean is over one window less
         try:
-            self._restore(k - 1)
-            training.model.train()
-            for x, y in training.batches(k):
-                training.loss(x, y).backward()
-                self._check()
             named = training.trainable
-            total = {name: share * p.grad for name, p in named.items() if p.grad is not None}
-            self._at = None
-            optimizer.step()
-            with_all = self._probability()
+            total = {name: share * gradient for name, gradient in self._gradient(k).items()}
             for window in windows:
                 self._check()
                 self._restore(k - 1)
@@ -173,9 +192,21 @@ class Replay:
                     # the loss of one window has the weight of a micro-batch: batch_size too much
                     torch.add(gradient, p.grad, alpha=-share / config.batch_size, out=p.grad)
                 optimizer.step()
-                yield Effect(window, with_all - self._probability())
+                yield Effect(window, self._reached - self._probability())
         finally:
             optimizer.zero_grad()
+
+    def _gradient(self, k: int) -> Gradient:
+        """The gradient of the update `k`, before clipping."""
+        snapshot, training = self._snapshots.get(k), self.training
+        if snapshot is not None and snapshot.gradient is not None:
+            return snapshot.gradient
+        self._restore(k - 1)
+        training.model.train()
+        for x, y in training.batches(k):
+            training.loss(x, y).backward()
+            self._check()
+        return training.gradient()
 
     def _go_to(self, iteration: int) -> None:
         """Weights and moments as they were after `iteration`, whose predecessor was reached."""
@@ -211,19 +242,20 @@ class Replay:
     def _snapshot(self) -> Snapshot:
         weights = {name: p.detach().clone() for name, p in self.training.trainable.items()}
         moments = self.training.optimizer.inner.moments()
-        return weights, {name: moment.clone() for name, moment in moments.items()}
+        moments = {name: moment.clone() for name, moment in moments.items()}
+        return Snapshot(weights, moments, self.training.latest_gradient)
 
     @torch.no_grad()
     def _restore(self, iteration: int) -> None:
         """Weights and moments of the snapshot after `iteration`."""
         if self._at == iteration:
             return
-        weights, moments = self._snapshots[iteration]
+        snapshot = self._snapshots[iteration]
         inner = self.training.optimizer.inner
         for name, p in self.training.trainable.items():
-            p.copy_(weights[name])
+            p.copy_(snapshot.weights[name])
         for name, moment in inner.moments().items():
-            moment.copy_(moments[name])
+            moment.copy_(snapshot.moments[name])
         for state in inner.state.values():
             state["step"].fill_(iteration)
         self.training.supervisor.iteration = iteration

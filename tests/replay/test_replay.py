@@ -16,6 +16,7 @@ from shakegpt.config import FinetuneConfig
 from shakegpt.data.dataset import as_tensors
 from shakegpt.errors import ShakegptError
 from shakegpt.finetune import parameter_groups
+from shakegpt.replay import training
 from shakegpt.replay.training import Replay, replaying
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.runs import is_run
@@ -79,6 +80,20 @@ def test_effects_are_those_of_updates_without_a_window(run: Path) -> None:
             expected = whole[-1] - brute_force(replay, number)[-1]
             assert effects[number].effect == pytest.approx(expected, rel=0.01, abs=1e-8)
             assert abs(expected) > 1e-7
+
+
+def test_effects_are_the_same_where_memory_holds_no_snapshots(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for most in (training.MOST_KEPT, 0):
+        monkeypatch.setattr(training, "MOST_KEPT", most)
+        with replaying(run) as replay:
+            curve = list(replay.probabilities(CONTEXT, TOKEN))
+            found.append((replay.keeps_all, curve, list(replay.effects())))
+    (kept, *by_kept), (again, *by_again) = found
+    assert (kept, again) == (True, False)
+    assert by_kept == by_again
 
 
 def test_the_end_of_the_replay_is_the_end_of_the_run(run: Path) -> None:
