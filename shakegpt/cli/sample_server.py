@@ -236,7 +236,7 @@ class Server:
             from shakegpt.replay.training import replaying
 
             self._forget_replay()
-            opened = replaying(Path(run), lambda: self._check())
+            opened = replaying(Path(run), lambda: self._check(), own_process=True)
             self._replay = key, self._replays.enter_context(opened)
         return self._replay[1]
 
@@ -295,7 +295,7 @@ def main(words: list[str]) -> int:
     server = Server()
     from shakegpt.cli.imports import heavy_imports
 
-    with heavy_imports():
+    with heavy_imports(trains=True):
         import shakegpt.checkpoint.io
         import shakegpt.generate  # noqa: F401
     server.serve(float(words[0]) if words else IDLE)
