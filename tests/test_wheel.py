@@ -62,6 +62,10 @@ def test_what_is_imported_is_the_wheel(bin_dir: Path, tmp_path: Path) -> None:
     assert str(bin_dir.parent) in out and str(ROOT) not in out
 
 
+def test_the_products_in_c_are_in_the_wheel(bin_dir: Path) -> None:
+    assert list(bin_dir.parent.glob("lib/python*/site-packages/shakegpt/nn/dot.c"))
+
+
 def test_the_commands_answer(bin_dir: Path, tmp_path: Path) -> None:
     assert run([bin_dir / "shakegpt", "--version"], tmp_path).startswith("shakegpt ")
     assert "finetune" in run([bin_dir / "shakegpt", "--help"], tmp_path)

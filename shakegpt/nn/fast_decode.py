@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from shakegpt.hardware.fast_paths import enabled, self_test
 from shakegpt.hardware.memory import available_memory
 from shakegpt.model import GPT, Conv1D
-from shakegpt.nn.quantize import QuantizedEmbedding
+from shakegpt.nn.quantize import QuantizedEmbedding, QuantizedLinear
 
 SLIDE_TO = 3 / 4
 """Share of the window that stays when it is full: GPT-2's positions are learned, so a longer text
@@ -199,6 +199,8 @@ def _norm(module: Any) -> Product:
 
 def product(layer: nn.Module, pieces: int) -> Product:
     """What `layer` computes, for one row: in pieces, or by itself if it is no plain `Conv1D`."""
+    if isinstance(layer, QuantizedLinear):
+        return layer.rows
     if type(layer) is not Conv1D:
         return layer
     weight, bias = layer.weight.data, layer.bias.data

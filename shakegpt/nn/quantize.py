@@ -8,6 +8,7 @@ smaller logits lose less.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -17,8 +18,11 @@ from torch.nn import functional as F
 from shakegpt.errors import ShakegptError
 from shakegpt.hardware.fast_paths import self_test
 from shakegpt.model import GPT
+from shakegpt.nn import native
 
 Bits = Literal["bf16", "int8"]
+Way = Literal["native", "bags", "plain"]
+"""How a row is multiplied: by `native`'s loops, as an embedding bag, or by `F.linear`."""
 
 FEW = 16
 """Up to so many rows it is faster to read the weights for each than to dequantize them."""
@@ -31,7 +35,23 @@ VECTOR = 16
 """Outputs of a segment are a multiple of this: an AVX-512 register of float32."""
 
 
-class WeightedRows(nn.Module):
+class Matrix(nn.Module):
+    """A matrix (out, in) in fewer bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, in) -> (M, out), float32."""
+        raise NotImplementedError
+
+    def row(self, idx: Tensor) -> Tensor:
+        """The rows at `idx`, dequantized, (..., in)."""
+        raise NotImplementedError
+
+    def plus(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(M, in) -> (M, out), with the bias (out,) added."""
+        return self.forward(x).add_(bias)
+
+
+class WeightedRows(Matrix):
     """A matrix (out, in) whose product with a row x is a weighted sum: the embedding bag of x.
 
     Recommendation models sum embedding rows so, by a kernel of FBGEMM that reads bfloat16 or 8-bit
@@ -110,8 +130,8 @@ def weighted_rows_work(bits: Bits) -> bool:
     )
 
 
-class Int8(nn.Module):
-    """A matrix (out, in) in 8 bits, with a scale for each of its rows: without `WeightedRows`."""
+class Int8(Matrix):
+    """A matrix (out, in) in 8 bits, with a scale for each of its rows: without the others."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -128,8 +148,8 @@ class Int8(nn.Module):
         return self.weight[idx].float() * self.scale[idx].unsqueeze(-1)
 
 
-class Bf16(nn.Module):
-    """A matrix (out, in) in bfloat16: on a GPU, or without `WeightedRows`."""
+class Bf16(Matrix):
+    """A matrix (out, in) in bfloat16: on a GPU, or without `native` and `WeightedRows`."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -144,17 +164,75 @@ class Bf16(nn.Module):
         return self.rows[idx].float()
 
 
+class NativeBf16(Bf16):
+    """A matrix (out, in) in bfloat16, which `native` multiplies with a few rows in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, in) -> (M, out), float32."""
+        return self.plus(x)
+
+    def plus(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(M, in) -> (M, out), with the bias (out,) added."""
+        if len(x) > FEW or x.numel() > native.MOST:
+            y = super().forward(x)
+            return y if bias is None else y.add_(bias)
+        return native.bf16_product(self.rows, bias, x.contiguous())
+
+
+class NativeInt8(Matrix):
+    """A matrix (out, in) in 8 bits, in blocks of inputs with a scale each, for `native`."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        n_out, self.n_in = weight.shape
+        padded = F.pad(weight.contiguous(), (0, -self.n_in % native.BLOCK))
+        blocks = padded.view(n_out, -1, native.BLOCK)
+        self.scales = blocks.abs().amax(2).clamp(min=SMALLEST) / 127  # (out, blocks)
+        steps = blocks / self.scales.unsqueeze(2)
+        self.blocks = steps.round_().to(torch.int8)  # (out, blocks, BLOCK)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, in) -> (M, out), float32."""
+        return self.plus(x)
+
+    def plus(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(M, in) -> (M, out), with the bias (out,) added."""
+        if len(x) > FEW or x.numel() > native.MOST:
+            return F.linear(x, self.row(torch.arange(len(self.blocks))), bias)
+        return native.int8_product(self.blocks, self.scales, bias, x.contiguous())
+
+    def row(self, idx: Tensor) -> Tensor:
+        """The rows at `idx`, dequantized, (..., in)."""
+        numbers = self.blocks[idx] * self.scales[idx].unsqueeze(-1)
+        return numbers.flatten(-2)[..., : self.n_in]
+
+
+@self_test
+def native_products_work(bits: Bits) -> bool:
+    """Self-test: a library can be compiled here, and computes the plain product."""
+    weight = torch.linspace(-40, 40, 40 * 200).sin().view(40, 200)
+    x, matrix = torch.linspace(-1, 2, 200).expand(2, -1), NATIVE[bits](weight)
+    return torch.allclose(matrix(x), F.linear(x, weight), rtol=0.02, atol=0.1)
+
+
+NATIVE: dict[Bits, Callable[[Tensor], Matrix]] = {"bf16": NativeBf16, "int8": NativeInt8}
+PLAIN: dict[Bits, Callable[[Tensor], Matrix]] = {"bf16": Bf16, "int8": Int8}
+
+
 class QuantizedLinear(nn.Module):
     """Replaces a `Conv1D`: its weight quantized, its bias unchanged."""
 
-    def __init__(self, matrix: nn.Module, bias: Tensor) -> None:
+    def __init__(self, matrix: Matrix, bias: Tensor) -> None:
         super().__init__()
         self.matrix, self.bias = matrix, bias
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        y: Tensor = self.matrix(x.reshape(-1, x.size(-1)))
-        return y.add_(self.bias).view(*x.shape[:-1], -1)
+        return self.rows(x.reshape(-1, x.size(-1))).view(*x.shape[:-1], -1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(M, in) -> (M, out)."""
+        return self.matrix.plus(x, self.bias)
 
 
 class QuantizedEmbedding(nn.Module):
@@ -167,20 +245,26 @@ class QuantizedEmbedding(nn.Module):
 
     def forward(self, idx: Tensor) -> Tensor:
         """(...) -> (..., C)."""
-        row: Tensor = self.matrix.row(idx)
-        return row + self.mean
+        return self.matrix.row(idx) + self.mean
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (M, V) of (M, C), up to a number that is the same for all of a row."""
-        y: Tensor = self.matrix(x)
-        return y
+        return self.matrix.forward(x)
 
 
-def quantized(weight: Tensor, bits: Bits) -> Any:
-    """A matrix (out, in) in fewer bits, by the kernels that work here."""
-    if weight.device.type == "cpu" and weighted_rows_work(bits):
+def way(bits: Bits, device: str) -> Way:
+    """The fastest that works on this machine."""
+    if device == "cpu" and native_products_work(bits):
+        return "native"
+    return "bags" if device == "cpu" and weighted_rows_work(bits) else "plain"
+
+
+def quantized(weight: Tensor, bits: Bits) -> Matrix:
+    """A matrix (out, in) in fewer bits, for the fastest way."""
+    found = way(bits, weight.device.type)
+    if found == "bags":
         return WeightedRows(weight, bits)
-    return Int8(weight) if bits == "int8" else Bf16(weight)
+    return (NATIVE if found == "native" else PLAIN)[bits](weight)
 
 
 @torch.inference_mode()

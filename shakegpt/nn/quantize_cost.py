@@ -21,7 +21,7 @@ from shakegpt.data.evaluation import evaluation
 from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
 from shakegpt.model import GPT
-from shakegpt.nn.quantize import Bits, losses, quantize
+from shakegpt.nn.quantize import Bits, losses, quantize, way
 from shakegpt.runlog import schema
 
 TOKENS = 512
@@ -42,7 +42,8 @@ def quantize_and_measure(
     For a model of no run, on that of the plays. If the text cannot be loaded, the sentence says so.
     With the `files` of its weights, the sentence is cached until they change.
     """
-    cached = _cache_path(files, tokenizer, run, bits) if files else None
+    device = model.wpe.weight.device.type
+    cached = _cache_path(files, tokenizer, run, bits, device) if files else None
     with suppress(OSError, UnicodeError):
         if cached is not None and (sentence := cached.read_text("utf-8")):
             quantize(model, bits)
@@ -68,14 +69,13 @@ def quantize_and_measure(
 
 
 def _cache_path(
-    files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, bits: Bits
+    files: Sequence[Path], tokenizer: Tokenizer, run: schema.Run | None, bits: Bits, device: str
 ) -> Path:
     """The file of the cache for weights in `files`, by their sizes and times."""
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     text = None if run is None else (run.dataset.sha256, run.dataset.val_sha256)
-    key = repr(
-        (bits, stats, tokenizer.fingerprint, text, TOKENS, LONGEST, torch.__version__, __version__)
-    )
+    how = (bits, way(bits, device), torch.__version__, __version__)
+    key = repr((how, stats, tokenizer.fingerprint, text, TOKENS, LONGEST))
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return cache_dir() / "quantized" / f"{name}.txt"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,34 +63,39 @@ def test_one_token_at_a_time_is_the_whole_text(bits: Bits) -> None:
         assert float((found - wanted).abs().sum()) < 0.08, end
 
 
-@pytest.fixture(params=[True, False], ids=["bags", "plain"])
-def bags(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """With embedding bags, and without."""
-    works: bool = request.param
-    assert all(quantize.weighted_rows_work(bits) for bits in BITS)
-    if not works:
-        monkeypatch.setattr(quantize, "weighted_rows_work", lambda bits: False)
-    return works
+@pytest.fixture(params=["native", "bags", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> quantize.Way:
+    """Each way to multiply a row."""
+    found: quantize.Way = request.param
+    if found == "native" and shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    works = {"native": quantize.native_products_work, "bags": quantize.weighted_rows_work}
+    assert found == "plain" or all(works[found](bits) for bits in BITS)
+    monkeypatch.setattr(quantize, "way", lambda bits, device: found)
+    return found
 
 
 @torch.inference_mode()
-def test_int8_rounds_to_the_nearest_of_255_steps(bags: bool) -> None:
-    """Of each output's own range, or of a segment's of each input."""
+def test_int8_rounds_to_the_nearest_of_255_steps(way: quantize.Way) -> None:
+    """Of the range of a block of an output's inputs, of a segment of an input's outputs, or of an
+    output."""
     weight = torch.randn(1000, 24, generator=torch.Generator().manual_seed(1))
-    weight *= torch.logspace(-3, 3, 24) if bags else torch.logspace(-6, 3, 1000).unsqueeze(1)
+    weight *= (
+        torch.logspace(-3, 3, 24) if way == "bags" else torch.logspace(-6, 3, 1000).view(-1, 1)
+    )
     weight[7] = 0
     matrix = quantize.quantized(weight, "int8")
-    assert isinstance(matrix, WeightedRows) is bags
+    assert isinstance(matrix, WeightedRows) is (way == "bags")
     error = (matrix.row(torch.arange(1000)) - weight).abs()
-    step = weight.abs().amax(0 if bags else 1, keepdim=True) / 127
+    step = weight.abs().amax(0 if way == "bags" else 1, keepdim=True) / 127
     assert bool((error <= 0.52 * step + 1e-12).all()) and float(error.max()) > 0
 
 
-@pytest.mark.parametrize(("n_out", "n_in"), [(64, 32), (1000, 48), (9, 1), (385, 20)])
+@pytest.mark.parametrize(("n_out", "n_in"), [(64, 32), (1000, 48), (9, 1), (385, 20), (5, 600)])
 @pytest.mark.parametrize("bits", BITS)
 @torch.inference_mode()
 def test_few_rows_and_many_are_multiplied_alike(
-    bits: Bits, n_out: int, n_in: int, bags: bool
+    bits: Bits, n_out: int, n_in: int, way: quantize.Way
 ) -> None:
     """Of any width and height; rows keep their own ranges, of whichever sign."""
     random = torch.Generator().manual_seed(1)
