@@ -14,7 +14,8 @@ import ctypes
 import mmap
 import sys
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from shakegpt.hardware import fast_paths
 from shakegpt.hardware.memory import available_memory
@@ -25,6 +26,8 @@ request, above which memory is returned to, or mapped from, the kernel."""
 _NEVER = -1
 _HUGE_PAGE = 14
 """MADV_HUGEPAGE of Linux's mman.h."""
+_HUGE = 2 << 20
+"""Bytes of a huge page."""
 SMALL = 1 << 20
 """With little memory, freed blocks of at least this many bytes are returned to the kernel."""
 
@@ -64,6 +67,17 @@ def _request_huge_pages(libc: ctypes.CDLL, size: int) -> None:
     first = begin + -begin % mmap.PAGESIZE
     libc.madvise(first, (begin + size - first) // mmap.PAGESIZE * mmap.PAGESIZE, _HUGE_PAGE)
     libc.free(begin)
+
+
+def huge_pages(size: int) -> Tensor:
+    """Memory of `size` bytes, not yet touched, for which huge pages are requested from Linux."""
+    memory = torch.empty(size + 2 * _HUGE, dtype=torch.uint8)
+    begin = -memory.data_ptr() % _HUGE
+    if sys.platform == "linux" and fast_paths.enabled():
+        libc = ctypes.CDLL(None)
+        libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        libc.madvise(memory.data_ptr() + begin, size + -size % _HUGE, _HUGE_PAGE)
+    return memory[begin : begin + size]
 
 
 def release_freed_memory() -> None:

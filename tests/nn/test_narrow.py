@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,6 +112,22 @@ def test_few_rows_and_many_are_multiplied_alike(
         assert bool(((found - plain[:rows]).abs() <= 0.03 * size[:rows]).all()), rows
     ids = torch.tensor([[0, n_out - 1], [n_out // 2, 3]])
     assert torch.allclose(matrix.row(ids), weight[ids], rtol=0.01, atol=0.04)
+
+
+@torch.inference_mode()
+def test_a_quantized_model_has_the_numbers_of_its_matrices(way: quantize.Way) -> None:
+    """They are moved side by side in memory: none overlaps another."""
+    for bits in BITS:
+        whole: Any = pocket()
+        model: Any = pocket(bits)
+        for block, plain in zip(model.h, whole.h, strict=True):
+            for layer, conv in (
+                (block.attn.c_proj, plain.attn.c_proj),
+                (block.mlp.c_fc, plain.mlp.c_fc),
+            ):
+                wanted = quantize.quantized(conv.weight.t(), bits)
+                ids = torch.arange(conv.weight.size(1))
+                assert torch.equal(layer.matrix.row(ids), wanted.row(ids))
 
 
 def test_int8_is_for_cpus() -> None:
