@@ -76,8 +76,8 @@ def load() -> ctypes.CDLL:
         raise OSError("only on Linux with a C compiler")
     folder = cache_dir() / "native"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise OSError(f"others may write to {folder}")
     path = folder / f"{_key(compiler)}.so"
     if not _intact(path):

@@ -213,7 +213,7 @@ class NativeInt8(Matrix):
 @self_test
 def native_products_work(bits: Bits) -> bool:
     """Self-test: a library can be compiled here, and computes the plain product."""
-    weight = torch.linspace(-40, 40, 40 * 200).sin().view(40, 200)
+    weight = torch.linspace(-40, 40, 40 * 200).sin().view(200, 40).t()  # as of a `Conv1D`
     x, matrix = torch.linspace(-1, 2, 200).expand(2, -1), NATIVE[bits](weight)
     return torch.allclose(matrix(x), F.linear(x, weight), rtol=0.02, atol=0.1)
 
