@@ -19,7 +19,14 @@ class Preset(NamedTuple):
 
 
 _DEFAULT = FinetuneConfig()
-_POCKET = replace(_DEFAULT, optimizer="muon", learning_rate=4e-3, muon_learning_rate=0.04)
+_POCKET = replace(
+    _DEFAULT,
+    batch_size=14,
+    block_size=256,
+    optimizer="muon",
+    learning_rate=3e-3,
+    muon_learning_rate=0.03,
+)
 _OPENAI = replace(
     _DEFAULT,
     batch_size=1,
