@@ -353,7 +353,7 @@ def test_a_rate_far_above_what_suits_the_model_is_doubted() -> None:
     assert form.doubts(DEFAULT, DEFAULT) == {} == form.doubts(gpt2, gpt2)
     assert form.doubts(replace(DEFAULT, learning_rate=0.01), DEFAULT) == {}
     doubt = form.doubts(replace(DEFAULT, learning_rate=4.0), DEFAULT)
-    assert "1,000 times 4e-3" in doubt["learning_rate"]
+    assert f"{4.0 / DEFAULT.learning_rate:,.0f} times" in doubt["learning_rate"]
 
 
 def test_the_heading_of_the_presets_is_a_short_line_that_names_the_model() -> None:

@@ -39,11 +39,12 @@ def test_a_recorded_run_from_its_numbers(recorded: History) -> None:
     start, best = (e.val_loss or 0.0 for e in (recorded.evals[0], recorded.evals[20]))
     assert f"among {math.exp(start):.0f} equally likely" in said(recorded, 0)
     assert outcome(recorded).endswith(f"{math.exp(start):.0f} choices → {math.exp(best):.0f}")
-    for (
-        view
-    ) in recorded.samples:  # alone on a line but for the prompt's, in capitals or below a blank
+    for view in recorded.samples:
+        # alone on a line but for the prompt's: in capitals, or capitalized below a blank line
         matches = re.finditer(
-            r"^[^a-z:.,\n]+(?=[:.]$)|(?<=\n\n)[^.:,\n]+(?=:$)", view.text, re.MULTILINE
+            r"^[^a-z:.,\n]+(?=[:.]$)|(?<=\n\n)[A-Z][^.:,\s]*(?: [A-Z][^.:,\s]*)*(?=:$)",
+            view.text,
+            re.MULTILINE,
         )
         names = [match[0] for match in matches]
         assert speeches(view) == names

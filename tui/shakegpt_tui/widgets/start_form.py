@@ -176,7 +176,8 @@ class StartForm(AdvisedForm):
                 self.add_class("-all")  # an error must be seen
         if self.config is not None:
             self._list_models()
-        self.query_one("#need", Static).update(self._need())
+        for need in self.query("#need").results(Static):
+            need.update(self._need())
         self._explain()
 
     def _list_models(self) -> None:
@@ -247,6 +248,8 @@ class StartForm(AdvisedForm):
 
     def _explain(self) -> None:
         """Tell of a setting what it is, else what the form will start."""
+        if not self.query("#preset"):  # the form is being closed
+            return
         self.query_one("#preset", Select).prompt = self._heading()
         line = self.query_one("#help", Static)
         focused = self.screen.focused
