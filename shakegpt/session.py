@@ -25,7 +25,7 @@ from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, rendezvous
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
-from shakegpt.files import write_atomically
+from shakegpt.files import PART, write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import choose
@@ -141,13 +141,15 @@ def _resume(
             return setup
 
         def log_resume() -> TrainingSetup:
-            """Write the first record, once the model is loaded; set damaged states aside."""
+            """Write the first record, once the model is loaded; clear up what a kill left."""
             if not team.first:
                 return setup
             resumed = replace(setup, config=_with_copies_of_pipes(setup, run))
             iteration = int(saved.name) if saved is not None else 0
             records.write(resume_record(resumed, iteration, team))
             state.set_aside(run / "state", saved, resumed.config.keep)
+            for leftover in (run / "model").glob(f".*{PART}"):  # of a save that was killed
+                leftover.unlink()
             for problem in problems:
                 records.write(schema.RunWarning(iteration=iteration, message=problem))
             return resumed

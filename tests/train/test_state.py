@@ -10,7 +10,7 @@ import torch
 from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema
-from shakegpt.session import finetune
+from shakegpt.session import finetune, resume
 from shakegpt.train import state
 from tests.tiny import adamw, random_model, tiny_config
 
@@ -81,3 +81,13 @@ def test_a_run_has_no_working_files_any_more_when_its_log_ends(
     config = tiny_config(text_file, tmp_path / "run", memory="lowest", max_iters=1)
     finetune(config, Watch())
     assert present == [True, False]
+
+
+def test_a_resume_clears_up_what_a_killed_save_left(text_file: Path, tmp_path: Path) -> None:
+    """Even if no better model is saved after it."""
+    config = tiny_config(text_file, tmp_path / "run", max_iters=1)
+    finetune(config)
+    leftover = tmp_path / "run" / "model" / ".model.safetensors.part"
+    leftover.write_bytes(b"half")
+    resume(tmp_path / "run", 2, changes={"learning_rate": 10.0})
+    assert not leftover.exists()
