@@ -239,10 +239,14 @@ def _thinned(points: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ..
 
 
 def bits(history: History, nats: float) -> float:
-    """A loss in nats per token as bits per character, by the tokens and characters of the text.
+    """A loss in nats per token as bits per character, by the tokens and characters of an evaluation
+    or, in a log without these, of the text.
 
     Unlike nats per token it compares across vocabularies, for one text.
     """
+    for evaluation in history.evals.values():  # all are over the same windows
+        if evaluation.characters:
+            return metrics.bits_per_character(nats, evaluation.tokens, evaluation.characters) or 0.0
     dataset = words.header(history).dataset
     tokens = dataset.train_tokens + dataset.val_tokens
     return metrics.bits_per_character(nats, tokens, dataset.characters) or 0.0

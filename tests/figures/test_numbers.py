@@ -14,10 +14,12 @@ from matplotlib.patches import Rectangle
 
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog import schema as ev
-from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import finite_evals, loss_of, parameters
+from shakegpt.runlog.default_run import recorded
+from shakegpt.runlog.history import History, load
+from shakegpt.runlog.metrics import bits_per_character, finite_evals, loss_of, parameters
 from shakegpt_figures import (
     architecture,
+    data,
     generation,
     inside,
     make,
@@ -304,3 +306,12 @@ def test_bytes_of_a_character_are_told_apart_where_the_vocabulary_is_gpt2s() -> 
         candidates=(msgspec.structs.replace(step.candidates[1], id=7, text="O"),),
     )
     assert {"(byte)"} <= set(svg("generation", history).words)
+
+
+def test_bits_per_character_are_those_of_the_evaluations() -> None:
+    """As on the console: the validation text has other tokens per character than the whole."""
+    history = load(recorded())[0]
+    for evaluation in history.evals.values():
+        nats, tokens, characters = evaluation.val_loss, evaluation.tokens, evaluation.characters
+        assert nats is not None and characters
+        assert data.bits(history, nats) == bits_per_character(nats, tokens, characters)
