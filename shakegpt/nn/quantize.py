@@ -8,6 +8,7 @@ smaller logits lose less.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -38,16 +39,16 @@ VECTOR = 16
 """Outputs of a segment are a multiple of this: an AVX-512 register of float32."""
 
 
-class Matrix(nn.Module):
+class Matrix(nn.Module, ABC):
     """A matrix (out, in) in fewer bits."""
 
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row(self, idx: Tensor) -> Tensor:
         """The rows at `idx`, dequantized, (..., in)."""
-        raise NotImplementedError
 
     def plus(self, x: Tensor, bias: Tensor) -> Tensor:
         """(M, in) -> (M, out), with the bias (out,) added."""
@@ -134,7 +135,7 @@ def weighted_rows_work(bits: Bits) -> bool:
 
 
 class Int8(Matrix):
-    """A matrix (out, in) in 8 bits, with a scale for each of its rows: without the others."""
+    """A matrix (out, in) in 8 bits with a scale a row: without `native` and `WeightedRows`."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -256,18 +257,18 @@ class QuantizedEmbedding(nn.Module):
 
 
 def way(bits: Bits, device: str) -> Way:
-    """The fastest that works on this machine."""
+    """The fastest way to multiply a row that works on this machine."""
     if device == "cpu" and native_products_work(bits):
         return "native"
     return "bags" if device == "cpu" and weighted_rows_work(bits) else "plain"
 
 
 def quantized(weight: Tensor, bits: Bits) -> Matrix:
-    """A matrix (out, in) in fewer bits, for the fastest way."""
-    found = way(bits, weight.device.type)
-    if found == "bags":
+    """The matrix `weight` (out, in) in fewer bits, stored as its fastest product reads it."""
+    fastest = way(bits, weight.device.type)
+    if fastest == "bags":
         return WeightedRows(weight, bits)
-    return (NATIVE if found == "native" else PLAIN)[bits](weight)
+    return (NATIVE if fastest == "native" else PLAIN)[bits](weight)
 
 
 @torch.inference_mode()

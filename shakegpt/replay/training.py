@@ -31,7 +31,7 @@ MOST_KEPT = 2 << 30
 """Bytes of snapshots kept for a second token, unless half of the free memory is less."""
 
 Gradient = dict[str, Tensor]
-"""By the names of the parameters."""
+"""Gradients by the names of the parameters, in their shapes."""
 
 
 @dataclass(frozen=True)
