@@ -185,3 +185,8 @@ def test_a_replay_is_stopped_continues_and_lets_others_pass(
     final = inside.guesses[1][-1].probability  # the last evaluation is the best: the same weights
     assert curve[-1].probability == pytest.approx(final, abs=2e-4)
     assert inside.initial is not None and inside.initial[1] == pytest.approx(final, abs=2e-4)
+
+
+def test_passages_of_a_stopped_replay_are_not_announced() -> None:
+    assert taught.taught([], "sir", True, 60).plain != taught.taught([], "sir", False, 60).plain
+    assert "w goes on" in taught.taught([], "sir", False, 60).plain

@@ -68,7 +68,8 @@ def largest(likelihoods: Sequence[Likelihood]) -> tuple[Likelihood, Likelihood] 
 def taught(passages: Sequence[Passage], token: str, running: bool, width: int) -> Content:
     """The windows that moved the token most, of those computed so far."""
     if not passages:
-        return Content.styled("computed after the last iteration …", "$quiet")
+        text = "computed after the last iteration …" if running else "not computed; w goes on"
+        return Content.styled(text, "$quiet")
     done, total = len(passages), passages[0].windows
     most = sorted(passages, key=lambda each: -abs(each.effect))[:MOST_PASSAGES]
     lines = [_line(each, token, width) for each in most]
