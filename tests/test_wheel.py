@@ -63,7 +63,7 @@ def test_what_is_imported_is_the_wheel(bin_dir: Path, tmp_path: Path) -> None:
 
 
 def test_the_products_in_c_are_in_the_wheel(bin_dir: Path) -> None:
-    assert list(bin_dir.parent.glob("lib/python*/site-packages/shakegpt/nn/dot.c"))
+    assert list(bin_dir.parent.glob("lib/python*/site-packages/shakegpt/nn/decode.c"))
 
 
 def test_the_commands_answer(bin_dir: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ the model's own `trunk` with the cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ from torch.nn import functional as F
 from shakegpt.hardware.fast_paths import enabled, self_test
 from shakegpt.hardware.memory import available_memory
 from shakegpt.model import GPT, Conv1D
+from shakegpt.nn.kv_cache import KVCache
+from shakegpt.nn.native_step import NativeStep, native_step_works
 from shakegpt.nn.quantize import QuantizedEmbedding, QuantizedLinear
 
 SLIDE_TO = 3 / 4
@@ -34,50 +37,6 @@ Product = Callable[[Tensor], Tensor]
 """(1, in) -> (1, out)."""
 
 
-class KVCache:
-    """Keys and values of the tokens seen so far, so that each token is computed once.
-
-    Allocated once for the whole window and written in place; `length` tokens are filled.
-    """
-
-    def __init__(self, model: GPT, batch: int = 1) -> None:
-        """Empty, for `batch` sequences, on the device and in the dtype of `model`."""
-        c = model.config
-        shape = (c.n_layer, batch, c.n_head, c.block_size, c.n_embd // c.n_head)
-        self.keys = model.wpe.weight.new_empty(shape)  # (L, B, nh, T, hs)
-        self.values = torch.empty_like(self.keys)
-        self.length = 0
-
-    def trunk(self, model: GPT, idx: Tensor) -> Tensor:
-        """`model.trunk` of tokens (B, T) that follow those in the cache, which then holds them too.
-
-        Returns (B, T, C). While it runs, attention looks into the cache.
-        """
-        blocks: Any = model.h
-        for layer, block in enumerate(blocks):
-            block.attn.attend = partial(self._attend, layer)
-        try:
-            x = model.trunk(idx, self.length)
-        finally:
-            for block in blocks:
-                del block.attn.attend  # the class's own is seen again
-        self.length += idx.size(1)
-        return x
-
-    def _attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """As `Attention.attend`, of new tokens (B, nh, T, hs) over them and all before them."""
-        new, end = q.size(2), self.length + q.size(2)
-        self.keys[layer, :, :, self.length : end] = k
-        self.values[layer, :, :, self.length : end] = v
-        k, v = self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
-        if new == end:  # the fused kernels know this case without a mask
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        if new == 1:
-            return F.scaled_dot_product_attention(q, k, v)
-        mask = torch.ones(new, end, dtype=torch.bool, device=q.device).tril(end - new)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-
-
 class SlidingWindow:
     """The model's view of a growing text: computes only new tokens, slides when it is full."""
 
@@ -85,10 +44,7 @@ class SlidingWindow:
         """`n_vocab` may be less than the model's own: some checkpoints pad their embedding."""
         self._model, self._size, self._n_vocab = model, model.config.block_size, n_vocab
         self._cache = KVCache(model)
-        sharded = (
-            type(model) is not GPT
-        )  # FSDP changes the class; then weights do not stay in place
-        self._step = None if sharded or not split_products_work() else Step(model)
+        self._step = fastest_step(model)
         self._seen = 0
         self.slid = False
 
@@ -107,6 +63,16 @@ class SlidingWindow:
             x = self._cache.trunk(self._model, idx.view(1, -1))[:, -1]  # (1, C)
             logits = (head(self._model, 1) if self._step is None else self._step.head)(x)[0]
         return logits[: self._n_vocab].float().cpu()
+
+
+def fastest_step(model: GPT) -> NativeStep | Step | None:
+    """The fastest way through `model` for a single token, None if it is the model's own."""
+    if type(model) is not GPT:  # FSDP changes the class; then weights do not stay in place
+        return None
+    if native_step_works():
+        with suppress(TypeError):
+            return NativeStep(model)
+    return Step(model) if split_products_work() else None
 
 
 def window_after_slide(size: int) -> int:

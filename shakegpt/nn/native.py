@@ -1,8 +1,10 @@
-"""Products of a few rows in C: `dot.c`, compiled by the system's compiler for this processor.
+"""A token's step and products of a few rows in C: `decode.c`, compiled by the system's compiler for
+this processor.
 
 It takes a fraction of a second, once: the library stays in the user's cache, under a name of the
 source, the compiler and the processor, so that no other processor runs it. It is linked with
-nothing. OpenMP's functions are those that PyTorch has loaded, so both share their threads.
+nothing: the functions of C and OpenMP are those that PyTorch has loaded, so both share their
+threads.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from torch import Tensor
 from shakegpt.data.cache import cache_dir, write_cache
 
 BLOCK = 128
-"""Weights in 8 bits that share a scale, as in dot.c."""
+"""Weights in 8 bits that share a scale, as in decode.c."""
 MOST = 1 << 19
-"""Numbers of x at most: dot.c has them on its stack, 2 bytes each."""
-SOURCE = Path(__file__).with_name("dot.c")
+"""Numbers of a product's x at most: decode.c has them on its stack, 2 bytes each."""
+SOURCE = Path(__file__).with_name("decode.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-nostdlib",
          # a sum may be taken in any order; NaN stays NaN
          "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math",
@@ -38,26 +40,85 @@ PROCESSOR = ("vendor_id", "cpu family", "model", "flags", "CPU", "Features")
 """What lines of /proc/cpuinfo begin with that say which instructions there are."""
 
 
-def bf16_product(weights: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """Weights (out, in) in bfloat16, bias (out,), x (M, in) -> (M, out). All contiguous."""
-    (rows, n_in), n_out = x.shape, len(weights)
-    y, add = torch.empty(rows, n_out), None if bias is None else bias.data_ptr()
-    pointers = weights.data_ptr(), add, x.data_ptr(), y.data_ptr()
-    library().bf16_product(*pointers, rows, n_out, n_in, torch.get_num_threads())
-    return y
+class Matrix(ctypes.Structure):
+    """`struct matrix` of decode.c: pointers, so the tensors must be kept."""
+
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("n_out", ctypes.c_int64),
+        ("n_in", ctypes.c_int64),
+        ("bits", ctypes.c_int64),
+    )
 
 
-def int8_product(weights: Tensor, scales: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """Weights (out, blocks, BLOCK) in 8 bits, scales (out, blocks), bias (out,), x (M, in) ->
-    (M, out). All contiguous.
+class Norm(ctypes.Structure):
+    """`struct norm` of decode.c."""
 
-    x is rounded to 16 bits; what the last block has beyond it is ignored.
+    _fields_ = (
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("epsilon", ctypes.c_float),
+    )
+
+
+class Block(ctypes.Structure):
+    """`struct block` of decode.c."""
+
+    _fields_ = (
+        ("ln_1", Norm),
+        ("c_attn", Matrix),
+        ("attn_proj", Matrix),
+        ("ln_2", Norm),
+        ("c_fc", Matrix),
+        ("mlp_proj", Matrix),
+    )
+
+
+class Model(ctypes.Structure):
+    """`struct model` of decode.c."""
+
+    _fields_ = (
+        ("blocks", ctypes.POINTER(Block)),
+        ("n_layer", ctypes.c_int64),
+        ("n_head", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("window", ctypes.c_int64),
+        ("ln_f", Norm),
+        ("head", Matrix),
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+    )
+
+
+def matrix(
+    weights: Tensor, n_in: int, scales: Tensor | None = None, bias: Tensor | None = None
+) -> Matrix:
+    """Weights (out, in) in float32 or bfloat16, or (out, blocks, BLOCK) in 8 bits with scales (out,
+    blocks); bias (out,). All contiguous.
     """
-    (rows, n_in), n_out = x.shape, len(weights)
-    y, add = torch.empty(rows, n_out), None if bias is None else bias.data_ptr()
-    pointers = weights.data_ptr(), scales.data_ptr(), add, x.data_ptr(), y.data_ptr()
-    library().int8_product(*pointers, rows, n_out, n_in, torch.get_num_threads())
+    scale, add = (None if t is None else t.data_ptr() for t in (scales, bias))
+    return Matrix(weights.data_ptr(), scale, add, len(weights), n_in, 8 * weights.element_size())
+
+
+def product(matrix: Matrix, x: Tensor) -> Tensor:
+    """A few rows x (M, in), float32 and contiguous -> (M, out).
+
+    With weights in 8 bits x is rounded to 16 bits.
+    """
+    y = torch.empty(len(x), matrix.n_out)
+    threads = torch.get_num_threads()
+    library().product(ctypes.byref(matrix), x.data_ptr(), y.data_ptr(), len(x), threads)
     return y
+
+
+def step(model: Model, x: Tensor, logits: Tensor, scratch: Tensor, position: int) -> None:
+    """Logits (V,) of the embedding x (C,) of the token at `position`, whose keys and values are
+    stored; x is overwritten, and `scratch`, of 4 * C + the MLP's width.
+    """
+    pointers = x.data_ptr(), logits.data_ptr(), scratch.data_ptr()
+    library().step(ctypes.byref(model), *pointers, position, torch.get_num_threads())
 
 
 @cache
@@ -82,12 +143,12 @@ def load() -> ctypes.CDLL:
     path = folder / f"{_key(compiler)}.so"
     if not _intact(path):
         _compile(compiler, path)
-    dot = ctypes.CDLL(str(path))
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    dot.bf16_product.argtypes = [*[pointer] * 4, *[size] * 3, ctypes.c_int]
-    dot.int8_product.argtypes = [*[pointer] * 5, *[size] * 3, ctypes.c_int]
-    dot.bf16_product.restype = dot.int8_product.restype = None
-    return dot
+    loaded = ctypes.CDLL(str(path))
+    pointer, count, threads = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    loaded.product.argtypes = [pointer, pointer, pointer, count, threads]
+    loaded.step.argtypes = [pointer, pointer, pointer, pointer, count, threads]
+    loaded.product.restype = loaded.step.restype = None
+    return loaded
 
 
 def _key(compiler: str) -> str:
@@ -104,7 +165,7 @@ def _key(compiler: str) -> str:
 def _compile(compiler: str, path: Path) -> None:
     """Write the library to `path`, and after it its sha256, which a loader does not look at."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "dot.so"
+        made = Path(folder) / "decode.so"
         subprocess.run(
             [compiler, *FLAGS, "-o", made, SOURCE],
             check=True,

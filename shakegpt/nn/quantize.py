@@ -168,8 +168,14 @@ class Bf16(Matrix):
         return self.rows[idx].float()
 
 
-class NativeBf16(Bf16):
-    """A matrix (out, in) in bfloat16, which `native` multiplies with a few rows in float32."""
+class Native(Matrix):
+    """A matrix (out, in) that `native` multiplies with a few rows."""
+
+    n_in: int
+
+    @abstractmethod
+    def in_c(self, bias: Tensor | None = None) -> native.Matrix:
+        """Where its numbers are, and those of a bias (out,)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, in) -> (M, out), float32."""
@@ -178,13 +184,37 @@ class NativeBf16(Bf16):
     def plus(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """(M, in) -> (M, out), with the bias (out,) added."""
         if len(x) > FEW or x.numel() > native.MOST:
-            y = super().forward(x)
-            return y if bias is None else y.add_(bias)
-        return native.bf16_product(self.rows, bias, x.contiguous())
+            return self.plus_many(x, bias)
+        return native.product(self.in_c(bias), x.contiguous())
+
+    @abstractmethod
+    def plus_many(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """`plus` for so many rows that dequantizing is worth it."""
 
 
-class NativeInt8(Matrix):
-    """A matrix (out, in) in 8 bits, in blocks of inputs with a scale each, for `native`."""
+class NativeBf16(Native):
+    """In bfloat16, multiplied in float32."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.rows, self.n_in = weight.bfloat16().contiguous(), weight.size(1)
+
+    def in_c(self, bias: Tensor | None = None) -> native.Matrix:
+        """Where its numbers are, and those of a bias (out,)."""
+        return native.matrix(self.rows, self.n_in, bias=bias)
+
+    def plus_many(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """(M, in) -> (M, out), x rounded to bfloat16."""
+        y = F.linear(x.bfloat16(), self.rows).float()
+        return y if bias is None else y.add_(bias)
+
+    def row(self, idx: Tensor) -> Tensor:
+        """The rows at `idx`, dequantized, (..., in)."""
+        return self.rows[idx].float()
+
+
+class NativeInt8(Native):
+    """In 8 bits, in blocks of inputs with a scale each."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -195,15 +225,13 @@ class NativeInt8(Matrix):
         steps = blocks / self.scales.unsqueeze(2)
         self.blocks = steps.round_().to(torch.int8)  # (out, blocks, BLOCK)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(M, in) -> (M, out), float32."""
-        return self.plus(x)
+    def in_c(self, bias: Tensor | None = None) -> native.Matrix:
+        """Where its numbers are, and those of a bias (out,)."""
+        return native.matrix(self.blocks, self.n_in, self.scales, bias)
 
-    def plus(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(M, in) -> (M, out), with the bias (out,) added."""
-        if len(x) > FEW or x.numel() > native.MOST:
-            return F.linear(x, self.row(torch.arange(len(self.blocks))), bias)
-        return native.int8_product(self.blocks, self.scales, bias, x.contiguous())
+    def plus_many(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """(M, in) -> (M, out), by the dequantized matrix."""
+        return F.linear(x, self.row(torch.arange(len(self.blocks))), bias)
 
     def row(self, idx: Tensor) -> Tensor:
         """The rows at `idx`, dequantized, (..., in)."""
@@ -219,7 +247,7 @@ def native_products_work(bits: Bits) -> bool:
     return torch.allclose(matrix(x), F.linear(x, weight), rtol=0.02, atol=0.1)
 
 
-NATIVE: dict[Bits, Callable[[Tensor], Matrix]] = {"bf16": NativeBf16, "int8": NativeInt8}
+NATIVE: dict[Bits, Callable[[Tensor], Native]] = {"bf16": NativeBf16, "int8": NativeInt8}
 PLAIN: dict[Bits, Callable[[Tensor], Matrix]] = {"bf16": Bf16, "int8": Int8}
 
 

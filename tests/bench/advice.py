@@ -40,7 +40,7 @@ from shakegpt.train.setup import prepare
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Learning rates of the grid, by the usual one; Muon's and AdamW's are scaled together."""
-STEP_TOKENS = (1024, 2048, 4096, 16384)
+STEP_TOKENS = (768, 1536, 3072, 14_336)
 EVALUATIONS = 4
 VAL_TOKENS = 16_384
 Setting = tuple[int, float, int]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from shakegpt.model import Conv1D
 from shakegpt.nn import fast_decode
-from shakegpt.nn.fast_decode import KVCache, SlidingWindow, Step, product, store_by_output
+from shakegpt.nn.fast_decode import SlidingWindow, Step, product, store_by_output
+from shakegpt.nn.kv_cache import KVCache
 from tests.tiny import random_model
 
 SHAPE = {"n_layer": 3, "n_head": 2, "n_embd": 24, "block_size": 12, "vocab_size": 61}
@@ -44,14 +45,16 @@ def test_the_cache_changes_no_hidden_state() -> None:
 @pytest.mark.parametrize(
     "other", [{}, {"tie_word_embeddings": False}, {"activation_function": "gelu"}]
 )
-@pytest.mark.parametrize("by_output", [False, True])
+@pytest.mark.parametrize("path", ["in place", "by output", "in C"])
 @torch.inference_mode()
 def test_each_token_has_the_scores_of_the_whole_text(
-    pieces: int, other: dict[str, Any], by_output: bool, monkeypatch: pytest.MonkeyPatch
+    pieces: int, other: dict[str, Any], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast_decode, "_pieces", lambda weight: pieces)
+    if path != "in C":
+        monkeypatch.setattr(fast_decode, "native_step_works", lambda: False)
     model = random_model(**SHAPE, **other).eval()
-    if by_output:
+    if path != "in place":
         before = {name: p.clone() for name, p in model.state_dict().items()}
         store_by_output(model)
         assert all(torch.equal(p, before[name]) for name, p in model.state_dict().items())

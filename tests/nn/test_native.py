@@ -1,4 +1,4 @@
-"""Products in C: what they compute, and that nothing depends on them."""
+"""What is computed in C is the same as without it, and nothing depends on it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,41 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shakegpt.data.cache import cache_dir
+from shakegpt.model import GPT, Conv1D
 from shakegpt.nn import native, quantize
+from shakegpt.nn.fast_decode import Step, fastest_step, store_by_output
+from shakegpt.nn.kv_cache import KVCache
+from shakegpt.nn.native_step import NativeStep
 from shakegpt.nn.quantize import Bits
 from tests.commands import Commands
+from tests.tiny import random_model
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 Hinder = Callable[[Path, pytest.MonkeyPatch], None]
 BITS: list[Bits] = ["bf16", "int8"]
 SAMPLE = ("sample", "pocket", "--prompt", "ROMEO:", "--temperature", "0", "--max-new-tokens", "8")
+
+
+VOCABULARY = 91
+
+
+def sampler(bits: Bits | None, **shape: Any) -> GPT:
+    """A model that only samples; no size is a multiple of what a thread or vector takes at once."""
+    sizes = {"n_layer": 3, "n_head": 3, "n_embd": 51, "block_size": 80, "vocab_size": VOCABULARY}
+    model = random_model(**sizes, **shape).eval()
+    if bits is None:
+        store_by_output(model)
+    else:
+        quantize.quantize(model, bits)
+    return model
 
 
 def random(*shape: int) -> Tensor:
@@ -59,6 +79,80 @@ def test_what_is_not_finite_stays_so(bits: Bits, bad: float) -> None:
     x[0, 3] = bad
     y = quantize.NATIVE[bits](random(5, 64))(x)
     assert not bool(y[0].isfinite().any()) and bool(y[1].isfinite().all())
+
+
+@needs_compiler
+@pytest.mark.parametrize("bits", [None, *BITS])
+@pytest.mark.parametrize("tied", [True, False])
+@torch.inference_mode()
+def test_a_step_is_that_of_the_model(bits: Bits | None, tied: bool) -> None:
+    """Token after token, over a context of 70; by one, two and three threads, to the bit."""
+    model = sampler(bits, tie_word_embeddings=tied)
+    step, plain = fastest_step(model), Step(model)
+    assert isinstance(step, NativeStep)
+    threads, found = torch.get_num_threads(), list[Tensor]()
+    ids = torch.randint(VOCABULARY, (70, 1), generator=torch.Generator().manual_seed(2))
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            cache = KVCache(model)
+            found.append(torch.stack([step(token, cache) for token in ids]))
+            assert cache.length == 70
+    finally:
+        torch.set_num_threads(threads)
+    cache = KVCache(model)
+    wanted = torch.stack([plain(token, cache) for token in ids])
+    close = 5e-3 if bits == "int8" else 1e-4  # int8 rounds what it multiplies
+    assert torch.allclose(found[0], wanted, rtol=0, atol=close * float(wanted.std()))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+@needs_compiler
+@torch.inference_mode()
+def test_a_step_of_weights_that_are_not_finite_is_not_either() -> None:
+    model: Any = sampler(None)
+    model.h[1].mlp.c_fc.weight[3, 5] = float("nan")
+    step = fastest_step(model)
+    assert isinstance(step, NativeStep)
+    assert bool(step(torch.tensor([1]), KVCache(model)).isnan().all())
+
+
+def as_trained(model: Any) -> None:
+    for layer in model.modules():
+        if type(layer) is Conv1D:
+            layer.weight.data = layer.weight.data.contiguous()
+
+
+def with_another_layer(model: Any) -> None:
+    model.h[1].mlp.c_proj = nn.Sequential(model.h[1].mlp.c_proj)
+
+
+def with_another_norm(model: Any) -> None:
+    model.ln_f = nn.Sequential(model.ln_f)
+
+
+def with_erf(model: Any) -> None:
+    for block in model.h:
+        block.mlp.gelu = "none"
+
+
+def in_double(model: Any) -> None:
+    model.double()
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "change", [as_trained, with_another_layer, with_another_norm, with_erf, in_double]
+)
+@torch.inference_mode()
+def test_a_model_that_it_does_not_know_is_computed_without_it(change: Callable[..., None]) -> None:
+    model = sampler(None)
+    change(model)
+    step, idx = fastest_step(model), torch.arange(9)
+    assert isinstance(step, Step)
+    cache = KVCache(model)
+    found = torch.stack([step(token, cache) for token in idx.view(9, 1)])
+    assert torch.allclose(found, model(idx.view(1, 9))[0], atol=1e-3)
 
 
 @needs_compiler
@@ -127,11 +221,12 @@ def test_without_it_the_load_fails(
         native.load()
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_sampling_is_the_same_without_it(shakegpt: Commands, tmp_path: Path, bits: Bits) -> None:
+@pytest.mark.parametrize("bits", ["float32", *BITS])
+def test_sampling_is_the_same_without_it(shakegpt: Commands, tmp_path: Path, bits: str) -> None:
     """The greedy text; without a compiler and without fast paths nothing else is said."""
+    lines = 0 if bits == "float32" else 1  # what the bits cost
     with_it = shakegpt(*SAMPLE, "--dtype", bits, cwd=tmp_path)
     for env in ({"PATH": str(tmp_path)}, {"SHAKEGPT_PLAIN": "1"}):
         without = shakegpt(*SAMPLE, "--dtype", bits, cwd=tmp_path, stdin=b"", **env)
         assert without.code == with_it.code == 0 and without.out == with_it.out
-        assert len(without.err.splitlines()) == len(with_it.err.splitlines()) == 1
+        assert len(without.err.splitlines()) == len(with_it.err.splitlines()) == lines
