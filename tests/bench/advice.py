@@ -6,8 +6,8 @@
 For each text: the probe and its recommendation for a run of N tokens, which is then trained as
 recommended; and a grid of runs of N tokens, 5 learning rates times 4 batches or, with `around`, the
 two rates and the larger batch beside the recommendation. All with the same model, seed, warm-up,
-cosine and validation windows; a run counts with its lowest val loss of 4 evaluations, since a run
-saves its best model. Each probe and each run is a line of JSON in OUT, appended when it is done;
+cosine and validation windows; a run counts with its val loss at the end, one that repeats its text
+with the lowest of 4 evaluations, since a run saves its best model. Each probe and each run is a line of JSON in OUT, appended when it is done;
 what stands there is not made again. What the probe may train on is given in tokens, about what 50 s
 train on a quiet two-core machine, so that a busy machine gives the same numbers.
 `--table OUT.jsonl` prints Markdown.
@@ -120,7 +120,8 @@ def train(store: Store, text: str, base: FinetuneConfig, settings: Iterable[Sett
             if (step, rate, tokens) in store.runs(name):
                 continue
             config = schedule(setup.config, step, rate, tokens, length)
-            every = max(1, config.max_iters // EVALUATIONS)
+            repeats = tokens > len(setup.dataset.train)
+            every = max(1, config.max_iters // (EVALUATIONS if repeats else 1))
             losses = [loss for _, loss in trials.losses(config, every, VAL_TOKENS)]
             row = {"text": name, "step": step, "rate": rate, "tokens": tokens, "losses": losses}
             store.add({"kind": "run", **row})
