@@ -209,7 +209,7 @@ def _write_header(setup: TrainingSetup, run: Path, log: Log, team: Team) -> Trai
     setup = replace(setup, config=config)
     started = origin(config.init_from, setup.tokenizer)
     log.write(run_record(run, setup, team, started))
-    for message in started.warnings:
+    for message in (*started.warnings, *setup.dataset.warnings):
         log.write(schema.RunWarning(iteration=0, message=message))
     return setup
 

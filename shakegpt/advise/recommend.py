@@ -67,6 +67,8 @@ class Recommendation:
     """(minutes, forecast) for other durations."""
     unknown: tuple[str, ...]
     """Sentences on what the probe could not tell."""
+    warnings: tuple[str, ...]
+    """Sentences on what in the text misleads, as a run's log has them."""
 
     @property
     def command(self) -> list[str]:
@@ -108,16 +110,18 @@ def recommend(
     """What to train `base`, settings that suit its model, with for `minutes` on its text.
 
     `tokens` and `probe_tokens` set the length of the run and of the probe whatever the machine's
-    speed is: then the same recommendation comes out everywhere. `say` gets lines of progress, the
-    first of which says how long the probe takes. Raises ShakegptError for a text or model that
-    cannot be used and, without `long`, for a probe of more than `LONG` and `probe_seconds` seconds:
-    after a few updates.
+    speed is: then the same recommendation comes out everywhere. `say` gets warnings of the text,
+    then lines of progress, the first of which says how long the probe takes. Raises ShakegptError
+    for a text or model that cannot be used and, without `long`, for a probe of more than `LONG` and
+    `probe_seconds` seconds: after a few updates.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         base = replace(base, max_new_tokens=0, out_dir=None)
         setup = prepare(base, scratch / "vocabulary")
+        for warning in setup.dataset.warnings:
+            say(f"warning: {warning}")
         length = setup.dataset.block_size
         usual = base.batch_size * base.gradient_accumulation_steps * length
         step = length * max(1, usual // SMALLER // length)
@@ -191,7 +195,8 @@ def _conclude(
         raise ShakegptError(
             f"no learning rate tried, {min(r.rate for r in result.runs):.2g} to "
             f"{max(r.rate for r in result.runs):.2g}, lowered the val loss from {at_start:.4f}: "
-            "the text is too short, or its end differs from its beginning; give more text",
+            "the text is too short, or its end differs from its beginning; give more text"
+            + "".join(f"; {warning}" for warning in setup.dataset.warnings),
             exit_code=1,
         )
     larger, step, rate = result.larger, best.step_tokens, best.rate
@@ -244,6 +249,7 @@ def _conclude(
         probe_seconds=probe_seconds,
         longer=longer,
         unknown=tuple(_unknown(result, limit, setup, start, at(tokens))),
+        warnings=setup.dataset.warnings,
     )
 
 

@@ -104,7 +104,7 @@ def main(words: list[str]) -> int:
         from shakegpt.advise.recommend import recommend
 
     def say(line: str) -> None:
-        print(f"shakegpt: {one_line(line, 200)}", file=sys.stderr, flush=True)
+        print(f"shakegpt: {one_line(line, 400)}", file=sys.stderr, flush=True)
 
     advice = recommend(config, arguments.minutes, arguments.probe_seconds, say, long=arguments.long)
     if arguments.json:

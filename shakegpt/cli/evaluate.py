@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
     block_size = config.block_size or read_config(source.folder).block_size
     measured = evaluation(config, run, vocabulary, block_size)
     dataset, text = measured.dataset, measured.dataset.text
-    for sentence in text.notes:
+    for sentence in (*text.notes, *dataset.warnings):
         note(sentence)
     model = load_model(source, place.device, arguments.threads)
     result = measure(model, dataset, measured.eval_tokens, config.batch_size, place)

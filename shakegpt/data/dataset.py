@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shakegpt.data import gutenberg
 from shakegpt.data.cache import cache_dir, write_cache
 from shakegpt.data.sources import Text
 from shakegpt.data.special_tokens import END_OF_TEXT
@@ -121,6 +122,22 @@ class Dataset:
         """Number of characters that a model predicts in `windows`: of all tokens but the first."""
         targets = [tokens[w.start + 1 : w.start + w.length + 1] for w in windows]
         return self.tokenizer.count_characters(np.concatenate(targets))
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what in the text is no part of it, such as a licence, and misleads."""
+        split, end = self.train_end, len(self.text.content)
+        if self.val_text is None:
+            said = [
+                gutenberg.warning(self.text, {"validation": (split, end), "training": (0, split)})
+            ]
+        else:
+            whole = (0, len(self.val_text.content))
+            said = [
+                gutenberg.warning(self.text, {"training": (0, end)}),
+                gutenberg.warning(self.val_text, {"validation": whole}),
+            ]
+        return tuple(sentence for sentence in said if sentence)
 
     def record(self, eval_tokens: int) -> schema.Dataset:
         """The text's record in the run log."""

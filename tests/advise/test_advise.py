@@ -199,6 +199,17 @@ def test_a_long_probe_is_announced_and_needs_to_be_allowed(
     assert "probe takes about" in lines[0]
 
 
+def test_a_licence_that_val_loss_is_measured_on_is_said_first(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    mark = "*** END OF THE PROJECT GUTENBERG EBOOK WORDS ***\n"
+    book.write_text(play(200) + mark + play(20) + "\nRead more at Project Gutenberg.\n")
+    lines: list[str] = []
+    base = tiny_config(book, tmp_path / "run")
+    found = recommend(base, 1, 1, lines.append, tokens=4_000, probe_tokens=4_000)
+    (warning,) = found.warnings
+    assert warning in lines[0] and "validation" in warning and "probe" in lines[1]
+
+
 @pytest.mark.parametrize(
     "words",
     [

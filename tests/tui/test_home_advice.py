@@ -24,6 +24,7 @@ FOUND = {
     "forecast": {"loss": 3.5, "low": 3.4, "high": 3.6},
     "start": {"loss": 4.6},
     "unknown": [],
+    "warnings": ["half of the text is a licence"],
 }
 
 
@@ -55,6 +56,7 @@ def test_what_is_recommended_is_filled_in(
             await app.settled(pilot)
             await pilot.press("f6")
             await until(app, lambda: app.field("max_iters").value == "77")
+            assert any("is a licence" in note.message for note in app._notifications)
             await pilot.press("f5")
             await pilot.pause()
             assert isinstance(app.result, tuple)

@@ -48,8 +48,8 @@ class Adviser:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             for line in lines:
-                self._last = one_line(line.strip().removeprefix("shakegpt: "), 200) or self._last
-                yield self._last
+                self._last = one_line(line.strip().removeprefix("shakegpt: "), 600) or self._last
+                yield one_line(self._last, 200)
 
     def found(self) -> Mapping[str, Any]:
         """What it recommends, after `progress`. Raises ShakegptError, with its last words, when it
@@ -78,10 +78,11 @@ def settings(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """What a recommendation expects, and what it cannot tell."""
+    """What a recommendation expects, what in the text misleads it, and what it cannot tell."""
     guess, unknown = found["forecast"], "; ".join(found["unknown"])
     text = (
         f"Advised: val loss {guess['loss']:.2f} expected ({guess['low']:.2f} to "
         f"{guess['high']:.2f}), from {found['start']['loss']:.2f}"
     )
-    return one_line(text + (f". Cannot tell {unknown}" if unknown else ""), 400)
+    text = ". ".join([text, *found["warnings"]])
+    return one_line(text + (f". Cannot tell {unknown}" if unknown else ""), 600)
