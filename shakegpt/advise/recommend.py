@@ -215,14 +215,15 @@ def _conclude(
         block_size=setup.dataset.block_size,
     )
     curve = [(run.tokens, run.loss) for run in result.curve]
-    shift = start.loss - at_start  # the two sets of windows differ; the model hardly matters
+    harder = start.loss / at_start  # the windows of the evaluations than the probe's
 
     def at(tokens: int) -> Forecast:
         shorter = [point for point in curve if point[0] <= tokens] or curve[:1]
         guess = forecast(shorter, tokens)
         # at worst nothing more is learned once the text repeats
         once = forecast(shorter, min(tokens, train_tokens))
-        return Forecast(guess.loss + shift, guess.low + shift, max(guess.high, once.high) + shift)
+        high = max(guess.high, once.high)
+        return Forecast(harder * guess.loss, harder * guess.low, harder * high)
 
     seconds = tokens / trials.speed + eval_seconds * (config.max_iters // every + 1)
     place = setup.place

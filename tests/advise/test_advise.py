@@ -109,26 +109,96 @@ def test_a_power_law_is_forecast_within_its_interval(floor: float, exponent: flo
     assert forecast(curve, 32768).loss == pytest.approx(loss(32768))
 
 
-MEASURED = {
+FIRST_POCKET = {
     "French": ((6144, 3.2789), (12288, 2.6938), (24576, 2.4373), (49152, 2.1547), (98304, 1.933)),
     "German": ((6144, 5.1754), (12288, 4.4484), (24576, 3.9524), (49152, 3.5837), (98304, 3.252)),
     "code": ((6144, 4.6989), (12288, 3.7462), (24576, 3.2857), (49152, 3.0131), (98304, 2.7982)),
     "logs": ((6144, 3.2720), (12288, 1.7532), (24576, 1.1564), (49152, 0.9079), (98304, 0.7769)),
 }
-"""Val losses of the pocket, as docs/advice.md describes."""
+"""Val losses of the first pocket with AdamW, by tokens."""
+Curve = tuple[tuple[int, float], ...]
+MEASURED: tuple[tuple[str, Curve, int, float], ...] = (
+    ("poems", ((4608, 4.199), (8448, 3.794), (16896, 3.523), (33792, 3.374)), 49152, 3.297),
+    (
+        "novella-german",
+        ((4608, 4.577), (8448, 4.039), (16896, 3.707), (33792, 3.326)),
+        49152,
+        3.156,
+    ),
+    ("logs", ((4608, 1.777), (8448, 1.159), (16896, 0.845), (33792, 0.718)), 49152, 0.677),
+    ("novel-1818", ((4608, 3.674), (8448, 3.651), (16896, 3.619), (33792, 3.587)), 49152, 3.556),
+    ("code", ((4608, 3.778), (8448, 3.376), (16896, 3.187), (33792, 2.945)), 49152, 2.831),
+    (
+        "poems",
+        ((3072, 4.472), (6144, 3.965), (12288, 3.632), (24576, 3.458), (49152, 3.291)),
+        110592,
+        3.216,
+    ),
+    (
+        "novella-german",
+        ((3072, 4.904), (6144, 4.334), (12288, 3.853), (24576, 3.508), (49152, 3.157)),
+        112128,
+        2.829,
+    ),
+    ("logs", ((4608, 1.777), (8448, 1.159), (16896, 0.845), (33792, 0.718)), 516096, 0.601),
+    (
+        "novel-1818",
+        ((3072, 3.681), (6144, 3.666), (12288, 3.634), (24576, 3.604), (49152, 3.566)),
+        202752,
+        3.48,
+    ),
+    ("code", ((4608, 3.778), (8448, 3.376), (16896, 3.187), (33792, 2.945)), 516096, 2.211),
+    ("novella-french", ((4608, 4.292), (8448, 4.061), (16896, 3.8), (33792, 3.517)), 98304, 3.092),
+    ("novella-french", ((4608, 4.292), (8448, 4.061), (16896, 3.8), (33792, 3.517)), 49152, 3.338),
+    ("story-1865", ((4608, 3.853), (8448, 3.418), (16896, 3.202), (33792, 2.988)), 49152, 2.881),
+    ("code-small", ((4608, 3.65), (8448, 3.326), (16896, 2.93), (33792, 2.683)), 49152, 2.582),
+    ("novels-french", ((4608, 4.45), (8448, 4.186), (16896, 3.932), (33792, 3.634)), 49152, 3.452),
+    ("plays", ((4608, 3.969), (8448, 3.901), (16896, 3.846), (33792, 3.777)), 49152, 3.734),
+    ("play-german", ((4608, 4.46), (8448, 4.069), (16896, 3.781), (33792, 3.516)), 49152, 3.343),
+    (
+        "novella-french",
+        ((3072, 4.475), (6144, 4.175), (12288, 3.925), (24576, 3.655), (49152, 3.38)),
+        183552,
+        2.858,
+    ),
+    (
+        "story-1865",
+        ((3072, 4.152), (6144, 3.616), (12288, 3.284), (24576, 3.065), (49152, 2.903)),
+        98304,
+        2.797,
+    ),
+    (
+        "code-small",
+        ((3072, 3.855), (6144, 3.523), (12288, 3.078), (24576, 2.787), (49152, 2.581)),
+        127488,
+        2.354,
+    ),
+    ("novels-french", ((4608, 4.45), (8448, 4.186), (16896, 3.932), (33792, 3.634)), 516096, 2.602),
+    ("plays", ((4608, 3.969), (8448, 3.901), (16896, 3.846), (33792, 3.777)), 516096, 3.53),
+)
+"""Short runs of twelve texts, a longer one's tokens, and its val loss: docs/advice.md."""
 
 
-@pytest.mark.parametrize("text", MEASURED)
-@pytest.mark.parametrize("ahead", [1, 2])
-def test_a_measured_curve_is_forecast_within_its_interval(text: str, ahead: int) -> None:
-    curve, (target, loss) = MEASURED[text][:-ahead], MEASURED[text][-1]
-    found = forecast(curve, target)
-    assert found.low <= loss <= found.high
-    assert found.high - found.low < 0.3 * found.loss
+def test_nine_of_ten_measured_runs_are_within_the_interval() -> None:
+    cases = [(curve, tokens, loss) for _, curve, tokens, loss in MEASURED]
+    for curve in FIRST_POCKET.values():
+        cases += [(curve[:-ahead], *curve[-1]) for ahead in (1, 2)]
+    found = [(forecast(curve, tokens), loss) for curve, tokens, loss in cases]
+    assert sum(f.low <= loss <= f.high for f, loss in found) >= 0.9 * len(found)
+    assert all(f.high - f.low < 0.3 * f.loss for f, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "curve", "tokens", "loss"), [m for m in MEASURED if m[2] < 2 * m[1][-1][0]]
+)
+def test_a_run_half_as_long_again_is_forecast_within_three_per_cent(
+    text: str, curve: Curve, tokens: int, loss: float
+) -> None:
+    assert forecast(curve, tokens).loss == pytest.approx(loss, rel=0.03)
 
 
 def test_the_interval_widens_with_the_distance() -> None:
-    curve = MEASURED["German"][:-1]
+    curve = FIRST_POCKET["German"][:-1]
     widths = [f.high - f.low for f in (forecast(curve, 2**k * 49152) for k in range(5))]
     assert widths == sorted(widths) and widths[0] > 0
 
