@@ -110,12 +110,12 @@ def main(words: list[str]) -> int:
     if arguments.json:
         print(json.dumps(advice.as_json()))
         return 0
-    print(*(one_line(line, 400) for line in report(advice)), sep="\n", flush=True)
+    print(*map(one_line, report(advice)), sep="\n", flush=True)
     if arguments.apply:
         from shakegpt.cli import finetune
 
         return finetune.main(advice.command[1:])
-    print(shlex.join(["shakegpt", "advise", *words, "--apply"]), "starts it")
+    print(one_line(shlex.join(["shakegpt", "advise", *words, "--apply"])), "starts it")
     return 0
 
 

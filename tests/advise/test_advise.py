@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from shakegpt.advise.forecast import forecast
-from shakegpt.advise.recommend import recommend
-from shakegpt.advise.search import Search, search
+from shakegpt.advise.forecast import Forecast, forecast
+from shakegpt.advise.recommend import Recommendation, recommend
+from shakegpt.advise.search import Search, Short, search
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.cli import advise
 from shakegpt.cli.advise import report
+from shakegpt.config import FinetuneConfig
 from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import load
 from shakegpt.session import finetune
+from shakegpt.train.evaluate import ValLoss
 from shakegpt.train.setup import prepare
 from tests.commands import Commands
 from tests.tiny import play, tiny_config
@@ -254,6 +257,43 @@ def test_a_recommendation_and_the_command_that_follows_it(
     assert history.best_eval.val_loss < found.start.loss
     assert history.run is not None
     assert history.run.config["learning_rate"] == found.config.learning_rate
+
+
+def recommended(text: str, runs: tuple[Short, ...]) -> Recommendation:
+    """What a probe of `text` by these runs might recommend."""
+    return Recommendation(
+        config=FinetuneConfig(dataset=(text,), max_iters=40, block_size=256),
+        runs=runs,
+        best=min(runs, key=lambda run: run.loss),
+        larger=None,
+        tokens=40_960,
+        epochs=0.5,
+        train_tokens=81_920,
+        limit="time",
+        start=ValLoss(4.6, 8192, 30_000, None),
+        forecast=Forecast(3.5, 3.4, 3.6),
+        speed=4000.0,
+        seconds=12.0,
+        memory=1 << 29,
+        probe_seconds=50.0,
+        longer=(),
+        unknown=(),
+    )
+
+
+def test_the_printed_command_is_whole_whatever_the_text_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("the king's \"own\" $HOME; " + 9 * "long name ") / (20 * "and on ")
+    folder.mkdir(parents=True)
+    (folder / "*.txt").write_text(play())
+    found = recommended(str(folder / "*.txt"), (Short(1024, 1e-3, 8192, 3.7),))
+    monkeypatch.setattr("shakegpt.advise.recommend.recommend", lambda *_, **__: found)
+    words = [str(folder / "*.txt"), "--minutes", "1"]
+    assert advise.main(words) == 0
+    finetune, again = capsys.readouterr().out.splitlines()[-2:]
+    assert shlex.split(finetune) == ["shakegpt", *found.command]
+    assert shlex.split(again)[: len(words) + 3] == ["shakegpt", "advise", *words, "--apply"]
 
 
 def test_a_long_probe_is_announced_and_needs_to_be_allowed(
