@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import tempfile
 import time
@@ -80,13 +81,25 @@ class Recommendation:
         return words
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, with the command as words and as one line."""
+        """All of it, with the command as words and as one line.
+
+        The loss of a short run that diverged is None.
+        """
         values = asdict(self)
         values["config"] = {
             name: value for name, value in values["config"].items() if name in ALWAYS
         }
         line = shlex.join(["shakegpt", *self.command])
-        return {"command": self.command, "line": line, **values}
+        return {"command": self.command, "line": line, **_without_infinity(values)}
+
+
+def _without_infinity(value: Any) -> Any:
+    """`value`, of dictionaries and sequences, with None for each number that JSON lacks."""
+    if isinstance(value, dict):
+        return {name: _without_infinity(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinity(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 ALWAYS = (

@@ -278,6 +278,7 @@ def recommended(text: str, runs: tuple[Short, ...]) -> Recommendation:
         probe_seconds=50.0,
         longer=(),
         unknown=(),
+        warnings=(),
     )
 
 
@@ -294,6 +295,23 @@ def test_the_printed_command_is_whole_whatever_the_text_is_called(
     finetune, again = capsys.readouterr().out.splitlines()[-2:]
     assert shlex.split(finetune) == ["shakegpt", *found.command]
     assert shlex.split(again)[: len(words) + 3] == ["shakegpt", "advise", *words, "--apply"]
+
+
+def test_the_json_is_valid_where_a_short_run_diverged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.txt").write_text(play())
+    runs = Short(1024, 1e-3, 8192, 3.7), Short(1024, 8e-3, 8192, math.inf)
+    found = replace(recommended(str(tmp_path / "text.txt"), runs), larger=runs[1])
+    monkeypatch.setattr("shakegpt.advise.recommend.recommend", lambda *_, **__: found)
+    assert advise.main([str(tmp_path / "text.txt"), "--json"]) == 0
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    printed = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert [run["loss"] for run in printed["runs"]] == [3.7, None]
+    assert printed["larger"]["loss"] is None and printed["start"]["loss"] == 4.6
 
 
 def test_a_long_probe_is_announced_and_needs_to_be_allowed(
