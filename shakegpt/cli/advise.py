@@ -97,6 +97,9 @@ def main(words: list[str]) -> int:
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
     if request.reads_pipe:
         raise ShakegptError("advise reads the text several times: give a file, not a pipe")
+    if (missing := preflight.missing_text(arguments.text)) is not None:
+        use = "plays, tinyshakespeare, a text file or a directory of texts"
+        raise ShakegptError(f"TEXT {missing} does not exist: use {use}")
     config = request.config(preflight.model(arguments.init_from))
     preflight.require_no_faults(config)
     preflight.finetune(config)

@@ -110,21 +110,28 @@ def _raised(check: Callable[[], object]) -> str | None:
     return None
 
 
+def missing_text(names: Iterable[str]) -> str | None:
+    """The first text that does not exist; contents are not read. Raises ShakegptError."""
+    for name in names:
+        sources = resolve([name])
+        missing = next((s for s in sources if s not in (*BUILT_IN, STDIN) and not exists(s)), None)
+        if missing is not None:
+            return name if len(sources) == 1 else missing
+    return None
+
+
 def _text_fault(names: Iterable[str], flag: str = "--dataset") -> str | None:
     """An error message for the first text that does not exist; contents are not read."""
-    for name in names:
-        try:
-            sources = resolve([name])
-        except ShakegptError as error:
-            return str(error)
-        missing = next((s for s in sources if s not in (*BUILT_IN, STDIN) and not exists(s)), None)
-        if missing is None:
-            continue
-        use = "use plays, tinyshakespeare, a text file, a directory of texts, or -"
-        if name in PRESETS:
-            use = f"to use the preset, write {name} before the flags"
-        return f"{flag} {name if len(sources) == 1 else missing} does not exist: {use}"
-    return None
+    try:
+        missing = missing_text(names)
+    except ShakegptError as error:
+        return str(error)
+    if missing is None:
+        return None
+    use = "use plays, tinyshakespeare, a text file, a directory of texts, or -"
+    if missing in PRESETS:
+        use = f"to use the preset, write {missing} before the flags"
+    return f"{flag} {missing} does not exist: {use}"
 
 
 def _tokenizer_fault(name: str) -> str | None:

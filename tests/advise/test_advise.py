@@ -285,7 +285,7 @@ def recommended(text: str, runs: tuple[Short, ...]) -> Recommendation:
 def test_the_printed_command_is_whole_whatever_the_text_is_called(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / ("the king's \"own\" $HOME; " + 9 * "long name ") / (20 * "and on ")
+    folder = tmp_path / ('the king\'s "own" $HOME; ' + 9 * "long name ") / (20 * "and on ")
     folder.mkdir(parents=True)
     (folder / "*.txt").write_text(play())
     found = recommended(str(folder / "*.txt"), (Short(1024, 1e-3, 8192, 3.7),))
@@ -360,6 +360,15 @@ def test_too_short_a_text_is_refused(shakegpt: Commands, tmp_path: Path) -> None
     assert set(re.findall(r"--[a-z-]+", refused)) <= set(
         re.findall(r"--[a-z-]+", shakegpt("advise", "--help", cwd=tmp_path).out)
     )
+
+
+@pytest.mark.parametrize("text", ["nowhere.txt", "pocket"])
+def test_a_refused_text_is_answered_with_what_advise_takes(
+    shakegpt: Commands, tmp_path: Path, text: str
+) -> None:
+    refused = shakegpt("advise", text, cwd=tmp_path).sentence
+    assert text in refused and "--dataset" not in refused and "preset" not in refused
+    assert "plays" in refused and not refused.endswith(" -")  # no pipe
 
 
 def test_help_names_the_flags(shakegpt: Commands, tmp_path: Path) -> None:
