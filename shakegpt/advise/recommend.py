@@ -33,6 +33,7 @@ LONG = 300.0
 PATIENT = 5.0
 """Seconds after which no further update is timed for the first estimate."""
 EVALUATIONS, PATIENCE = 10, 3
+"""Evaluations of a run, at most."""
 OTHER_MINUTES = (1, 2, 5, 10, 30, 60)
 FEW_VAL_TOKENS = 4000
 WIDE = 0.03
@@ -138,10 +139,10 @@ def recommend(
         length = setup.dataset.block_size
         usual = base.batch_size * base.gradient_accumulation_steps * length
         step = length * max(1, usual // SMALLER // length)
-        least, evaluations = int(COST * LEAST_STEPS * step), SHORT_RUNS * VAL_TOKENS / 3
+        least, measured = int(COST * LEAST_STEPS * step), SHORT_RUNS * VAL_TOKENS / 3
         speed = _first_speed(setup, scratch, step)
-        budget = probe_tokens or max(int(probe_seconds * speed - evaluations), least)
-        expected = (budget + evaluations) / speed
+        budget = probe_tokens or max(int(probe_seconds * speed - measured), least)
+        expected = (budget + measured) / speed
         about = (
             f"the probe takes about {duration(expected)}: short runs of {setup.name} on "
             f"{setup.dataset.text.name}, {len(setup.dataset.train):,} training tokens"
@@ -152,9 +153,9 @@ def recommend(
         start, at_start, eval_seconds = _before(setup)
         trials = Trials(setup, scratch, VAL_TOKENS)
         trials.loss(step, base.learning_rate, LEAST_STEPS * step)
-        target = tokens or int(minutes * 60 * trials.speed)
+        target = tokens or int(training_seconds(minutes * 60, eval_seconds) * trials.speed)
         left = probe_seconds - (time.monotonic() - started)
-        budget = probe_tokens or max(int(left * trials.speed - evaluations), least)
+        budget = probe_tokens or max(int(left * trials.speed - measured), least)
 
         def run(step_tokens: int, rate: float, tokens: int) -> float:
             loss = trials.loss(step_tokens, rate, tokens)
@@ -165,9 +166,23 @@ def recommend(
             return loss
 
         result = search(run, base.learning_rate, step, target, budget, len(setup.dataset.train))
+    often = EVALUATIONS if tokens else evaluations(minutes * 60, eval_seconds)
     return _conclude(
-        setup, result, trials, start, at_start, eval_seconds, time.monotonic() - started
+        setup, result, trials, start, at_start, eval_seconds, often, time.monotonic() - started
     )
+
+
+def evaluations(seconds: float, eval_seconds: float) -> int:
+    """How often a run of so many seconds is evaluated after it began: what a third of the time has
+    room for beside the evaluation before it, but once at least.
+    """
+    return max(1, min(EVALUATIONS, int(seconds / 3 / eval_seconds) - 1))
+
+
+def training_seconds(seconds: float, eval_seconds: float) -> float:
+    """What the evaluations leave for training in a run of so many seconds, half of it at least."""
+    measured = eval_seconds * (evaluations(seconds, eval_seconds) + 1)
+    return max(seconds / 2, seconds - measured)
 
 
 def _first_speed(setup: TrainingSetup, scratch: Path, step: int) -> float:
@@ -201,6 +216,7 @@ def _conclude(
     start: ValLoss,
     at_start: float,
     eval_seconds: float,
+    often: int,
     probe_seconds: float,
 ) -> Recommendation:
     best, train_tokens = result.best, len(setup.dataset.train)
@@ -219,7 +235,7 @@ def _conclude(
     if limit != "turned":
         rate = float(f"{rate * result.slower(tokens):.2g}")
     config = schedule(setup.config, step, rate, tokens, setup.dataset.block_size)
-    every = max(1, config.max_iters // EVALUATIONS)
+    every = math.ceil(config.max_iters / often)
     config = replace(
         config,
         eval_interval=every,
@@ -238,9 +254,12 @@ def _conclude(
         high = max(guess.high, once.high)
         return Forecast(harder * guess.loss, harder * guess.low, harder * high)
 
-    seconds = tokens / trials.speed + eval_seconds * (config.max_iters // every + 1)
+    seconds = tokens / trials.speed + eval_seconds * (math.ceil(config.max_iters / every) + 1)
     place = setup.place
-    others = ((minutes, int(60 * minutes * trials.speed)) for minutes in OTHER_MINUTES)
+    others = (
+        (minutes, int(training_seconds(60 * minutes, eval_seconds) * trials.speed))
+        for minutes in OTHER_MINUTES
+    )
     longer = tuple(
         (minutes, at(more))
         for minutes, more in others

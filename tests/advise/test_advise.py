@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from shakegpt.advise.forecast import Forecast, forecast
-from shakegpt.advise.recommend import Recommendation, recommend
+from shakegpt.advise.recommend import (
+    EVALUATIONS,
+    Recommendation,
+    evaluations,
+    recommend,
+    training_seconds,
+)
 from shakegpt.advise.search import Search, Short, search
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.cli import advise
@@ -238,6 +244,7 @@ def test_a_recommendation_and_the_command_that_follows_it(
     rates = {run.rate for run in found.runs}
     assert min(rates) / 2 <= found.config.learning_rate <= max(rates)
     assert found.forecast.low <= found.forecast.loss <= found.forecast.high < found.start.loss
+    assert found.config.max_iters / found.config.eval_interval <= EVALUATIONS
     assert found.tokens <= 20_000 + 512 and found.memory > 1 << 20 and found.seconds > 0
     assert all("\n" not in line for line in report(found)) and len(list(report(found))) >= 7
     monkeypatch.setattr("shakegpt.advise.recommend.recommend", lambda *_, **__: found)
@@ -257,6 +264,18 @@ def test_a_recommendation_and_the_command_that_follows_it(
     assert history.best_eval.val_loss < found.start.loss
     assert history.run is not None
     assert history.run.config["learning_rate"] == found.config.learning_rate
+
+
+@pytest.mark.parametrize("eval_seconds", [0.01, 1.0, 8.0, 25.0])
+@pytest.mark.parametrize("seconds", [60.0, 120.0, 3600.0])
+def test_a_run_with_its_evaluations_takes_the_time_it_was_given(
+    seconds: float, eval_seconds: float
+) -> None:
+    often, training = evaluations(seconds, eval_seconds), training_seconds(seconds, eval_seconds)
+    assert training + eval_seconds * (often + 1) <= seconds * 4 / 3
+    assert 1 <= often <= EVALUATIONS and training >= seconds / 2
+    if often > 1:
+        assert training + eval_seconds * (often + 1) == pytest.approx(seconds)
 
 
 def recommended(text: str, runs: tuple[Short, ...]) -> Recommendation:
