@@ -16,8 +16,9 @@ from shakegpt.advise.search import COST, LEAST_STEPS, Search, Short, search
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.config import FinetuneConfig, bounds
 from shakegpt.errors import ShakegptError
-from shakegpt.format import duration
+from shakegpt.format import duration, size
 from shakegpt.hardware import memory
+from shakegpt.hardware.device import free_memory
 from shakegpt.train.evaluate import ValLoss, measure
 from shakegpt.train.setup import TrainingSetup, initial_model, prepare
 
@@ -126,14 +127,16 @@ def recommend(
     `tokens` and `probe_tokens` set the length of the run and of the probe whatever the machine's
     speed is: then the same recommendation comes out everywhere. `say` gets warnings of the text,
     then lines of progress, the first of which says how long the probe takes. Raises ShakegptError
-    for a text or model that cannot be used and, without `long`, for a probe of more than `LONG` and
-    `probe_seconds` seconds: after a few updates.
+    for a text or model that cannot be used, a model for which only --memory lowest has the memory
+    and, without `long`, for a probe of more than `LONG` and `probe_seconds` seconds: after a few
+    updates.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         base = replace(base, max_new_tokens=0, out_dir=None)
         setup = prepare(base, scratch / "vocabulary")
+        _require_memory(setup)
         for warning in setup.dataset.warnings:
             say(f"warning: {warning}")
         length = setup.dataset.block_size
@@ -183,6 +186,17 @@ def training_seconds(seconds: float, eval_seconds: float) -> float:
     """What the evaluations leave for training in a run of so many seconds, half of it at least."""
     measured = eval_seconds * (evaluations(seconds, eval_seconds) + 1)
     return max(seconds / 2, seconds - measured)
+
+
+def _require_memory(setup: TrainingSetup) -> None:
+    """Raise ShakegptError for a model that is trained a block at a time, with files of a run."""
+    if setup.place.memory == "lowest":
+        needed = memory.estimate(setup.shape, setup.config, "low", device=setup.place.device).total
+        raise ShakegptError(
+            f"short runs of {setup.name} need about {size(needed)} of memory, and "
+            f"{size(free_memory(setup.place))} is free: give a smaller model",
+            exit_code=1,
+        )
 
 
 def _first_speed(setup: TrainingSetup, scratch: Path, step: int) -> float:

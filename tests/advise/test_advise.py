@@ -357,6 +357,14 @@ def test_a_licence_that_val_loss_is_measured_on_is_said_first(tmp_path: Path) ->
     assert warning in lines[0] and "validation" in warning and "probe" in lines[1]
 
 
+def test_a_model_that_is_larger_than_the_memory_is_refused(tmp_path: Path, text_file: Path) -> None:
+    base = tiny_config(text_file, tmp_path / "run")
+    model = str(finetune(base))
+    larger = replace(base, init_from=model, out_dir=None, memory="lowest")
+    with pytest.raises(ShakegptError, match="memory"):
+        recommend(larger, 1, 1)
+
+
 @pytest.mark.parametrize(
     "words",
     [
