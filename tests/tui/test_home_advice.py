@@ -13,6 +13,7 @@ from textual.widgets import Button
 
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.presets import FIRST, PRESETS
+from shakegpt.errors import ShakegptError
 from shakegpt_tui.processes import adviser
 from shakegpt_tui.widgets.start_form import StartForm
 from tests.tui.home import SIZES, Host, base, run
@@ -68,6 +69,22 @@ def test_what_is_recommended_is_filled_in(
     run(test())
     passed = json.loads(words.read_text())
     assert passed[0] == "plays" and passed[-1] == "--json" and "--init-from" in passed
+
+
+def test_an_ended_probe_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    script = "import tempfile\nprint(tempfile.mkdtemp(), file=sys.stderr, flush=True)\n"
+    stand_in(monkeypatch, tmp_path, script + "time.sleep(60)")
+    probe = adviser.Adviser(FinetuneConfig())
+    lines = probe.progress()
+    assert Path(next(lines)).is_dir()
+    probe.close()
+    assert not list(lines)
+    with pytest.raises(ShakegptError):
+        probe.found()
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_failed_probe_says_why_and_one_that_is_given_up_ends(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ class Adviser:
         for name in PASSED_ON:
             if (value := getattr(config, name)) is not None:
                 words += bounds.words(name, value)
+        # For its temporary files, which it leaves when it is ended
+        self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         try:
             self._process = subprocess.Popen(
                 [*COMMAND, *words, "--long", "--json"],
@@ -42,8 +45,10 @@ class Adviser:
         except OSError as error:
             raise ShakegptError(f"cannot start the probe: {error}", exit_code=1) from None
         self._last = ""
+                env={**os.environ, "TMPDIR": self._scratch.name},
 
     def progress(self) -> Iterator[str]:
+            self._scratch.cleanup()
         """Its lines of progress, until it ends; blocks, for a thread only."""
         assert self._process.stderr is not None
         with self._process.stderr as lines:
@@ -60,6 +65,7 @@ class Adviser:
             output.seek(0)
             data = output.read()
         with suppress(ValueError):
+        self._scratch.cleanup()
             found = json.loads(data)
             if code == 0 and isinstance(found, dict):
                 return found
@@ -77,6 +83,7 @@ def settings(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
 
 
+        self._scratch.cleanup()
 def sentence(found: Mapping[str, Any]) -> str:
     """What a recommendation expects, what in the text misleads it, and what it cannot tell."""
     guess, unknown = found["forecast"], "; ".join(found["unknown"])
