@@ -71,6 +71,26 @@ def test_what_is_recommended_is_filled_in(
     assert passed[0] == "plays" and passed[-1] == "--json" and "--init-from" in passed
 
 
+@pytest.mark.parametrize(("name", "typed"), [("lora_rank", "8"), ("memory", "lowest")])
+def test_no_short_runs_are_made_for_what_they_do_not_measure(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, typed: str
+) -> None:
+    stand_in(monkeypatch, tmp_path, f"print({json.dumps(FOUND)!r})")
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            form = app.screen.query_one(StartForm)
+            form.fill(form.texts | {"optimizer": "adamw", name: typed})
+            await pilot.press("f6")
+            assert form._adviser is None
+            (note,) = app._notifications
+            assert name.replace("_", " ") in note.message
+
+    run(test())
+
+
 def test_an_ended_probe_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()

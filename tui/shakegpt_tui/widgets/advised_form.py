@@ -63,6 +63,12 @@ class AdvisedForm(Vertical):
             self.app.notify(str(error), severity="error", markup=False)
             return
         self.query_one("#advise", Button).label = GIVE_UP
+        if (name := _unmeasured(self.config)) is not None:
+            line = (
+                f"Short runs train all weights, in memory: no settings for {name} can be advised."
+            )
+            self.app.notify(line, severity="warning", markup=False)
+            return
         self.query_one("#need", Static).update("Trying settings in short runs; F6 gives up.")
         self._probe(self._adviser)
 
@@ -95,3 +101,10 @@ class AdvisedForm(Vertical):
         """End a probe that goes on."""
         if self._adviser is not None:
             self._adviser.close()
+
+
+def _unmeasured(config: FinetuneConfig) -> str | None:
+    """The setting, if any, with which a run learns otherwise than the short runs do."""
+    if config.lora_rank is not None:
+        return "lora rank"
+    return "memory lowest" if config.memory == "lowest" else None
