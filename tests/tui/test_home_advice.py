@@ -71,6 +71,50 @@ def test_what_is_recommended_is_filled_in(
     assert passed[0] == "plays" and passed[-1] == "--json" and "--init-from" in passed
 
 
+def test_a_text_or_model_changed_meanwhile_stays_and_gets_no_settings_of_another(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = tmp_path / "go"
+    script = f"import os\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+    stand_in(monkeypatch, tmp_path, f"{script}print({json.dumps(FOUND)!r})")
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            form = app.screen.query_one(StartForm)
+            await pilot.press("f6")
+            app.field("dataset").value = "tinyshakespeare"
+            await pilot.pause()
+            go.touch()
+            await until(app, lambda: form._adviser is None)
+            await pilot.pause()
+            assert app.field("dataset").value == "tinyshakespeare"
+            assert app.field("max_iters").value == "20"
+            assert [note.severity for note in app._notifications] == ["warning"]
+
+    run(test())
+
+
+def test_giving_up_is_no_error(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, tmp_path, "print('short runs', file=sys.stderr)\ntime.sleep(60)")
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.settled(pilot)
+            form = app.screen.query_one(StartForm)
+            await pilot.press("f6")
+            await until(app, lambda: "short runs" in text(app))
+            await pilot.press("f6")
+            await until(app, lambda: form._adviser is None)
+            await pilot.pause()
+            assert not list(app._notifications)
+            assert "gives up" not in text(app)
+
+    run(test())
+
+
 @pytest.mark.parametrize(("name", "typed"), [("lora_rank", "8"), ("memory", "lowest")])
 def test_no_short_runs_are_made_for_what_they_do_not_measure(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, typed: str

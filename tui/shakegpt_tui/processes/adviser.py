@@ -18,6 +18,8 @@ from shakegpt.sanitize import one_line
 COMMAND = (sys.executable, "-P", "-m", "shakegpt", "advise")
 PASSED_ON = ("init_from", "text_field", "block_size", "seed", "device", "dtype", "threads")
 """Settings of a run that the short runs need as well."""
+SUBJECT = ("init_from", "dataset", "text_field")
+"""Settings for another value of which a recommendation says nothing."""
 
 
 class Adviser:
@@ -25,13 +27,15 @@ class Adviser:
 
     def __init__(self, config: FinetuneConfig) -> None:
         """Of the text and model of `config`. Raises ShakegptError when it cannot start."""
+        self.closed = False
+        """It was ended by `close`."""
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        # For its temporary files, which it leaves when it is ended
+        self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         words = list(config.dataset)
         for name in PASSED_ON:
             if (value := getattr(config, name)) is not None:
                 words += bounds.words(name, value)
-        # For its temporary files, which it leaves when it is ended
-        self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         try:
             self._process = subprocess.Popen(
                 [*COMMAND, *words, "--long", "--json"],
@@ -41,14 +45,14 @@ class Adviser:
                 text=True,
                 errors="replace",
                 start_new_session=True,
+                env={**os.environ, "TMPDIR": self._scratch.name},
             )
         except OSError as error:
+            self._scratch.cleanup()
             raise ShakegptError(f"cannot start the probe: {error}", exit_code=1) from None
         self._last = ""
-                env={**os.environ, "TMPDIR": self._scratch.name},
 
     def progress(self) -> Iterator[str]:
-            self._scratch.cleanup()
         """Its lines of progress, until it ends; blocks, for a thread only."""
         assert self._process.stderr is not None
         with self._process.stderr as lines:
@@ -61,29 +65,34 @@ class Adviser:
         failed.
         """
         code = self._process.wait()
+        self._scratch.cleanup()
         with self._output as output:
             output.seek(0)
             data = output.read()
         with suppress(ValueError):
-        self._scratch.cleanup()
             found = json.loads(data)
             if code == 0 and isinstance(found, dict):
                 return found
-        raise ShakegptError(self._last or f"the probe ended with exit code {code}", exit_code=1)
+        ended = f"the probe was ended by signal {-code}" if code < 0 else ""
+        raise ShakegptError(
+            ended or self._last or f"the probe ended with exit code {code}", exit_code=1
+        )
 
     def close(self) -> None:
         """End it at once; it has nothing to save."""
+        self.closed = True
         self._process.kill()
         self._process.wait()
+        self._scratch.cleanup()
 
 
 def settings(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a recommendation has, by field of `FinetuneConfig`."""
-    config = found["config"]
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
+    """The settings that a recommendation has, by field of `FinetuneConfig`, beside those that say
+    for which text and model it is.
+    """
+    return {name: value for name, value in found["config"].items() if name not in SUBJECT}
 
 
-        self._scratch.cleanup()
 def sentence(found: Mapping[str, Any]) -> str:
     """What a recommendation expects, what in the text misleads it, and what it cannot tell."""
     guess, unknown = found["forecast"], "; ".join(found["unknown"])

@@ -20,6 +20,10 @@ ADVISE, GIVE_UP = "Advise  F6", "Give up F6"
 """What the button says that finds settings, before and while it does."""
 
 
+Severity = Literal["information", "warning", "error"]
+OTHER = "The short runs were for another text or model than now. F6 tries settings for this one."
+
+
 class AdvisedForm(Vertical):
     """Runs `shakegpt advise` on the form as it stands, and fills in what that recommends."""
 
@@ -28,6 +32,8 @@ class AdvisedForm(Vertical):
     texts: dict[str, str]
     """What is typed, by field."""
     _adviser: adviser.Adviser | None = None
+    _subject: tuple[str, ...] = ()
+    """What was typed for text and model when the probe began."""
 
     def judge(self) -> None:
         """Check the form as it stands."""
@@ -57,18 +63,19 @@ class AdvisedForm(Vertical):
         self.judge()
         if self.config is None:
             return
-        try:
-            self._adviser = adviser.Adviser(self.config)
-        except ShakegptError as error:
-            self.app.notify(str(error), severity="error", markup=False)
-            return
-        self.query_one("#advise", Button).label = GIVE_UP
         if (name := _unmeasured(self.config)) is not None:
             line = (
                 f"Short runs train all weights, in memory: no settings for {name} can be advised."
             )
             self.app.notify(line, severity="warning", markup=False)
             return
+        try:
+            self._adviser = adviser.Adviser(self.config)
+        except ShakegptError as error:
+            self.app.notify(str(error), severity="error", markup=False)
+            return
+        self._subject = self._typed_subject()
+        self.query_one("#advise", Button).label = GIVE_UP
         self.query_one("#need", Static).update("Trying settings in short runs; F6 gives up.")
         self._probe(self._adviser)
 
@@ -88,14 +95,25 @@ class AdvisedForm(Vertical):
         if event.found is None:
             self.query_one("#need", Static).update(Content(f"F6 gives up. {event.line}"))
             return
-        self._adviser = None
+        probe, self._adviser = self._adviser, None
         self.query_one("#advise", Button).label = ADVISE
-        if event.found:
+        if probe is not None and probe.closed:  # given up
+            self.judge()
+        elif not event.found:
+            self._conclude(event.line, "error")
+        elif self._typed_subject() != self._subject:
+            self._conclude(OTHER, "warning")
+        else:
             advised = adviser.settings(event.found)
             self.fill(self.texts | {name: form.typed(v) for name, v in advised.items()})
+            self._conclude(event.line, "information")
+
+    def _conclude(self, line: str, severity: Severity) -> None:
         self.judge()
-        severity: Literal["information", "error"] = "information" if event.found else "error"
-        self.app.notify(event.line, severity=severity, timeout=20, markup=False)
+        self.app.notify(line, severity=severity, timeout=20, markup=False)
+
+    def _typed_subject(self) -> tuple[str, ...]:
+        return tuple(self.texts[name] for name in adviser.SUBJECT)
 
     def on_unmount(self) -> None:
         """End a probe that goes on."""
