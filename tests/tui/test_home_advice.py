@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -92,6 +93,26 @@ def test_a_text_or_model_changed_meanwhile_stays_and_gets_no_settings_of_another
             assert app.field("dataset").value == "tinyshakespeare"
             assert app.field("max_iters").value == "20"
             assert [note.severity for note in app._notifications] == ["warning"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_long_answer_leaves_half_of_the_form_in_sight(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    long = FOUND | {"unknown": 6 * ["whether the rate suits a run that is many times longer"]}
+    stand_in(monkeypatch, tmp_path, f"print({json.dumps(long)!r})")
+
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=size) as pilot:
+            await app.settled(pilot)
+            await pilot.press("f6")
+            await until(app, lambda: bool(app._notifications))
+            (note,) = app._notifications
+            assert "3.50 expected" in note.message
+            assert len(textwrap.wrap(note.message, 38)) <= max(size[1] // 2, 8)
 
     run(test())
 

@@ -20,6 +20,8 @@ ADVISE, GIVE_UP = "Advise  F6", "Give up F6"
 """What the button says that finds settings, before and while it does."""
 
 
+WIDE = 110
+"""Columns from which a notification is narrower than the screen."""
 Severity = Literal["information", "warning", "error"]
 OTHER = "The short runs were for another text or model than now. F6 tries settings for this one."
 
@@ -109,7 +111,10 @@ class AdvisedForm(Vertical):
             self._conclude(event.line, "information")
 
     def _conclude(self, line: str, severity: Severity) -> None:
+        """Say how it ended, in as many sentences as leave half of the form in sight."""
         self.judge()
+        width, height = self.app.size
+        line = form.fitting(line, width - 4 if width < WIDE else 38, height // 2)
         self.app.notify(line, severity=severity, timeout=20, markup=False)
 
     def _typed_subject(self) -> tuple[str, ...]:
