@@ -117,6 +117,21 @@ def test_a_long_answer_leaves_half_of_the_form_in_sight(
     run(test())
 
 
+def test_a_wrong_field_is_gone_to(base: Path) -> None:
+    async def test() -> None:
+        app = Host(base)
+        async with app.run_test(size=(50, 15)) as pilot:
+            await app.settled(pilot)
+            app.field("max_iters").value = "many"
+            await pilot.pause()
+            await pilot.press("f6")
+            await pilot.pause()
+            assert app.focused is app.field("max_iters")
+            assert "many" in text(app)
+
+    run(test())
+
+
 def test_giving_up_is_no_error(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, tmp_path, "print('short runs', file=sys.stderr)\ntime.sleep(60)")
 

@@ -45,6 +45,10 @@ class AdvisedForm(Vertical):
         """Write these into the fields."""
         raise NotImplementedError
 
+    def go_to_fault(self) -> None:
+        """Focus the first field that is wrong."""
+        raise NotImplementedError
+
     class Probed(Message):
         """A line of the probe's progress, or what it recommends, or why it failed."""
 
@@ -64,6 +68,7 @@ class AdvisedForm(Vertical):
             return
         self.judge()
         if self.config is None:
+            self.go_to_fault()
             return
         if (name := _unmeasured(self.config)) is not None:
             line = (

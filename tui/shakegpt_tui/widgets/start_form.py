@@ -286,6 +286,10 @@ class StartForm(AdvisedForm):
             filled = form.Filled(self.preset, self.base, dict(self.texts))
             self.post_message(self.Start(self.arguments(self.config), filled))
             return
+        self.go_to_fault()
+
+    def go_to_fault(self) -> None:
+        """Focus the first field that is wrong."""
         wrong = self.query("FormRow.wrong")
         if wrong:
             wrong.first().query_one(Input).focus()
