@@ -13,7 +13,7 @@ from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.bounds import Choice, Several, Switch, Text, integer, real, setting
-from shakegpt.config.fields import MACHINE, TRAINING, WHAT, Device, Dtype
+from shakegpt.config.fields import MACHINE, TEXTS, TRAINING, WHAT, Device, Dtype
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, rate, size
 from shakegpt.sanitize import one_line
@@ -49,6 +49,26 @@ class Arguments:
         WHAT,
         none="as in finetune",
     )
+    separate_documents: bool = setting(
+        True,
+        Switch(),
+        "Put the end-of-text token after each document, as in finetune.",
+        WHAT,
+    )
+    val_dataset: tuple[str, ...] | None = setting(
+        None,
+        TEXTS,
+        "Text to validate on; all of TEXT is then trained on.",
+        WHAT,
+        none="the last part of TEXT",
+    )
+    val_fraction: float | None = setting(
+        None,
+        real(0, 0.9, "fraction", above=True),
+        "Fraction of the characters of TEXT held out from its end for validation.",
+        WHAT,
+        none="0.1",
+    )
     block_size: int | None = setting(
         None,
         integer(2, unit="tokens"),
@@ -82,6 +102,13 @@ class Arguments:
     json: bool = setting(False, Switch(), "Print the recommendation as JSON; progress on stderr.")
 
 
+GIVEN = (
+    *("init_from", "text_field", "separate_documents", "val_dataset", "val_fraction"),
+    *("block_size", "seed", "device", "dtype", "threads"),
+)
+"""Settings of the run that are the command's as well."""
+
+
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt advise", words, ABOUT)
@@ -92,8 +119,7 @@ def main(words: list[str]) -> int:
         raise ShakegptError("--init-from must be a pretrained model, got scratch")
     if arguments.apply and arguments.json:
         raise ShakegptError("--apply and --json cannot be combined")
-    given = ("init_from", "text_field", "block_size", "seed", "device", "dtype", "threads")
-    settings = {name: getattr(arguments, name) for name in given} | {"dataset": arguments.text}
+    settings = {name: getattr(arguments, name) for name in GIVEN} | {"dataset": arguments.text}
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
     if request.reads_pipe:
         raise ShakegptError("advise reads the text several times: give a file, not a pipe")

@@ -8,6 +8,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -331,6 +332,29 @@ def test_the_json_is_valid_where_a_short_run_diverged(
     printed = json.loads(capsys.readouterr().out, parse_constant=refuse)
     assert [run["loss"] for run in printed["runs"]] == [3.7, None]
     assert printed["larger"]["loss"] is None and printed["start"]["loss"] == 4.6
+
+
+def test_the_probe_measures_the_validation_text_that_the_run_will(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that follows names it too."""
+    for name, seed in (("text.txt", 1), ("held-out.txt", 2)):
+        (tmp_path / name).write_text(play(200, seed), "utf-8")
+    start = tiny_config(tmp_path / "text.txt", tmp_path / "first", max_new_tokens=0)
+    model = str(finetune(start))
+    asked = list[Recommendation]()
+
+    def briefly(config: FinetuneConfig, *_: Any, **__: Any) -> Recommendation:
+        asked.append(recommend(config, 1, 1, tokens=20_000, probe_tokens=20_000))
+        return asked[0]
+
+    monkeypatch.setattr("shakegpt.advise.recommend.recommend", briefly)
+    monkeypatch.chdir(tmp_path)
+    assert advise.main(["text.txt", "--val-dataset", "held-out.txt", "--init-from", model]) == 0
+    at = asked[0].command.index("--val-dataset")
+    assert asked[0].command[at + 1] == "held-out.txt"
+    held_out = prepare(replace(start, val_dataset=("held-out.txt",)), tmp_path).dataset
+    assert asked[0].train_tokens == len(held_out.train)
 
 
 def test_a_long_probe_is_announced_and_needs_to_be_allowed(

@@ -7,9 +7,10 @@ For each text: the probe and its recommendation for a run of N tokens, which is 
 recommended; and a grid of runs of N tokens, 5 learning rates times 4 batches or, with `around`, the
 two rates and the larger batch beside the recommendation. All with the same model, seed, warm-up,
 cosine and validation windows; a run counts with its val loss at the end, one that repeats its text
-with the lowest of 4 evaluations, since a run saves its best model. Each probe and each run is a line of JSON in OUT, appended when it is done;
-what stands there is not made again. What the probe may train on is given in tokens, about what 50 s
-train on a quiet two-core machine, so that a busy machine gives the same numbers.
+with the lowest of 4 evaluations, since a run saves its best model. Each probe and each run is a
+line of JSON in OUT, appended when it is done; what stands there is not made again. What the probe
+may train on is given in tokens, about what 50 s train on a quiet two-core machine, so that a busy
+machine gives the same numbers.
 `--table OUT.jsonl` prints Markdown.
 
     python -m tests.bench.advice --make DIR     writes texts to try: code, logs, plays

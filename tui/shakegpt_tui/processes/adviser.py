@@ -16,9 +16,15 @@ from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 
 COMMAND = (sys.executable, "-P", "-m", "shakegpt", "advise")
-PASSED_ON = ("init_from", "text_field", "block_size", "seed", "device", "dtype", "threads")
+PASSED_ON = (
+    *("init_from", "text_field", "separate_documents", "val_dataset", "val_fraction"),
+    *("block_size", "seed", "device", "dtype", "threads"),
+)
 """Settings of a run that the short runs need as well."""
-SUBJECT = ("init_from", "dataset", "text_field")
+SUBJECT = (
+    *("init_from", "dataset", "text_field", "separate_documents"),
+    *("val_dataset", "val_fraction"),
+)
 """Settings for another value of which a recommendation says nothing."""
 
 
