@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-USUAL, SPREAD = 0.97, 0.9
+USUAL, SPREAD = 0.97, 0.6
 """Of the falls of two successive doublings: the usual ratio, and the standard deviation of the
 logarithm of its exponent, -log2(ratio)."""
 EXPONENTS = np.exp(np.linspace(math.log(0.02), math.log(3), 96))
-NOISE = 0.005
+NOISE = 0.003
 """Standard deviation of a loss from its power law, as a share of it; for each doubling before the
 last loss once more."""
 SIDE = 0.015

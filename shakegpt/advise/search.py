@@ -19,7 +19,7 @@ LENGTHS = (1, 2, 4)
 """Lengths of the short runs, in units of the first."""
 HALF = 0.5
 """Length of the shortest run, in the same unit: another point of the curve, for the forecast."""
-FALL, MOST = 0.5, 4.0
+FALL, MOST = 0.25, 4.0
 """The best rate falls with the length to this power, and for a run much longer than the longest
 short one by at most this factor. Of two lengths of one text the longer wants less (docs/advice.md),
 so each length after the first tries the best rate of the one before and half of it."""
