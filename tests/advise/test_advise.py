@@ -342,27 +342,34 @@ def test_the_json_is_valid_where_a_short_run_diverged(
     assert printed["larger"]["loss"] is None and printed["start"]["loss"] == 4.6
 
 
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        (["--val-dataset", "held-out.txt"], {"val_dataset": ("held-out.txt",)}),
+        (["--val-fraction", "0.3"], {"val_fraction": 0.3}),
+        (["--no-separate-documents"], {"separate_documents": False}),
+    ],
+)
 def test_the_probe_measures_the_validation_text_that_the_run_will(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], setting: dict[str, Any]
 ) -> None:
     """The command that follows names it too."""
-    for name, seed in (("text.txt", 1), ("held-out.txt", 2)):
-        (tmp_path / name).write_text(play(200, seed), "utf-8")
-    start = tiny_config(tmp_path / "text.txt", tmp_path / "first", max_new_tokens=0)
-    model = str(finetune(start))
-    asked = list[Recommendation]()
+    asked = list[FinetuneConfig]()
 
     def briefly(config: FinetuneConfig, *_: Any, **__: Any) -> Recommendation:
-        asked.append(recommend(config, 1, 1, tokens=20_000, probe_tokens=20_000))
-        return asked[0]
+        asked.append(config)
+        return replace(recommended("text.txt", (Short(256, 1e-3, 4096, 3.7),)), config=config)
 
     monkeypatch.setattr("shakegpt.advise.recommend.recommend", briefly)
+    monkeypatch.setattr(advise, "report", lambda found: [" ".join(found.command)])
     monkeypatch.chdir(tmp_path)
-    assert advise.main(["text.txt", "--val-dataset", "held-out.txt", "--init-from", model]) == 0
-    at = asked[0].command.index("--val-dataset")
-    assert asked[0].command[at + 1] == "held-out.txt"
-    held_out = prepare(replace(start, val_dataset=("held-out.txt",)), tmp_path).dataset
-    assert asked[0].train_tokens == len(held_out.train)
+    for name in ("text.txt", "held-out.txt"):
+        (tmp_path / name).write_text(play(20), "utf-8")
+    assert advise.main(["text.txt", *words]) == 0
+    (config,) = asked
+    assert {name: getattr(config, name) for name in setting} == setting
+    command = " ".join(briefly(config).command)
+    assert " ".join(words) in command
 
 
 def test_a_long_probe_is_announced_and_needs_to_be_allowed(
