@@ -124,6 +124,7 @@ def save(model: GPT, folder: Path, tokenizer: Tokenizer, write: Write = tensorfi
         new, old = write(weights, part, {"format": "pt"}), sums_of(folder, WEIGHTS)
         seal(folder, {WEIGHTS: [*old, new]})  # valid before and after the replacement
         part.replace(folder / WEIGHTS)
+        part.unlink(missing_ok=True)  # it stays if both were links to one file: a state's
         flush_to_disk(folder)
         seal(folder, {WEIGHTS: [*old[-1:], new]})
         return (folder / WEIGHTS).stat().st_size

@@ -116,6 +116,7 @@ class TensorFile:
             try:
                 os.link(path, link)
                 link.replace(self.path)
+                link.unlink(missing_ok=True)  # it stays if both were links to one file
             except OSError:
                 shutil.copyfile(path, self.path)
             self._file.close()
