@@ -27,7 +27,8 @@ NOISE = 0.003
 """Standard deviation of a loss from its power law, as a share of it; for each doubling before the
 last loss once more."""
 SIDE = 0.015
-"""Half the interval is at least this share of the loss, for each doubling ahead once more."""
+"""Half the interval is at least this share of the loss, and as much again for each doubling of the
+tokens beyond the longest short run."""
 
 Floats = NDArray[np.float64]
 

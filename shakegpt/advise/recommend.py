@@ -258,7 +258,7 @@ def _conclude(
         block_size=setup.dataset.block_size,
     )
     curve = [(run.tokens, run.loss) for run in result.curve]
-    harder = start.loss / at_start  # the windows of the evaluations than the probe's
+    ratio = start.loss / at_start  # the run's evaluations measure other windows than the probe
 
     def at(tokens: int) -> Forecast:
         shorter = [point for point in curve if point[0] <= tokens] or curve[:1]
@@ -266,7 +266,7 @@ def _conclude(
         # at worst nothing more is learned once the text repeats
         once = forecast(shorter, min(tokens, train_tokens))
         high = max(guess.high, once.high)
-        return Forecast(harder * guess.loss, harder * guess.low, harder * high)
+        return Forecast(ratio * guess.loss, ratio * guess.low, ratio * high)
 
     seconds = tokens / trials.speed + eval_seconds * (math.ceil(config.max_iters / every) + 1)
     place = setup.place

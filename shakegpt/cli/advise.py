@@ -13,6 +13,7 @@ from shakegpt.cli.arguments import parse
 from shakegpt.cli.imports import heavy_imports
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.bounds import Choice, Several, Switch, Text, integer, real, setting
+from shakegpt.config.commands import PROBED
 from shakegpt.config.fields import MACHINE, TEXTS, TRAINING, WHAT, Device, Dtype
 from shakegpt.errors import ShakegptError
 from shakegpt.format import duration, rate, size
@@ -102,13 +103,6 @@ class Arguments:
     json: bool = setting(False, Switch(), "Print the recommendation as JSON; progress on stderr.")
 
 
-GIVEN = (
-    *("init_from", "text_field", "separate_documents", "val_dataset", "val_fraction"),
-    *("block_size", "seed", "device", "dtype", "threads"),
-)
-"""Settings of the run that are the command's as well."""
-
-
 def main(words: list[str]) -> int:
     """Run the command; returns the exit code."""
     arguments = parse(Arguments, "shakegpt advise", words, ABOUT)
@@ -119,7 +113,7 @@ def main(words: list[str]) -> int:
         raise ShakegptError("--init-from must be a pretrained model, got scratch")
     if arguments.apply and arguments.json:
         raise ShakegptError("--apply and --json cannot be combined")
-    settings = {name: getattr(arguments, name) for name in GIVEN} | {"dataset": arguments.text}
+    settings = {name: getattr(arguments, name) for name in PROBED} | {"dataset": arguments.text}
     request = Request(None, {name: value for name, value in settings.items() if value is not None})
     if request.reads_pipe:
         raise ShakegptError("advise reads the text several times: give a file, not a pipe")

@@ -1,4 +1,6 @@
-"""Settings of the commands that read a model or a run: sample, evaluate, figures, deck, claims."""
+"""Settings of the commands beside finetune: sample, evaluate, figures, deck, claims; of advise
+those that it shares with finetune.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,12 @@ from shakegpt.config.fields import (
     Dtype,
     Weights,
 )
+
+PROBED = (
+    *("init_from", "text_field", "separate_documents", "val_dataset", "val_fraction"),
+    *("block_size", "seed", "device", "dtype", "threads"),
+)
+"""Settings of `FinetuneConfig` that `shakegpt advise` takes as well, beside the text."""
 
 
 @dataclass(frozen=True, kw_only=True)

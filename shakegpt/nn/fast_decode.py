@@ -1,11 +1,12 @@
-"""The next token of a growing text: a KV cache, and a faster path for a single new token.
+"""The next token of a growing text: a KV cache, and faster paths for a single new token.
 
-A single token multiplies one row with every weight, so it takes as long as reading the weights.
-MKL's product of one row uses one thread; here each is split into a batch of products, views of the
-same weights, which all threads share. They read fastest where the weights of an output lie side by
-side, as in the head; `store_by_output` arranges a model so that only samples. The rest is
-`GPT.forward` for one token of one sequence. Several tokens at once, such as a prompt, go through
-the model's own `trunk` with the cache.
+A model that only samples on a CPU computes a token in one call of C where it can: `NativeStep`.
+Otherwise `Step` does, by PyTorch's operators. A single token multiplies one row with every weight,
+so it takes as long as reading the weights. MKL's product of one row uses one thread; here each is
+split into a batch of products, views of the same weights, which all threads share. They read
+fastest where the weights of an output lie side by side, as in the head; `store_by_output` arranges
+a model so that only samples. The rest is `GPT.forward` for one token of one sequence. Several
+tokens at once, such as a prompt, go through the model's own `trunk` with the cache.
 """
 
 from __future__ import annotations

@@ -12,15 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 from shakegpt.config import FinetuneConfig, bounds
+from shakegpt.config.commands import PROBED
 from shakegpt.errors import ShakegptError
 from shakegpt.sanitize import one_line
 
 COMMAND = (sys.executable, "-P", "-m", "shakegpt", "advise")
-PASSED_ON = (
-    *("init_from", "text_field", "separate_documents", "val_dataset", "val_fraction"),
-    *("block_size", "seed", "device", "dtype", "threads"),
-)
-"""Settings of a run that the short runs need as well."""
 SUBJECT = (
     *("init_from", "dataset", "text_field", "separate_documents"),
     *("val_dataset", "val_fraction"),
@@ -39,7 +35,7 @@ class Adviser:
         # For its temporary files, which it leaves when it is ended
         self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         words = list(config.dataset)
-        for name in PASSED_ON:
+        for name in PROBED:
             if (value := getattr(config, name)) is not None:
                 words += bounds.words(name, value)
         try:
