@@ -41,6 +41,16 @@ const optionalSlides: Plugin = {
     server.watcher.on('change', follow)
     server.watcher.on('add', follow)
   },
+  /** A slide that comes back is imported by no module yet, for which Vite would reload the page. */
+  handleHotUpdate: {
+    order: 'post',
+    handler({ file, modules, server }) {
+      if (file !== slides) return
+      const absent = modules.filter((module) => !module.importers.size && !module.isSelfAccepting)
+      for (const module of absent) server.moduleGraph.invalidateModule(module)
+      return modules.filter((module) => !absent.includes(module))
+    },
+  },
 }
 
 const talk: Plugin = {

@@ -147,11 +147,18 @@ class Chromium:
         self.call("Page.navigate", url=url)
 
     def wait(self, expression: str, seconds: float = PATIENCE) -> Any:
-        """The first truthy value of an expression; raises TimeoutError when none comes."""
+        """The first truthy value of an expression, in this document or the one that follows it.
+
+        Raises TimeoutError when none comes.
+        """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if value := self.ask(expression):
-                return value
+            try:
+                if value := self.ask(expression):
+                    return value
+            except RuntimeError as error:
+                if "navigated" not in str(error):
+                    raise
             time.sleep(0.05)
         raise TimeoutError(f"{expression} stayed false for {seconds} s; {self.seen.errors}")
 

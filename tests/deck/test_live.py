@@ -155,6 +155,28 @@ def test_every_slide_holds_another_run(
     assert found == {}
 
 
+def test_slides_come_and_go_with_the_run_without_a_reload(
+    browser: Chromium, stage: Stage, tmp_path: Path
+) -> None:
+    """The one about the inside of the model is taken away and comes back, three times."""
+    whole, without = made.pocket(tmp_path / "whole"), made.begun(tmp_path / "without")
+    told = stage.tell(whole)
+    show(browser, stage.base, 1)
+    browser.ask("window.still = true")
+    for _ in range(3):
+        turn_to(browser, SLIDES - 1)
+        browser.wait(TOTAL % SLIDES)
+        stage.tell(without)
+        browser.wait(TOTAL % (SLIDES - 1))
+        told = stage.tell(whole)
+        browser.wait(TOTAL % SLIDES)
+    for slide in range(SLIDES - 5, SLIDES + 1):
+        turn_to(browser, slide)
+        browser.seen = Seen()  # Slidev warns while it takes a slide away
+        assert faults(browser, stage.base, slide, told) == []
+    assert browser.ask("window.still") is True
+
+
 def test_a_run_that_trains_is_followed_on_stage(
     browser: Chromium, stage: Stage, tmp_path: Path
 ) -> None:
