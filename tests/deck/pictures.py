@@ -43,7 +43,7 @@ def take(runs: list[Path], out: Path, where: Path) -> None:
             make.put(make.files(config, [source], deck / "public", numbers))
             show(browser, base, 1)
             digest = data.sha256(source.log)[:8]
-            browser.wait(f"document.querySelector('.source').textContent.includes('{digest}')")
+            browser.wait(f"document.querySelector('.source')?.textContent.includes('{digest}')")
             show(browser, base, 2)
             slides = browser.ask(
                 "+document.querySelector('.corner .number').ariaLabel.match(/\\d+$/)"

@@ -72,7 +72,7 @@ def test_another_run_takes_the_stage_without_a_reload(
     assert "4.22" in json.dumps(look(browser, 7)["runs"])
     browser.ask("window.still = true")
     stage.tell(made.large(tmp_path / "run"))
-    browser.wait("document.querySelector('[data-run=\"curves.first\"]').textContent === '3.66'")
+    browser.wait("document.querySelector('[data-run=\"curves.first\"]')?.textContent === '3.66'")
     assert browser.ask("window.still") is True
     assert browser.seen.errors == []
 
@@ -88,7 +88,7 @@ def test_a_figure_that_was_replaced_is_shown_and_marked_when_of_another_run(
     part.write_text(stand_in(pocket.log))
     part.replace(figure)
     browser.wait(
-        "document.querySelector('.slidev-page-6 img').complete && "
+        "document.querySelector('.slidev-page-6 img')?.complete && "
         "document.querySelector('.slidev-page-6 img').src.includes('training.svg?v=')"
     )
     assert browser.ask("window.still") is True
@@ -142,7 +142,7 @@ def test_every_slide_holds_another_run(
     found = {}
     visit(browser, stage.base, 1)
     digest = told["run"]["log_short"]
-    browser.wait(f"document.querySelector('.source').textContent.includes('{digest}')")
+    browser.wait(f"document.querySelector('.source')?.textContent.includes('{digest}')")
     visit(browser, stage.base, 2)
     inside = bool(told["alt"]["inside"])
     browser.wait(TOTAL % (SLIDES if inside else SLIDES - 1))

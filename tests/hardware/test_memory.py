@@ -329,6 +329,7 @@ def test_the_last_sample_takes_no_more_memory_than_training(
         config = FinetuneConfig(
             init_from=str(model), dataset=(str(text_file),), max_iters=1, eval_interval=1,
             batch_size=8, gradient_accumulation_steps=1, block_size=128, dtype="float32",
+            eval_tokens=1024,
             out_dir=str(tmp_path / f"run-{tokens}"), max_new_tokens=tokens,
         )  # fmt: skip
         code = (
@@ -338,4 +339,5 @@ def test_the_last_sample_takes_no_more_memory_than_training(
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         peaks.append(1024 * int(done.stdout.split()[-1]))
-    assert peaks[1] - peaks[0] < (model / "model.safetensors").stat().st_size / 2
+    # a second copy takes one and a half times its file and more; two equal runs differ by half of it
+    assert peaks[1] - peaks[0] < (model / "model.safetensors").stat().st_size
