@@ -47,6 +47,24 @@ def test_commands_go_out_and_come_back(tmp_path: Path) -> None:
     play(run, script, config=tmp_path)
 
 
+def test_the_latest_command_is_in_sight_at_every_height(tmp_path: Path) -> None:
+    """Also beside a sample's tokens and a long story, which leave little room for it."""
+    run = live(tmp_path)
+
+    async def script(pilot: Driver, app: ShakegptApp) -> None:
+        await pilot.press("space")
+        await until(pilot, lambda: len(commands(run)) == 1)
+        done = ev.Command(id=commands(run)[0].id, verb="pause", status="done", iteration=7)
+        story = [ev.RunWarning(iteration=7, message=f"{n} " + "a matter " * 9) for n in range(5)]
+        logs.write(run, [*story, done, logs.beat("paused", 7, time.time())])
+        for height in (*range(20, 45, 2), 60):
+            await pilot.resize_terminal(120, height)
+            await until(pilot, lambda: "✓ pause at 7" in text(app))
+            await pilot.press("t")  # with the token's candidates, and without
+
+    play(run, script, config=tmp_path)
+
+
 def test_an_own_prompt_with_its_settings(tmp_path: Path) -> None:
     run = live(tmp_path)
 
