@@ -339,5 +339,5 @@ def test_the_last_sample_takes_no_more_memory_than_training(
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         peaks.append(1024 * int(done.stdout.split()[-1]))
-    # a second copy takes one and a half times its file and more; two equal runs differ by half of it
+    # a second copy takes 1.5 times its file and more; two equal runs differ by half of it
     assert peaks[1] - peaks[0] < (model / "model.safetensors").stat().st_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_a_replay_is_stopped_continues_and_lets_others_pass(
     for each in (stopped, SampleRequest(verb="stop"), traced, looked, refused):
         sampler.send(each)
     records, answers = list[Answer](), list[str]()
-    for record in sampler.records():
+    for record in chain.from_iterable(sampler.answers()):
         records.append(record)
         if isinstance(record, Command):
             answers.append(record.id)

@@ -171,7 +171,7 @@ def test_the_process_ends_when_idle(tmp_path: Path) -> None:
     from shakegpt_tui.processes.sampler import Sampler
 
     sampler = Sampler(idle=0.01)
-    assert list(sampler.records()) == []
+    assert list(sampler.answers()) == []
     deadline = time.monotonic() + SECONDS
     while sampler.running and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -62,15 +62,18 @@ class Sampler:
         except ValueError:  # closed by `records` in its thread
             raise BrokenPipeError from None
 
-    def records(self) -> Iterator[Answer]:
-        """Its answers, until it ends; blocks, for a thread only."""
+    def answers(self) -> Iterator[list[Answer]]:
+        """What it writes, as many records as there are at a time, until it ends; blocks, for a
+        thread only.
+        """
         assert self._process.stdout is not None
         decode = msgspec.json.Decoder(Answer).decode
         pending = b""
         with self._scratch, self._errors, self._process:
             while data := self._process.stdout.read(1 << 16):
                 *lines, pending = (pending + data).split(b"\n")
-                yield from map(decode, lines)
+                if lines:
+                    yield [decode(line) for line in lines]
             self._errors.seek(0)
             words = self._errors.read().decode("utf-8", "replace").split("\n")
             self._last_words = next((word for word in reversed(words) if word.strip()), "")

@@ -78,6 +78,7 @@ class RunScreen(Driving, Reading):
         self.narrator = Narrator()
 
     _redraw_at: Timer | None = None
+    _redraw_due = 0.0
     _last_redraw = 0.0
     _last_curve = 0.0
     _curve_key: tuple[int, ...] = ()
@@ -157,13 +158,20 @@ class RunScreen(Driving, Reading):
 
     def _redraw_within(self, frame: float) -> None:
         """Redraw so long after the last time, or at once when that is past."""
-        wait = self._last_redraw + frame - clock.monotonic()
-        if wait <= 0:
+        due = self._last_redraw + frame
+        if due <= clock.monotonic():
             self.redraw()
-        elif self._redraw_at is None or frame < CALM_FRAME:
-            if self._redraw_at is not None:
-                self._redraw_at.stop()
-            self._redraw_at = self.set_timer(wait, self.redraw)
+        else:
+            self._redraw_by(due)
+
+    def _redraw_by(self, due: float) -> None:
+        """Redraw at that time of the monotonic clock, unless that is to happen earlier."""
+        if self._redraw_at is not None:
+            if self._redraw_due <= due:
+                return
+            self._redraw_at.stop()
+        self._redraw_at = self.set_timer(max(0.0, due - clock.monotonic()), self.redraw)
+        self._redraw_due = due
 
     def _tick(self) -> None:
         if self.leaving and self.caught_up and not self.facts().moving:
@@ -211,13 +219,13 @@ class RunScreen(Driving, Reading):
             self.has_class("-broad"),
         )
         frame = CURVE_FRAME * max(1.0, len(history.steps) / MANY_STEPS)
-        wait = self._last_curve + frame - clock.monotonic()
+        due, now = self._last_curve + frame, clock.monotonic()
         if key == self._curve_key:
             return
-        if wait > 0:
-            self._redraw_at = self._redraw_at or self.set_timer(wait, self.redraw)
+        if now < due:
+            self._redraw_by(due)
             return
-        self._curve_key, self._last_curve = key, clock.monotonic()
+        self._curve_key, self._last_curve = key, now
         self.query_one(LossSparkline).show(
             curves.of_history(history), history.max_iters, curves.marks(history)
         )

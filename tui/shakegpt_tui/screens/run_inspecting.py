@@ -7,7 +7,7 @@ from typing import Any
 from textual import on
 
 from shakegpt.runlog.history import SampleView
-from shakegpt.runlog.schema import Inspection
+from shakegpt.runlog.schema import Command, Inspection
 from shakegpt_tui.processes.trainer import Trainer
 from shakegpt_tui.run.feed import Feed
 from shakegpt_tui.screens.run_sampling import Sampling, Weights
@@ -84,11 +84,15 @@ class Inspecting(Sampling):
 
     @on(Sampling.Answered)
     def _inspected(self, event: Sampling.Answered) -> None:
-        if event.sampler is not self.sampler or not isinstance(event.record, Inspection):
+        if event.sampler is not self.sampler:
             return
-        request = next((id for id in self.waiting if id in self._inspecting), "")  # in their order
-        if request:
-            self.inspections[self._inspecting[request]] = event.record
+        asked = [id for id in self.waiting if id in self._inspecting]  # answered in their order
+        for record in event.records:
+            match record:
+                case Inspection() if asked:
+                    self.inspections[self._inspecting[asked[0]]] = record
+                case Command() if record.id in asked:
+                    asked.remove(record.id)
 
 
 def drawn_from(view: SampleView, first: int, count: int = 1) -> dict[str, Any]:

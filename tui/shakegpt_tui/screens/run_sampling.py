@@ -35,10 +35,10 @@ class Sampling(RunBase):
 
     @dataclass
     class Answered(Message, bubble=False):
-        """The process wrote a record or, with None, it ended."""
+        """The process wrote these records or, with none, it ended."""
 
         sampler: Sampler
-        record: Answer | None
+        records: list[Answer]
 
     def __init__(self, feed: Feed, trainer: Trainer | None = None) -> None:
         super().__init__(feed, trainer)
@@ -111,30 +111,31 @@ class Sampling(RunBase):
     @work(thread=True, group="sampler", exit_on_error=False)
     def _listen(self, sampler: Sampler) -> None:
         try:
-            for record in sampler.records():
-                self.post_message(self.Answered(sampler, record))
+            for records in sampler.answers():
+                self.post_message(self.Answered(sampler, records))
         finally:
-            self.post_message(self.Answered(sampler, None))
+            self.post_message(self.Answered(sampler, []))
 
     @on(Answered)
     def _answered(self, event: Answered) -> None:
         if event.sampler is not self.sampler:
             return
-        match event.record:
-            case Sample() as start:
-                number = sum(view.afterwards for view in self.history.samples)
-                start = msgspec.structs.replace(start, sample=number)
-                self.drawing = SampleView(start, afterwards=True)
-                self.history.samples.append(self.drawing)
-                self.browser.follow()
-            case Token() as token if self.drawing is not None:
-                self.drawing.tokens.append(token)
-            case SampleEnd() as end if self.drawing is not None:
-                self.drawing.end, self.drawing = end, None
-            case Command() as answer:
-                self._close_request(answer)
-            case None:
-                self._ended(event.sampler)
+        for record in event.records:
+            match record:
+                case Sample() as start:
+                    number = sum(view.afterwards for view in self.history.samples)
+                    start = msgspec.structs.replace(start, sample=number)
+                    self.drawing = SampleView(start, afterwards=True)
+                    self.history.samples.append(self.drawing)
+                    self.browser.follow()
+                case Token() as token if self.drawing is not None:
+                    self.drawing.tokens.append(token)
+                case SampleEnd() as end if self.drawing is not None:
+                    self.drawing.end, self.drawing = end, None
+                case Command() as answer:
+                    self._close_request(answer)
+        if not event.records:
+            self._ended(event.sampler)
         self.redraw_soon()
 
     def _close_request(self, answer: Command) -> None:

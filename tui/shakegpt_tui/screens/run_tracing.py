@@ -102,14 +102,15 @@ class Tracing(Inspecting):
     def _traced(self, event: Sampling.Answered) -> None:
         if event.sampler is not self.sampler or (now := self.tracing) is None:
             return
-        trace, record = now[1], event.record
-        match record:
-            case Likelihood() if record.request == trace.request:
-                trace.likelihoods.append(record)
-            case Passage() if record.request == trace.request:
-                trace.passages.append(record)
-            case Command() if record.id == trace.request:
-                trace.request = ""
-                trace.problem = record.message if record.status == "refused" else ""
-            case None:
-                trace.request, trace.problem = "", event.sampler.failure()
+        trace = now[1]
+        for record in event.records:
+            match record:
+                case Likelihood() if record.request == trace.request:
+                    trace.likelihoods.append(record)
+                case Passage() if record.request == trace.request:
+                    trace.passages.append(record)
+                case Command() if record.id == trace.request:
+                    trace.request = ""
+                    trace.problem = record.message if record.status == "refused" else ""
+        if not event.records:
+            trace.request, trace.problem = "", event.sampler.failure()
