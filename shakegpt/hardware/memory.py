@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from math import gcd
 from pathlib import Path
 from typing import Literal
@@ -23,6 +22,7 @@ from shakegpt.config import FinetuneConfig, GPTConfig
 from shakegpt.config.finetune import conflicts
 from shakegpt.errors import ShakegptError
 from shakegpt.format import size
+from shakegpt.hardware import control_group
 from shakegpt.runlog import schema
 
 Row = Literal["normal", "low", "lowest"]
@@ -44,13 +44,6 @@ HEAD_ROWS = 256
 gradient of the whole head once."""
 PIECE = 1 << 22
 """Numbers of a memory-mapped moment that are in memory at once."""
-CGROUP = Path("/sys/fs/cgroup")
-CGROUP_FILES = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat",
-     "total_inactive_file"),
-)  # fmt: skip
-"""Of version 2 and 1: a container's limit, its use, and the key of its reclaimable page cache."""
 
 
 def trainable_params(shape: GPTConfig, config: FinetuneConfig) -> int:
@@ -174,19 +167,12 @@ def require_memory(n_params: int) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that this process can still allocate, within the limit of its container.
+    """Bytes that this process can still allocate, within the limits of its control groups.
 
     Page cache that the kernel can drop does not count as used.
     """
-    free = int(psutil.virtual_memory().available)
-    for limit_name, usage_name, stat_name, cache_key in CGROUP_FILES:
-        with suppress(OSError, ValueError, KeyError):  # no such file, or "max": no limit
-            limit = int((CGROUP / limit_name).read_text())
-            usage = int((CGROUP / usage_name).read_text())
-            lines = (CGROUP / stat_name).read_text().splitlines()
-            cache = int(dict(line.split() for line in lines)[cache_key])
-            free = min(free, max(0, limit - max(0, usage - cache)))
-    return free
+    free, left = int(psutil.virtual_memory().available), control_group.memory_left()
+    return free if left is None else min(free, left)
 
 
 def flops(

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from shakegpt.errors import ShakegptError
-from shakegpt.hardware import memory
 from shakegpt.hardware.resource_errors import explain, resource_errors
 
 RUN = Path("runs/one").absolute()
@@ -57,25 +56,3 @@ def test_errors_of_the_runs_disk(name: str | None) -> None:
         raise error
     assert raised.value.exit_code == 1 and raised.value.__cause__ is error
     assert explain(error) is error, "no run yet: nothing to resume"
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_page_cache_is_not_memory_in_use(
-    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gib = 1 << 30
-    limit, usage, stat, key = memory.CGROUP_FILES[2 - version]
-    contents = {limit: 4 * gib, usage: 3 * gib, stat: f"anon 5\n{key} {2 * gib}\nfile 7"}
-    for name, content in contents.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"{content}\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: _Free(100 * gib))
-    assert memory.available_memory() == 3 * gib
-    (tmp_path / limit).write_text("max\n")
-    assert memory.available_memory() == 100 * gib
-
-
-class _Free:
-    def __init__(self, available: int) -> None:
-        self.available = available

@@ -19,7 +19,7 @@ from shakegpt.cli.preflight import faults
 from shakegpt.config import FinetuneConfig
 from shakegpt.config.presets import PRESETS
 from shakegpt.errors import ShakegptError
-from shakegpt.hardware import memory
+from shakegpt.hardware import control_group, memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.runs import RunSummary
 from shakegpt_tui.home import form, machine, models, speed
@@ -265,7 +265,7 @@ def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "memory.max").write_text("3000000")
     (tmp_path / "memory.current").write_text("1000000")
     (tmp_path / "memory.stat").write_text("anon 700000\ninactive_file 300000\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(control_group, "ROOT", tmp_path)
     assert machine.machine().memory == 2_300_000  # cached pages can be dropped
 
 
