@@ -106,6 +106,11 @@ def ago(seconds: float | None) -> str:
     return f"{int(seconds // length)} {unit} ago"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 thread", "1,000 threads"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def listing(names: Collection[str], most: int = 3) -> str:
     """The first names and the number of the others.
 

@@ -27,6 +27,7 @@ from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
 from shakegpt.files import PART, write_atomically
 from shakegpt.finetune import Finetuning
+from shakegpt.format import counted
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import choose
 from shakegpt.hardware.resource_errors import explain, resource_errors
@@ -265,7 +266,7 @@ def _train(
                 training.continue_from(past, saved)
             training.train()
             training.close()  # before the log says that nothing is left to do
-            close("finished", f"{training.iteration} iterations done")
+            close("finished", f"{counted(training.iteration, 'iteration')} done")
         except Stopped as stopped:
             _close_stopped(supervisor, close, stopped)
             raise

@@ -72,3 +72,10 @@ def test_losses_are_rounded_for_their_place_and_none_is_made_up() -> None:
 
 def test_throughput() -> None:
     assert [format.throughput(v) for v in (12345.6, 8.25)] == ["12,346 tok/s", "8.2 tok/s"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 threads"), (1, "1 thread"), (1_000, "1,000 threads")]
+)
+def test_counted(number: int, text: str) -> None:
+    assert format.counted(number, "thread") == text

@@ -19,7 +19,7 @@ from importlib import resources
 
 from shakegpt.claims.evidence import N_PARAMS, Evidence, Row, Verdict
 from shakegpt.data.speakers import invented, speakers
-from shakegpt.format import listing, rate
+from shakegpt.format import counted, listing, rate
 from shakegpt.inspection.measures import mean_decision, share_of_last
 from shakegpt.runlog.metrics import (
     Fall,
@@ -137,9 +137,9 @@ def _steps(seen: Evidence) -> Row:
     if change is None:
         return _unmeasured(2, claim, _why_not(seen))
     at = change.best.iteration
-    shows = f"val loss {change.percent:.1f}% lower after {at:,} iterations"
+    shows = f"val loss {change.percent:.1f}% lower after {counted(at, 'iteration')}"
     if not change.improved:
-        shows = f"{_worse(change)} after {change.last.iteration:,} iterations"
+        shows = f"{_worse(change)} after {counted(change.last.iteration, 'iteration')}"
     records = seen.at("eval", *dict.fromkeys((change.start.iteration, at)))
     holds = change.percent >= ENOUGH
     if not holds and change.last.iteration < ITERATIONS:
@@ -191,7 +191,7 @@ def _fall(seen: Evidence) -> Iterator[Row]:
         return
     best, at = loss_of(change.best), change.best.iteration
     shows = (
-        f"{best:.4f} after {at:,} iterations",
+        f"{best:.4f} after {counted(at, 'iteration')}",
         f"{change.percent:.1f}%" if change.improved else _worse(change),
     )
     close = (
@@ -296,7 +296,7 @@ def _inside(seen: Evidence) -> Iterator[Row]:
 def _laptop(seen: Evidence) -> Row:
     claim, end = "In 30 minutes, on a laptop’s kind of device", seen.history.end
     shows = f"{wall_seconds(seen.history) / 60:.1f} minutes on {seen.run.device}"
-    shows += f", {seen.run.threads} threads" if seen.run.device == "cpu" else ""
+    shows += f", {counted(seen.run.threads, 'thread')}" if seen.run.device == "cpu" else ""
     if end is None:
         return _unmeasured(13, claim, f"{shows}, without an end")
     records = seen.at("end", 0)

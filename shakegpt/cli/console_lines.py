@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shakegpt import format
 from shakegpt.config.bounds import words
-from shakegpt.format import bits, duration, parameters, rate, size, throughput
+from shakegpt.format import bits, counted, duration, parameters, rate, size, throughput
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
@@ -25,14 +25,16 @@ def opening(run: ev.Run) -> list[str]:
     iterations, repeated = run.config.get("max_iters"), ""
     if isinstance(iterations, int) and (times := epochs(run, iterations)) is not None:
         number = f"{times:.2g}" if times < 10 else f"{times:,.0f}"
-        repeated = f", {number} epochs in {iterations:,} iterations"
+        repeated = (
+            f", {number} epoch{'' if number == '1' else 's'} in {counted(iterations, 'iteration')}"
+        )
     lines = [
         f"{run.run_id}: {model.name}, {parameters(model.n_params)} parameters, {model.n_layer} "
         f"blocks, on {one_line(data.name, 60)}",
         f"{data.train_tokens:,} training tokens{repeated}; val loss over {data.val_tokens:,}, "
         f"{evaluated}",
-        f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), {run.threads} "
-        "threads",
+        f"{run.device} ({run.device_reason}), {run.dtype} ({run.dtype_reason}), "
+        f"{counted(run.threads, 'thread')}",
         *(one_line(note, 300) for note in data.notes),
     ]
     if run.compiled is not None:

@@ -13,7 +13,7 @@ from shakegpt.cli.imports import heavy_imports
 from shakegpt.cli.model import load_model, open_vocabulary, prompt_ids
 from shakegpt.config.fields import Device
 from shakegpt.errors import ShakegptError
-from shakegpt.format import duration, probability
+from shakegpt.format import counted, duration, probability
 from shakegpt.runlog.history import SampleView, load_started
 from shakegpt.runlog.runs import is_run
 from shakegpt.runlog.schema import Settings
@@ -113,7 +113,7 @@ def _say_logged(view: SampleView, place: int, token: int, say: Say) -> None:
     now = probability(record.guesses[place][-1].probability)
     before = "" if record.initial is None else f"{probability(record.initial[place])} -> "
     name = one_line(record.drawn[place][1])
-    say(f"By the log: {name!r} {before}{now} in {record.iteration} iterations.")
+    say(f"By the log: {name!r} {before}{now} in {counted(record.iteration, 'iteration')}.")
 
 
 def _replay(

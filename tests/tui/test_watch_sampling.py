@@ -16,7 +16,7 @@ from shakegpt_tui.app import ShakegptApp
 from shakegpt_tui.screens.run import RunScreen
 from shakegpt_tui.settings import Prompting, Settings, save
 from tests.tiny import copy_vocabulary, play, random_model, tiny_config
-from tests.tui.screens import LARGE, SMALL, Driver, run_screen, text, until
+from tests.tui.screens import LARGE, SMALL, Driver, burst, run_screen, text, until
 from tests.tui.screens import play as show
 
 SECONDS = 60
@@ -115,7 +115,7 @@ def test_a_long_sample_is_stopped_killed_and_left(tmp_path: Path, finished: Path
         screen = run_screen(app)
 
         async def draw() -> int:
-            await pilot.press("s")
+            burst(app, "s")  # a press would wait for a calm that does not come
             await until(pilot, lambda: bool(screen.drawing and screen.drawing.tokens), SECONDS)
             assert screen.sampler is not None
             return screen.sampler.pid
@@ -124,7 +124,7 @@ def test_a_long_sample_is_stopped_killed_and_left(tmp_path: Path, finished: Path
         assert "Stop" in text(app)
         for count, key in enumerate(("x", "escape"), 1):
             assert await draw() == pid  # the second press queued; the process is the same
-            await pilot.press(key)
+            burst(app, key)
             await until(pilot, lambda: not screen.waiting)
             assert all(not whole for _, _, whole in drawn(screen))
             assert len(drawn(screen)) >= count

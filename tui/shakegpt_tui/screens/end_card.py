@@ -25,7 +25,7 @@ def end_card(screen: Sampling, now: Facts) -> Content:
     rows = [
         ("val loss", f"{format.loss(now.first_val, 2)} → {format.loss(now.best_val, 2)}{at}"),
         ("choices", f"{choices(now.first_val)} → {choices(now.best_val)} tokens"),
-        ("time", f"{format.duration(now.took)}, {now.iteration:,} iterations"),
+        ("time", f"{format.duration(now.took)}, {format.counted(now.iteration, 'iteration')}"),
     ]
     measured = [view.copies for view in screen.history.samples if view.copies is not None]
     if measured:
