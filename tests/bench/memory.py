@@ -75,6 +75,8 @@ def main() -> None:
         print(json.dumps(_measure(how, run, asked.unsaved)))
         return
     print("shape   block  row     estimate  measured   estimate/measured  s/iteration  loss, norm")
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     for shape in asked.shapes:
         with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
             start = Path(folder) / "start"

@@ -83,7 +83,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 
 async def shows(pilot: Pilot[Any], words: str) -> None:
-    await until(pilot, lambda: words in text(pilot.app), 5)
+    await until(pilot, lambda: words in text(pilot.app))
 
 
 def has_colour(app: App[Any], words: str, wanted: str) -> bool:

@@ -165,7 +165,7 @@ def test_a_slow_disk_is_asked_one_question_at_a_time(
             write(base, "newest", 3000.0, [2.0])
             listed.look()
             await app.settled(pilot)  # raises when a look was cancelled
-            await until(pilot, lambda: "newest" in app.names, 5)
+            await until(pilot, lambda: "newest" in app.names)
             assert most == 1 and len(app.workers) < 4
 
     run(test())

@@ -73,7 +73,7 @@ def test_keys_are_obeyed_in_the_order_of_typing(base: Path) -> None:
             await pilot.pause()
             for key in ("ctrl+u", "4", "7", "backspace", "0", "home", "1"):
                 app.post_message(Key(key, key if len(key) == 1 else None))
-            await until(pilot, lambda: app.field("max_iters").value == "140", 5)
+            await until(pilot, lambda: app.field("max_iters").value == "140")
 
     run(test())
 

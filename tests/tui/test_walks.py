@@ -216,7 +216,7 @@ def test_no_burst_of_a_dialogs_keys_takes_more_than_the_dialog(
                     await pilot.pause(0.02)
                 assert runs - len(find_runs()) == (dialog == "delete" and key == "y")
                 assert isinstance(app.screen, HomeScreen | RunScreen | PlotScreen | ModalScreen)
-                await until(pilot, lambda: bool(text(app).strip()), 5)
+                await until(pilot, lambda: bool(text(app).strip()))
                 if key == "question_mark":
                     await pilot.pause(BURST + 0.1)  # or the key that opens it anew is of the burst
             await settled(pilot)

@@ -58,7 +58,7 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(run: Path) -> None
         assert terminal.is_restored()
         terminal.forget()
         terminal.process.send_signal(signal.SIGCONT)
-        terminal.until("yonder", 5)
+        terminal.until("yonder", 15)
         for _ in range(2):  # the second one comes while the first is obeyed
             terminal.process.send_signal(signal.SIGTERM)
         assert terminal.wait() == 143
@@ -77,7 +77,7 @@ def test_halted_and_let_go_on_it_is_as_before(run: Path) -> None:
                 pass
             terminal.forget()
             terminal.process.send_signal(signal.SIGCONT)
-            terminal.until("yonder", 5)  # the log is silent: nothing else would paint it
+            terminal.until("yonder", 15)  # the log is silent: nothing else would paint it
         assert psutil.Process(terminal.process.pid).num_threads() == threads
         terminal.press("q")
         terminal.until("leave it running")
