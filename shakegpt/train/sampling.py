@@ -37,8 +37,10 @@ class Sampler:
             self._log.write(event)
             if isinstance(event, schema.Token):
                 drawn.append(event.id)
-        if len(drawn) == how.max_new_tokens or drawn[-1:] == [self._tokenizer.eot]:
-            self._log_copies(self._tokenizer.decode(drawn), iteration, sample)
+        ended = drawn[-1:] == [self._tokenizer.eot]
+        if len(drawn) == how.max_new_tokens or ended:
+            text = self._tokenizer.decode(drawn[:-1] if ended else drawn)
+            self._log_copies(text, iteration, sample)
         return drawn
 
     def _log_copies(self, text: str, iteration: int, sample: int) -> None:
