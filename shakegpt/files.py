@@ -12,13 +12,11 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from shakegpt.errors import ShakegptError
+from shakegpt.interruption import before_death
 
 SUMS = "sha256.json"
 WEIGHTS = "model.safetensors"
@@ -37,41 +36,28 @@ ABANDONED_AFTER = 3600.0
 LARGEST_TEXT = 64 << 20
 """Most bytes of a config.json, vocab.json or merges.txt: GPT-2's have 1 MB, the largest 20 MB."""
 
-FATAL_SIGNALS = ("SIGTERM", "SIGHUP")
-"""Those that end a process which does not handle them, without a word to it."""
-
 Sums = dict[str, list[str]]
 """File name -> valid checksums: two while weights are being replaced, the old one and the new."""
 
 
 @contextmanager
 def scratch_folder(on_signals: bool = True) -> Iterator[Path]:
-    """A temporary directory, deleted at the end; with `on_signals` also when a signal of
-    `FATAL_SIGNALS` that nothing handles ends the process.
+    """A temporary directory, deleted at the end; with `on_signals` also when a signal ends the
+    process (`before_death`).
 
     Without it for a process that waits for others in calls which do not return for a handler.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        process = os.getpid()
+    folder = Path(tempfile.gettempdir(), f"shakegpt-{secrets.token_hex(8)}")
 
-        def end(number: int, _: object) -> None:
-            if os.getpid() == process:  # not a process forked from it
-                shutil.rmtree(folder, ignore_errors=True)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+    def delete() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
 
-        handled = list[int]()
-        if on_signals and threading.current_thread() is threading.main_thread():
-            numbers = (getattr(signal, name, None) for name in FATAL_SIGNALS)
-            handled = [n for n in numbers if n and signal.getsignal(n) is signal.SIG_DFL]
-        for number in handled:
-            signal.signal(number, end)
+    with before_death(delete) if on_signals else nullcontext():  # before there is a folder
+        folder.mkdir(mode=0o700)
         try:
-            yield Path(folder)
+            yield folder
         finally:
-            for number in handled:
-                if signal.getsignal(number) is end:
-                    signal.signal(number, signal.SIG_DFL)
+            delete()
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
