@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,10 @@ class Result:
         return {f"SHAKEGPT_{k}": "" if v is None else _encodable(str(v)) for k, v in values.items()}
 
 
+def _resuming(run: Path) -> str:
+    return shlex.join(["shakegpt", "finetune", "--resume", str(run)])
+
+
 def _encodable(value: str) -> str:
     """`value` with a question mark for each character that the environment's encoding lacks."""
     try:
@@ -83,7 +88,7 @@ def result(
     first, best = past.first_eval, past.best_eval
     last = past.evals[max(past.evals)] if past.evals else None
     reasons = {
-        RunState.CRASHED: "its process is gone; continue with shakegpt finetune --resume",
+        RunState.CRASHED: f"its process is gone; continue with {_resuming(run)}",
         RunState.STALLED: "no log output for some time; its process is still running",
     }
     reason = reasons.get(state, past.end.reason if past.end is not None else reason)

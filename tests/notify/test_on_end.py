@@ -138,7 +138,8 @@ def test_a_trainer_whose_log_has_no_end_failed(tiny_run: Path, tmp_path: Path) -
     (tmp_path / LOG_NAME).write_text("".join(x for x in lines if '"event":"end"' not in x))
     failed = result(tmp_path, exit_code=1, reason="no space left")
     assert failed.state == RunState.FAILED and "no space left" in failed.message
-    assert result(tmp_path).state == RunState.CRASHED
+    crashed = result(tmp_path)
+    assert crashed.state == RunState.CRASHED and f"--resume {tmp_path}" in crashed.message
 
 
 def test_every_locale_has_a_result(tmp_path: Path) -> None:
