@@ -264,7 +264,8 @@ def _train(
                 training.continue_from(past, saved)
             training.train()
             training.close()  # before the log says that nothing is left to do
-            close("finished", f"{training.iteration} iterations done")
+            early = f"; {training.ended_by} ended the run" if training.ended_by else ""
+            close("finished", f"{training.iteration} iterations done{early}")
         except Stopped as stopped:
             _close_stopped(supervisor, close, stopped)
             raise

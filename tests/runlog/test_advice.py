@@ -173,6 +173,7 @@ def test_a_run_logs_advice_and_copies_and_stops_by_patience(
     history, problems = load(run_dir)
     assert not problems and history.end is not None and history.end.status == "finished"
     assert sorted(history.evals) == [0, 2, 4]  # nothing got better after the first
+    assert "--patience 2" in history.end.reason
     assert history.advice is not None and history.advice == advice_of(history)
     assert all(sample.copies is not None for sample in history.samples)
 
@@ -182,7 +183,7 @@ def test_max_minutes_ends_the_run_as_finished(tmp_path: Path, text_file: Path) -
     finetune(replace(config, max_minutes=0.01, max_new_tokens=0))
     history, _ = load(tmp_path / "run")
     assert history.end is not None and history.end.status == "finished"
-    assert 0 < history.iteration < 10_000
+    assert 0 < history.iteration < 10_000 and "--max-minutes 0.01" in history.end.reason
     assert max(history.evals) == history.iteration  # the last weights are measured
 
 
