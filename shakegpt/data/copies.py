@@ -32,7 +32,7 @@ _SPACED = re.compile(r"\S+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _BORDER = f" {(len(END_OF_TEXT) - 2) * chr(0)} "
 """Stands for the end of a document, a word that no sample has."""
-_BATCH = 100_000
+_BATCH = 10_000
 """Words that are objects at a time while a text is indexed."""
 
 

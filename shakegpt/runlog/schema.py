@@ -309,7 +309,7 @@ class Copies(Record, frozen=True, kw_only=True, tag="copies"):
 
     Each has at least 4 words, white space aside, and none is inside another; two Chinese or
     Japanese characters count as a word, signs without letters or digits as none. Written after each
-    complete sample if the training part has at most 20 million characters.
+    complete sample if the training part has at most 20 million bytes in UTF-8.
     """
 
     iteration: int
