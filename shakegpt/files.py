@@ -41,13 +41,14 @@ Sums = dict[str, list[str]]
 
 
 @contextmanager
-def scratch_folder(on_signals: bool = True) -> Iterator[Path]:
-    """A temporary directory, deleted at the end; with `on_signals` also when a signal ends the
-    process (`before_death`).
+def scratch_folder(on_signals: bool = True, parent: Path | None = None) -> Iterator[Path]:
+    """A temporary directory, hidden in `parent` if that is given, and deleted at the end; with
+    `on_signals` also when a signal ends the process (`before_death`).
 
     Without it for a process that waits for others in calls which do not return for a handler.
     """
-    folder = Path(tempfile.gettempdir(), f"shakegpt-{secrets.token_hex(8)}")
+    name = f"shakegpt-{secrets.token_hex(8)}"
+    folder = Path(tempfile.gettempdir(), name) if parent is None else parent / f".{name}"
 
     def delete() -> None:
         shutil.rmtree(folder, ignore_errors=True)
