@@ -45,7 +45,8 @@ def scratch_folder(on_signals: bool = True, parent: Path | None = None) -> Itera
     """A temporary directory, hidden in `parent` if that is given, and deleted at the end; with
     `on_signals` also when a signal ends the process (`before_death`).
 
-    Without it for a process that waits for others in calls which do not return for a handler.
+    Without it in a program, whose handlers are its own, and for a process that waits for others in
+    calls which do not return for a handler.
     """
     name = f"shakegpt-{secrets.token_hex(8)}"
     folder = Path(tempfile.gettempdir(), name) if parent is None else parent / f".{name}"

@@ -68,7 +68,11 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
     Raises ShakegptError for an invalid configuration, before anything is written, and for training
     that failed; Stopped when a command or signal stopped it, with its state saved.
     """
-    with rendezvous.join() as team, scratch_folder(team.size == 1) as scratch, resource_errors():
+    with (
+        rendezvous.join() as team,
+        scratch_folder(own_process and team.size == 1) as scratch,
+        resource_errors(),
+    ):
         earlier = team.earlier_attempt(config.out_dir)
         if earlier is not None:
             if team.run_on_all(lambda: env.finished(earlier)):
@@ -119,7 +123,7 @@ def _resume(
     shard: bool,
     changes: Mapping[str, Any],
 ) -> Path:
-    with resource_errors(run), scratch_folder(team.size == 1) as scratch:
+    with resource_errors(run), scratch_folder(own_process and team.size == 1) as scratch:
         new = {**changes, "shard": shard}
         config = team.run_on_all(lambda: resume_checks.configure(run, max_iters, new))
 

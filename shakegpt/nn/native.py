@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -23,7 +24,6 @@ import torch
 from torch import Tensor
 
 from shakegpt.data.cache import cache_dir, write_cache
-from shakegpt.files import scratch_folder
 
 BLOCK = 128
 """Weights in 8 bits that share a scale, as in decode.c."""
@@ -164,8 +164,8 @@ def _key(compiler: str) -> str:
 
 def _compile(compiler: str, path: Path) -> None:
     """Write the library to `path`, and after it its sha256, which a loader does not look at."""
-    with scratch_folder() as folder:
-        made = folder / "decode.so"
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "decode.so"
         subprocess.run(
             [compiler, *FLAGS, "-o", made, SOURCE],
             check=True,

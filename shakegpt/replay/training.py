@@ -94,7 +94,7 @@ def replaying(
     tuned, as in training. Raises ShakegptError if the run cannot be replayed.
     """
     past = load_started(run)
-    with scratch_folder() as scratch:
+    with scratch_folder(own_process) as scratch:
         setup = replay_setup(run, past, scratch, own_process)
         check()
         with unsaved(setup, scratch) as training:
