@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 import signal
-import time
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from shakegpt.runlog.history import load
 from shakegpt.session import finetune
 from shakegpt.train.evaluate import ValLoss
 from shakegpt.train.setup import initial_model, prepare
-from tests.commands import Commands, finish
+from tests.commands import PATHS, Commands
 from tests.tiny import play, tiny_config
 
 STEP, TARGET, BUDGET, EPOCH = 1024, 1_000_000, 280_000, 2_000_000
@@ -364,20 +366,20 @@ def test_the_time_of_a_run_counts_its_samples(tmp_path: Path, text_file: Path) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_leaves_no_temporary_files(
-    shakegpt: Commands, tmp_path: Path, text_file: Path, number: int
-) -> None:
+def test_a_signal_leaves_no_temporary_files(tmp_path: Path, text_file: Path, number: int) -> None:
     model = str(finetune(tiny_config(text_file, tmp_path / "run", max_new_tokens=0)))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    words = ["advise", str(text_file), "--init-from", model, "--probe-seconds", "60"]
-    process = shakegpt.start(*words, cwd=tmp_path, TMPDIR=str(scratch))
-    limit = time.monotonic() + 60
-    while not list(scratch.iterdir()) and time.monotonic() < limit:
-        time.sleep(0.02)
-    process.send_signal(number)
-    code, _, _ = finish(process)
-    assert code == (130 if number == signal.SIGINT else -number)
+    code = (
+        "import os, sys; from shakegpt.advise import recommend; from shakegpt.cli import main\n"
+        "from pathlib import Path; scratch = Path(os.environ['TMPDIR'])\n"
+        f"def search(*_): assert [*scratch.iterdir()]; os.kill(os.getpid(), {number:d})\n"
+        "recommend.search = search; sys.exit(main.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "advise", str(text_file), "--init-from", model]
+    environment = os.environ | {"PYTHONPATH": PATHS, "TMPDIR": str(scratch)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == (130 if number == signal.SIGINT else -number), done.stderr
     assert not list(scratch.iterdir())
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shakegpt.errors import ShakegptError
@@ -173,15 +174,13 @@ def test_a_hanging_command_ends_with_the_trainer(
     shakegpt: Commands, tmp_path: Path, text_file: Path
 ) -> None:
     flags = as_flags(tiny_config(text_file, Path("run"), max_iters=1))
-    script = "touch began; sleep 3; touch late"
+    script = "echo $$ > part; mv part began; exec sleep 60"
     process = shakegpt.start("finetune", *flags, "--on-end", f"sh -c '{script}'", cwd=tmp_path)
-    limit = time.monotonic() + 60
-    while not (tmp_path / "began").exists() and time.monotonic() < limit:
-        time.sleep(0.02)
+    wait_for(tmp_path / "began", "\n")
+    command = psutil.Process(int((tmp_path / "began").read_text()))
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == -signal.SIGTERM
-    time.sleep(3.2)
-    assert not (tmp_path / "late").exists()
+    assert not command.is_running() or command.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("command", ["", "no-such-program-here --x", "echo 'open", "  "])
