@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from shakegpt.errors import ShakegptError
+from shakegpt.interruption import before_death
 
 SUMS = "sha256.json"
 WEIGHTS = "model.safetensors"
@@ -35,6 +38,28 @@ LARGEST_TEXT = 64 << 20
 
 Sums = dict[str, list[str]]
 """File name -> valid checksums: two while weights are being replaced, the old one and the new."""
+
+
+@contextmanager
+def scratch_folder(on_signals: bool = True, parent: Path | None = None) -> Iterator[Path]:
+    """A temporary directory, hidden in `parent` if that is given, and deleted at the end; with
+    `on_signals` also when a signal ends the process (`before_death`).
+
+    Without it in a program, whose handlers are its own, and for a process that waits for others in
+    calls which do not return for a handler.
+    """
+    name = f"shakegpt-{secrets.token_hex(8)}"
+    folder = Path(tempfile.gettempdir(), name) if parent is None else parent / f".{name}"
+
+    def delete() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with before_death(delete) if on_signals else nullcontext():  # before there is a folder
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            delete()
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:

@@ -8,7 +8,6 @@ change.
 from __future__ import annotations
 
 import shlex
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -25,7 +24,7 @@ from shakegpt.data.sources import is_pipe, resolve
 from shakegpt.distributed import env, rendezvous
 from shakegpt.distributed.group import Team
 from shakegpt.errors import ShakegptError, Stopped
-from shakegpt.files import PART, write_atomically
+from shakegpt.files import PART, scratch_folder, write_atomically
 from shakegpt.finetune import Finetuning
 from shakegpt.format import counted
 from shakegpt.hardware import memory
@@ -70,7 +69,11 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
     Raises ShakegptError for an invalid configuration, before anything is written, and for training
     that failed; Stopped when a command or signal stopped it, with its state saved.
     """
-    with rendezvous.join() as team, tempfile.TemporaryDirectory() as scratch, resource_errors():
+    with (
+        rendezvous.join() as team,
+        scratch_folder(own_process and team.size == 1) as scratch,
+        resource_errors(),
+    ):
         earlier = team.earlier_attempt(config.out_dir)
         if earlier is not None:
             if team.run_on_all(lambda: env.finished(earlier)):
@@ -79,7 +82,7 @@ def finetune(config: FinetuneConfig, log: Log | None = None, *, own_process: boo
 
         def begin() -> tuple[TrainingSetup, GPT]:
             team.share(config)  # raises if the work cannot be divided
-            setup = prepare(config, Path(scratch), own_process=own_process)
+            setup = prepare(config, scratch, own_process=own_process)
             return setup, initial_model(setup)
 
         setup, model = team.run_on_all(begin)
@@ -121,7 +124,7 @@ def _resume(
     shard: bool,
     changes: Mapping[str, Any],
 ) -> Path:
-    with resource_errors(run), tempfile.TemporaryDirectory() as scratch:
+    with resource_errors(run), scratch_folder(own_process and team.size == 1) as scratch:
         new = {**changes, "shard": shard}
         config = team.run_on_all(lambda: resume_checks.configure(run, max_iters, new))
 
@@ -133,7 +136,7 @@ def _resume(
                     f"{error}: shakegpt finetune --resume {shlex.quote(str(run))} --device cpu"
                 ) from None
             resume_checks.require_texts(config, run)
-            setup = prepare(config, Path(scratch), run, own_process=own_process)
+            setup = prepare(config, scratch, run, own_process=own_process)
             header = history.load(run)[0].run
             assert header is not None
             resume_checks.require_same(setup, header)
@@ -266,7 +269,8 @@ def _train(
                 training.continue_from(past, saved)
             training.train()
             training.close()  # before the log says that nothing is left to do
-            close("finished", f"{counted(training.iteration, 'iteration')} done")
+            early = f"; {training.ended_by} ended the run" if training.ended_by else ""
+            close("finished", f"{counted(training.iteration, 'iteration')} done{early}")
         except Stopped as stopped:
             _close_stopped(supervisor, close, stopped)
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,10 +14,16 @@ from shakegpt.advise.forecast import Forecast, forecast
 from shakegpt.advise.search import COST, LEAST_STEPS, Search, Short, search
 from shakegpt.advise.trial import Trials, schedule
 from shakegpt.config import FinetuneConfig, bounds
+from shakegpt.data.tokenizer import Tokenizer
 from shakegpt.errors import ShakegptError
+from shakegpt.files import scratch_folder
 from shakegpt.format import duration, size
+from shakegpt.generate import recorded
 from shakegpt.hardware import memory
 from shakegpt.hardware.device import free_memory
+from shakegpt.model import GPT
+from shakegpt.runlog import schema
+from shakegpt.train.commands import settings
 from shakegpt.train.evaluate import ValLoss, measure
 from shakegpt.train.setup import TrainingSetup, initial_model, prepare
 
@@ -132,8 +137,8 @@ def recommend(
     updates.
     """
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
+    with scratch_folder() as scratch:
+        samples = replace(base, max_new_tokens=FinetuneConfig.max_new_tokens)
         base = replace(base, max_new_tokens=0, out_dir=None)
         setup = prepare(base, scratch / "vocabulary")
         _require_memory(setup)
@@ -153,7 +158,7 @@ def recommend(
         if not long and probe_tokens is None and expected > max(LONG, 1.1 * probe_seconds):
             raise ShakegptError(f"{about}; give --long for it, or a smaller model")
         say(about)
-        start, at_start, eval_seconds = _before(setup)
+        start, at_start, eval_seconds = _before(setup, samples)
         trials = Trials(setup, scratch, VAL_TOKENS)
         trials.loss(step, base.learning_rate, LEAST_STEPS * step)
         target = tokens or int(training_seconds(minutes * 60, eval_seconds) * trials.speed)
@@ -161,12 +166,10 @@ def recommend(
         budget = probe_tokens or max(int(left * trials.speed - measured), least)
 
         def run(step_tokens: int, rate: float, tokens: int) -> float:
-            loss = trials.loss(step_tokens, rate, tokens)
-            say(
-                f"rate {rate:.2g}, {step_tokens:,} tokens a step, {tokens:,} tokens: "
-                f"val loss {loss:.4f}"
-            )
-            return loss
+            val_loss = trials.loss(step_tokens, rate, tokens)
+            ended = f"val loss {val_loss:.4f}" if math.isfinite(val_loss) else "it diverged"
+            say(f"rate {rate:.2g}, {step_tokens:,} tokens a step, {tokens:,} tokens: {ended}")
+            return val_loss
 
         result = search(run, base.learning_rate, step, target, budget, len(setup.dataset.train))
     often = EVALUATIONS if tokens else evaluations(minutes * 60, eval_seconds)
@@ -211,16 +214,29 @@ def _first_speed(setup: TrainingSetup, scratch: Path, step: int) -> float:
     return max(speeds)
 
 
-def _before(setup: TrainingSetup) -> tuple[ValLoss, float, float]:
+def _before(setup: TrainingSetup, samples: FinetuneConfig) -> tuple[ValLoss, float, float]:
     """The loss before training over the windows of a run's evaluations, that over the probe's, and
-    how many seconds the first took.
+    how many seconds the first took with the sample that a run with `samples` draws after it.
     """
     model, config = initial_model(setup).to(setup.place.device).eval(), setup.config
     how = (config.batch_size, setup.place)
     probe = measure(model, setup.dataset, VAL_TOKENS, *how).loss
     started = time.monotonic()
     whole = measure(model, setup.dataset, config.eval_tokens, *how)
-    return whole, probe, time.monotonic() - started
+    seconds = time.monotonic() - started
+    return whole, probe, seconds + sample_seconds(model, setup.tokenizer, samples)
+
+
+def sample_seconds(model: GPT, tokenizer: Tokenizer, config: FinetuneConfig) -> float:
+    """How long a sample of a run with `config` takes; measured on its first tokens where it takes
+    longer than `PATIENT` or the model ends it early.
+    """
+    started, drawn = time.monotonic(), 0
+    for event in recorded(model, tokenizer, config.prompt, settings(config)):
+        drawn += isinstance(event, schema.Token)
+        if time.monotonic() - started > PATIENT:
+            break
+    return (time.monotonic() - started) * config.max_new_tokens / max(1, drawn)
 
 
 def _conclude(

@@ -11,7 +11,6 @@ import shutil
 import string
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from shakegpt.checkpoint.resolve import find, is_on_hub
 from shakegpt.checkpoint.weights import HEAD, plain_names
 from shakegpt.data.tokenizer import Tokenizer, byte_to_unicode
 from shakegpt.errors import ShakegptError
-from shakegpt.files import WEIGHTS
+from shakegpt.files import WEIGHTS, scratch_folder
 from shakegpt.hardware.resource_errors import writing
 
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -73,9 +72,9 @@ def convert(
     home, files = _files(source)
     # on the disk of the result: /tmp may be in memory, and too small for large weights
     parent = directory.absolute().parent if directory.absolute().parent.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix=".convert-", dir=parent) as scratch:
-        weights, arguments = _weights(files, Path(scratch), unpickle)
-        staged = Path(scratch) / "checkpoint"
+    with scratch_folder(parent=parent) as scratch:
+        weights, arguments = _weights(files, scratch, unpickle)
+        staged = scratch / "checkpoint"
         staged.mkdir()
         for path in home.glob("*.json") if home is not None else ():
             if path.name != INDEX and path.is_file():
@@ -88,7 +87,9 @@ def convert(
         model = load(staged)
         require_rows(staged, vocabulary, model.config.vocab_size)
         notes += vocabulary.warnings
-        part = directory.with_name(f".{directory.name}.part")
+        part = scratch / "whole"
+        if parent is None:
+            part = directory.with_name(f".{directory.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         try:
             save(model, part, vocabulary)

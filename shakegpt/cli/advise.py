@@ -16,7 +16,7 @@ from shakegpt.config.bounds import Choice, Several, Switch, Text, integer, real,
 from shakegpt.config.commands import PROBED
 from shakegpt.config.fields import MACHINE, TEXTS, TRAINING, WHAT, Device, Dtype
 from shakegpt.errors import ShakegptError
-from shakegpt.format import duration, rate, size
+from shakegpt.format import duration, loss, rate, size
 from shakegpt.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def report(advice: Recommendation) -> Iterator[str]:
         for run in advice.runs
         if (run.tokens, run.step_tokens) == (best.tokens, best.step_tokens) and run is not best
     ) or [(run.rate, run.loss) for run in advice.runs if run.tokens == advice.runs[0].tokens]
-    tried = ", ".join(f"{loss:.3f} with {rate(r)}" for r, loss in others)
+    tried = ", ".join(f"{_loss(nats)} with {rate(r)}" for r, nats in others)
     line = f"learning rate  {rate(config.learning_rate)}: "
     if config.learning_rate < best.rate and step_tokens == best.step_tokens:
         line += f"a longer run wants less than the best short one, {rate(best.rate)}: "
@@ -161,8 +161,8 @@ def report(advice: Recommendation) -> Iterator[str]:
     if advice.larger is not None:
         larger = advice.larger
         line += (
-            f": {best.loss:.3f} against {larger.loss:.3f} with {larger.step_tokens:,}, both after "
-            f"{larger.tokens:,} tokens"
+            f": {best.loss:.3f} against {_loss(larger.loss)} with {larger.step_tokens:,}, both "
+            f"after {larger.tokens:,} tokens"
         )
     yield line
     why = {
@@ -187,3 +187,8 @@ def report(advice: Recommendation) -> Iterator[str]:
     for sentence in advice.unknown:
         yield f"cannot tell    {sentence}"
     yield shlex.join(["shakegpt", *advice.command])
+
+
+def _loss(nats: float) -> str:
+    """A short run's val loss."""
+    return loss(nats, 3, missing="diverged")

@@ -12,7 +12,7 @@ from shakegpt.format import bits, counted, duration, parameters, rate, size, thr
 from shakegpt.hardware.memory import available_memory
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History
-from shakegpt.runlog.metrics import bits_per_character, epochs
+from shakegpt.runlog.metrics import bits_per_character, epochs, longest_copy
 from shakegpt.sanitize import one_line, printable
 
 loss = partial(format.loss, missing="not finite")
@@ -147,13 +147,12 @@ def _val_loss(history: History) -> list[str]:
 
 def _longest_copy(history: History) -> list[str]:
     """The longest copy in the samples of a trained model; [] without that record."""
-    trained = (s.copies for s in history.samples if s.start.iteration > 0)
-    longest = [copies.longest for copies in trained if copies is not None]
-    if not longest:
+    longest = longest_copy(history)
+    if longest is None:
         return []
-    if not max(longest):
+    if longest == 0:
         return ["no 4 words in a row of its samples stand in the training text"]
-    return [f"the longest copy in its samples is {max(longest)} words"]
+    return [f"the longest copy in its samples is {longest} words"]
 
 
 def changed(history: History) -> list[str]:

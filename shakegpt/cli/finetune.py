@@ -97,7 +97,7 @@ def _with_console(
 
     words = command.split(request.on_end) if request.on_end is not None else []
     on_end, code = OnEnd(words, request.notify and unattended() is None, run), 1
-
+    reason = ""
     try:
         with console(past, run) as log:
             job(Tee(log, on_end))
@@ -105,8 +105,11 @@ def _with_console(
     except Stopped as stopped:
         code = stopped.exit_code
     except ShakegptError as error:
-        code = error.exit_code
+        code, reason = error.exit_code, str(error)
+        raise
+    except BaseException as error:
+        reason = str(error) or type(error).__name__
         raise
     finally:
-        on_end.end(code)
+        on_end.end(code, reason)
     return code

@@ -105,7 +105,7 @@ def _plain(weight: Tensor) -> bool:
 def native_step_works() -> bool:
     """Self-test: decode.c can be compiled here, and computes what the model does."""
     shape = GPTConfig(n_layer=2, n_head=2, n_embd=40, block_size=5, vocab_size=33)
-    model = GPT(shape)
+    model = GPT(shape).eval()
     model.initialize(torch.Generator().manual_seed(1))
     for layer in model.modules():
         if type(layer) is Conv1D:

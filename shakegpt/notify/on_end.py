@@ -40,13 +40,13 @@ class OnEnd:
             except OSError as error:
                 print(f"shakegpt: --on-end will not see a crash: {error}", file=sys.stderr)
 
-    def end(self, exit_code: int) -> None:
-        """Run the command and notify, if a run was started."""
+    def end(self, exit_code: int, reason: str) -> None:
+        """Run the command and notify, if a run was started; the log's reason comes first."""
         if not self._started or self._run is None:
             return
         if self._watchdog is not None:
             self._watchdog.dismiss()
-        ended = result(self._run, exit_code=exit_code)
+        ended = result(self._run, exit_code=exit_code, reason=reason)
         if self._terminal:
             with suppress(OSError):  # a terminal that hung up
                 notify(ended.message, sys.stdout)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,21 +57,41 @@ class Result:
             "VAL_LOSS": self.last,
             "MESSAGE": self.message,
         }
-        return {f"SHAKEGPT_{k}": "" if v is None else str(v) for k, v in values.items()}
+        return {f"SHAKEGPT_{k}": "" if v is None else _encodable(str(v)) for k, v in values.items()}
 
 
-def result(run: Path, state: RunState | None = None, exit_code: int | None = None) -> Result:
-    """The result of the run directory `run`; with None as `state`, that of the log's end record."""
+def _resuming(run: Path) -> str:
+    return shlex.join(["shakegpt", "finetune", "--resume", str(run)])
+
+
+def _encodable(value: str) -> str:
+    """`value` with a question mark for each character that the environment's encoding lacks."""
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        return value.encode(encoding, "replace").decode(encoding)
+    return value
+
+
+def result(
+    run: Path, state: RunState | None = None, exit_code: int | None = None, reason: str = ""
+) -> Result:
+    """The result of the run directory `run`; with None as `state`, that of the log's end record.
+
+    `reason`: that of a trainer which leaves with `exit_code`, for a log that could not be written.
+    """
     past = history.losses(run)
     if state is None:
-        state = RunState(past.end.status) if past.end is not None else RunState.CRASHED
+        missing = RunState.CRASHED if exit_code is None else RunState.FAILED
+        state = RunState(past.end.status) if past.end is not None else missing
     first, best = past.first_eval, past.best_eval
     last = past.evals[max(past.evals)] if past.evals else None
     reasons = {
-        RunState.CRASHED: "its process is gone; continue with shakegpt finetune --resume",
+        RunState.CRASHED: f"its process is gone; continue with {_resuming(run)}",
         RunState.STALLED: "no log output for some time; its process is still running",
     }
-    reason = reasons.get(state, past.end.reason if past.end is not None else "")
+    reason = reasons.get(state, past.end.reason if past.end is not None else reason)
     return Result(
         run=run,
         state=state,

@@ -53,12 +53,14 @@ class Watchdog:
 
 def watch(run: Path, words: Sequence[str], pipe: int, stale_after: float = STALE_AFTER) -> None:
     """Report stalls until the pipe closes, and then a crash unless there was a message."""
-    stalled = False
+    # by a clock that neither a change of the time nor a sleep of the machine moves
+    stalled, written, since = False, 0, time.monotonic()
     while not select.select([pipe], [], [], POLL_SECONDS)[0]:
-        age = time.time() - (run / LOG_NAME).stat().st_mtime
-        if age > stale_after and not stalled:
+        if (latest := (run / LOG_NAME).stat().st_mtime_ns) != written:
+            stalled, written, since = False, latest, time.monotonic()
+        if not stalled and time.monotonic() - since > stale_after:
+            stalled = True
             _report(run, words, RunState.STALLED)
-        stalled = age > stale_after
     if not os.read(pipe, 4):
         _report(run, words, None)
 

@@ -8,7 +8,6 @@ moments, and the effect is the difference of the two probabilities.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from shakegpt.data.dataset import Window, as_tensors
 from shakegpt.errors import ShakegptError
+from shakegpt.files import scratch_folder
 from shakegpt.finetune import Finetuning
 from shakegpt.hardware.device import free_memory
 from shakegpt.replay.setup import replay_setup
@@ -94,8 +94,7 @@ def replaying(
     tuned, as in training. Raises ShakegptError if the run cannot be replayed.
     """
     past = load_started(run)
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
+    with scratch_folder(own_process) as scratch:
         setup = replay_setup(run, past, scratch, own_process)
         check()
         with unsaved(setup, scratch) as training:

@@ -8,11 +8,14 @@ iterations between two of them. They are tried from top to bottom; the first tha
    train loss is above that too: a text learned by heart ends with a high val loss, but a low train
    loss.
 2. memorizing: val loss has risen by more than `RISE` since its best evaluation, while train loss
-   fell by more than `TRAIN_FALL`, and the text has been seen more than once. rising: the same
-   without a falling train loss, or within the first epoch, in which nothing is seen again.
+   fell by more than `TRAIN_FALL` or is more than `GAP` below val loss, and the text has been seen
+   more than once. rising: the same without a low or falling train loss, or within the first epoch,
+   in which nothing is seen again.
 3. gap: train loss is more than `GAP` below val loss.
-4. learning: val loss fell by more than `LEVEL` of its whole fall, and by more than `RISE`, between
-   the latest two evaluations. level: it did not.
+4. learning: the latest val loss is below the best one before it, by more than `RISE` and by more
+   than `LEVEL` of the whole fall. level: it is not.
+
+Evaluations that were not finite count only as the latest one.
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Literal
+from typing import Literal, TypeGuard
 
+from shakegpt.format import loss
 from shakegpt.runlog.history import History
 from shakegpt.runlog.schema import Advice, Eval
 
@@ -37,7 +41,9 @@ TRAIN_FALL = 0.05
 GAP = 0.5
 """Nats of train loss below val loss."""
 LEVEL = 0.02
-"""Share of the whole fall, within one interval between evaluations."""
+"""Share of the whole fall, since the best evaluation before."""
+SHOWN = 0.001
+"""Least fall that is shown, in nats; a slower one is that of several iterations."""
 
 
 def advice(history: History, epochs: float) -> Advice | None:
@@ -45,34 +51,53 @@ def advice(history: History, epochs: float) -> Advice | None:
     there are two.
     """
     evals = [history.evals[k] for k in sorted(history.evals)]
-    if len(evals) < 2:
+    if len(evals) < 2 or (verdict := _verdict(history, evals, epochs)) is None:
         return None
-    rule, sentence = _verdict(history, evals, epochs)
+    rule, sentence = verdict
     return Advice(rule=rule, iteration=evals[-1].iteration, sentence=sentence)
 
 
-def _verdict(history: History, evals: Sequence[Eval], epochs: float) -> tuple[Rule, str]:
-    """The rule that holds, and its sentence."""
+def _verdict(history: History, evals: Sequence[Eval], epochs: float) -> tuple[Rule, str] | None:
+    """The rule that holds, and its sentence; None where only the latest val loss is finite."""
     train = _train_loss(history, evals[-1].iteration)
+    points = [(e.iteration, e.val_loss) for e in evals if _finite(e.val_loss)]
     if (diverging := _diverging(evals[0], evals[-1], train)) is not None:
         return "diverging", diverging
-    points = [(e.iteration, e.val_loss) for e in evals if e.val_loss is not None]
-    best_at, best = min(points, key=lambda point: point[1])
-    (before_at, before), (last_at, last) = points[-2:]
+    if len(points) < 2:
+        return None
+    *before, (last_at, last) = points
+    best_at, best = min(before, key=lambda point: point[1])
     if last - best > RISE:
-        rise = f"best was iteration {best_at:,} ({best:.2f}); val loss rose by {last - best:.2f}"
+        rise = f"best was iteration {best_at:,} ({loss(best, 2)}); val loss rose by "
+        rise += loss(last - best, 2)
         train_then = _train_loss(history, best_at)
-        fell = train is not None and train_then is not None and train_then - train > TRAIN_FALL
-        if fell and epochs > 1:
-            return "memorizing", f"{rise} while train loss fell: it memorizes the text"
+        if epochs > 1 and train is not None:
+            if train_then is not None and train_then - train > TRAIN_FALL:
+                return "memorizing", f"{rise} while train loss fell: it memorizes the text"
+            if last - train > GAP:
+                below = f"and is {loss(last - train, 1)} above train loss"
+                return "memorizing", f"{rise} {below}: it memorizes the text"
         return "rising", f"{rise} since: a lower learning rate may help"
     if train is not None and last - train > GAP:
-        return "gap", f"train loss is {last - train:.1f} below val loss: it begins to memorize"
-    fall = before - last
-    if fall > RISE and fall > LEVEL * (points[0][1] - best):
-        step = fall / (last_at - before_at)
-        return "learning", f"still learning: val loss falls by {step:.2g} an iteration"
-    return "level", f"levelled off: val loss moved by {abs(fall):.3f} since iteration {before_at:,}"
+        why = (
+            "it begins to memorize"
+            if epochs > 1
+            else "within the first epoch, so the two parts of the text differ"
+        )
+        return "gap", f"train loss is {loss(last - train, 1)} below val loss: {why}"
+    fall = best - last
+    if fall > RISE and fall > LEVEL * (points[0][1] - last):
+        return "learning", f"still learning: val loss falls by {_slope(fall, last_at - best_at)}"
+    return "level", f"levelled off: val loss moved by {abs(fall):.3f} since iteration {best_at:,}"
+
+
+def _slope(fall: float, iterations: int) -> str:
+    """A fall per iteration, or per 10, 100, … where it would not be shown."""
+    several = 1
+    while several * fall < SHOWN * iterations:
+        several *= 10
+    span = "an iteration" if several == 1 else f"in {several:,} iterations"
+    return f"{several * fall / iterations:.2g} {span}"
 
 
 def evaluations_since_best(history: History) -> int:
@@ -81,23 +106,27 @@ def evaluations_since_best(history: History) -> int:
     """
     best, count = math.inf, 0
     for iteration in sorted(history.evals):
-        loss = history.evals[iteration].val_loss
-        if loss is not None and loss < best - RISE:
-            best, count = loss, 0
+        val_loss = history.evals[iteration].val_loss
+        if _finite(val_loss) and val_loss < best - RISE:
+            best, count = val_loss, 0
         else:
             count += 1
     return count
 
 
 def _diverging(first: Eval, last: Eval, train: float | None) -> str | None:
-    if last.val_loss is None or not math.isfinite(last.val_loss):
+    if not _finite(last.val_loss):
         return "val loss is not finite: this rate diverges; try a third of it"
-    if first.val_loss is None or (train is not None and train < first.val_loss):
+    if not _finite(first.val_loss) or (train is not None and train < first.val_loss):
         return None
     if last.val_loss - first.val_loss > DIVERGED:
         rise = last.val_loss - first.val_loss
-        return f"val loss is {rise:.2g} above its start: this rate diverges; try a third of it"
+        return f"val loss is {loss(rise, 1)} above its start: this rate diverges; try a third of it"
     return None
+
+
+def _finite(val_loss: float | None) -> TypeGuard[float]:
+    return val_loss is not None and math.isfinite(val_loss)
 
 
 def _train_loss(history: History, iteration: int) -> float | None:

@@ -35,6 +35,14 @@ class Fall:
         return loss_of(self.best) < loss_of(self.start)
 
 
+def longest_copy(history: History) -> int | None:
+    """Words of the longest passage of the training text in a sample after the first update, 0 for
+    none; None without that record. The model before training has not seen the text.
+    """
+    trained = (s.copies for s in history.samples if s.start.iteration > 0)
+    return max((copies.longest for copies in trained if copies is not None), default=None)
+
+
 def bits_per_character(nats: float | None, tokens: int, characters: int | None) -> float | None:
     """A mean loss over a text, from nats per token to bits per character, which are comparable
     between vocabularies. None where one of the numbers is unknown.

@@ -307,8 +307,9 @@ class SampleEnd(Record, frozen=True, kw_only=True, tag="sample_end"):
 class Copies(Record, frozen=True, kw_only=True, tag="copies"):
     """Passages that a sample copied from the training part of the text.
 
-    Each has at least 4 words, white space aside, and none is inside another. Written after each
-    complete sample if the training part has at most 20 million characters.
+    Each has at least 4 words, white space aside, and none is inside another; two Chinese or
+    Japanese characters count as a word, signs without letters or digits as none. Written after each
+    complete sample if the training part has at most 20 million bytes in UTF-8.
     """
 
     iteration: int

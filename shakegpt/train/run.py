@@ -57,6 +57,8 @@ class TrainingRun(ABC):
         self.forward = training_loss(self.model, self.share.rounds, self.team, self.place)
         self.best: float | None = None
         """Lowest val loss so far."""
+        self.ended_by = ""
+        """The setting, as a flag, that ended the run before its last iteration; "" for none."""
         self.samples, self.micro_step = 0, 0
         self._losses, self._update_started, self._updating = list[float](), 0.0, False
         self._training_started = supervisor.clock()
@@ -139,7 +141,7 @@ class TrainingRun(ABC):
         limit = self.config.max_minutes
         minutes = (self.supervisor.clock() - self._training_started) / 60
         if limit is not None and self.team.broadcast(minutes >= limit):
-            self.set_max_iters(self.iteration)
+            self._end_early("max_minutes", limit)
         self.evaluate_if_due()
         while handle_commands(self):
             self.evaluate_if_due()
@@ -280,7 +282,7 @@ class TrainingRun(ABC):
             self.log.write(verdict)
         patience = config.patience
         if patience is not None and advice.evaluations_since_best(self.curve) >= patience:
-            self.set_max_iters(self.iteration)
+            self._end_early("patience", patience)
 
     def sample(self, prompt: str, how: schema.Settings, requested: bool = False) -> None:
         """Generate a text and log it token by token; `requested` by a command or not.
@@ -300,8 +302,15 @@ class TrainingRun(ABC):
                 initial = None if self.iteration == 0 else self.initial_model().eval()
                 self.sampler.inspect(self.model, initial, prompt, drawn, number)
 
+    def _end_early(self, setting: str, value: float) -> None:
+        """End the run here by a setting, unless this is its end anyway."""
+        if self.iteration < self.config.max_iters:
+            self.set_max_iters(self.iteration)
+            self.ended_by = shlex.join(bounds.words(setting, value))
+
     def set_max_iters(self, max_iters: int) -> None:
         """Change the number of iterations; an iteration that has started is finished."""
+        self.ended_by = ""
         started = self.iteration + self._updating
         self.config = replace(self.config, max_iters=max(max_iters, started))
         self.supervisor.max_iters = self.config.max_iters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from shakegpt.data.copies import CopyFinder
 from shakegpt.data.dataset import Dataset
 from shakegpt.data.tokenizer import Tokenizer
@@ -13,7 +15,8 @@ from shakegpt.runlog import schema
 from shakegpt.train.supervisor import Log, Supervisor
 
 COPIES_LIMIT = 20_000_000
-"""Characters of the longest training text that is searched for copies."""
+"""UTF-8 bytes of the longest training text that is searched for copies; its index takes as much
+memory as three to five times that."""
 
 
 class Sampler:
@@ -24,7 +27,6 @@ class Sampler:
     ) -> None:
         self._dataset, self._tokenizer, self._log = dataset, tokenizer, log
         self._supervisor, self._team = supervisor, team
-        self._finder: CopyFinder | None = None
 
     def draw(
         self, model: GPT, prompt: str, how: schema.Settings, sample: int, requested: bool
@@ -37,17 +39,23 @@ class Sampler:
             self._log.write(event)
             if isinstance(event, schema.Token):
                 drawn.append(event.id)
-        if len(drawn) == how.max_new_tokens or drawn[-1:] == [self._tokenizer.eot]:
-            self._log_copies(self._tokenizer.decode(drawn), iteration, sample)
+        ended = drawn[-1:] == [self._tokenizer.eot]
+        if len(drawn) == how.max_new_tokens or ended:
+            text = self._tokenizer.decode(drawn[:-1] if ended else drawn)
+            self._log_copies(text, iteration, sample)
         return drawn
+
+    @cached_property
+    def _finder(self) -> CopyFinder | None:
+        """Finds copies from the training part of the text; None if that is too long."""
+        text = self._dataset.text.content[: self._dataset.train_end]
+        too_long = len(text) > COPIES_LIMIT or len(text.encode()) > COPIES_LIMIT
+        return None if too_long else CopyFinder(text)
 
     def _log_copies(self, text: str, iteration: int, sample: int) -> None:
         """Log the passages that a sample copied from the training part of the text."""
-        end = self._dataset.train_end
-        if not self._team.first or end > COPIES_LIMIT:
+        if not self._team.first or self._finder is None:
             return
-        if self._finder is None:
-            self._finder = CopyFinder(self._dataset.text.content[:end])
         passages = tuple((c.begin, c.end, c.words, c.source) for c in self._finder.copies(text))
         self._log.write(schema.Copies(iteration=iteration, sample=sample, passages=passages))
 

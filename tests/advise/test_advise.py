@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from shakegpt.advise.recommend import (
     Recommendation,
     evaluations,
     recommend,
+    sample_seconds,
     training_seconds,
 )
 from shakegpt.advise.search import Search, Short, search
@@ -29,8 +34,8 @@ from shakegpt.errors import ShakegptError
 from shakegpt.runlog.history import load
 from shakegpt.session import finetune
 from shakegpt.train.evaluate import ValLoss
-from shakegpt.train.setup import prepare
-from tests.commands import Commands
+from shakegpt.train.setup import initial_model, prepare
+from tests.commands import PATHS, Commands
 from tests.tiny import play, tiny_config
 
 STEP, TARGET, BUDGET, EPOCH = 1024, 1_000_000, 280_000, 2_000_000
@@ -340,6 +345,42 @@ def test_the_json_is_valid_where_a_short_run_diverged(
     printed = json.loads(capsys.readouterr().out, parse_constant=refuse)
     assert [run["loss"] for run in printed["runs"]] == [3.7, None]
     assert printed["larger"]["loss"] is None and printed["start"]["loss"] == 4.6
+
+
+def test_a_short_run_that_diverged_is_said_in_words(tmp_path: Path) -> None:
+    runs = Short(1024, 1e-3, 8192, 3.7), Short(1024, 8e-3, 8192, math.inf)
+    larger = Short(4096, 2e-3, 8192, math.inf)
+    found = replace(recommended("text.txt", runs), larger=larger)
+    text = "\n".join(report(found))
+    assert "inf" not in text and text.count("diverged") == 2 and "8e-3" in text
+
+
+def test_the_time_of_a_run_counts_its_samples(tmp_path: Path, text_file: Path) -> None:
+    base = tiny_config(text_file, tmp_path / "run")
+    found = recommend(base, 1, 1, tokens=2_000, probe_tokens=2_000)
+    setup = prepare(replace(base, out_dir=None), tmp_path)
+    model = initial_model(setup).eval()
+    seconds = min(sample_seconds(model, setup.tokenizer, found.config) for _ in range(3))
+    evaluations = math.ceil(found.config.max_iters / found.config.eval_interval) + 1
+    assert found.seconds > found.tokens / found.speed + evaluations * seconds / 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_temporary_files(tmp_path: Path, text_file: Path, number: int) -> None:
+    model = str(finetune(tiny_config(text_file, tmp_path / "run", max_new_tokens=0)))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    code = (
+        "import os, sys; from shakegpt.advise import recommend; from shakegpt.cli import main\n"
+        "from pathlib import Path; scratch = Path(os.environ['TMPDIR'])\n"
+        f"def search(*_): assert [*scratch.iterdir()]; os.kill(os.getpid(), {number:d})\n"
+        "recommend.search = search; sys.exit(main.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "advise", str(text_file), "--init-from", model]
+    environment = os.environ | {"PYTHONPATH": PATHS, "TMPDIR": str(scratch)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == (130 if number == signal.SIGINT else -number), done.stderr
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.parametrize(

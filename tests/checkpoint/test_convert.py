@@ -6,6 +6,9 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from shakegpt.checkpoint import io as checkpoint
 from shakegpt.checkpoint import unpickle
 from shakegpt.checkpoint.convert import CHARACTERS, convert
 from shakegpt.errors import ShakegptError
-from tests.commands import Commands
+from tests.commands import ROOT, Commands
 from tests.gpt2s import Recipe, make
 
 
@@ -241,3 +244,23 @@ def test_the_command(source: Path, tmp_path: Path, shakegpt: Commands) -> None:
     assert helped.code == 0 and "--tokenizer" in helped.out
     sampled = shakegpt("sample", "out", "--max-new-tokens", "3", cwd=tmp_path)
     assert sampled.code == 0, sampled
+
+
+def test_a_signal_leaves_nothing_of_a_conversion(source: Path, tmp_path: Path) -> None:
+    """Once when the weights are unpickled, once when the result is written."""
+    nanogpt(source, tmp_path / "ckpt.pt", bias=False)
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.checkpoint import test_convert\n"
+        "from shakegpt.checkpoint import convert\n"
+        "def end(*_): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "unpickle = end\n"
+        "if sys.argv[1] == 'save': unpickle, convert.save = test_convert.within, end\n"
+        "convert.convert('ckpt.pt', Path('out'), sys.argv[2], unpickle)"
+    )
+    for moment in ("unpickle", "save"):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-c", code, moment, str(source)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == -signal.SIGTERM, done.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["ckpt.pt"]

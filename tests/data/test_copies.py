@@ -48,6 +48,36 @@ def test_whole_words_only_and_short_passages_do_not_count() -> None:
     assert CopyFinder(TEXT).copies(TEXT)[0].words == len(TEXT.split())
 
 
+def test_chinese_and_japanese_have_no_spaces_between_words() -> None:
+    """Two characters count as a word, and where lines break does not matter."""
+    poem = "诗:\n春眠不觉晓,处处闻啼鸟。\n夜来风雨声,花落知多少。用Python 3写"
+    sample = "他说,处处闻\n啼鸟。夜来风雨声;我用Python 3写"
+    (copy,) = CopyFinder(poem).copies(sample)
+    assert sample[copy.begin : copy.end] == ",处处闻\n啼鸟。夜来风雨声" and copy.words == 5
+    assert poem[copy.source :].startswith(",处处闻啼鸟")
+    assert passages("花落知多", poem) == []  # as much as two words
+    cat = "吾輩は猫である。名前はまだ無い。"
+    assert passages("実は吾輩は猫である。名前がある", cat) == ["吾輩は猫である。名前"]
+
+
+def test_signs_are_no_words() -> None:
+    assert passages("* * * * * | ---", "a\n* * * * *\n| --- |") == []
+    assert passages("* to be, -- or not", "* to be, -- or not") == ["* to be, -- or not"]
+    assert CopyFinder("* to be, -- or not").copies("* to be, -- or not")[0].words == 4
+
+
+def test_documents_end_where_they_end() -> None:
+    """Their first and last words are words, and no passage goes on into the next document."""
+    text = "What light through yonder window?<|endoftext|>It is the east, and<|endoftext|>"
+    assert passages("So: what light through yonder window?", text) == [
+        "light through yonder window?"
+    ]
+    assert passages("It is the east, and Juliet", text) == ["It is the east, and"]
+    assert passages("through yonder window? It is the", text) == []
+    (copy,) = CopyFinder(text).copies("It is the east, and")
+    assert text[copy.source :].startswith("It is")
+
+
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=40)
 
 

@@ -6,20 +6,23 @@ import json
 import os
 import pty
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from shakegpt.errors import ShakegptError
 from shakegpt.notify import watchdog
-from shakegpt.notify.command import execute
+from shakegpt.notify.command import execute, split
 from shakegpt.notify.result import Result, result
 from shakegpt.notify.terminal import notification, notify
 from shakegpt.runlog.log import LOG_NAME
 from shakegpt.runlog.status import RunState
-from tests.commands import Commands, finish, wait_for
+from tests.commands import ROOT, Commands, finish, wait_for
 from tests.tiny import as_flags, tiny_config
 
 REPORT = """
@@ -113,6 +116,51 @@ def test_a_stall_is_reported_once_until_the_run_goes_on(
     assert len(reports(tmp_path)) == 2
 
 
+def test_a_clock_that_is_set_is_no_stall(
+    tiny_run: Path, tmp_path: Path, reporter: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a machine that slept: the log's last record is then old at once."""
+    log = tmp_path / LOG_NAME
+    log.write_bytes((tiny_run / LOG_NAME).read_bytes())
+    os.utime(log, (time.time() - 3600, time.time() - 3600))
+    monkeypatch.setattr(watchdog, "POLL_SECONDS", 0.02)
+    read, write = os.pipe()
+    watching = threading.Thread(target=watchdog.watch, args=(tmp_path, reporter, read, 30.0))
+    watching.start()
+    time.sleep(0.3)
+    os.write(write, b"done")
+    watching.join()
+    assert not reports(tmp_path)
+
+
+def test_a_trainer_whose_log_has_no_end_failed(tiny_run: Path, tmp_path: Path) -> None:
+    """The disk was full; only a trainer without an exit code is gone."""
+    lines = (tiny_run / LOG_NAME).read_text().splitlines(keepends=True)
+    (tmp_path / LOG_NAME).write_text("".join(x for x in lines if '"event":"end"' not in x))
+    failed = result(tmp_path, exit_code=1, reason="no space left")
+    assert failed.state == RunState.FAILED and "no space left" in failed.message
+    crashed = result(tmp_path)
+    assert crashed.state == RunState.CRASHED and f"--resume {tmp_path}" in crashed.message
+
+
+def test_every_locale_has_a_result(tmp_path: Path) -> None:
+    """One that lacks the characters of the reason gets others for them."""
+    code = (
+        "from pathlib import Path; from shakegpt.notify.command import execute\n"
+        "from shakegpt.notify.result import Result\n"
+        "from shakegpt.runlog.status import RunState\n"
+        "r = Result(Path(), RunState.FAILED, 1, '\\u201c\\u6625\\u2026', 3, 20, 4.5, 4.2, 4.4)\n"
+        "print(execute(['sh', '-c', 'cat > in; echo $SHAKEGPT_REASON > reason'], r))"
+    )
+    ascii_only = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = os.environ | ascii_only | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "None\n", done.stderr
+    assert "3 of 20" in (tmp_path / "in").read_text() and (tmp_path / "reason").read_text()
+
+
 def test_a_hanging_command_is_ended_with_its_children(tiny_run: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     script = f"(sleep 1.5; touch {tmp_path}/late) & sleep 30"
@@ -122,6 +170,19 @@ def test_a_hanging_command_is_ended_with_its_children(tiny_run: Path, tmp_path: 
     assert not (tmp_path / "late").exists()
 
 
+def test_a_hanging_command_ends_with_the_trainer(
+    shakegpt: Commands, tmp_path: Path, text_file: Path
+) -> None:
+    flags = as_flags(tiny_config(text_file, Path("run"), max_iters=1))
+    script = "echo $$ > part; mv part began; exec sleep 60"
+    process = shakegpt.start("finetune", *flags, "--on-end", f"sh -c '{script}'", cwd=tmp_path)
+    wait_for(tmp_path / "began", "\n")
+    command = psutil.Process(int((tmp_path / "began").read_text()))
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == -signal.SIGTERM
+    assert not command.is_running() or command.status() == psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize("command", ["", "no-such-program-here --x", "echo 'open", "  "])
 def test_a_command_that_cannot_run_is_refused_before_anything_begins(
     shakegpt: Commands, tmp_path: Path, text_file: Path, command: str
@@ -129,6 +190,21 @@ def test_a_command_that_cannot_run_is_refused_before_anything_begins(
     flags = as_flags(tiny_config(text_file, Path("run")))
     done = shakegpt("finetune", *flags, "--on-end", command, cwd=tmp_path)
     assert "--on-end" in done.sentence and not (tmp_path / "run").exists()
+
+
+def test_a_script_that_cannot_run_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "tell me.sh"
+    script.write_text("#!/bin/sh\n")
+    with pytest.raises(ShakegptError, match=r"chmod \+x"):
+        split("'./tell me.sh'")
+    script.chmod(0o755)
+    assert split("'./tell me.sh' a\\ b") == ["./tell me.sh", "a b"]
+    script.write_text("echo done\n")
+    with pytest.raises(ShakegptError, match="#!"):
+        split("'./tell me.sh'")
 
 
 def test_a_failure_is_said_in_one_sentence_without_control_characters(tmp_path: Path) -> None:

@@ -51,6 +51,45 @@ CURVES: list[tuple[str, list[float | None], list[float]]] = [
 ]
 
 
+UNPLANNED: list[tuple[str | None, float, list[float | None], list[float]]] = [
+    (None, 3.0, [None, 3.0], [3.0]),  # nothing to compare with
+    (None, 3.0, [math.nan, 3.0], [3.0]),
+    ("learning", 3.0, [None, 3.0, 2.5], [3.0, 3.0]),
+    ("learning", 3.0, [4.6, math.nan, 4.0], [4.0, 4.0]),  # continued at a lower rate
+    ("learning", 3.0, [4.6, math.inf, 4.0], [4.0, 4.0]),
+    ("memorizing", 30.0, [4.2, 6.0], [2.0]),  # before the first evaluation after the start
+    ("memorizing", 30.0, [4.2, 3.0, 6.0], [0.9, 0.95]),
+    ("rising", 0.5, [4.2, 6.0], [3.5]),
+    ("level", 3.0, [4.6, 3.0, 4.5, 2.999], [4.0, 4.0, 4.0]),  # back where it was
+    ("rising", 3.0, [4.6, 3.0, 4.5, 3.1], [4.0, 4.0, 4.0]),
+    ("learning", 3.0, [4.6, 3.9, 4.0, 3.8], [4.2, 4.1, 4.0]),  # up and down, but down
+    ("diverging", 3.0, [4.6, 3.0, 9.0], [4.0, 9.5]),  # after a dip
+    ("diverging", 3.0, [4.6, 3.0, 1e9], [4.0, 1e8]),
+    ("gap", 0.2, [4.6, 4.5], [3.0]),
+]
+
+
+@pytest.mark.parametrize(("rule", "epochs", "val", "train"), UNPLANNED)
+def test_curves_that_nobody_planned(
+    rule: str | None, epochs: float, val: list[float | None], train: list[float]
+) -> None:
+    history = run(val, train)
+    found = advice(history, epochs)
+    assert (found and found.rule) == rule
+    if found is None:
+        return
+    assert "nan" not in found.sentence and len(found.sentence) < 120
+    assert ("memorize" in found.sentence) == (rule == "memorizing")  # none within an epoch
+    if rule == "learning":  # the sentence and --patience agree
+        assert evaluations_since_best(history) == 0
+
+
+def test_a_slow_fall_is_shown_without_an_exponent() -> None:
+    found = advice(run([4.6, 4.5], [4.5], every=2000), epochs=0.5)
+    assert found is not None and found.rule == "learning"
+    assert "0.005 in 100 iterations" in found.sentence
+
+
 RECORDED: list[tuple[str, float, list[float], list[float]]] = [
     (
         "learning gap memorizing memorizing memorizing memorizing memorizing memorizing",
@@ -134,6 +173,7 @@ def test_a_run_logs_advice_and_copies_and_stops_by_patience(
     history, problems = load(run_dir)
     assert not problems and history.end is not None and history.end.status == "finished"
     assert sorted(history.evals) == [0, 2, 4]  # nothing got better after the first
+    assert "--patience 2" in history.end.reason
     assert history.advice is not None and history.advice == advice_of(history)
     assert all(sample.copies is not None for sample in history.samples)
 
@@ -143,7 +183,7 @@ def test_max_minutes_ends_the_run_as_finished(tmp_path: Path, text_file: Path) -
     finetune(replace(config, max_minutes=0.01, max_new_tokens=0))
     history, _ = load(tmp_path / "run")
     assert history.end is not None and history.end.status == "finished"
-    assert 0 < history.iteration < 10_000
+    assert 0 < history.iteration < 10_000 and "--max-minutes 0.01" in history.end.reason
     assert max(history.evals) == history.iteration  # the last weights are measured
 
 

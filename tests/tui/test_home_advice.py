@@ -141,7 +141,7 @@ def test_giving_up_is_no_error(base: Path, tmp_path: Path, monkeypatch: pytest.M
             await app.settled(pilot)
             form = app.screen.query_one(StartForm)
             await pilot.press("f6")
-            await until(app, lambda: "short runs" in text(app))
+            await until(app, lambda: "gives up. Short runs" in text(app))
             await pilot.press("f6")
             await until(app, lambda: form._adviser is None)
             await pilot.pause()

@@ -13,6 +13,7 @@ import pytest
 
 from shakegpt.runlog import schema as ev
 from shakegpt.runlog.history import History, SampleView, load
+from shakegpt.runlog.metrics import longest_copy
 from shakegpt_tui.run.narrator import choices, narrate, outcome, speeches
 from tests.tui import logs
 
@@ -124,6 +125,7 @@ def test_copies_and_judgements() -> None:
     none = sample(" nothing of that", iteration=1)
     none.copies = ev.Copies(iteration=1, sample=1, passages=())
     history.samples = [copied, none]
+    assert longest_copy(history) == 0  # the model that copied had not seen the text
     assert "“to be or not to be” (6 words)" in said(history, 0)
     assert "No 4 words" in said(history, 1)
     rules = {0: "learning", 1: "learning", 2: "memorizing"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from shakegpt import format
+from shakegpt.runlog.metrics import longest_copy
 from shakegpt.runlog.status import RunState
 from shakegpt_tui.run.facts import Facts
 from shakegpt_tui.run.narrator import choices
@@ -27,9 +28,7 @@ def end_card(screen: Sampling, now: Facts) -> Content:
         ("choices", f"{choices(now.first_val)} → {choices(now.best_val)} tokens"),
         ("time", f"{format.duration(now.took)}, {format.counted(now.iteration, 'iteration')}"),
     ]
-    measured = [view.copies for view in screen.history.samples if view.copies is not None]
-    if measured:
-        longest = max(copies.longest for copies in measured)
+    if (longest := longest_copy(screen.history)) is not None:
         rows.append(("copied", f"{longest} words in a row at most" if longest else "no 4 words"))
     lines = [Content.assemble((f"{label:<9}", "$quiet"), (value, "bold")) for label, value in rows]
     lines += [

@@ -100,7 +100,8 @@ class AdvisedForm(Vertical):
     def _probed(self, event: Probed) -> None:
         """Show the progress; at its end, fill in what is recommended."""
         if event.found is None:
-            self.query_one("#need", Static).update(Content(f"F6 gives up. {event.line}"))
+            line = event.line[:1].upper() + event.line[1:]
+            self.query_one("#need", Static).update(Content(f"F6 gives up. {line}"))
             return
         probe, self._adviser = self._adviser, None
         self.query_one("#advise", Button).label = ADVISE
