@@ -371,7 +371,8 @@ def test_a_signal_leaves_no_temporary_files(tmp_path: Path, text_file: Path, num
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     code = (
-        "import os, sys; from shakegpt.advise import recommend; from shakegpt.cli import main\n"
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # as in a terminal
+        "from shakegpt.advise import recommend; from shakegpt.cli import main\n"
         "from pathlib import Path; scratch = Path(os.environ['TMPDIR'])\n"
         f"def search(*_): assert [*scratch.iterdir()]; os.kill(os.getpid(), {number:d})\n"
         "recommend.search = search; sys.exit(main.main(sys.argv[1:]))"
