@@ -24,8 +24,8 @@ SHORTEST = 4
 """Words of a passage that counts as a copy."""
 _UNSPACED = (
     "\u3001-\u303f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff9f"
+    "\U00020000-\U0003ffff"
 )
-_UNSPACED += "\U00020000-\U0003ffff"
 """Characters that stand without spaces: Chinese and Japanese, and their punctuation."""
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _SPACED = re.compile(r"\S+")

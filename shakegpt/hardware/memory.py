@@ -156,12 +156,16 @@ def choose(
     return next((row for row, needed in needs if needed <= available), rows[-1])
 
 
-def require_memory(n_params: int) -> None:
-    """Raise ShakegptError if the weights alone exceed the memory of this machine."""
+def require_memory(shape: GPTConfig, config: FinetuneConfig) -> None:
+    """Raise ShakegptError if this machine's memory cannot hold the weights or, with lowest, whose
+    weights are in files, what that row needs.
+    """
     installed = int(psutil.virtual_memory().total)
-    if 4 * n_params > installed:
+    row = choose(shape, config, installed)
+    needed = estimate(shape, config, row).total if row == "lowest" else 4 * shape.n_params
+    if needed > installed:
         raise ShakegptError(
-            f"a model of {n_params:,} parameters needs {size(4 * n_params)} of memory, and this "
+            f"a model of {shape.n_params:,} parameters needs {size(needed)} of memory, and this "
             f"machine has {size(installed)}: lower --n-layer, --n-embd or --block-size"
         )
 

@@ -194,7 +194,7 @@ def _shape(config: FinetuneConfig, folder: Path, tokenizer: Tokenizer, fresh: bo
         block_size=config.block_size or SCRATCH_BLOCK_SIZE,
         vocab_size=tokenizer.n_vocab,
     )
-    memory.require_memory(shape.n_params)
+    memory.require_memory(shape, config)
     return shape
 
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -299,6 +300,21 @@ def test_auto_takes_the_fastest_row_that_fits() -> None:
     assert memory.choose(LARGE, config, needs["low"] - 1) == "lowest"
     assert memory.choose(LARGE, replace(config, memory="normal"), 0) == "normal"
     assert memory.choose(LARGE, replace(config, memory="low"), 1 << 50) == "low"
+
+
+def test_a_new_model_is_refused_only_where_no_row_can_train_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    xl = GPTConfig(n_layer=48, n_head=25, n_embd=1600)
+    config = FinetuneConfig(init_from="scratch", batch_size=1, block_size=1024)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=4 << 30))
+    memory.require_memory(xl, config)
+    memory.require_memory(xl, replace(config, memory="lowest"))
+    for refused in (replace(config, memory="low"), replace(config, lora_rank=8)):
+        with pytest.raises(ShakegptError, match="lower --n-layer"):
+            memory.require_memory(xl, refused)
+    with pytest.raises(ShakegptError, match="lower --n-layer"):
+        memory.require_memory(replace(xl, n_embd=16_000), config)
 
 
 def test_a_large_finetune_fits_in_a_laptop_by_estimate() -> None:
