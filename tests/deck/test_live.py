@@ -138,6 +138,8 @@ OF_A_RUN = (1, 2, 5, 7, 10, 12, 13, 14, 15)
 def test_every_slide_holds_another_run(
     browser: Chromium, stage: Stage, tmp_path: Path, kind: str
 ) -> None:
+    visit(browser, stage.base, 1)
+    browser.ask("window.still = true")
     told = stage.tell(getattr(made, kind)(tmp_path / "run"))
     found = {}
     visit(browser, stage.base, 1)
@@ -152,7 +154,7 @@ def test_every_slide_holds_another_run(
         turn_to(browser, slide)
         if wrong := faults(browser, stage.base, slide, told):
             found[slide] = wrong
-    assert found == {}
+    assert found == {} and browser.ask("window.still") is True
 
 
 def test_slides_come_and_go_with_the_run_without_a_reload(
