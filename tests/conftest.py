@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.commands import Commands
 
@@ -21,6 +22,8 @@ pytest_plugins = ["tests.deck.ahead", "tests.order"]
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 for name in ("FORCE_COLOR", "CI", "GITHUB_ACTIONS", "GITLAB_CI", "JPY_PARENT_PID"):
     os.environ.pop(name, None)  # tests set those that they are about
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")  # Hypothesis takes its own one for CI by a name removed above
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell gives it to what runs behind
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -238,6 +238,7 @@ def test_a_burst_in_a_real_terminal_deletes_nothing_and_leaves_an_app_that_answe
         terminal.forget()
         terminal.press("d")
         terminal.until("Delete this run?")
+        time.sleep(2 * BURST)  # or the answer is of the burst that asked
         terminal.press("yyy")
         terminal.until("moved to runs/.trash/")
         terminal.forget()
